@@ -1,0 +1,123 @@
+"""Finding data: which reader a name or path asks for, and the places where files may stand."""
+
+import os
+from pathlib import Path
+
+from neurosim.errors import InputError, nearest
+
+from .catalog import DATASETS
+from .dataset import check_limit
+from .digits import load_digits_dataset
+from .mnist import find_idx_files, load_idx_folder
+from .npz import load_npz
+from .refusal import one_line
+
+DATA_VARIABLE = "NEUROSIM_DATA"
+
+
+def load_dataset(name, *, data_dir=None, limit=None):
+    """Load a data set by name or path.
+
+    Parameters
+    ----------
+    name : str or Path
+        `mnist` or `digits`; a path ending in `.npz`; or a folder with IDX files in the
+        MNIST layout (write `./mnist` for a folder that has the name of a data set).
+    data_dir : str or Path, optional
+        Where files of named data are looked for first, before `$NEUROSIM_DATA` and the
+        user cache; in each, `<place>/<name>/` comes before `<place>/`.
+    limit : int, optional
+        Keep only the first `limit` training and the first `limit` test samples.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        An unknown name, files that are not found or are malformed, a `data_dir` that does
+        not exist, a `limit` below 1. Always one line.
+    """
+    limit = check_limit(limit)
+    if not isinstance(name, (str, os.PathLike)):
+        raise InputError(f"data set {name!r}: not a name or path; known: {', '.join(sorted(DATASETS))}")
+    name = os.fspath(name)
+    if data_dir is not None:
+        data_dir = Path(os.path.expanduser(data_dir))
+        if not os.path.isdir(data_dir):
+            raise InputError(
+                one_line(f"{data_dir}: found no such folder; expected a data folder; check `--data DIR`")
+            )
+    if name == "digits":
+        return load_digits_dataset(limit)
+    if name == "mnist":
+        return load_idx_folder(find_folder(name, data_dir), name=name, info=DATASETS[name], limit=limit)
+    path = os.path.expanduser(name)
+    if path.endswith(".npz"):
+        return load_npz(path, name=name, limit=limit)
+    if os.path.isdir(path):
+        return load_idx_folder(path, name=name, limit=limit)
+    raise InputError(
+        one_line(
+            f"data set {name!r}: neither a known name nor an existing folder nor an .npz path; "
+            f"{nearest(name.lower(), DATASETS)}"
+        )
+    )
+
+
+def find_folder(name, data_dir=None):
+    """Folder that holds the IDX files of a named data set.
+
+    The first place with any of the four files is taken: an incomplete folder is reported
+    when it is loaded, rather than passed over for other data further down the list.
+
+    Parameters
+    ----------
+    name : str
+    data_dir : Path, optional
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Names every place looked at.
+    """
+    looked_at = []
+    for place in _places(data_dir):
+        for folder in (place / name, place):
+            if find_idx_files(folder):
+                return folder
+            looked_at.append(str(folder))
+    raise InputError(
+        one_line(
+            f"data set {name!r}: no files found in {', '.join(looked_at)}; run `neurosim data fetch {name}`, "
+            f"or give the folder with `--data DIR` or {DATA_VARIABLE}"
+        )
+    )
+
+
+def user_cache_dir():
+    """Folder for fetched data: ``$XDG_CACHE_HOME/neurosim``, else ``~/.cache/neurosim``.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
+    configured = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification says to ignore relative paths.
+    base = configured if os.path.isabs(configured) else os.path.expanduser("~/.cache")
+    return Path(base) / "neurosim"
+
+
+def _places(data_dir):
+    if data_dir is not None:
+        yield data_dir
+    configured = os.environ.get(DATA_VARIABLE)
+    if configured:
+        yield Path(os.path.expanduser(configured))
+    yield user_cache_dir()

@@ -1,0 +1,119 @@
+"""Numbers with their unit, kind and source: the records of which a hardware profile is made."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from neurosim.documents import Strict, WrongKey, as_tuple
+
+Kind = Literal["measured", "simulated", "fitted", "specified", "derived", "assumed"]
+Meaning = Literal["marginal", "average_including_static", "dynamic_total"]
+
+
+def _refuse_remembered(confidence):
+    if confidence == "M":
+        raise ValueError("M means only remembered and never verified: look the number up, or leave it out")
+    return confidence
+
+
+Confidence = Annotated[Literal["V", "S", "D", "A"], BeforeValidator(_refuse_remembered)]
+
+
+class Alternative(Strict):
+    """Another published value of the same number, where sources conflict. Same unit as the number."""
+
+    value: int | float
+    source: str
+    note: str
+
+
+class Quantity(Strict):
+    """One number and why to believe it.
+
+    Attributes
+    ----------
+    value : int or float
+        In `unit`; each field of the profile says which unit and range it takes.
+    unit : str
+    kind : str
+        How the number came about.
+    source : str
+        Key into the profile's `sources`.
+    confidence : str
+        V read in the primary source, S quoted by a secondary one, D arithmetic, A assumption of this project.
+    note : str, optional
+        Required for an assumption.
+    alternatives : tuple of Alternative
+    """
+
+    value: int | float
+    unit: str
+    kind: Kind
+    source: str
+    confidence: Confidence
+    note: str | None = None
+    alternatives: Annotated[tuple[Alternative, ...], as_tuple] = ()
+
+    @model_validator(mode="after")
+    def _check_assumption(self):
+        if (self.kind == "assumed") != (self.confidence == "A"):
+            wrong = "confidence" if self.kind == "assumed" else "kind"
+            raise WrongKey([wrong], f"found {getattr(self, wrong)!r}; kind assumed and confidence A go together")
+        if self.kind == "assumed" and not self.note:
+            raise WrongKey(["note"], "missing; an assumption says in its note why it was made")
+        return self
+
+
+class Price(Quantity):
+    """Energy of one event, in J.
+
+    Attributes
+    ----------
+    meaning : str
+        marginal (beside a baseline), dynamic_total (all dynamic energy shared over the events), or
+        average_including_static (must not meet static power).
+    """
+
+    meaning: Meaning
+
+
+def _within(unit, low, high, whole=False):
+    """Validator of a number's unit and physical range, both ends included."""
+
+    def check(quantity):
+        if quantity.unit != unit:
+            raise WrongKey(["unit"], f"found {quantity.unit!r}; expected {unit!r}")
+        numbers = [((), quantity), *((("alternatives", i), other) for i, other in enumerate(quantity.alternatives))]
+        for keys, number in numbers:
+            if whole and not isinstance(number.value, int):
+                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected a whole number of {unit}")
+            states_zero = isinstance(quantity, Price) and number.value == 0 and "source states 0" in (number.note or "")
+            if not states_zero and not low <= number.value <= high:
+                unknown = "; leave an unknown number out, or say in its note that the source states 0" if number.value == 0 else ""
+                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected {low:g} to {high:g} {unit}{unknown}")
+        return quantity
+
+    return AfterValidator(check)
+
+
+Count = Annotated[Quantity, _within("1", 1, 2**40, whole=True)]
+Bytes = Annotated[Quantity, _within("B", 1, 2**50, whole=True)]
+Bits = Annotated[Quantity, _within("bit", 1, 64, whole=True)]
+StateBits = Annotated[Quantity, _within("bit", 1, 2**16, whole=True)]
+Bandwidth = Annotated[Quantity, _within("B/s", 1, 1e15)]
+Frequency = Annotated[Quantity, _within("Hz", 1e3, 1e11)]
+Cycles = Annotated[Quantity, _within("cycle", 1e-3, 1e9)]
+Seconds = Annotated[Quantity, _within("s", 1e-12, 1e3)]
+Watts = Annotated[Quantity, _within("W", 1e-9, 1e6)]
+EventPrice = Annotated[Price, _within("J", 1e-18, 1e-3)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+def iter_quantities(model, key_path=()):
+    """Every number below a model, as ``(key path, Quantity)`` in the order of the schema."""
+    for key in type(model).model_fields:
+        value = getattr(model, key)
+        if isinstance(value, Quantity):
+            yield (*key_path, key), value
+        elif isinstance(value, Strict):
+            yield from iter_quantities(value, (*key_path, key))

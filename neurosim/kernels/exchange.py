@@ -1,0 +1,209 @@
+"""Exchange of synapses inside fixed-capacity segments: release, propose, place.
+
+A scope is a range of segments with a promised number of active synapses. Released slots go onto the
+stack of free slots of their segment; an arrival takes the top of the stack of the segment in which its
+position lies. Nothing is allocated.
+"""
+
+import numpy as np
+
+from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.membership import find_slot, insert_slot, remove_slot
+from neurosim.kernels.random import below, bits64, fold
+
+_RELEASED, _ACCEPTED, _REJECTED = int(SegmentEvent.RELEASED), int(SegmentEvent.ACCEPTED), int(SegmentEvent.REJECTED)
+_PRE_NONZERO, _ROWS_NONZERO = int(SegmentEvent.PRE_NONZERO), int(SegmentEvent.ROWS_NONZERO)
+_EXACT, _ROWS_CHECKED, _UNFILLED = int(SegmentEvent.EXACT), int(SegmentEvent.ROWS_CHECKED), int(SegmentEvent.UNFILLED)
+
+#: Proposals by rejection before the exact draw; both are uniform, so the number affects only speed.
+MAX_PROPOSALS = 64
+
+
+@inlined
+def sign_of(matrices, matrix, pre, post):
+    """Constant sign of a position, as float32 -1 or +1."""
+    position = np.int64(pre) * matrices.n_post[matrix] + np.int64(post)
+    return np.float32(1.0) if bits64(matrices.sign_key[matrix], position) & np.uint64(1) else np.float32(-1.0)
+
+
+@inlined
+def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
+    """Keep fan-in, fan-out and the running sums over active rows when a synapse comes (+1) or goes (-1).
+
+    The sum over steps of (non-zero samples of a neuron) x (its synapses in a segment) is not computed
+    step by step: with n = `tally.by_neuron`, a synapse adds n at its end minus n at its beginning.
+    `settle_tally` adds what is still open.
+    """
+    matrix = segments.matrix[segment]
+    slots.fan_in[matrices.fan_in_start[matrix] + post] += np.int32(change)
+    row = segments.fan_out_start[segment] + pre
+    neuron = matrices.pre_neuron[matrix] + pre
+    seen = tally.by_neuron[neuron]
+    before = slots.fan_out[row]
+    after = before + np.int32(change)
+    slots.fan_out[row] = after
+    tally.by_segment[segment, _PRE_NONZERO] -= change * seen
+    if before == 0 or after == 0:
+        tally.by_segment[segment, _ROWS_NONZERO] -= change * seen
+        home, core = tally.home[neuron], segments.core[segment]
+        if home >= 0 and home != core:
+            tally.n_destinations[neuron] += np.int32(change)
+            tally.sent[home] -= change * seen
+            tally.received[core] -= change * seen
+
+
+@kernel
+def settle_tally(slots, segments, matrices, tally):
+    """Close the running sums of `count_synapse` at this moment. Writes `tally`, zeroes `by_neuron`.
+
+    The sender's side is summed over neurons and their destinations, the receiver's side over the rows
+    of the segments: the two totals agree only if every exchange was booked on both sides.
+    """
+    for neuron in range(tally.by_neuron.size):
+        if tally.home[neuron] >= 0:
+            tally.sent[tally.home[neuron]] += tally.by_neuron[neuron] * tally.n_destinations[neuron]
+    for segment in range(segments.matrix.size):
+        matrix = segments.matrix[segment]
+        for pre in range(matrices.n_pre[matrix]):
+            n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
+            neuron = matrices.pre_neuron[matrix] + pre
+            if n > 0:
+                seen = tally.by_neuron[neuron]
+                tally.by_segment[segment, _PRE_NONZERO] += n * seen
+                tally.by_segment[segment, _ROWS_NONZERO] += seen
+                if tally.home[neuron] >= 0 and tally.home[neuron] != segments.core[segment]:
+                    tally.received[segments.core[segment]] += seen
+    for neuron in range(tally.by_neuron.size):
+        tally.nonzero[neuron] += tally.by_neuron[neuron]
+        tally.by_neuron[neuron] = 0
+
+
+@kernel
+def release_slot(slots, segments, matrices, tally, segment, slot):
+    """Free one slot: its position may be proposed again at once. Writes `slots` and `tally`.
+
+    The weight becomes a zero; `pre` and `post` keep a valid index, so kernels need no test for it.
+    """
+    matrix = segments.matrix[segment]
+    remove_slot(slots, matrices, matrix, slot)
+    count_synapse(slots, segments, matrices, tally, segment, slots.pre[slot], slots.post[slot], -1)
+    slots.active[slot] = 0
+    slots.weight[slot] = np.float32(0.0)
+    slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]] = np.int32(slot)
+    slots.n_free[segment] += 1
+    tally.by_segment[segment, _RELEASED] += 1
+
+
+@kernel
+def _occupy(slots, segments, matrices, tally, segment, pre, post, theta):
+    """Put a synapse at a free, feasible position into the top free slot of its segment."""
+    matrix = segments.matrix[segment]
+    slots.n_free[segment] -= 1
+    slot = np.int64(slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]])
+    slots.pre[slot], slots.post[slot] = np.int32(pre), np.int32(post)
+    slots.weight[slot] = np.float32(theta) * sign_of(matrices, matrix, pre, post)
+    slots.gradient[slot] = np.float32(0.0)
+    slots.active[slot] = 1
+    insert_slot(slots, matrices, matrix, slot)
+    count_synapse(slots, segments, matrices, tally, segment, pre, post, 1)
+    slots.n_exchanged[0] += 1
+
+
+@kernel
+def _rank_draw(slots, segments, matrices, scope, random):
+    """Position of a uniformly drawn free feasible position: (segment, pre, post), or (-1, -1, -1).
+
+    Works column by column: a post neuron with room has n_pre - fan_in free positions. Costs
+    O(slots of the segment + post neurons of the scope); used only after `MAX_PROPOSALS` rejections.
+    """
+    n_free_positions = np.int64(0)
+    for count_only in (True, False):
+        if not count_only:
+            if n_free_positions == 0:
+                return np.int64(-1), np.int64(-1), np.int64(-1)
+            rank = below(random, n_free_positions)
+        for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
+            if slots.n_free[segment] == 0:
+                continue
+            matrix = segments.matrix[segment]
+            n_pre = matrices.n_pre[matrix]
+            first = segments.post_start[segment]
+            for post in range(first, first + segments.n_positions[segment] // n_pre):
+                fan_in = np.int64(slots.fan_in[matrices.fan_in_start[matrix] + post])
+                room = n_pre - fan_in
+                if fan_in >= matrices.fan_in_limit[matrix]:
+                    continue
+                if count_only:
+                    n_free_positions += room
+                elif rank >= room:
+                    rank -= room
+                else:
+                    for pre in range(n_pre):
+                        if find_slot(slots, matrices, matrix, pre, post) < 0:
+                            if rank == 0:
+                                return np.int64(segment), np.int64(pre), np.int64(post)
+                            rank -= 1
+    return np.int64(-1), np.int64(-1), np.int64(-1)
+
+
+@kernel
+def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
+    """Activate uniformly drawn free feasible positions until `n_wanted` are active in the scope.
+
+    Parameters
+    ----------
+    slots, segments, matrices, tally : Slots, Segments, Matrices, Tally
+        `slots` and `tally` are written.
+    scope, n_wanted : int
+        Scope, and how many active synapses it shall have.
+    key : uint64
+        Key of this step's proposals (`kernels.random.fold`) .
+    theta : float
+        Strength of an arrival.
+
+    Returns
+    -------
+    int
+        Synapses that found no feasible position.
+    """
+    first, last = segments.scope_start[scope], segments.scope_start[scope + 1]
+    n_positions, n_missing = np.int64(0), n_wanted
+    for segment in range(first, last):
+        n_positions += segments.n_positions[segment]
+        n_missing -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+    scope_key = fold(key, scope)
+    n_draws = 0
+    while n_missing > 0:
+        placed = False
+        for _ in range(MAX_PROPOSALS):
+            position = below(bits64(scope_key, n_draws), n_positions)
+            n_draws += 1
+            segment = first
+            while position >= segments.n_positions[segment]:
+                position -= segments.n_positions[segment]
+                segment += 1
+            matrix = segments.matrix[segment]
+            pre = position % matrices.n_pre[matrix]
+            post = segments.post_start[segment] + position // matrices.n_pre[matrix]
+            tally.by_segment[segment, _ROWS_CHECKED] += slots.fan_out[segments.fan_out_start[segment] + pre]
+            if (
+                slots.n_free[segment] > 0
+                and slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
+                and find_slot(slots, matrices, matrix, pre, post) < 0
+            ):
+                tally.by_segment[segment, _ACCEPTED] += 1
+                _occupy(slots, segments, matrices, tally, segment, pre, post, theta)
+                placed = True
+                break
+            tally.by_segment[segment, _REJECTED] += 1
+        if not placed:
+            segment, pre, post = _rank_draw(slots, segments, matrices, scope, bits64(scope_key, n_draws))
+            n_draws += 1
+            if segment < 0:
+                tally.by_segment[first, _UNFILLED] += n_missing
+                return n_missing
+            tally.by_segment[segment, _EXACT] += 1
+            _occupy(slots, segments, matrices, tally, segment, pre, post, theta)
+        n_missing -= 1
+    return np.int64(0)

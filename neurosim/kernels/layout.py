@@ -1,0 +1,85 @@
+"""The arrays that kernels work on, grouped by what they describe.
+
+Kernels see plain arrays in these named tuples; `neurosim.synapses.SynapseStore` builds them and keeps
+their invariants. Lengths: S slots, G segments, M matrices, N neurons, P post neurons of all matrices.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Slots(NamedTuple):
+    """State of the synapses; everything here is written during training."""
+
+    pre: np.ndarray  #: int32 (S,), index of the pre neuron in its layer
+    post: np.ndarray  #: int32 (S,), index of the post neuron in its layer
+    weight: np.ndarray  #: float32 (S,), sign * theta; the sign bit is kept for zero as well
+    active: np.ndarray  #: uint8 (S,), 1 for a connection, 0 for a free slot (its weight is +-0)
+    gradient: np.ndarray  #: float32 (S,), dE/dweight of the current step, zero between steps
+    table: np.ndarray  #: int32 (power of two,), hash table of positions -> slot, -1 where empty
+    fan_in: np.ndarray  #: int32 (P,), active synapses of each post neuron
+    fan_out: np.ndarray  #: int32 (sum of n_pre over segments,), active synapses per segment and pre
+    free_slot: np.ndarray  #: int32 (S,), stack of the free slots of each segment, from its first slot
+    n_free: np.ndarray  #: int64 (G,), height of that stack
+    n_exchanged: np.ndarray  #: int64 (1,), arrivals since the slots were last sorted
+
+
+class Segments(NamedTuple):
+    """One entry per (matrix, core); the slots of a segment are contiguous. Read only."""
+
+    matrix: np.ndarray  #: int64 (G,)
+    core: np.ndarray  #: int64 (G,)
+    slot_start: np.ndarray  #: int64 (G + 1,)
+    post_start: np.ndarray  #: int64 (G,), first post neuron of the core
+    n_positions: np.ndarray  #: int64 (G,), n_pre * number of post neurons
+    fan_out_start: np.ndarray  #: int64 (G,), where the segment's rows start in `Slots.fan_out`
+    n_wanted: np.ndarray  #: int64 (number of scopes,), active synapses promised per scope
+    scope_start: np.ndarray  #: int64 (number of scopes + 1,), segments of each scope
+
+
+class Matrices(NamedTuple):
+    """One entry per weight matrix. Read only."""
+
+    n_pre: np.ndarray  #: int64 (M,)
+    n_post: np.ndarray  #: int64 (M,)
+    slot_start: np.ndarray  #: int64 (M + 1,)
+    fan_in_start: np.ndarray  #: int64 (M,), where its post neurons start in `Slots.fan_in`
+    fan_in_limit: np.ndarray  #: int64 (M,), most active synapses of one post neuron
+    pre_neuron: np.ndarray  #: int64 (M,), first pre neuron in the numbering of all neurons
+    post_neuron: np.ndarray  #: int64 (M,), first post neuron in that numbering
+    sign_key: np.ndarray  #: uint64 (M,), key of the constant signs
+
+
+class Tally(NamedTuple):
+    """Integer event counts of a run; written only by kernels, read by the accounting."""
+
+    by_segment: np.ndarray  #: int64 (G, number of SegmentEvent)
+    by_neuron: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, since the last settling
+    sent: np.ndarray  #: int64 (C,), activations that a core sent to other cores
+    received: np.ndarray  #: int64 (C,), activations that a core received from other cores
+    n_destinations: np.ndarray  #: int32 (N,), other cores that hold synapses of the neuron
+    home: np.ndarray  #: int64 (N,), core of the neuron, -1 for inputs (they come from the host)
+    nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run
+
+
+class SegmentEvent(IntEnum):
+    """Columns of `Tally.by_segment`."""
+
+    SLOTS = 0  #: (sample, active slot) pairs
+    PRE_NONZERO = 1  #: ... with a non-zero pre activation
+    PAIR_NONZERO = 2  #: ... with a non-zero pre activation and a non-zero post error
+    ROWS_NONZERO = 3  #: (sample, pre neuron) pairs: non-zero, with at least one synapse in the segment
+    UPDATED = 4  #: (step, active slot) pairs
+    DRAWN = 5  #: normal deviates
+    RELEASED = 6  #: synapses that left
+    ACCEPTED = 7  #: proposals that became synapses
+    REJECTED = 8  #: proposals that were taken or not feasible
+    EXACT = 9  #: arrivals placed by an exact rank draw
+    ROWS_CHECKED = 10  #: slots in the rows of the proposals, when they were made
+    MERGES = 11  #: passes that put arrivals in order in a layout sorted by row
+    UNFILLED = 12  #: (rewiring step, slot) pairs that found no feasible position
+
+
+N_SEGMENT_EVENTS = len(SegmentEvent)

@@ -1,0 +1,166 @@
+"""Forward and backward pass of a multilayer perceptron on one tile of samples.
+
+A tile of one network is a flat float32 array of (all neurons, n_lanes), inputs first. Errors have the
+same layout. Lanes without a sample hold zeros everywhere, so they add nothing to any sum or count.
+"""
+
+import numpy as np
+
+from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.lanes import make_lane_operations
+
+
+@inlined
+def fast_exp(x):
+    """exp(x) for float32 x <= 0 within 3 units in the last place; vectorizes, unlike the library call.
+
+    exp(x) = 2**n * exp(r), |r| <= ln(2) / 2, with a Taylor polynomial for exp(r).
+    """
+    x = max(x, np.float32(-87.0))
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    y = np.float32(1.0 / 5040.0)
+    y = y * r + np.float32(1.0 / 720.0)
+    y = y * r + np.float32(1.0 / 120.0)
+    y = y * r + np.float32(1.0 / 24.0)
+    y = y * r + np.float32(1.0 / 6.0)
+    y = y * r + np.float32(0.5)
+    y = y * r + np.float32(1.0)
+    y = y * r + np.float32(1.0)
+    return y * np.uint32(np.uint32(np.int32(n) + np.int32(127)) << np.uint32(23)).view(np.float32)
+
+
+@inlined
+def load_tile(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
+    """Write samples order[first : first + n_samples] as the input rows of a tile.
+
+    `data` : uint8 or float32, shape (n, n_inputs); `scale` maps a stored value to the network's input.
+    """
+    for lane in range(n_samples, n_lanes):
+        for i in range(n_inputs):
+            act[i * n_lanes + lane] = np.float32(0.0)
+    for block in range(0, n_inputs, 64):
+        end = min(block + 64, n_inputs)
+        for lane in range(n_samples):
+            row = order[first + lane]
+            for i in range(block, end):
+                act[i * n_lanes + lane] = np.float32(data[row, i]) * scale
+
+
+def make_mlp_kernels(n_lanes):
+    """Kernels of a perceptron with rectified linear hidden units for tiles of `n_lanes` samples.
+
+    Returns
+    -------
+    forward, backward, add_gradient : numba functions
+        See their docstrings.
+    """
+    forward_run, backward_run, gradient_run = make_lane_operations(n_lanes)
+
+    @kernel
+    def forward(slots, matrices, act):
+        """From the input rows of `act` to the logits, in place: float32 (N * n_lanes,)."""
+        n_matrices = matrices.n_pre.size
+        for m in range(n_matrices):
+            x_base, z_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
+            z_end = z_base + matrices.n_post[m] * n_lanes
+            act[z_base:z_end] = np.float32(0.0)
+            k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
+            while k < stop:
+                first, post = k, slots.post[k]
+                k += 1
+                while k < stop and slots.post[k] == post:
+                    k += 1
+                forward_run(act, z_base + np.int64(post) * n_lanes, act, x_base, slots.pre, slots.weight, first, k)
+            if m < n_matrices - 1:
+                for i in range(z_base, z_end):
+                    act[i] = max(act[i], np.float32(0.0))
+
+    @kernel
+    def backward(slots, matrices, act, err):
+        """Errors of the hidden layers from those of the outputs, in place in `err`: dE/d(input sum)."""
+        for m in range(matrices.n_pre.size - 1, 0, -1):
+            e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
+            e_end = e_base + matrices.n_pre[m] * n_lanes
+            err[e_base:e_end] = np.float32(0.0)
+            k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
+            while k < stop:
+                first, post = k, slots.post[k]
+                k += 1
+                while k < stop and slots.post[k] == post:
+                    k += 1
+                backward_run(err, e_base, err, d_base + np.int64(post) * n_lanes, slots.pre, slots.weight, first, k)
+            for i in range(e_base, e_end):
+                err[i] = err[i] if act[i] > np.float32(0.0) else np.float32(0.0)
+
+    @kernel
+    def add_gradient(slots, matrices, act, err, start, stop):
+        """Add this tile's dE/dweight to `slots.gradient` of the slots [start, stop)."""
+        for m in range(matrices.n_pre.size):
+            x_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
+            k, end = max(start, matrices.slot_start[m]), min(stop, matrices.slot_start[m + 1])
+            while k < end:
+                first, post = k, slots.post[k]
+                k += 1
+                while k < end and slots.post[k] == post:
+                    k += 1
+                gradient_run(slots.gradient, act, x_base, err, d_base + np.int64(post) * n_lanes, slots.pre, first, k)
+
+    return forward, backward, add_gradient
+
+
+@inlined
+def softmax_errors(act, err, base, labels, order, first, n_samples, n_classes, n_batch, n_lanes):
+    """Softmax cross-entropy: output errors (p - y) / n_batch of a tile.
+
+    Writes `err` (zeros in lanes without a sample).
+
+    Returns
+    -------
+    loss : float64
+        Sum of the samples' losses, in nats.
+    n_correct : int64
+        Samples whose largest logit is at the label.
+    """
+    loss, n_correct = np.float64(0.0), np.int64(0)
+    inverse = np.float32(1.0) / np.float32(n_batch)
+    for lane in range(n_lanes):
+        top, best = act[base + lane], 0
+        for c in range(1, n_classes):
+            z = act[base + c * n_lanes + lane]
+            if z > top:
+                top, best = z, c
+        total = np.float32(0.0)
+        for c in range(n_classes):
+            e = fast_exp(act[base + c * n_lanes + lane] - top)
+            err[base + c * n_lanes + lane] = e
+            total += e
+        scale = inverse / total if lane < n_samples else np.float32(0.0)
+        for c in range(n_classes):
+            err[base + c * n_lanes + lane] *= scale
+        if lane < n_samples:
+            label = labels[order[first + lane]]
+            err[base + label * n_lanes + lane] -= inverse
+            loss += np.log(np.float64(total)) + np.float64(top) - np.float64(act[base + label * n_lanes + lane])
+            n_correct += np.int64(best == label)
+    return loss, n_correct
+
+
+@inlined
+def count_nonzero(act, n_neurons, n_lanes, n_nonzero):
+    """Write the number of non-zero lanes of every neuron of a tile: int32 (n_neurons,)."""
+    for i in range(n_neurons):
+        n = np.int32(0)
+        for lane in range(n_lanes):
+            n += np.int32(act[i * n_lanes + lane] != np.float32(0.0))
+        n_nonzero[i] = n
+
+
+@inlined
+def pack_nonzero(values, start, stop, n_lanes, mask):
+    """Write which lanes of neurons [start, stop) are non-zero as bits: uint64 (n_neurons,)."""
+    for i in range(start, stop):
+        bits = np.uint64(0)
+        for lane in range(n_lanes):
+            bits |= np.uint64(values[i * n_lanes + lane] != np.float32(0.0)) << np.uint64(lane)
+        mask[i] = bits

@@ -1,0 +1,267 @@
+"""Many training steps of a perceptron in one compiled call, for mini-batches.
+
+One step: every tile of the batch goes forward and backward, one thread a tile; then every chunk of
+slots gathers its gradient from all tiles and is updated, one thread a chunk; then, in one thread, the
+slots below zero are released and re-used. No two threads ever write to the same place, and every sum
+has one order, so results do not depend on the number of threads.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from neurosim.kernels import mlp
+from neurosim.kernels.compile import inlined, kernel, parallel_kernel
+from neurosim.kernels.exchange import fill_scope
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.order import sort_slots
+from neurosim.kernels.random import fold
+from neurosim.kernels.update import CHUNK, count_update, release_marked, update_chunk
+
+_SLOTS, _PAIR, _MERGES = int(SegmentEvent.SLOTS), int(SegmentEvent.PAIR_NONZERO), int(SegmentEvent.MERGES)
+_ACCEPTED, _EXACT = int(SegmentEvent.ACCEPTED), int(SegmentEvent.EXACT)
+
+
+class Batch(NamedTuple):
+    """The samples of an epoch. Read only."""
+
+    data: np.ndarray  #: uint8 or float32 (n, n_inputs)
+    labels: np.ndarray  #: int32 (n,)
+    order: np.ndarray  #: int64 (n,), the samples in the order of this epoch
+    scale: np.float32  #: stored value -> input of the network
+    size: int  #: samples in a batch; the last batch of an epoch may be smaller
+
+
+class StepRule(NamedTuple):
+    """Numbers of one epoch's steps. Read only."""
+
+    eta: np.float32  #: learning rate
+    l1: np.float32  #: alpha
+    noise_std: np.float32  #: standard deviation of the noise of one step, 0 for none
+    theta_born: np.float32  #: strength of an arrival
+    period: int  #: steps between rewirings
+    noise_key: np.uint64
+    proposal_key: np.uint64
+
+
+class Counting(NamedTuple):
+    """Which events are counted. Read only."""
+
+    is_on: bool  #: activity of neurons (rows, packets, sparsity)
+    pairs: bool  #: slots with a non-zero activation and a non-zero error, needed by event-driven execution
+    merge_entries: int  #: arrivals that one merge pass of a sorted layout can take
+
+
+class Progress(NamedTuple):
+    """Running results of an epoch; written by kernels."""
+
+    loss: np.ndarray  #: float64 (1,), sum over samples, nats
+    n_correct: np.ndarray  #: int64 (1,)
+    n_samples: np.ndarray  #: int64 (1,)
+    least_active: np.ndarray  #: int64 (1,), fewest active synapses after any rewiring
+    most_active: np.ndarray  #: int64 (1,), most active synapses after any step
+    n_unfilled: np.ndarray  #: int64 (1,), slots that found no feasible position, last rewiring
+
+
+@inlined
+def count_bits(x):
+    """Number of ones in a uint64 (LLVM turns this pattern into one instruction)."""
+    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@kernel
+def count_pairs(slots, segments, matrices, tally, pre_mask, post_mask):
+    """Book slots whose activation and error are both non-zero, lane by lane. Writes `tally`."""
+    for segment in range(segments.matrix.size):
+        m = segments.matrix[segment]
+        n = np.int64(0)
+        for k in range(segments.slot_start[segment], segments.slot_start[segment + 1]):
+            if slots.active[k]:
+                both = pre_mask[matrices.pre_neuron[m] + slots.pre[k]] & post_mask[matrices.post_neuron[m] + slots.post[k]]
+                n += count_bits(both)
+        tally.by_segment[segment, _PAIR] += n
+
+
+@kernel
+def count_slots(slots, segments, tally, n_samples):
+    """Book the walk of every active slot for each of `n_samples` samples. Writes `tally`."""
+    for segment in range(segments.matrix.size):
+        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        tally.by_segment[segment, _SLOTS] += n * n_samples
+
+
+@kernel
+def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries):
+    """Re-use the free slots of every scope. Writes `slots`, `tally` and `progress`."""
+    n_segments = segments.matrix.size
+    before = np.empty(n_segments, np.int64)
+    for segment in range(n_segments):
+        before[segment] = tally.by_segment[segment, _ACCEPTED] + tally.by_segment[segment, _EXACT]
+    progress.n_unfilled[0] = 0
+    for scope in range(segments.n_wanted.size):
+        progress.n_unfilled[0] += fill_scope(
+            slots, segments, matrices, tally, scope, segments.n_wanted[scope], fold(rule.proposal_key, step), rule.theta_born
+        )
+    for segment in range(n_segments):
+        arrived = tally.by_segment[segment, _ACCEPTED] + tally.by_segment[segment, _EXACT] - before[segment]
+        tally.by_segment[segment, _MERGES] += (arrived + merge_entries - 1) // merge_entries
+
+
+@kernel
+def finish_step(slots, segments, matrices, tally, progress, rule, step, below, merge_entries):
+    """Everything after the update of the slots: release, rewire, check the budget, keep the order."""
+    release_marked(slots, segments, matrices, tally, below)
+    n_active = segments.slot_start[-1] - slots.n_free.sum()
+    progress.most_active[0] = max(progress.most_active[0], n_active)
+    if (step + 1) % rule.period == 0:
+        rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries)
+        n_active = segments.slot_start[-1] - slots.n_free.sum()
+        progress.least_active[0] = min(progress.least_active[0], n_active)
+        progress.most_active[0] = max(progress.most_active[0], n_active)
+    if slots.n_exchanged[0] * 8 > slots.pre.size:
+        sort_slots(slots, segments, matrices)
+
+
+@cache
+def make_train_steps(n_lanes, is_parallel):
+    """Compile the training steps for tiles of `n_lanes` samples.
+
+    Parameters
+    ----------
+    n_lanes : int
+        Samples in a tile, at most 64.
+    is_parallel : bool
+        Compile the parallel loops. The choice must follow from the batch size alone: two builds may
+        round differently, one build gives the same bits with any number of threads.
+
+    Returns
+    -------
+    train_steps : numba function
+    """
+    forward, backward, add_gradient = mlp.make_mlp_kernels(n_lanes)
+    decorate = parallel_kernel if is_parallel else kernel
+
+    @decorate
+    def train_steps(slots, segments, matrices, tally, batch, rule, counting, progress, act, err, first_step, n_steps, offset):
+        """Run steps [first_step, first_step + n_steps); step s takes samples from offset on.
+
+        `act`, `err` : float32, shape (n_tiles, N * n_lanes), work space.
+        Stops early, after the step, when the loss is not finite. Returns the number of steps done.
+        """
+        n_matrices = matrices.n_pre.size
+        n_inputs = matrices.n_pre[0]
+        n_neurons = tally.by_neuron.size
+        out = matrices.post_neuron[n_matrices - 1]
+        n_classes = matrices.n_post[n_matrices - 1]
+        n_slots = slots.pre.size
+        n_chunks = (n_slots + CHUNK - 1) // CHUNK
+        n_pieces = max((n_chunks + 31) // 32, 1) if is_parallel else 1
+        chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
+        n_tiles_most = act.shape[0]
+        below = np.zeros(n_chunks, np.int32)
+        nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
+        pre_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
+        post_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
+        loss = np.zeros(n_tiles_most, np.float64)
+        correct = np.zeros(n_tiles_most, np.int64)
+
+        for done in range(n_steps):
+            step = first_step + done
+            first = offset + done * batch.size
+            n_batch = min(batch.size, batch.order.size - first)
+            n_tiles = (n_batch + n_lanes - 1) // n_lanes
+
+            for t in prange(n_tiles):
+                begin = first + t * n_lanes
+                n = min(n_lanes, n_batch - t * n_lanes)
+                mlp.load_tile(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, n_lanes)
+                forward(slots, matrices, act[t])
+                loss[t], correct[t] = mlp.softmax_errors(
+                    act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
+                )
+                backward(slots, matrices, act[t], err[t])
+                if counting.is_on:
+                    mlp.count_nonzero(act[t], out, n_lanes, nonzero[t])
+                if counting.pairs:
+                    mlp.pack_nonzero(act[t], 0, out, n_lanes, pre_mask[t])
+                    mlp.pack_nonzero(err[t], n_inputs, n_neurons, n_lanes, post_mask[t])
+
+            if counting.is_on:
+                count_slots(slots, segments, tally, n_batch)
+                for t in range(n_tiles):
+                    for i in range(out):
+                        tally.by_neuron[i] += nonzero[t, i]
+                if counting.pairs:
+                    for t in range(n_tiles):
+                        count_pairs(slots, segments, matrices, tally, pre_mask[t], post_mask[t])
+                count_update(slots, segments, tally, rule.noise_std > 0)
+
+            step_key = fold(rule.noise_key, step)
+            for piece in prange(n_pieces):
+                for chunk in range(piece * chunks_a_piece, min((piece + 1) * chunks_a_piece, n_chunks)):
+                    start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
+                    for t in range(n_tiles):
+                        add_gradient(slots, matrices, act[t], err[t], start, stop)
+                    below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
+
+            finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries)
+
+            step_loss = np.float64(0.0)
+            for t in range(n_tiles):
+                step_loss += loss[t]
+                progress.n_correct[0] += correct[t]
+            progress.loss[0] += step_loss
+            progress.n_samples[0] += n_batch
+            if not np.isfinite(step_loss):
+                return done + 1
+        return n_steps
+
+    return train_steps
+
+
+@cache
+def make_evaluate(n_lanes):
+    """Compile the evaluation of a data set with tiles of `n_lanes` samples."""
+    forward, _, _ = mlp.make_mlp_kernels(n_lanes)
+
+    @parallel_kernel
+    def evaluate(slots, matrices, batch, n_neurons, n_nonzero, act, err, result):
+        """Accuracy and loss over all samples of `batch`.
+
+        `n_nonzero` : int64 (N,), written: samples in which a neuron (not an output) was non-zero.
+        `act`, `err` : float32, shape (n_tiles at once, N * n_lanes), work space.
+        `result` : float64 (2,), written: sum of losses in nats, number of correct samples.
+        """
+        n_matrices = matrices.n_pre.size
+        out, n_classes = matrices.post_neuron[n_matrices - 1], matrices.n_post[n_matrices - 1]
+        n_samples, n_at_once = batch.order.size, act.shape[0]
+        n_tiles = (n_samples + n_lanes - 1) // n_lanes
+        loss = np.zeros(n_tiles, np.float64)
+        correct = np.zeros(n_tiles, np.int64)
+        nonzero = np.zeros((n_at_once, n_neurons), np.int32)
+        n_nonzero[:] = 0
+        for group in range(0, n_tiles, n_at_once):
+            n_here = min(n_at_once, n_tiles - group)
+            for i in prange(n_here):
+                begin = (group + i) * n_lanes
+                n = min(n_lanes, n_samples - begin)
+                mlp.load_tile(act[i], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
+                forward(slots, matrices, act[i])
+                loss[group + i], correct[group + i] = mlp.softmax_errors(
+                    act[i], err[i], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_samples, n_lanes
+                )
+                mlp.count_nonzero(act[i], out, n_lanes, nonzero[i])
+            for i in range(n_here):
+                for neuron in range(out):
+                    n_nonzero[neuron] += nonzero[i, neuron]
+        result[0], result[1] = np.float64(0.0), np.float64(0.0)
+        for t in range(n_tiles):
+            result[0] += loss[t]
+            result[1] += np.float64(correct[t])
+
+    return evaluate

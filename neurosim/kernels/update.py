@@ -1,0 +1,68 @@
+"""One step of stochastic gradient descent on theta, with L1 and noise, and who fell below zero.
+
+    theta <- theta - eta * dE/dtheta - eta * alpha + noise_std * nu        nu ~ N(0, 1)
+
+(Bellec et al. 2018, algorithm 1, with noise_std = sqrt(2 eta T).) theta = |weight| and
+dE/dtheta = sign * dE/dweight; only active slots move.
+"""
+
+import numpy as np
+
+from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.exchange import release_slot
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.random import bits32, normal_from_bits
+
+_UPDATED, _DRAWN = int(SegmentEvent.UPDATED), int(SegmentEvent.DRAWN)
+
+#: Slots that are updated as one piece; a piece in which nobody fell below zero is not searched.
+CHUNK = 256
+
+#: Mark in `Slots.active` of a slot that fell below zero, until `release_marked` frees it.
+MARKED = np.uint8(2)
+
+
+@inlined
+def update_chunk(slots, start, stop, eta, l1, noise_std, step_key):
+    """Update slots [start, stop), zero their gradient, mark those below zero; returns how many.
+
+    Writes `slots.weight`, `slots.gradient` and `slots.active`.
+    """
+    weight, gradient, active = slots.weight, slots.gradient, slots.active
+    n_below = np.int32(0)
+    for k in range(start, stop):
+        w = weight[k]
+        theta = abs(w) - eta * (np.copysign(np.float32(1.0), w) * gradient[k] + l1)
+        if noise_std > np.float32(0.0):
+            theta += noise_std * normal_from_bits(bits32(step_key, k))
+        is_active = active[k] == 1
+        is_below = is_active & (theta < np.float32(0.0))
+        weight[k] = np.copysign(np.float32(theta), w) if is_active & (not is_below) else np.float32(0.0)
+        active[k] = MARKED if is_below else active[k]
+        gradient[k] = np.float32(0.0)
+        n_below += np.int32(is_below)
+    return n_below
+
+
+@kernel
+def release_marked(slots, segments, matrices, tally, below):
+    """Free the slots that `update_chunk` marked. `below` : int32, marked slots of each chunk (zeroed)."""
+    for segment in range(segments.matrix.size):
+        start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
+        first_chunk, last_chunk = start // CHUNK, (stop - 1) // CHUNK
+        for chunk in range(first_chunk, last_chunk + 1):
+            if below[chunk] > 0:
+                for slot in range(max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)):
+                    if slots.active[slot] == MARKED:
+                        below[chunk] -= 1
+                        release_slot(slots, segments, matrices, tally, segment, slot)
+
+
+@kernel
+def count_update(slots, segments, tally, has_noise):
+    """Book one update step: active slots, and one deviate each if there is noise. Writes `tally`."""
+    for segment in range(segments.matrix.size):
+        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        tally.by_segment[segment, _UPDATED] += n
+        if has_noise:
+            tally.by_segment[segment, _DRAWN] += n

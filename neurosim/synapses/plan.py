@@ -1,0 +1,101 @@
+"""What a synapse store is built from: matrices, segments, scopes and limits, without any array."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MatrixPlan:
+    """One weight matrix.
+
+    `pre_neuron` and `post_neuron` are the first neuron of either side in the numbering of all
+    neurons, inputs first. `fan_in_limit` is the most active synapses of one post neuron, or None.
+    """
+
+    n_pre: int
+    n_post: int
+    pre_neuron: int
+    post_neuron: int
+    fan_in_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """The slots of one matrix on one core: post neurons [post_start, post_stop) with all their inputs.
+
+    `n_active` synapses are drawn at the start; `n_slots` is the fixed capacity.
+    """
+
+    matrix: int
+    core: int
+    post_start: int
+    post_stop: int
+    n_active: int
+    n_slots: int
+
+
+@dataclass(frozen=True)
+class StorePlan:
+    """Plan of a whole network: segments are ordered by matrix, then by core.
+
+    `scope` is one of ``core`` (a synapse stays in its core and matrix), ``layer`` (it stays in its
+    matrix) and ``network``. `home` gives the core of every neuron, -1 for inputs.
+    """
+
+    matrices: tuple[MatrixPlan, ...]
+    segments: tuple[SegmentPlan, ...]
+    scope: str
+    home: tuple[int, ...]
+    n_cores: int
+
+    @property
+    def n_neurons(self):
+        """Neurons of all layers, inputs included."""
+        return len(self.home)
+
+    @property
+    def scope_start(self):
+        """Where the segments of each scope start, and their end."""
+        if self.scope == "core":
+            return tuple(range(len(self.segments) + 1))
+        if self.scope == "network":
+            return (0, len(self.segments))
+        first = [g for g, s in enumerate(self.segments) if g == 0 or self.segments[g - 1].matrix != s.matrix]
+        return (*first, len(self.segments))
+
+    @property
+    def n_wanted(self):
+        """Active synapses promised in each scope."""
+        starts = self.scope_start
+        return tuple(sum(s.n_active for s in self.segments[a:b]) for a, b in zip(starts, starts[1:]))
+
+
+def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=0.0):
+    """Plan of a multilayer perceptron on a single core.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Neurons of each layer, inputs first.
+    n_active : sequence of int
+        Active synapses of each matrix.
+    scope : {'core', 'layer', 'network'}
+        Where a released slot may be re-used.
+    fan_in_limit : int, optional
+        Most active synapses of one neuron.
+    headroom : float
+        Free slots of each segment, as a fraction of its active synapses.
+
+    Returns
+    -------
+    StorePlan
+    """
+    starts = [sum(layers[:i]) for i in range(len(layers))]
+    matrices = tuple(
+        MatrixPlan(a, b, starts[i], starts[i + 1], fan_in_limit) for i, (a, b) in enumerate(zip(layers, layers[1:]))
+    )
+    segments = tuple(
+        SegmentPlan(i, 0, 0, m.n_post, k, min(m.n_pre * m.n_post, k + round(headroom * k)))
+        for i, (m, k) in enumerate(zip(matrices, n_active))
+    )
+    home = (-1,) * layers[0] + (0,) * sum(layers[1:])
+    return StorePlan(matrices, segments, scope, home, 1)

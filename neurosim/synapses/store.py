@@ -1,0 +1,212 @@
+"""SynapseStore: a fixed number of synapses in coordinate form, re-used during training."""
+
+import numpy as np
+
+from neurosim.kernels.exchange import fill_scope, release_slot, sign_of
+from neurosim.kernels.layout import N_SEGMENT_EVENTS, Matrices, Segments, Slots, Tally
+from neurosim.kernels.membership import rebuild_table
+from neurosim.kernels.order import sort_slots
+from neurosim.random import Stream, mix64, stream_key
+from neurosim.synapses.initial import draw_connections
+from neurosim.synapses.plan import StorePlan
+from neurosim.synapses.recount import recount
+from neurosim.synapses.violations import find_violations
+
+_NO_LIMIT = np.iinfo(np.int32).max
+
+
+class SynapseStore:
+    """All synapses of a network, in slots of fixed capacity.
+
+    A slot holds `pre` and `post` (int32), a signed weight (float32) and an active flag. The strength
+    theta of Bellec et al. 2018 is ``abs(weight)`` and its constant sign is the sign bit, which is kept
+    for a zero weight too; the sign of a position is a hash of (seed, matrix, pre, post).
+
+    The slots of one matrix on one core are contiguous (a *segment*). No array has n_pre * n_post
+    elements, and nothing is allocated when synapses are exchanged.
+
+    Parameters
+    ----------
+    plan : StorePlan
+        Matrices, segments, scopes and limits.
+    seed : int
+        Seed of signs, initial positions and initial strengths.
+
+    Attributes
+    ----------
+    slots, segments, matrices, tally
+        The arrays, as the named tuples of `neurosim.kernels.layout`.
+
+    Notes
+    -----
+    Canonical form: no position twice, indices in range, every slot inside its core's post neurons,
+    fan-in within its limit, counters equal to a recount, signs as hashed. `violations` lists every
+    breach and is empty after every public method.
+    """
+
+    def __init__(self, plan: StorePlan, seed: int):
+        self.plan = plan
+        self.seed = int(seed)
+        self.matrices = _matrix_arrays(plan, seed)
+        self.segments = _segment_arrays(plan)
+        self.slots = _empty_slots(plan, self.segments)
+        self.tally = new_tally(plan)
+
+    @classmethod
+    def random(cls, plan, seed):
+        """Store with uniformly drawn connections and theta = abs(N(0, 1)) / sqrt(n_pre).
+
+        Source: the authors' initial values (Bellec et al. 2018, public scripts): n_pre is the full
+        fan-in of the layer. Raises nothing; `n_unfilled` tells how many slots found no place.
+        """
+        store = cls(plan, seed)
+        draw_connections(store)
+        return store
+
+    @property
+    def n_slots(self):
+        """Number of slots, free ones included."""
+        return self.slots.pre.size
+
+    @property
+    def n_active(self):
+        """Number of active synapses."""
+        return int(self.n_slots - self.slots.n_free.sum())
+
+    @property
+    def n_active_by_segment(self):
+        """Active synapses of each segment: int64, shape (G,)."""
+        return np.diff(self.segments.slot_start) - self.slots.n_free
+
+    @property
+    def theta(self):
+        """Strengths: float32 copy, shape (S,), 0 for free slots."""
+        return np.abs(self.slots.weight)
+
+    def connections(self, matrix):
+        """Active synapses of one matrix: (pre, post, weight) copies in slot order."""
+        rows = slice(self.matrices.slot_start[matrix], self.matrices.slot_start[matrix + 1])
+        active = self.slots.active[rows] == 1
+        return tuple(a[rows][active] for a in (self.slots.pre, self.slots.post, self.slots.weight))
+
+    def dense(self, matrix):
+        """One weight matrix as a dense array, for tests and small pictures: float32 (n_pre, n_post)."""
+        out = np.zeros((self.plan.matrices[matrix].n_pre, self.plan.matrices[matrix].n_post), np.float32)
+        pre, post, weight = self.connections(matrix)
+        out[pre, post] = weight
+        return out
+
+    def release(self, slot_indices):
+        """Free the given active slots."""
+        for slot in slot_indices:
+            segment = int(np.searchsorted(self.segments.slot_start, slot, side="right")) - 1
+            release_slot(self.slots, self.segments, self.matrices, self.tally, segment, int(slot))
+
+    def fill(self, key, theta=0.0):
+        """Re-use free slots until every scope has its promised number; returns how many stayed free.
+
+        Parameters
+        ----------
+        key : int
+            Unsigned 64-bit key of the proposals: equal keys give equal draws.
+        theta : float
+            Strength of the arrivals.
+        """
+        unfilled = 0
+        for scope, wanted in enumerate(self.segments.n_wanted):
+            unfilled += fill_scope(
+                self.slots, self.segments, self.matrices, self.tally, scope, wanted, np.uint64(key), np.float32(theta)
+            )
+        return int(unfilled)
+
+    def sort(self):
+        """Sort the slots of each segment by post neuron; gradients must be zero."""
+        sort_slots(self.slots, self.segments, self.matrices)
+
+    def sign(self, matrix, pre, post):
+        """Constant sign of a position: -1.0 or 1.0."""
+        return float(sign_of(self.matrices, matrix, pre, post))
+
+    def violations(self):
+        """Every breach of the canonical form, one line each; empty when all is well."""
+        return find_violations(self)
+
+    def state(self):
+        """What a checkpoint needs: dict of arrays (copies are not made)."""
+        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "free_slot", "n_free", "n_exchanged")}
+
+    def restore(self, state):
+        """Take over the arrays of `state` and recompute everything that follows from them."""
+        for name, values in state.items():
+            getattr(self.slots, name)[...] = values
+        self.slots.gradient[:] = 0
+        recount(self)
+        rebuild_table(self.slots, self.matrices)
+
+
+def new_tally(plan):
+    """Tally of zeros for a plan."""
+    n_neurons, n_cores = plan.n_neurons, plan.n_cores
+    return Tally(
+        by_segment=np.zeros((len(plan.segments), N_SEGMENT_EVENTS), np.int64),
+        by_neuron=np.zeros(n_neurons, np.int64),
+        sent=np.zeros(n_cores, np.int64),
+        received=np.zeros(n_cores, np.int64),
+        n_destinations=np.zeros(n_neurons, np.int32),
+        home=np.asarray(plan.home, np.int64),
+        nonzero=np.zeros(n_neurons, np.int64),
+    )
+
+
+def _matrix_arrays(plan, seed):
+    fan_in_start = np.cumsum([0] + [m.n_post for m in plan.matrices])[:-1]
+    slots_of = [sum(s.n_slots for s in plan.segments if s.matrix == i) for i in range(len(plan.matrices))]
+    key = stream_key(seed, Stream.SIGN)
+    return Matrices(
+        n_pre=np.array([m.n_pre for m in plan.matrices], np.int64),
+        n_post=np.array([m.n_post for m in plan.matrices], np.int64),
+        slot_start=np.cumsum([0] + slots_of).astype(np.int64),
+        fan_in_start=fan_in_start.astype(np.int64),
+        fan_in_limit=np.array([m.fan_in_limit or _NO_LIMIT for m in plan.matrices], np.int64),
+        pre_neuron=np.array([m.pre_neuron for m in plan.matrices], np.int64),
+        post_neuron=np.array([m.post_neuron for m in plan.matrices], np.int64),
+        sign_key=np.array([mix64(key + i) for i in range(len(plan.matrices))], np.uint64),
+    )
+
+
+def _segment_arrays(plan):
+    n_pre = [plan.matrices[s.matrix].n_pre for s in plan.segments]
+    widths = [s.post_stop - s.post_start for s in plan.segments]
+    return Segments(
+        matrix=np.array([s.matrix for s in plan.segments], np.int64),
+        core=np.array([s.core for s in plan.segments], np.int64),
+        slot_start=np.cumsum([0] + [s.n_slots for s in plan.segments]).astype(np.int64),
+        post_start=np.array([s.post_start for s in plan.segments], np.int64),
+        n_positions=np.array([a * b for a, b in zip(n_pre, widths)], np.int64),
+        fan_out_start=np.cumsum([0] + n_pre)[:-1].astype(np.int64),
+        n_wanted=np.array(plan.n_wanted, np.int64),
+        scope_start=np.array(plan.scope_start, np.int64),
+    )
+
+
+def _empty_slots(plan, segments):
+    n = int(segments.slot_start[-1])
+    table_size = 1 << max(3, int(np.ceil(np.log2(max(1.5 * n, 1)))))
+    slots = Slots(
+        pre=np.zeros(n, np.int32),
+        post=np.zeros(n, np.int32),
+        weight=np.zeros(n, np.float32),
+        active=np.zeros(n, np.uint8),
+        gradient=np.zeros(n, np.float32),
+        table=np.full(table_size, -1, np.int32),
+        fan_in=np.zeros(sum(m.n_post for m in plan.matrices), np.int32),
+        fan_out=np.zeros(sum(plan.matrices[s.matrix].n_pre for s in plan.segments), np.int32),
+        free_slot=np.empty(n, np.int32),
+        n_free=np.diff(segments.slot_start).astype(np.int64),
+        n_exchanged=np.zeros(1, np.int64),
+    )
+    for g, segment in enumerate(plan.segments):
+        start, stop = segments.slot_start[g], segments.slot_start[g + 1]
+        slots.post[start:stop] = segment.post_start
+        slots.free_slot[start:stop] = np.arange(stop - 1, start - 1, -1)
+    return slots

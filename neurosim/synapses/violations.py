@@ -1,0 +1,63 @@
+"""Everything that can be wrong with a synapse store, one line each."""
+
+import numpy as np
+
+from neurosim.kernels.membership import find_slot
+from neurosim.synapses.recount import count_from_slots
+
+
+def find_violations(store):
+    """Breaches of the canonical form of `store` (see `SynapseStore`): list of str, empty when fine."""
+    found = []
+    slots, segments, matrices, plan = store.slots, store.segments, store.matrices, store.plan
+    for g, segment in enumerate(plan.segments):
+        where = f"segment {g} (matrix {segment.matrix}, core {segment.core})"
+        start, stop = segments.slot_start[g], segments.slot_start[g + 1]
+        active = slots.active[start:stop]
+        if not np.isin(active, (0, 1)).all():
+            found.append(f"{where}: active flags other than 0 and 1")
+        used = active == 1
+        pre, post, weight = slots.pre[start:stop], slots.post[start:stop], slots.weight[start:stop]
+        n_pre = plan.matrices[segment.matrix].n_pre
+        if ((pre < 0) | (pre >= n_pre)).any():
+            found.append(f"{where}: pre index out of range")
+        if ((post < segment.post_start) | (post >= segment.post_stop)).any():
+            found.append(f"{where}: post index outside the core's neurons")
+        if not np.isfinite(weight).all():
+            found.append(f"{where}: weight not finite")
+        if (weight[~used] != 0).any():
+            found.append(f"{where}: free slot with a weight")
+        ids = pre[used].astype(np.int64) * plan.matrices[segment.matrix].n_post + post[used]
+        if np.unique(ids).size != ids.size:
+            found.append(f"{where}: {ids.size - np.unique(ids).size} positions held twice")
+        n_free = int(slots.n_free[g])
+        if n_free != int((~used).sum()):
+            found.append(f"{where}: {n_free} free slots counted, {int((~used).sum())} found")
+        stack = slots.free_slot[start : start + n_free]
+        if not np.array_equal(np.sort(stack), start + np.flatnonzero(~used)):
+            found.append(f"{where}: stack of free slots does not list the free slots")
+        for k in np.flatnonzero(used):
+            if find_slot(slots, matrices, segment.matrix, pre[k], post[k]) != start + k:
+                found.append(f"{where}: slot {start + k} is not found under its position")
+                break
+        signs = [store.sign(segment.matrix, p, q) for p, q in zip(pre[used], post[used])]
+        if not np.array_equal(np.copysign(1.0, weight[used]), np.asarray(signs, np.float32)):
+            found.append(f"{where}: a sign differs from the constant sign of its position")
+    n_entries = int((slots.table >= 0).sum())
+    if n_entries != store.n_active:
+        found.append(f"membership table holds {n_entries} entries for {store.n_active} synapses")
+    counts = count_from_slots(store)
+    for name, have in (("fan_in", slots.fan_in), ("fan_out", slots.fan_out), ("n_destinations", store.tally.n_destinations)):
+        if not np.array_equal(have, getattr(counts, name)):
+            found.append(f"{name} differs from a recount")
+    for m, matrix in enumerate(plan.matrices):
+        first = matrices.fan_in_start[m]
+        most = slots.fan_in[first : first + matrix.n_post].max(initial=0)
+        if matrix.fan_in_limit is not None and most > matrix.fan_in_limit:
+            found.append(f"matrix {m}: fan-in {most} above its limit {matrix.fan_in_limit}")
+    starts = segments.scope_start
+    for scope, wanted in enumerate(segments.n_wanted):
+        have = int(store.n_active_by_segment[starts[scope] : starts[scope + 1]].sum())
+        if have > wanted:
+            found.append(f"scope {scope}: {have} active synapses, promised {wanted}")
+    return found
