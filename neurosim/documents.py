@@ -98,10 +98,10 @@ class Document:
         return self.lines.get(key_path, 1)
 
     def where(self, key_path):
-        """``path:line`` of a key, or ``--set a.b`` when an override put it there."""
+        """``path:line`` of a key, or ``--set`` when an override put it there."""
         for n in range(1, len(key_path) + 1):
             if tuple(key_path[:n]) in self.overridden:
-                return f"--set {_dotted(key_path[:n])}"
+                return "--set"
         return f"{self.path}:{self.line(key_path)}"
 
     def override(self, assignment):
@@ -306,7 +306,8 @@ def set_key(data, dotted, value_text):
     for depth, part in enumerate(parts):
         if isinstance(level, list):
             if not re.fullmatch(r"[0-9]{1,9}", part) or int(part) >= len(level):
-                raise _input_error(label, f"{_dotted(key_path)} is a list of {len(level)}; found {_short(part)}; expected an index from 0 to {len(level) - 1}")
+                expected = f"an index from 0 to {len(level) - 1}" if level else "another key, since the list is empty"
+                raise _input_error(label, f"{_dotted(key_path)} is a list; found {_short(part)}; expected {expected}")
             part = int(part)
         elif not isinstance(level, dict):
             raise _input_error(label, f"{_dotted(key_path)} is {_short(level)}, which has no keys")
@@ -401,12 +402,13 @@ def _explain(key_path, details, model_class, what):
     kinds = {detail["type"] for detail in details}
     should, words = [], []
     for detail in details:
-        if detail["type"] == "int_type" and "float_type" in kinds:
-            continue
-        should.append(_SHOULD.get(detail["type"], detail["msg"].replace("Input should", "should")))
+        if detail["type"] == "int_type" and kinds & {"float_type", "finite_number"}:
+            continue  # int | float: "a number" says both
+        should.append(_SHOULD.get(detail["type"], re.sub(r"^(Input|String) should", "should", detail["msg"])))
         if detail["type"] in ("literal_error", "enum"):
             words += _QUOTED.findall(detail["ctx"]["expected"])
-    hint = f"; {nearest(value, words)}" if words and isinstance(value, str) and len(words) > 1 else ""
+    hint = nearest(value, words) if isinstance(value, str) and len(words) > 1 else ""
+    hint = f"; {hint}" if hint.startswith("nearest") else ""  # the known words stand in `should` already
     return f"{key}: {found}{' or '.join(dict.fromkeys(should))}{hint}"
 
 

@@ -80,24 +80,28 @@ class Price(Quantity):
 def _within(unit, low, high, whole=False):
     """Validator of a number's unit and physical range, both ends included."""
 
+    label = "(a count)" if unit == "1" else unit
+
     def check(quantity):
         if quantity.unit != unit:
             raise WrongKey(["unit"], f"found {quantity.unit!r}; expected {unit!r}")
         numbers = [((), quantity), *((("alternatives", i), other) for i, other in enumerate(quantity.alternatives))]
         for keys, number in numbers:
             if whole and not isinstance(number.value, int):
-                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected a whole number of {unit}")
+                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected a whole number, {low:g} to {high:g} {label}")
             states_zero = isinstance(quantity, Price) and number.value == 0 and "source states 0" in (number.note or "")
             if not states_zero and not low <= number.value <= high:
-                unknown = "; leave an unknown number out, or say in its note that the source states 0" if number.value == 0 else ""
-                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected {low:g} to {high:g} {unit}{unknown}")
+                hint = "; leave an unknown number out" if number.value == 0 else ""
+                if hint and isinstance(quantity, Price):
+                    hint += ", or write in its note that the source states 0"
+                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected {low:g} to {high:g} {label}{hint}")
         return quantity
 
     return AfterValidator(check)
 
 
-Count = Annotated[Quantity, _within("1", 1, 2**40, whole=True)]
-Bytes = Annotated[Quantity, _within("B", 1, 2**50, whole=True)]
+Count = Annotated[Quantity, _within("1", 1, 10**12, whole=True)]
+Bytes = Annotated[Quantity, _within("B", 1, 10**15, whole=True)]
 Bits = Annotated[Quantity, _within("bit", 1, 64, whole=True)]
 StateBits = Annotated[Quantity, _within("bit", 1, 2**16, whole=True)]
 Bandwidth = Annotated[Quantity, _within("B/s", 1, 1e15)]

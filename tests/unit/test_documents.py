@@ -1,6 +1,7 @@
 import hashlib
 import os
 import stat
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
@@ -175,12 +176,15 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "line\\nbreak.yaml:1: " in refusal(read_yaml, strange)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_unreadable_file(tmp_path):
+def test_unreadable_file(tmp_path, monkeypatch):
     path = tmp_path / "secret.yaml"
     path.write_text("a: 1")
-    path.chmod(0)
-    assert "Permission" in refusal(read_yaml, path)
+
+    def denied(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)  # root, who runs tests in containers, reads everything
+    assert refusal(read_yaml, path) == f"{path}:1: cannot be read: Permission denied"
 
 
 def test_bom_and_windows_line_ends(tmp_path):
@@ -281,7 +285,7 @@ def test_overrides_are_named_in_validation_errors():
     document.override("training.epochs=5")
     assert validate(Experiment, document, what="experiment").training.epochs == 5
     document.override("training.epochs=x=y")
-    assert refusal(validate, Experiment, document, what="experiment") == "--set training.epochs: training.epochs: found 'x=y'; should be a whole number"
+    assert refusal(validate, Experiment, document, what="experiment") == "--set: training.epochs: found 'x=y'; should be a whole number"
 
 
 scalars = st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False) | st.text(max_size=12)

@@ -1,0 +1,141 @@
+import json
+import math
+
+import pydantic
+import pytest
+
+from neurosim.documents import bundled_folder, read_yaml
+from neurosim.errors import InputError
+from neurosim.hardware import KNOWN_LIMITS, HardwareProfile, Quantity, check_profile, iter_quantities, list_profiles, load_profile
+
+PROFILES = list_profiles()
+
+
+def records(data, key_path=()):
+    """Every mapping with a value and a unit in plain data: an independent walk beside `iter_quantities`."""
+    if isinstance(data, dict):
+        if "value" in data and "unit" in data:
+            yield key_path, data
+        for key, value in data.items():
+            yield from records(value, (*key_path, key))
+
+
+def test_the_bundled_profiles_are_found():
+    assert {"brainscales2", "spinnaker2", "spinnaker2_santos"} <= set(PROFILES)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_bundled_profile_loads_with_a_source_on_every_number(name):
+    profile = load_profile(name)
+    document = read_yaml(bundled_folder("hardware_profiles") / f"{name}.yaml")
+    assert profile.name == name
+    assert profile.path == document.path and profile.sha256 == document.sha256 and len(profile.sha256) == 64
+    found = {".".join(key_path): record for key_path, record in records(document.data)}
+    rows = {row["key"]: row for row in check_profile(profile)}
+    assert len(rows) > 10 and set(rows) == set(found)
+    for key, row in rows.items():
+        assert row["value"] == found[key]["value"] and row["unit"] == found[key]["unit"]
+        assert row["source"] == document.data["sources"][found[key]["source"]]
+        assert row["confidence"] in "VSDA" and (row["confidence"] == "A") == (row["kind"] == "assumed")
+        assert len(row["alternatives"]) == len(found[key].get("alternatives", []))
+    json.dumps(list(rows.values()))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_source_of_a_bundled_profile_is_cited(name):
+    profile = load_profile(name)
+    cited = {profile.learning.source}
+    for _, quantity in iter_quantities(profile):
+        cited |= {quantity.source, *(other.source for other in quantity.alternatives)}
+    assert cited == set(profile.sources)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_no_number_of_a_bundled_profile_is_zero(name):
+    assert all(quantity.value > 0 for _, quantity in iter_quantities(load_profile(name)))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profiles_are_frozen(name):
+    with pytest.raises(pydantic.ValidationError):
+        load_profile(name).cores.value = 1
+
+
+def test_santos_has_the_published_budget_and_the_authors_word():
+    profile = load_profile("spinnaker2_santos")
+    assert profile.cores.value == 4 and profile.storage.local_bytes.value == 64 * 1024
+    word = profile.synapse_word
+    bits = sum(q.value for q in (word.pre_index_bits, word.post_index_bits, word.weight_bits, word.sign_bits))
+    # 3552 connections x 8.125 B is the first part of the 35 316 B of hardware.md, test 10.
+    assert bits == 65 and 3552 * bits // 8 == 28860
+    prices = profile.energy.prices
+    assert prices.synaptic_op.value == 0.45e-9 and prices.synaptic_op.alternatives[0].value == 1.5e-9
+    assert prices.synaptic_update is None and prices.packet is None  # unknown, not 0
+
+
+def test_spinnaker2_derived_numbers_follow_from_the_measured_powers():
+    profile = load_profile("spinnaker2")
+    cores, clock = profile.cores.value, profile.time.clock
+    asleep, chip_off = {"0.8 V": 564.7e-3, "0.5 V": 235.4e-3}, profile.energy.static.chip.value
+    busy = {"0.8 V": 1247.9e-3, "0.5 V": 424.6e-3}
+    cycle, core = profile.energy.prices.core_cycle, profile.energy.static.core
+    rounding = 6e-3  # the profile keeps two or three digits
+    assert math.isclose(cycle.value, (busy["0.8 V"] - asleep["0.8 V"]) / cores / clock.value, rel_tol=rounding)
+    assert math.isclose(cycle.alternatives[0].value, (busy["0.5 V"] - asleep["0.5 V"]) / cores / clock.alternatives[0].value, rel_tol=rounding)
+    assert math.isclose(core.value, (asleep["0.8 V"] - chip_off) / cores, rel_tol=rounding)
+    assert math.isclose(core.alternatives[0].value, (asleep["0.5 V"] - chip_off) / cores, rel_tol=rounding)
+
+
+def test_brainscales2_is_a_crossbar_whose_limits_are_its_array():
+    profile = load_profile("brainscales2")
+    assert profile.storage.family == "crossbar_multibit" and profile.storage.release == "none_until_row_is_empty"
+    assert profile.limits.synapses_per_core.max.value == profile.storage.rows.value * profile.storage.columns.value
+    assert profile.limits.fan_in_per_neuron.max.value == profile.storage.rows.value
+    assert math.isclose(profile.time.forward_latency.value, 1 / 85_000, rel_tol=6e-3)
+    assert not any(True for _ in iter_quantities(profile.energy.prices))
+
+
+def test_known_limits_tell_what_a_profile_leaves_open():
+    limits = load_profile("spinnaker2").limits
+    assert [key for key in KNOWN_LIMITS if getattr(limits, key) is not None] == ["routing_entries"]
+
+
+def test_load_by_path(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes((bundled_folder("hardware_profiles") / "spinnaker2.yaml").read_bytes())
+    assert load_profile(path) == load_profile(str(path))
+    assert load_profile(path).path == str(path)
+
+
+@pytest.mark.parametrize("name, words", [("spinaker2", "nearest: spinnaker2"), ("zzz", "known: brainscales2"), ("no/such.yaml", "no such file"), ("", "known")])
+def test_unknown_profile(name, words):
+    with pytest.raises(InputError) as caught:
+        load_profile(name)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_json_schema_for_editors():
+    schema = HardwareProfile.model_json_schema()
+    assert schema["additionalProperties"] is False and "Quantity" in str(schema["$defs"].keys())
+
+
+def test_the_room_does_not_import_kernels_or_figures():
+    import subprocess
+    import sys
+
+    code = "import sys, neurosim.hardware; sys.exit(bool({'numba', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_price_of_zero_is_kept_when_the_source_states_it():
+    from neurosim.documents import validate
+    from neurosim.hardware.schema import HardwareProfile
+
+    document = read_yaml(bundled_folder("hardware_profiles") / "spinnaker2_santos.yaml")
+    price = document.data["energy"]["prices"]["neuron_update"]
+    price["value"], price["note"] = 0, "the source states 0 in its table"
+    assert validate(HardwareProfile, document, what="profile").energy.prices.neuron_update.value == 0
+
+
+def test_quantity_is_exported():
+    assert isinstance(load_profile("spinnaker2").cores, Quantity)

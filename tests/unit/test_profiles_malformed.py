@@ -1,0 +1,107 @@
+"""One change to a good profile, one line of refusal with the file, the line and the key."""
+
+import pytest
+
+from neurosim.documents import bundled_folder
+from neurosim.errors import InputError
+from neurosim.hardware import load_profile
+
+SANTOS, SPINNAKER, BRAINSCALES = "spinnaker2_santos", "spinnaker2", "brainscales2"
+CORES = 'cores: {value: 4, unit: "1", kind: specified, source: hoeppner2019, confidence: V}'
+CLOCK = "    value: 500.0e+6\n    unit: Hz\n"
+LOCAL = "{value: 65536, unit: B, kind"
+PRICE = "{value: 1e-12, unit: J, kind: measured, meaning: marginal, source: %s, confidence: V}"
+
+# name: (profile, text to replace, replacement, key in the message, words in the message)
+CASES = {
+    "unknown key at the top": (SANTOS, CORES, CORES + "\nkores: 3", "kores", "nearest: cores"),
+    "unknown key below": (SANTOS, "  shared_used: false", "  shared_usde: false", "storage.shared_usde", "nearest: shared_used"),
+    "unknown key in a number": (SANTOS, CORES, CORES.replace("unit", "units"), "cores.units", "nearest: unit"),
+    "unknown price": (SANTOS, "    neuron_update:\n", "    neuron_updates:\n", "energy.prices.neuron_updates", "nearest: neuron_update"),
+    "unknown limit": (BRAINSCALES, "  fan_in_per_neuron:", "  fan_in_per_neurons:", "limits.fan_in_per_neurons", "nearest: fan_in_per_neuron"),
+    "unknown family": (SANTOS, "family: address_space", "family: adress_space", "storage.family", "nearest: address_space"),
+    "no family": (SANTOS, "  family: address_space\n", "", "storage.family", "missing"),
+    "key of another family": (SANTOS, "  shared_used: false", "  rows: 3", "storage.rows", "known: code_bytes"),
+    "no source": (SANTOS, "source: hoeppner2019, confidence: V}\n\nstorage", "confidence: V}\n\nstorage", "cores.source", "missing"),
+    "no unit": (SANTOS, CORES, CORES.replace(' unit: "1",', ""), "cores.unit", "missing"),
+    "no kind": (SANTOS, CORES, CORES.replace(" kind: specified,", ""), "cores.kind", "missing"),
+    "no meaning of a price": (SANTOS, "      meaning: marginal\n", "", "energy.prices.synaptic_op.meaning", "missing"),
+    "unknown kind": (SANTOS, CORES, CORES.replace("specified", "specifed"), "cores.kind", "nearest: specified"),
+    "unknown meaning": (SANTOS, "      meaning: marginal\n", "      meaning: average\n", "energy.prices.synaptic_op.meaning", "average_including_static"),
+    "source not listed": (SANTOS, CORES, CORES.replace("hoeppner2019", "hoppner2019"), "cores.source", "nearest: hoeppner2019"),
+    "source of an alternative": (SANTOS, "source: gtsrb_estimator,", "source: gtsrb,", "energy.prices.synaptic_op.alternatives.0.source", "not in sources"),
+    "source of learning": (SANTOS, "rewiring: on_chip, source: liu2018", "rewiring: on_chip, source: liu", "learning.source", "nearest: liu2018"),
+    "remembered number": (SANTOS, CORES, CORES.replace("confidence: V", "confidence: M"), "cores.confidence", "only remembered"),
+    "assumption called verified": (SANTOS, "kind: assumed, source: neurosim, confidence: A,\n     note: \"no pub", "kind: assumed, source: neurosim, confidence: V,\n     note: \"no pub", "storage.code_bytes.confidence", "go together"),
+    "verified called assumption": (SANTOS, CORES, CORES.replace("confidence: V", "confidence: A"), "cores.kind", "go together"),
+    "assumption without a reason": (SANTOS, CORES, CORES.replace("confidence: V", "confidence: A").replace("specified", "assumed"), "cores.note", "why"),
+    "wrong unit": (SANTOS, LOCAL, LOCAL.replace("unit: B", "unit: KB"), "storage.local_bytes.unit", "expected 'B'"),
+    "energy in pJ": (SANTOS, "{value: 2.19e-9, unit: J", "{value: 2190, unit: pJ", "energy.prices.neuron_update.unit", "expected 'J'"),
+    "energy out of range": (SANTOS, "{value: 2.19e-9, unit: J", "{value: 2.19, unit: J", "energy.prices.neuron_update.value", "1e-18 to 0.001 J"),
+    "price of zero": (SANTOS, "{value: 2.19e-9, unit: J", "{value: 0, unit: J", "energy.prices.neuron_update.value", "leave an unknown number out"),
+    "negative price": (SANTOS, "{value: 2.19e-9, unit: J", "{value: -2.19e-9, unit: J", "energy.prices.neuron_update.value", "found -2.19e-09"),
+    "clock out of range": (SANTOS, CLOCK, CLOCK.replace("500.0e+6", "500"), "time.clock.value", "1000 to 1e+11 Hz"),
+    "alternative out of range": (SANTOS, "{value: 125.0e+6", "{value: 125", "time.clock.alternatives.0.value", "1000 to 1e+11 Hz"),
+    "infinite": (SANTOS, CLOCK, CLOCK.replace("500.0e+6", ".inf"), "time.clock.value", "finite"),
+    "not a number": (SANTOS, CLOCK, CLOCK.replace("500.0e+6", ".nan"), "time.clock.value", "finite"),
+    "text for a number": (SANTOS, CLOCK, CLOCK.replace("500.0e+6", "500_000_000"), "time.clock.value", "should be a number"),
+    "boolean for a number": (SANTOS, CORES, CORES.replace("value: 4", "value: true"), "cores.value", "should be a number"),
+    "bare number": (SANTOS, CORES, "cores: 4", "cores", "mapping"),
+    "zero cores": (SANTOS, CORES, CORES.replace("value: 4", "value: 0"), "cores.value", "expected 1 to"),
+    "half a core": (SANTOS, CORES, CORES.replace("value: 4", "value: 4.5"), "cores.value", "whole number"),
+    "half a byte": (SANTOS, LOCAL, LOCAL.replace("65536", "65536.5"), "storage.local_bytes.value", "whole number"),
+    "too many bits": (BRAINSCALES, "weight_bits: {value: 6,", "weight_bits: {value: 65,", "synapse_word.weight_bits.value", "1 to 64 bit"),
+    "code fills the memory": (SANTOS, LOCAL, LOCAL.replace("65536", "12288"), "storage.code_bytes.value", "less than local_bytes"),
+    "shared memory used but absent": (SANTOS, "shared_used: false", "shared_used: true", "storage.shared_used", "shared_bytes"),
+    "spill to nowhere": (BRAINSCALES, "    action: error\n  synapses", "    action: spill\n  synapses", "limits.neurons_per_core.action", "spill"),
+    "more rows per weight than rows": (BRAINSCALES, "rows_per_signed_weight: {value: 2,", "rows_per_signed_weight: {value: 512,", "storage.rows_per_signed_weight.value", "at most rows"),
+    "word without a sign": (SANTOS, "  sign_bits: {value: 1, unit: bit, kind: specified, source: deep_r_c, confidence: V}\n", "", "synapse_word.sign_bits", "address_space needs it"),
+    "word without a label": (BRAINSCALES, "  label_bits: ", "  sign_bits: ", "synapse_word.label_bits", "crossbar_multibit needs it"),
+    "event price and memory price": (SANTOS, "    neuron_update:\n", f"    local_read_byte: {PRICE % 'liu2018'}\n    neuron_update:\n", "energy.prices.local_read_byte", "charged twice"),
+    "event price and cycle price": (SANTOS, "    neuron_update:\n", f"    core_cycle: {PRICE % 'liu2018'}\n    neuron_update:\n", "energy.prices.core_cycle", "charged twice"),
+    "cycle price and event price": (SPINNAKER, "  prices:\n", f"  prices:\n    synaptic_op: {PRICE % 'yan2021'}\n", "energy.prices.synaptic_op", "charged twice"),
+    "memory price and cycle price": (SPINNAKER, "accounting: cycle", "accounting: memory", "energy.prices.core_cycle", "charged twice"),
+    "average beside static": (SPINNAKER, "meaning: dynamic_total", "meaning: average_including_static", "energy.prices.core_cycle.meaning", "counts static twice"),
+    "unknown accounting": (SANTOS, "accounting: event", "accounting: events", "energy.accounting", "nearest: event"),
+    "other schema version": (SANTOS, "schema_version: 1", "schema_version: 2", "schema_version", "should be 1"),
+    "name of another form": (SANTOS, "name: spinnaker2_santos", "name: SpiNNaker 2", "name", "should match"),
+    "empty source": (SANTOS, 'neurosim: "Assumption of the neurosim project"', 'neurosim: ""', "sources.neurosim", "at least 1 character"),
+    "key twice": (SANTOS, CORES, f"{CORES}\n{CORES}", "cores", "stands twice"),
+}  # fmt: skip
+
+
+def malformed(folder, profile, old, new):
+    """Path of the changed profile and the line of the change."""
+    text = (bundled_folder("hardware_profiles") / f"{profile}.yaml").read_text(encoding="utf-8")
+    assert text.count(old) >= 1, old
+    path = folder / "chip.yaml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("profile, old, new, key, words", CASES.values(), ids=CASES.keys())
+def test_malformed_profile_is_refused_in_one_line(tmp_path, profile, old, new, key, words):
+    path = malformed(tmp_path, profile, old, new)
+    with pytest.raises(InputError) as caught:
+        load_profile(path)
+    message = str(caught.value)
+    assert message.isprintable() and len(message) < 500
+    file, line, rest = message.split(":", 2)
+    assert file == str(path) and rest.strip().split(":")[0].split()[0] == key, message
+    assert words in message, message
+    # The line is that of the key, or of the nearest key above it when the key itself is missing.
+    lines = path.read_text(encoding="utf-8").splitlines()
+    shown = lines[int(line) - 1]
+    parts = [part for part in key.split(".") if not part.isdigit()]
+    assert any(f"{part}:" in shown for part in parts) or (len(parts) == 1 and line == "1"), (message, shown)
+
+
+def test_average_prices_are_accepted_without_static_power(tmp_path):
+    path = malformed(tmp_path, SANTOS, "      meaning: marginal\n", "      meaning: average_including_static\n")
+    assert load_profile(path).energy.prices.synaptic_op.meaning == "average_including_static"
+
+
+def test_memory_accounting_takes_event_and_byte_prices(tmp_path):
+    path = malformed(tmp_path, SANTOS, "accounting: event", "accounting: memory")
+    path.write_text(path.read_text(encoding="utf-8").replace("    neuron_update:\n", f"    local_read_byte: {PRICE % 'liu2018'}\n    neuron_update:\n"), encoding="utf-8")
+    assert load_profile(path).energy.prices.local_read_byte.value == 1e-12
