@@ -1,23 +1,53 @@
 """One place that owns every compiler option of the kernels.
 
-The fast-math set leaves out ``nnan`` and ``ninf``, so that a NaN or an infinity is still seen, and
-``nsz``, because the sign of a zero weight is the sign of its synapse (see `neurosim.synapses`).
+There is no fast-math here. LLVM may choose at run time between a vector and a scalar version of a loop,
+by where the arrays happen to lie in memory; under fast-math the two round differently, and a run
+resumed in another process was no longer bit-identical (measured). What speed needs is written out
+instead: `fma`, and the vector operations of `neurosim.kernels.lanes`.
 """
 
+import hashlib
+import os
 from functools import partial
+from pathlib import Path
 
 import numba
+from numba import types
+from numba.extending import intrinsic
 
-FAST_MATH = {"reassoc", "arcp", "contract"}
+
+
+def _keep_cache_apart():
+    """Keep compiled kernels in a folder named after the text of all kernels.
+
+    Numba renews a cached function when its own file changes, but not when a function that it inlines
+    from another file changes: an edited kernel would go on running as it was.
+    """
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    numba.config.CACHE_DIR = str(base / "neurosim" / "kernels" / digest[:16])
+
+
+_keep_cache_apart()
 
 #: Compile a kernel: cached on disk, without the interpreter lock, NumPy's rules for division.
-kernel = partial(numba.njit, cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
+kernel = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 
 #: The same with parallel loops (``prange``).
 parallel_kernel = partial(kernel, parallel=True)
 
-#: For arithmetic whose exact order is part of a contract: no fast-math at all.
-exact_kernel = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+#: A function that LLVM always inlines into the kernels that call it.
+inlined = partial(kernel, forceinline=True)
 
-#: A function that is always inlined into the kernels that call it.
-inlined = partial(kernel, inline="never", forceinline=True)
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """a * b + c in float32 with one rounding, in scalar and in vector code alike."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fma(*args)
+
+    return types.float32(types.float32, types.float32, types.float32), codegen

@@ -7,6 +7,9 @@ tile do not overlap and falls back to scalar code or to a run-time test in front
 A *run* is a stretch of slots that share the post neuron. Its accumulator (forward) or error
 (backward, gradient) stays in registers, which saves two thirds of the memory traffic.
 
+The number of lanes is the length of the tuple `lanes`: the only part of an argument's type that a
+caller can vary and the compiler knows (closures over the number would not be cached on disk).
+
 Every function takes flat, C-contiguous arrays and offsets counted in elements, and checks nothing.
 """
 
@@ -16,33 +19,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from neurosim.kernels.compile import inlined
+from neurosim.kernels.compile import fma, inlined
 
-_FAST = ("reassoc", "arcp", "contract")
-
-
-@inlined
-def _forward_one(z, z_row, x, x_base, pre, weight, start, stop):
-    total = z[z_row]
-    for k in range(start, stop):
-        total += weight[k] * x[x_base + pre[k]]
-    z[z_row] = total
-
-
-@inlined
-def _backward_one(e, e_base, d, d_row, pre, weight, start, stop):
-    error = d[d_row]
-    if error != np.float32(0.0):
-        for k in range(start, stop):
-            e[e_base + pre[k]] += weight[k] * error
-
-
-@inlined
-def _gradient_one(gradient, x, x_base, d, d_row, pre, start, stop):
-    error = d[d_row]
-    if error != np.float32(0.0):
-        for k in range(start, stop):
-            gradient[k] += x[x_base + pre[k]] * error
 
 
 def _vector_pointer(context, builder, array_type, array, index, n_lanes):
@@ -58,6 +36,11 @@ def _element_pointer(context, builder, array_type, array, index):
 
 def _load(builder, pointer):
     return builder.load(pointer, align=4)
+
+
+def _fma(builder, a, b, c):
+    function = builder.module.declare_intrinsic("llvm.fma", [a.type])
+    return builder.call(function, [a, b, c])
 
 
 def _broadcast(builder, scalar, n_lanes):
@@ -88,80 +71,95 @@ def _reduce(builder, value, n_lanes):
     return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
 
-def make_lane_operations(n_lanes):
-    """Compile-time vector operations for tiles of `n_lanes` samples.
+@intrinsic
+def _forward_lanes(typingctx, z, z_row, x, x_base, pre, weight, start, stop, lanes):
+    signature = types.void(z, types.int64, x, types.int64, pre, weight, types.int64, types.int64, lanes)
 
-    Parameters
-    ----------
-    n_lanes : int
-        Samples in a tile; a power of two. With one sample the operations are plain scalar loops.
+    def codegen(context, builder, sig, args):
+        z_ty, _, x_ty, _, pre_ty, w_ty, _, _, lanes_ty = sig.args
+        n_lanes = lanes_ty.count
+        z_, z_row_, x_, x_base_, pre_, w_, start_, stop_, _ = args
+        out = _vector_pointer(context, builder, z_ty, z_, z_row_, n_lanes)
+        total = cgutils.alloca_once_value(builder, _load(builder, out))
+        with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
+            row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
+            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, row, n_lanes))
+            w = builder.load(_element_pointer(context, builder, w_ty, w_, k))
+            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), value, builder.load(total)), total)
+        builder.store(builder.load(total), out, align=4)
+        return context.get_dummy_value()
 
-    Returns
-    -------
-    forward_run, backward_run, gradient_run : functions for use inside kernels
-        ``forward_run(z, z_row, x, x_base, pre, weight, start, stop)`` adds weight * x to one row of z.
-        ``backward_run(e, e_base, d, d_row, pre, weight, start, stop)`` adds weight * d to rows of e.
-        ``gradient_run(gradient, x, x_base, d, d_row, pre, start, stop)`` adds the sum over the lanes
-        of x * d to ``gradient[slot]``.
-    """
+    return signature, codegen
 
-    if n_lanes == 1:
-        return _forward_one, _backward_one, _gradient_one
 
-    @intrinsic
-    def forward_run(typingctx, z, z_row, x, x_base, pre, weight, start, stop):
-        signature = types.void(z, types.int64, x, types.int64, pre, weight, types.int64, types.int64)
+@intrinsic
+def _backward_lanes(typingctx, e, e_base, d, d_row, pre, weight, start, stop, lanes):
+    signature = types.void(e, types.int64, d, types.int64, pre, weight, types.int64, types.int64, lanes)
 
-        def codegen(context, builder, sig, args):
-            z_ty, _, x_ty, _, pre_ty, w_ty, _, _ = sig.args
-            z_, z_row_, x_, x_base_, pre_, w_, start_, stop_ = args
-            out = _vector_pointer(context, builder, z_ty, z_, z_row_, n_lanes)
-            total = cgutils.alloca_once_value(builder, _load(builder, out))
-            with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
-                row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
-                value = _load(builder, _vector_pointer(context, builder, x_ty, x_, row, n_lanes))
-                w = builder.load(_element_pointer(context, builder, w_ty, w_, k))
-                product = builder.fmul(_broadcast(builder, w, n_lanes), value, flags=_FAST)
-                builder.store(builder.fadd(builder.load(total), product, flags=_FAST), total)
-            builder.store(builder.load(total), out, align=4)
-            return context.get_dummy_value()
+    def codegen(context, builder, sig, args):
+        e_ty, _, d_ty, _, pre_ty, w_ty, _, _, lanes_ty = sig.args
+        n_lanes = lanes_ty.count
+        e_, e_base_, d_, d_row_, pre_, w_, start_, stop_, _ = args
+        error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row_, n_lanes))
+        with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
+            row = _row(context, builder, pre_ty, pre_, k, e_base_, n_lanes)
+            out = _vector_pointer(context, builder, e_ty, e_, row, n_lanes)
+            w = builder.load(_element_pointer(context, builder, w_ty, w_, k))
+            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), error, _load(builder, out)), out, align=4)
+        return context.get_dummy_value()
 
-        return signature, codegen
+    return signature, codegen
 
-    @intrinsic
-    def backward_run(typingctx, e, e_base, d, d_row, pre, weight, start, stop):
-        signature = types.void(e, types.int64, d, types.int64, pre, weight, types.int64, types.int64)
 
-        def codegen(context, builder, sig, args):
-            e_ty, _, d_ty, _, pre_ty, w_ty, _, _ = sig.args
-            e_, e_base_, d_, d_row_, pre_, w_, start_, stop_ = args
-            error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row_, n_lanes))
-            with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
-                row = _row(context, builder, pre_ty, pre_, k, e_base_, n_lanes)
-                out = _vector_pointer(context, builder, e_ty, e_, row, n_lanes)
-                w = builder.load(_element_pointer(context, builder, w_ty, w_, k))
-                product = builder.fmul(_broadcast(builder, w, n_lanes), error, flags=_FAST)
-                builder.store(builder.fadd(_load(builder, out), product, flags=_FAST), out, align=4)
-            return context.get_dummy_value()
+@intrinsic
+def _gradient_lanes(typingctx, gradient, x, x_base, d, d_row, pre, start, stop, lanes):
+    signature = types.void(gradient, x, types.int64, d, types.int64, pre, types.int64, types.int64, lanes)
 
-        return signature, codegen
+    def codegen(context, builder, sig, args):
+        g_ty, x_ty, _, d_ty, _, pre_ty, _, _, lanes_ty = sig.args
+        n_lanes = lanes_ty.count
+        g_, x_, x_base_, d_, d_row_, pre_, start_, stop_, _ = args
+        error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row_, n_lanes))
+        with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
+            row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
+            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, row, n_lanes))
+            part = _reduce(builder, builder.fmul(value, error), n_lanes)
+            out = _element_pointer(context, builder, g_ty, g_, k)
+            builder.store(builder.fadd(builder.load(out), part), out)
+        return context.get_dummy_value()
 
-    @intrinsic
-    def gradient_run(typingctx, gradient, x, x_base, d, d_row, pre, start, stop):
-        signature = types.void(gradient, x, types.int64, d, types.int64, pre, types.int64, types.int64)
+    return signature, codegen
 
-        def codegen(context, builder, sig, args):
-            g_ty, x_ty, _, d_ty, _, pre_ty, _, _ = sig.args
-            g_, x_, x_base_, d_, d_row_, pre_, start_, stop_ = args
-            error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row_, n_lanes))
-            with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
-                row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
-                value = _load(builder, _vector_pointer(context, builder, x_ty, x_, row, n_lanes))
-                part = _reduce(builder, builder.fmul(value, error, flags=_FAST), n_lanes)
-                out = _element_pointer(context, builder, g_ty, g_, k)
-                builder.store(builder.fadd(builder.load(out), part), out)
-            return context.get_dummy_value()
 
-        return signature, codegen
+@inlined
+def forward_run(z, z_row, x, x_base, pre, weight, start, stop, lanes):
+    """Add weight * x of the slots [start, stop) to one row of `z`."""
+    if len(lanes) > 1:
+        _forward_lanes(z, z_row, x, x_base, pre, weight, start, stop, lanes)
+    else:
+        total = z[z_row]
+        for k in range(start, stop):
+            total = fma(weight[k], x[x_base + pre[k]], total)
+        z[z_row] = total
 
-    return forward_run, backward_run, gradient_run
+
+@inlined
+def backward_run(e, e_base, d, d_row, pre, weight, start, stop, lanes):
+    """Add weight * d, d being one row of errors, to the rows of `e` of the slots [start, stop)."""
+    if len(lanes) > 1:
+        _backward_lanes(e, e_base, d, d_row, pre, weight, start, stop, lanes)
+    elif d[d_row] != np.float32(0.0):
+        error = d[d_row]
+        for k in range(start, stop):
+            e[e_base + pre[k]] = fma(weight[k], error, e[e_base + pre[k]])
+
+
+@inlined
+def gradient_run(gradient, x, x_base, d, d_row, pre, start, stop, lanes):
+    """Add the sum over the lanes of x * d to ``gradient[slot]`` of the slots [start, stop)."""
+    if len(lanes) > 1:
+        _gradient_lanes(gradient, x, x_base, d, d_row, pre, start, stop, lanes)
+    elif d[d_row] != np.float32(0.0):
+        error = d[d_row]
+        for k in range(start, stop):
+            gradient[k] = fma(x[x_base + pre[k]], error, gradient[k])

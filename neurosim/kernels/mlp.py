@@ -6,8 +6,8 @@ same layout. Lanes without a sample hold zeros everywhere, so they add nothing t
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel
-from neurosim.kernels.lanes import make_lane_operations
+from neurosim.kernels.compile import fma, inlined
+from neurosim.kernels.lanes import backward_run, forward_run, gradient_run
 
 
 @inlined
@@ -17,16 +17,16 @@ def fast_exp(x):
     exp(x) = 2**n * exp(r), |r| <= ln(2) / 2, with a Taylor polynomial for exp(r).
     """
     x = max(x, np.float32(-87.0))
-    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
-    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    n = np.floor(fma(x, np.float32(1.44269504), np.float32(0.5)))
+    r = fma(n, np.float32(2.12194440e-4), fma(n, np.float32(-0.693359375), x))
     y = np.float32(1.0 / 5040.0)
-    y = y * r + np.float32(1.0 / 720.0)
-    y = y * r + np.float32(1.0 / 120.0)
-    y = y * r + np.float32(1.0 / 24.0)
-    y = y * r + np.float32(1.0 / 6.0)
-    y = y * r + np.float32(0.5)
-    y = y * r + np.float32(1.0)
-    y = y * r + np.float32(1.0)
+    y = fma(y, r, np.float32(1.0 / 720.0))
+    y = fma(y, r, np.float32(1.0 / 120.0))
+    y = fma(y, r, np.float32(1.0 / 24.0))
+    y = fma(y, r, np.float32(1.0 / 6.0))
+    y = fma(y, r, np.float32(0.5))
+    y = fma(y, r, np.float32(1.0))
+    y = fma(y, r, np.float32(1.0))
     return y * np.uint32(np.uint32(np.int32(n) + np.int32(127)) << np.uint32(23)).view(np.float32)
 
 
@@ -47,66 +47,59 @@ def load_tile(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
                 act[i * n_lanes + lane] = np.float32(data[row, i]) * scale
 
 
-def make_mlp_kernels(n_lanes):
-    """Kernels of a perceptron with rectified linear hidden units for tiles of `n_lanes` samples.
-
-    Returns
-    -------
-    forward, backward, add_gradient : numba functions
-        See their docstrings.
-    """
-    forward_run, backward_run, gradient_run = make_lane_operations(n_lanes)
-
-    @kernel
-    def forward(slots, matrices, act):
-        """From the input rows of `act` to the logits, in place: float32 (N * n_lanes,)."""
-        n_matrices = matrices.n_pre.size
-        for m in range(n_matrices):
-            x_base, z_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
-            z_end = z_base + matrices.n_post[m] * n_lanes
-            act[z_base:z_end] = np.float32(0.0)
-            k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
-            while k < stop:
-                first, post = k, slots.post[k]
+@inlined
+def forward(slots, matrices, act, lanes):
+    """From the input rows of `act` to the logits, in place: float32 (N * n_lanes,)."""
+    n_lanes = len(lanes)
+    n_matrices = matrices.n_pre.size
+    for m in range(n_matrices):
+        x_base, z_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
+        z_end = z_base + matrices.n_post[m] * n_lanes
+        act[z_base:z_end] = np.float32(0.0)
+        k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
+        while k < stop:
+            first, post = k, slots.post[k]
+            k += 1
+            while k < stop and slots.post[k] == post:
                 k += 1
-                while k < stop and slots.post[k] == post:
-                    k += 1
-                forward_run(act, z_base + np.int64(post) * n_lanes, act, x_base, slots.pre, slots.weight, first, k)
-            if m < n_matrices - 1:
-                for i in range(z_base, z_end):
-                    act[i] = max(act[i], np.float32(0.0))
+            forward_run(act, z_base + np.int64(post) * n_lanes, act, x_base, slots.pre, slots.weight, first, k, lanes)
+        if m < n_matrices - 1:
+            for i in range(z_base, z_end):
+                act[i] = max(act[i], np.float32(0.0))
 
-    @kernel
-    def backward(slots, matrices, act, err):
-        """Errors of the hidden layers from those of the outputs, in place in `err`: dE/d(input sum)."""
-        for m in range(matrices.n_pre.size - 1, 0, -1):
-            e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
-            e_end = e_base + matrices.n_pre[m] * n_lanes
-            err[e_base:e_end] = np.float32(0.0)
-            k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
-            while k < stop:
-                first, post = k, slots.post[k]
+
+@inlined
+def backward(slots, matrices, act, err, lanes):
+    """Errors of the hidden layers from those of the outputs, in place in `err`: dE/d(input sum)."""
+    n_lanes = len(lanes)
+    for m in range(matrices.n_pre.size - 1, 0, -1):
+        e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
+        e_end = e_base + matrices.n_pre[m] * n_lanes
+        err[e_base:e_end] = np.float32(0.0)
+        k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
+        while k < stop:
+            first, post = k, slots.post[k]
+            k += 1
+            while k < stop and slots.post[k] == post:
                 k += 1
-                while k < stop and slots.post[k] == post:
-                    k += 1
-                backward_run(err, e_base, err, d_base + np.int64(post) * n_lanes, slots.pre, slots.weight, first, k)
-            for i in range(e_base, e_end):
-                err[i] = err[i] if act[i] > np.float32(0.0) else np.float32(0.0)
+            backward_run(err, e_base, err, d_base + np.int64(post) * n_lanes, slots.pre, slots.weight, first, k, lanes)
+        for i in range(e_base, e_end):
+            err[i] = err[i] if act[i] > np.float32(0.0) else np.float32(0.0)
 
-    @kernel
-    def add_gradient(slots, matrices, act, err, start, stop):
-        """Add this tile's dE/dweight to `slots.gradient` of the slots [start, stop)."""
-        for m in range(matrices.n_pre.size):
-            x_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
-            k, end = max(start, matrices.slot_start[m]), min(stop, matrices.slot_start[m + 1])
-            while k < end:
-                first, post = k, slots.post[k]
+
+@inlined
+def add_gradient(slots, matrices, act, err, start, stop, lanes):
+    """Add this tile's dE/dweight to `slots.gradient` of the slots [start, stop)."""
+    n_lanes = len(lanes)
+    for m in range(matrices.n_pre.size):
+        x_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
+        k, end = max(start, matrices.slot_start[m]), min(stop, matrices.slot_start[m + 1])
+        while k < end:
+            first, post = k, slots.post[k]
+            k += 1
+            while k < end and slots.post[k] == post:
                 k += 1
-                while k < end and slots.post[k] == post:
-                    k += 1
-                gradient_run(slots.gradient, act, x_base, err, d_base + np.int64(post) * n_lanes, slots.pre, first, k)
-
-    return forward, backward, add_gradient
+            gradient_run(slots.gradient, act, x_base, err, d_base + np.int64(post) * n_lanes, slots.pre, first, k, lanes)
 
 
 @inlined

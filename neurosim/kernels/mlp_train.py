@@ -6,7 +6,6 @@ slots below zero are released and re-used. No two threads ever write to the same
 has one order, so results do not depend on the number of threads.
 """
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -127,141 +126,122 @@ def finish_step(slots, segments, matrices, tally, progress, rule, step, below, m
         sort_slots(slots, segments, matrices)
 
 
-@cache
-def make_train_steps(n_lanes, is_parallel):
-    """Compile the training steps for tiles of `n_lanes` samples.
+def _train_steps(
+    slots, segments, matrices, tally, batch, rule, counting, progress, act, err, lanes, first_step, n_steps, offset
+):
+    """Run steps [first_step, first_step + n_steps); step s takes samples from offset on.
 
-    Parameters
-    ----------
-    n_lanes : int
-        Samples in a tile, at most 64.
-    is_parallel : bool
-        Compile the parallel loops. The choice must follow from the batch size alone: two builds may
-        round differently, one build gives the same bits with any number of threads.
-
-    Returns
-    -------
-    train_steps : numba function
+    `act`, `err` : float32, shape (n_tiles, N * n_lanes), work space.
+    Stops early, after the step, when the loss is not finite. Returns the number of steps done.
     """
-    forward, backward, add_gradient = mlp.make_mlp_kernels(n_lanes)
-    decorate = parallel_kernel if is_parallel else kernel
+    n_lanes = len(lanes)
+    n_matrices = matrices.n_pre.size
+    n_inputs = matrices.n_pre[0]
+    n_neurons = tally.by_neuron.size
+    out = matrices.post_neuron[n_matrices - 1]
+    n_classes = matrices.n_post[n_matrices - 1]
+    n_slots = slots.pre.size
+    n_chunks = (n_slots + CHUNK - 1) // CHUNK
+    n_pieces = (n_chunks + 31) // 32
+    chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
+    n_tiles_most = act.shape[0]
+    below = np.zeros(n_chunks, np.int32)
+    nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
+    pre_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
+    post_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
+    loss = np.zeros(n_tiles_most, np.float64)
+    correct = np.zeros(n_tiles_most, np.int64)
 
-    @decorate
-    def train_steps(slots, segments, matrices, tally, batch, rule, counting, progress, act, err, first_step, n_steps, offset):
-        """Run steps [first_step, first_step + n_steps); step s takes samples from offset on.
+    for done in range(n_steps):
+        step = first_step + done
+        first = offset + done * batch.size
+        n_batch = min(batch.size, batch.order.size - first)
+        n_tiles = (n_batch + n_lanes - 1) // n_lanes
 
-        `act`, `err` : float32, shape (n_tiles, N * n_lanes), work space.
-        Stops early, after the step, when the loss is not finite. Returns the number of steps done.
-        """
-        n_matrices = matrices.n_pre.size
-        n_inputs = matrices.n_pre[0]
-        n_neurons = tally.by_neuron.size
-        out = matrices.post_neuron[n_matrices - 1]
-        n_classes = matrices.n_post[n_matrices - 1]
-        n_slots = slots.pre.size
-        n_chunks = (n_slots + CHUNK - 1) // CHUNK
-        n_pieces = max((n_chunks + 31) // 32, 1) if is_parallel else 1
-        chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
-        n_tiles_most = act.shape[0]
-        below = np.zeros(n_chunks, np.int32)
-        nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
-        pre_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
-        post_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
-        loss = np.zeros(n_tiles_most, np.float64)
-        correct = np.zeros(n_tiles_most, np.int64)
-
-        for done in range(n_steps):
-            step = first_step + done
-            first = offset + done * batch.size
-            n_batch = min(batch.size, batch.order.size - first)
-            n_tiles = (n_batch + n_lanes - 1) // n_lanes
-
-            for t in prange(n_tiles):
-                begin = first + t * n_lanes
-                n = min(n_lanes, n_batch - t * n_lanes)
-                mlp.load_tile(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, n_lanes)
-                forward(slots, matrices, act[t])
-                loss[t], correct[t] = mlp.softmax_errors(
-                    act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
-                )
-                backward(slots, matrices, act[t], err[t])
-                if counting.is_on:
-                    mlp.count_nonzero(act[t], out, n_lanes, nonzero[t])
-                if counting.pairs:
-                    mlp.pack_nonzero(act[t], 0, out, n_lanes, pre_mask[t])
-                    mlp.pack_nonzero(err[t], n_inputs, n_neurons, n_lanes, post_mask[t])
-
+        for t in prange(n_tiles):
+            begin = first + t * n_lanes
+            n = min(n_lanes, n_batch - t * n_lanes)
+            mlp.load_tile(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, n_lanes)
+            mlp.forward(slots, matrices, act[t], lanes)
+            loss[t], correct[t] = mlp.softmax_errors(
+                act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
+            )
+            mlp.backward(slots, matrices, act[t], err[t], lanes)
             if counting.is_on:
-                count_slots(slots, segments, tally, n_batch)
-                for t in range(n_tiles):
-                    for i in range(out):
-                        tally.by_neuron[i] += nonzero[t, i]
-                if counting.pairs:
-                    for t in range(n_tiles):
-                        count_pairs(slots, segments, matrices, tally, pre_mask[t], post_mask[t])
-                count_update(slots, segments, tally, rule.noise_std > 0)
+                mlp.count_nonzero(act[t], out, n_lanes, nonzero[t])
+            if counting.pairs:
+                mlp.pack_nonzero(act[t], 0, out, n_lanes, pre_mask[t])
+                mlp.pack_nonzero(err[t], n_inputs, n_neurons, n_lanes, post_mask[t])
 
-            step_key = fold(rule.noise_key, step)
-            for piece in prange(n_pieces):
-                for chunk in range(piece * chunks_a_piece, min((piece + 1) * chunks_a_piece, n_chunks)):
-                    start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
-                    for t in range(n_tiles):
-                        add_gradient(slots, matrices, act[t], err[t], start, stop)
-                    below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
-
-            finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries)
-
-            step_loss = np.float64(0.0)
+        if counting.is_on:
+            count_slots(slots, segments, tally, n_batch)
             for t in range(n_tiles):
-                step_loss += loss[t]
-                progress.n_correct[0] += correct[t]
-            progress.loss[0] += step_loss
-            progress.n_samples[0] += n_batch
-            if not np.isfinite(step_loss):
-                return done + 1
-        return n_steps
+                for i in range(out):
+                    tally.by_neuron[i] += nonzero[t, i]
+            if counting.pairs:
+                for t in range(n_tiles):
+                    count_pairs(slots, segments, matrices, tally, pre_mask[t], post_mask[t])
+            count_update(slots, segments, tally, rule.noise_std > 0)
 
-    return train_steps
+        step_key = fold(rule.noise_key, step)
+        for piece in prange(n_pieces):
+            for chunk in range(piece * chunks_a_piece, min((piece + 1) * chunks_a_piece, n_chunks)):
+                start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
+                for t in range(n_tiles):
+                    mlp.add_gradient(slots, matrices, act[t], err[t], start, stop, lanes)
+                below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
 
+        finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries)
 
-@cache
-def make_evaluate(n_lanes):
-    """Compile the evaluation of a data set with tiles of `n_lanes` samples."""
-    forward, _, _ = mlp.make_mlp_kernels(n_lanes)
-
-    @parallel_kernel
-    def evaluate(slots, matrices, batch, n_neurons, n_nonzero, act, err, result):
-        """Accuracy and loss over all samples of `batch`.
-
-        `n_nonzero` : int64 (N,), written: samples in which a neuron (not an output) was non-zero.
-        `act`, `err` : float32, shape (n_tiles at once, N * n_lanes), work space.
-        `result` : float64 (2,), written: sum of losses in nats, number of correct samples.
-        """
-        n_matrices = matrices.n_pre.size
-        out, n_classes = matrices.post_neuron[n_matrices - 1], matrices.n_post[n_matrices - 1]
-        n_samples, n_at_once = batch.order.size, act.shape[0]
-        n_tiles = (n_samples + n_lanes - 1) // n_lanes
-        loss = np.zeros(n_tiles, np.float64)
-        correct = np.zeros(n_tiles, np.int64)
-        nonzero = np.zeros((n_at_once, n_neurons), np.int32)
-        n_nonzero[:] = 0
-        for group in range(0, n_tiles, n_at_once):
-            n_here = min(n_at_once, n_tiles - group)
-            for i in prange(n_here):
-                begin = (group + i) * n_lanes
-                n = min(n_lanes, n_samples - begin)
-                mlp.load_tile(act[i], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
-                forward(slots, matrices, act[i])
-                loss[group + i], correct[group + i] = mlp.softmax_errors(
-                    act[i], err[i], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_samples, n_lanes
-                )
-                mlp.count_nonzero(act[i], out, n_lanes, nonzero[i])
-            for i in range(n_here):
-                for neuron in range(out):
-                    n_nonzero[neuron] += nonzero[i, neuron]
-        result[0], result[1] = np.float64(0.0), np.float64(0.0)
+        step_loss = np.float64(0.0)
         for t in range(n_tiles):
-            result[0] += loss[t]
-            result[1] += np.float64(correct[t])
+            step_loss += loss[t]
+            progress.n_correct[0] += correct[t]
+        progress.loss[0] += step_loss
+        progress.n_samples[0] += n_batch
+        if not np.isfinite(step_loss):
+            return done + 1
+    return n_steps
 
-    return evaluate
+
+# The same steps in one thread and in several. Which one runs must follow from the batch size alone:
+# two builds may round differently, while one build gives the same bits with any number of threads.
+train_steps = kernel(_train_steps)
+train_steps_parallel = parallel_kernel(_train_steps)
+
+
+@parallel_kernel
+def evaluate(slots, matrices, batch, n_neurons, n_nonzero, act, err, lanes, result):
+    """Accuracy and loss over all samples of `batch`.
+
+    `n_nonzero` : int64 (N,), written: samples in which a neuron (not an output) was non-zero.
+    `act`, `err` : float32, shape (n_tiles at once, N * n_lanes), work space.
+    `result` : float64 (2,), written: sum of losses in nats, number of correct samples.
+    """
+    n_lanes = len(lanes)
+    n_matrices = matrices.n_pre.size
+    out, n_classes = matrices.post_neuron[n_matrices - 1], matrices.n_post[n_matrices - 1]
+    n_samples, n_at_once = batch.order.size, act.shape[0]
+    n_tiles = (n_samples + n_lanes - 1) // n_lanes
+    loss = np.zeros(n_tiles, np.float64)
+    correct = np.zeros(n_tiles, np.int64)
+    nonzero = np.zeros((n_at_once, n_neurons), np.int32)
+    n_nonzero[:] = 0
+    for group in range(0, n_tiles, n_at_once):
+        n_here = min(n_at_once, n_tiles - group)
+        for i in prange(n_here):
+            begin = (group + i) * n_lanes
+            n = min(n_lanes, n_samples - begin)
+            mlp.load_tile(act[i], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
+            mlp.forward(slots, matrices, act[i], lanes)
+            loss[group + i], correct[group + i] = mlp.softmax_errors(
+                act[i], err[i], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_samples, n_lanes
+            )
+            mlp.count_nonzero(act[i], out, n_lanes, nonzero[i])
+        for i in range(n_here):
+            for neuron in range(out):
+                n_nonzero[neuron] += nonzero[i, neuron]
+    result[0], result[1] = np.float64(0.0), np.float64(0.0)
+    for t in range(n_tiles):
+        result[0] += loss[t]
+        result[1] += np.float64(correct[t])

@@ -8,7 +8,7 @@ dE/dtheta = sign * dE/dweight; only active slots move.
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import fma, inlined, kernel
 from neurosim.kernels.exchange import release_slot
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.random import bits32, normal_from_bits
@@ -32,9 +32,9 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key):
     n_below = np.int32(0)
     for k in range(start, stop):
         w = weight[k]
-        theta = abs(w) - eta * (np.copysign(np.float32(1.0), w) * gradient[k] + l1)
+        theta = fma(-eta, np.copysign(np.float32(1.0), w) * gradient[k] + l1, abs(w))
         if noise_std > np.float32(0.0):
-            theta += noise_std * normal_from_bits(bits32(step_key, k))
+            theta = fma(noise_std, normal_from_bits(bits32(step_key, k)), theta)
         is_active = active[k] == 1
         is_below = is_active & (theta < np.float32(0.0))
         weight[k] = np.copysign(np.float32(theta), w) if is_active & (not is_below) else np.float32(0.0)
