@@ -51,3 +51,23 @@ def fma(typingctx, a, b, c):
         return builder.fma(*args)
 
     return types.float32(types.float32, types.float32, types.float32), codegen
+
+
+@intrinsic
+def multiply32(typingctx, a, b):
+    """a * b modulo 2**32 on uint32. Numba's own product of two uint32 is 64 bits wide, and slow as a vector."""
+
+    def codegen(context, builder, signature, args):
+        return builder.mul(*args)
+
+    return types.uint32(types.uint32, types.uint32), codegen
+
+
+@intrinsic
+def xor_shift32(typingctx, a, n):
+    """a ^ (a >> n) on uint32, 32 bits wide throughout."""
+
+    def codegen(context, builder, signature, args):
+        return builder.xor(args[0], builder.lshr(*args))
+
+    return types.uint32(types.uint32, types.uint32), codegen

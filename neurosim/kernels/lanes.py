@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from neurosim.kernels.compile import fma, inlined
+from neurosim.kernels.compile import inlined
 
 
 
@@ -39,7 +39,9 @@ def _load(builder, pointer):
 
 
 def _fma(builder, a, b, c):
-    function = builder.module.declare_intrinsic("llvm.fma", [a.type])
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(a.type, [a.type] * 3), f"llvm.fma.v{a.type.count}f32"
+    )
     return builder.call(function, [a, b, c])
 
 
@@ -134,32 +136,18 @@ def _gradient_lanes(typingctx, gradient, x, x_base, d, d_row, pre, start, stop, 
 @inlined
 def forward_run(z, z_row, x, x_base, pre, weight, start, stop, lanes):
     """Add weight * x of the slots [start, stop) to one row of `z`."""
-    if len(lanes) > 1:
-        _forward_lanes(z, z_row, x, x_base, pre, weight, start, stop, lanes)
-    else:
-        total = z[z_row]
-        for k in range(start, stop):
-            total = fma(weight[k], x[x_base + pre[k]], total)
-        z[z_row] = total
+    _forward_lanes(z, z_row, x, x_base, pre, weight, start, stop, lanes)
 
 
 @inlined
 def backward_run(e, e_base, d, d_row, pre, weight, start, stop, lanes):
     """Add weight * d, d being one row of errors, to the rows of `e` of the slots [start, stop)."""
-    if len(lanes) > 1:
+    if len(lanes) > 1 or d[d_row] != np.float32(0.0):
         _backward_lanes(e, e_base, d, d_row, pre, weight, start, stop, lanes)
-    elif d[d_row] != np.float32(0.0):
-        error = d[d_row]
-        for k in range(start, stop):
-            e[e_base + pre[k]] = fma(weight[k], error, e[e_base + pre[k]])
 
 
 @inlined
 def gradient_run(gradient, x, x_base, d, d_row, pre, start, stop, lanes):
     """Add the sum over the lanes of x * d to ``gradient[slot]`` of the slots [start, stop)."""
-    if len(lanes) > 1:
+    if len(lanes) > 1 or d[d_row] != np.float32(0.0):
         _gradient_lanes(gradient, x, x_base, d, d_row, pre, start, stop, lanes)
-    elif d[d_row] != np.float32(0.0):
-        error = d[d_row]
-        for k in range(start, stop):
-            gradient[k] = fma(x[x_base + pre[k]], error, gradient[k])

@@ -6,7 +6,7 @@ index then costs two keyed rounds of a 32-bit multiply-xorshift hash, which LLVM
 
 import numpy as np
 
-from neurosim.kernels.compile import fma, inlined, kernel
+from neurosim.kernels.compile import fma, inlined, kernel, multiply32, xor_shift32
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
@@ -49,13 +49,13 @@ def bits32(key, index):
     shifted copies of each other.
     """
     low, high = np.uint32(key & _LOW), np.uint32(key >> _S32)
-    h = np.uint32(np.uint32(np.uint32(index) * _WEYL) + low)
-    h = np.uint32((h ^ (h >> _R16)) * _ROUND_A)
-    h = np.uint32((h ^ (h >> _R15)) * _ROUND_B)
-    h = np.uint32((h ^ (h >> _R15)) + high)
-    h = np.uint32((h ^ (h >> _R16)) * _ROUND_C)
-    h = np.uint32((h ^ (h >> _R15)) * _ROUND_D)
-    return np.uint32(h ^ (h >> _R16))
+    h = np.uint32(multiply32(np.uint32(index), _WEYL) + low)
+    h = multiply32(xor_shift32(h, _R16), _ROUND_A)
+    h = multiply32(xor_shift32(h, _R15), _ROUND_B)
+    h = np.uint32(xor_shift32(h, _R15) + high)
+    h = multiply32(xor_shift32(h, _R16), _ROUND_C)
+    h = multiply32(xor_shift32(h, _R15), _ROUND_D)
+    return xor_shift32(h, _R16)
 
 
 @inlined
@@ -70,7 +70,7 @@ def normal_from_bits(bits):
     """
     p = (np.float32(bits & np.uint32(0x7FFFFFFF)) + np.float32(0.5)) * np.float32(2.0**-32)
     pattern = np.float32(p).view(np.uint32)
-    exponent = np.float32(np.int32(pattern >> _R23) - np.int32(127))
+    exponent = np.float32(np.int32(pattern >> _R23)) - np.float32(127.0)
     m = np.uint32((pattern & np.uint32(0x007FFFFF)) | np.uint32(0x3F800000)).view(np.float32) - np.float32(1.5)
     log = np.float32(-0.017207827)
     log = fma(log, m, np.float32(0.03010229))

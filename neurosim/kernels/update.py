@@ -15,6 +15,8 @@ from neurosim.kernels.random import bits32, normal_from_bits
 
 _UPDATED, _DRAWN = int(SegmentEvent.UPDATED), int(SegmentEvent.DRAWN)
 
+_SIGN = np.uint32(0x80000000)
+
 #: Slots that are updated as one piece; a piece in which nobody fell below zero is not searched.
 CHUNK = 256
 
@@ -28,17 +30,23 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key):
 
     Writes `slots.weight`, `slots.gradient` and `slots.active`.
     """
-    weight, gradient, active = slots.weight, slots.gradient, slots.active
+    weight, gradient, active = slots.weight[start:stop], slots.gradient[start:stop], slots.active[start:stop]
     n_below = np.int32(0)
-    for k in range(start, stop):
-        w = weight[k]
-        theta = fma(-eta, np.copysign(np.float32(1.0), w) * gradient[k] + l1, abs(w))
+    # From 0 on: numba must not need a test for negative indices, which would keep the loop scalar.
+    for k in range(stop - start):
+        # The sign is handled as a bit: the library's copysign is a call, and the loop would not vectorize.
+        bits = np.float32(weight[k]).view(np.uint32)
+        sign = bits & _SIGN
+        theta = np.uint32(bits & ~_SIGN).view(np.float32)
+        slope = np.uint32(np.float32(gradient[k]).view(np.uint32) ^ sign).view(np.float32)
+        theta = fma(-eta, slope + l1, theta)
         if noise_std > np.float32(0.0):
-            theta = fma(noise_std, normal_from_bits(bits32(step_key, k)), theta)
-        is_active = active[k] == 1
-        is_below = is_active & (theta < np.float32(0.0))
-        weight[k] = np.copysign(np.float32(theta), w) if is_active & (not is_below) else np.float32(0.0)
-        active[k] = MARKED if is_below else active[k]
+            theta = fma(noise_std, normal_from_bits(bits32(step_key, start + k)), theta)
+        is_active = np.uint8(active[k] == 1)
+        is_below = is_active & np.uint8(theta < np.float32(0.0))
+        kept = theta if is_active > is_below else np.float32(0.0)
+        weight[k] = np.uint32(np.float32(kept).view(np.uint32) | sign).view(np.float32)
+        active[k] = is_active + is_below
         gradient[k] = np.float32(0.0)
         n_below += np.int32(is_below)
     return n_below
