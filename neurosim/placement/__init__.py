@@ -1,0 +1,28 @@
+"""Neurons and slots on cores, what each core stores, and whether that is inside every limit of the chip."""
+
+from neurosim.placement.limits import Usage, fan_in_limit
+from neurosim.placement.memory import MERGE_ENTRIES, SECTIONS
+from neurosim.placement.place import CoreUse, Placement, Segment, place
+from neurosim.placement.search import largest_fit, smallest_cores
+from neurosim.placement.verdict import Remedy, SectionOver, Verdict, judge, refuse_unless_fits
+from neurosim.placement.workload import Workload, synapse_counts
+
+__all__ = [
+    "MERGE_ENTRIES",
+    "SECTIONS",
+    "CoreUse",
+    "Placement",
+    "Remedy",
+    "SectionOver",
+    "Segment",
+    "Usage",
+    "Verdict",
+    "Workload",
+    "fan_in_limit",
+    "judge",
+    "largest_fit",
+    "place",
+    "refuse_unless_fits",
+    "smallest_cores",
+    "synapse_counts",
+]

@@ -1,0 +1,7 @@
+"""Training: the loop, learning-rate schedules and checkpoints."""
+
+from neurosim.training.checkpoint import load_checkpoint, save_checkpoint
+from neurosim.training.loop import EpochRecord, Trainer, TrainingPlan
+from neurosim.training.schedules import Schedule
+
+__all__ = ["EpochRecord", "Schedule", "Trainer", "TrainingPlan", "load_checkpoint", "save_checkpoint"]

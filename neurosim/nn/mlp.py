@@ -1,0 +1,111 @@
+"""Multilayer perceptron on a synapse store: rectified linear hidden units, softmax cross-entropy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.kernels.exchange import settle_tally
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
+
+_EVALUATION_LANES = 64
+_EVALUATION_TILES = 32
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy (fraction) and mean loss (nats) over a data set.
+
+    `n_nonzero` : int64, shape (N,), samples in which each input or hidden neuron was non-zero.
+    """
+
+    accuracy: float
+    loss: float
+    n_samples: int
+    n_nonzero: np.ndarray
+
+
+def choose_tile(batch_size):
+    """How a batch is cut into tiles of side-by-side samples.
+
+    Depends on the batch size alone, so that results do not depend on the number of threads.
+
+    Returns
+    -------
+    n_lanes, n_tiles : int
+        A batch of 1 is scalar; up to 16 samples fill one narrow tile; larger batches use tiles of 64
+        unless that would leave more than a quarter of the lanes empty.
+    """
+    if batch_size == 1:
+        return 1, 1
+    wide = -(-batch_size // 64)
+    n_lanes = 64 if batch_size >= 0.75 * 64 * wide else 16
+    return n_lanes, -(-batch_size // n_lanes)
+
+
+class Mlp:
+    """A perceptron whose weights live in a `SynapseStore`.
+
+    Parameters
+    ----------
+    store : SynapseStore
+        One matrix per pair of successive layers.
+    batch_size : int
+        Samples per training step.
+    """
+
+    def __init__(self, store, batch_size):
+        self.store = store
+        self.batch_size = batch_size
+        self.n_lanes, n_tiles = choose_tile(batch_size)
+        self._act = np.zeros((n_tiles, store.plan.n_neurons * self.n_lanes), np.float32)
+        self._err = np.zeros_like(self._act)
+        self._train = train_steps_parallel if n_tiles > 1 else train_steps
+
+    @property
+    def n_inputs(self):
+        return self.store.plan.matrices[0].n_pre
+
+    @property
+    def n_classes(self):
+        return self.store.plan.matrices[-1].n_post
+
+    def train(self, batch, rule, counting, progress, first_step, n_steps, offset):
+        """Run training steps in one compiled call; see `kernels.mlp_train.train_steps`.
+
+        Returns the number of steps done, less than `n_steps` only after a loss that is not finite.
+        """
+        s = self.store
+        return int(
+            self._train(
+                s.slots, s.segments, s.matrices, s.tally, batch, rule, counting, progress,
+                self._act, self._err, (0,) * self.n_lanes, first_step, n_steps, offset,
+            )
+        )  # fmt: skip
+
+    def evaluate(self, x, y, scale, tally=None):
+        """Accuracy and loss on samples that are not trained on.
+
+        Parameters
+        ----------
+        x : uint8 or float32 array, shape (n_samples, n_inputs)
+        y : int32 array, shape (n_samples,)
+        scale : float
+            Maps stored values to network inputs.
+        tally : Tally, optional
+            Receives the events of the evaluation.
+        """
+        s = self.store
+        n_samples, n_neurons = len(y), s.plan.n_neurons
+        n_tiles = min(_EVALUATION_TILES, -(-n_samples // _EVALUATION_LANES))
+        act = np.zeros((n_tiles, n_neurons * _EVALUATION_LANES), np.float32)
+        n_nonzero, result = np.zeros(n_neurons, np.int64), np.zeros(2)
+        batch = Batch(x, y, np.arange(n_samples), np.float32(scale), _EVALUATION_LANES)
+        lanes = (0,) * _EVALUATION_LANES
+        evaluate(s.slots, s.matrices, batch, n_neurons, n_nonzero, act, np.zeros_like(act), lanes, result)
+        if tally is not None:
+            tally.by_neuron[:] = n_nonzero
+            tally.n_destinations[:] = s.tally.n_destinations
+            settle_tally(s.slots, s.segments, s.matrices, tally)
+            tally.by_segment[:, SegmentEvent.SLOTS] += s.n_active_by_segment * n_samples
+        return Evaluation(result[1] / n_samples, result[0] / n_samples, n_samples, n_nonzero)

@@ -1,0 +1,127 @@
+"""What a core keeps in its local memory while it trains, section by section, in exact bytes.
+
+The training program
+--------------------
+This is the contract that the counting of traffic follows as well.
+
+- A core owns contiguous ranges of post neurons and every synapse into them. A slot is a word of pre index, post
+  index, weight and sign; the index of all ones marks a slot that is not in use.
+- Samples are processed one after another. Neuron state is therefore that of one sample, whatever the batch size: a
+  scalar core gains nothing from holding the whole batch. With batch size 1 each sample updates the weights; above
+  1 gradients are summed in one accumulator per slot and applied once per batch.
+- Forward: a core multiplies its slots with the activations of their pre neurons. The inputs come from the host into
+  the input buffer of every core with a segment of matrix 0; activations of neurons on other cores arrive in copies.
+- Output: each core with output neurons has the one-hot label, and copies of the logits of other cores for the softmax.
+- Backward: a core sums, for every hidden pre neuron of its segments, the error that its own slots send back. Sums for
+  neurons of other cores are kept in partial sums and sent there.
+- Rewiring overwrites released slots in place. `scan` walks all slots and needs no order. `event_driven` keeps the slots
+  of a segment sorted by row behind row pointers, by a merge pass that takes at most `MERGE_ENTRIES` arrivals.
+
+Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers
+and gradients are arrays per segment; copies are arrays per segment; own activations and errors are arrays per core.
+
+On a crossbar the synapses live in the array and not in these bytes: slots are addressed by their place, so there are
+no indices, row pointers or arrival lists; the processor beside the array keeps the rest.
+"""
+
+import numpy as np
+
+from neurosim.errors import InputError
+
+MERGE_ENTRIES = 64
+SECTIONS = (
+    "code",
+    "synapses",
+    "row_pointers",
+    "gradients",
+    "neuron_state",
+    "input_buffer",
+    "label_buffer",
+    "random_state",
+    "rewiring",
+)
+
+
+def has_words(profile):
+    """Whether synapses are words in local memory, instead of cells of an array."""
+    return profile.storage.family == "address_space"
+
+
+def has_row_pointers(profile, workload):
+    """Whether the slots are kept sorted by row behind row pointers."""
+    return workload.execution == "event_driven" and has_words(profile)
+
+
+def section_bytes(profile, workload, layout, slots):
+    """Bytes of each section on each core.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    workload : Workload
+    layout : Layout
+    slots : int64 array, shape (n_segments,)
+
+    Returns
+    -------
+    dict of str to int64 array, shape (n_cores,)
+        In the order of `SECTIONS`; a section that does not exist is left out.
+
+    Raises
+    ------
+    InputError
+        When the profile lacks a format that the execution needs.
+    """
+    sections = fixed_sections(profile, workload, layout) | slot_sections(profile, workload, layout, slots)
+    return {name: sections[name] for name in SECTIONS if name in sections}
+
+
+def slot_sections(profile, workload, layout, slots):
+    """The sections that depend on the number of slots."""
+    sections = {}
+    if has_words(profile):
+        word = profile.synapse_word
+        index_bits = word.pre_index_bits.value + word.post_index_bits.value
+        sections["synapses"] = layout.per_core(
+            _bytes(slots, index_bits) + _bytes(slots, word.weight_bits.value) + _bytes(slots, word.sign_bits.value)
+        )
+    if workload.batch_size > 1:
+        sections["gradients"] = layout.per_core(_bytes(slots, profile.formats.gradient_bits.value))
+    return sections
+
+
+def fixed_sections(profile, workload, layout):
+    """The sections that do not depend on the number of slots."""
+    formats, word = profile.formats, profile.synapse_word
+    code = profile.storage.code_bytes.value if workload.code_bytes is None else workload.code_bytes
+    has_inputs = layout.own[1] > 0
+    has_outputs = layout.own[-1] > 0
+    sections = {
+        "code": np.full(layout.n_cores, code, dtype=np.int64),
+        "neuron_state": _neuron_state(formats, layout),
+        "input_buffer": has_inputs * _bytes(layout.layers[0], formats.input_bits.value),
+        "label_buffer": has_outputs * _bytes(layout.layers[-1], formats.input_bits.value),
+    }
+    has_slots = layout.own.any(axis=0)
+    if workload.rewires:
+        sections["random_state"] = has_slots * _bytes(1, formats.random_state_bits.value)
+    if has_row_pointers(profile, workload):
+        if formats.row_pointer_bits is None:
+            raise InputError(f"profile {profile.name}: formats.row_pointer_bits missing; execution event_driven needs it")
+        sections["row_pointers"] = layout.per_core(_bytes(layout.n_pre + 1, formats.row_pointer_bits.value))
+        if workload.rewires:
+            sections["rewiring"] = has_slots * _bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
+    return sections
+
+
+def _neuron_state(formats, layout):
+    activation, error = formats.activation_bits.value, formats.error_bits.value
+    own = layout.own.sum(axis=0)
+    remote = np.where(layout.matrix > 0, layout.n_pre - layout.own_pre, 0)  # inputs come through the input buffer
+    remote_logits = np.where(layout.own[-1] > 0, layout.layers[-1] - layout.own[-1], 0)
+    copies = layout.per_core(_bytes(remote, activation) + _bytes(remote, error))
+    return _bytes(own, activation) + _bytes(own, error) + copies + _bytes(remote_logits, activation)
+
+
+def _bytes(n, bits):
+    return (n * bits + 7) // 8

@@ -1,0 +1,142 @@
+"""Puts the neurons and slots of a workload on the cores of a chip."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from neurosim.errors import InputError
+from neurosim.hardware import HardwareProfile
+from neurosim.placement import layout as layouts
+from neurosim.placement.limits import fan_in_limit, make_checks
+from neurosim.placement.memory import section_bytes
+from neurosim.placement.search import smallest_cores
+from neurosim.placement.workload import Workload
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The slots of one matrix on one core: post neurons [post_start, post_stop) of their layer, all inputs of each.
+
+    `n_active` synapses are drawn at the start; `n_slots` is the fixed capacity; `n_positions` is n_pre * n_post.
+    """
+
+    matrix: int
+    core: int
+    post_start: int
+    post_stop: int
+    n_active: int
+    n_slots: int
+    n_pre: int
+    n_positions: int
+
+    @property
+    def n_post(self):
+        return self.post_stop - self.post_start
+
+
+@dataclass(frozen=True)
+class CoreUse:
+    """What one core holds. `sections` maps the names of `memory.SECTIONS` to bytes; empty sections are left out."""
+
+    id: int
+    n_neurons: int
+    n_slots: int
+    sections: dict[str, int]
+
+    @property
+    def n_bytes(self):
+        """Local memory in use, B."""
+        return sum(self.sections.values())
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A workload on the cores of a chip, whether it fits or not.
+
+    Attributes
+    ----------
+    profile : HardwareProfile
+    workload : Workload
+    n_cores : int
+    segments : tuple of Segment
+        Ordered by matrix, then by core.
+    home : tuple of int
+        Core of every neuron of all layers, inputs first; -1 for inputs.
+    cores : tuple of CoreUse
+    fan_in_limit : int or None
+        Most synapses of one neuron, already divided by the rows that a signed weight takes.
+    """
+
+    profile: HardwareProfile
+    workload: Workload
+    n_cores: int
+    segments: tuple[Segment, ...]
+    home: tuple[int, ...]
+    cores: tuple[CoreUse, ...]
+    fan_in_limit: int | None
+
+    @cached_property
+    def usages(self):
+        """Every resource with its limit: tuple of `Usage`, cores in order within one name."""
+        layout = layouts.make_layout(self.workload.layers, self.n_cores)
+        n_active = layout.divide(self.workload.n_active)
+        slots = layouts.n_slots(n_active, layout.n_positions, self.workload.headroom)
+        return tuple(u for check in make_checks(self.profile, self.workload, layout, n_active, slots) for u in check.usages())
+
+    @property
+    def fits(self):
+        return all(usage.fits for usage in self.usages)
+
+
+def place(profile, workload, n_cores=None):
+    """Place a workload on a chip. Nothing is refused here: `judge` says whether it fits.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    workload : Workload
+    n_cores : int, optional
+        Without it, the smallest number of cores on which everything fits; when there is none, all of the chip.
+
+    Returns
+    -------
+    Placement
+
+    Raises
+    ------
+    InputError
+        When `n_cores` is not a positive whole number, or the profile lacks a format that the workload needs.
+    """
+    if n_cores is None:
+        n_cores = smallest_cores(profile, workload) or profile.cores.value
+    if not isinstance(n_cores, int) or isinstance(n_cores, bool) or not 1 <= n_cores <= 10**6:
+        raise InputError(f"cores: found {n_cores!r}; expected a whole number, 1 to the {profile.cores.value:,d} cores of {profile.name}")
+    layout = layouts.make_layout(workload.layers, n_cores)
+    n_active = layout.divide(workload.n_active)
+    slots = layouts.n_slots(n_active, layout.n_positions, workload.headroom)
+    columns = (layout.matrix, layout.core, layout.post_start, layout.post_stop, n_active, slots, layout.n_pre, layout.n_positions)
+    return Placement(
+        profile=profile,
+        workload=workload,
+        n_cores=n_cores,
+        segments=tuple(Segment(*row) for row in zip(*(column.tolist() for column in columns), strict=True)),
+        home=_home(layout),
+        cores=_cores(layout, slots, section_bytes(profile, workload, layout, slots)),
+        fan_in_limit=fan_in_limit(profile)[0],
+    )
+
+
+def _home(layout):
+    home = [-1] * layout.layers[0]
+    for own in layout.own[1:].tolist():
+        for core, n in enumerate(own):
+            home += [core] * n
+    return tuple(home)
+
+
+def _cores(layout, slots, sections):
+    n_neurons, n_slots = layout.own.sum(axis=0).tolist(), layout.per_core(slots).tolist()
+    rows = zip(*(column.tolist() for column in sections.values()), strict=True)
+    return tuple(
+        CoreUse(c, n_neurons[c], n_slots[c], {name: n for name, n in zip(sections, row, strict=True) if n})
+        for c, row in enumerate(rows)
+    )

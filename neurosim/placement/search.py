@@ -1,0 +1,126 @@
+"""Searches by the model itself: the most synapses that fit, and the fewest cores on which everything fits."""
+
+from fractions import Fraction
+
+from neurosim.placement.layout import make_layout, n_slots
+from neurosim.placement.limits import fixed_checks, slot_checks
+from neurosim.placement.memory import fixed_sections
+
+
+def smallest_cores(profile, workload):
+    """Smallest number of cores of the chip on which the workload fits, or None.
+
+    Every number is tried: more cores also mean more copies, so that one may fit and the next may not.
+    """
+    return next((n for n in range(1, profile.cores.value + 1) if _make_fits(profile, workload, n)(workload.n_active)), None)
+
+
+def largest_fit(profile, workload, n_cores):
+    """Most synapses that fit, with the matrices in the proportion of `workload.n_active`.
+
+    A matrix that is full stays full while the others grow on; each keeps at least one synapse.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    workload : Workload
+        For equal connectivity of all matrices, give ``n_active=synapse_counts(layers, 1.0)``.
+    n_cores : int or None
+        None for all cores of the chip.
+
+    Returns
+    -------
+    tuple of int, or None
+        Synapses of each matrix; None when not even one synapse per matrix fits.
+    """
+    n_cores = profile.cores.value if n_cores is None else n_cores
+    weights, positions = workload.n_active, workload.n_positions
+    fits = _make_fits(profile, workload, n_cores)
+
+    def counts(total):
+        return scale_counts(weights, positions, total)
+
+    low, high = len(positions), sum(positions)
+    # The remainders of a division among cores wander: a larger total can give a core one synapse less. What a core gets
+    # for sure only grows, so it bounds the answer from above, and the few totals in between are tried one by one.
+    high = _last(lambda total: fits(counts(total), at_least=True), low, high)
+    best = _last(lambda total: fits(counts(total)), low, high)
+    window = 2 * n_cores
+    while best < high:
+        above = range(min(high, max(best, low - 1) + window), best, -1)
+        better = next((total for total in above if fits(counts(total))), best)
+        if better == best:
+            break
+        best = better
+    return counts(best) if best >= low else None
+
+
+def scale_counts(weights, positions, total):
+    """Divide a total among matrices in proportion to weights, so that no count falls when the total rises.
+
+    Sainte-Laguë's rule: the next synapse goes to the matrix with the smallest (count + 1/2) / weight, the first of equals.
+
+    Parameters
+    ----------
+    weights, positions : sequence of int
+        Wanted proportion (at least 1) and largest count of each matrix.
+    total : int
+        From one per matrix to the sum of positions.
+
+    Returns
+    -------
+    tuple of int
+        ``weights`` itself when `total` is their sum.
+    """
+    matrices = range(len(weights))
+
+    def at(scale):  # everything whose turn comes up to this scale
+        return [min(max(1, int(scale * w + Fraction(1, 2))), p) for w, p in zip(weights, positions, strict=True)]
+
+    scale = Fraction(_solve_scale(weights, positions, total))
+    counts = at(scale)
+    while sum(counts) < total:
+        i = min((i for i in matrices if counts[i] < positions[i]), key=lambda i: (Fraction(2 * counts[i] + 1, weights[i]), i))
+        counts[i] += 1
+    while sum(counts) > total:
+        i = max((i for i in matrices if counts[i] > 1), key=lambda i: (Fraction(2 * counts[i] - 1, weights[i]), i))
+        counts[i] -= 1
+    return tuple(counts)
+
+
+def _solve_scale(weights, positions, total):
+    """Scale at which the clamped real counts add up to the total, as a float."""
+    low, high = 0.0, max(p / w for w, p in zip(weights, positions, strict=True))
+    for _ in range(60):
+        middle = (low + high) / 2
+        if sum(min(max(1.0, middle * w), p) for w, p in zip(weights, positions, strict=True)) < total:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _make_fits(profile, workload, n_cores):
+    """Function of the counts per matrix: whether all limits hold on this number of cores."""
+    layout = make_layout(workload.layers, n_cores)
+    is_possible = all(check.fits for check in fixed_checks(profile, layout))
+    fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
+    n_positions = layout.n_positions
+
+    def fits(n_active, at_least=False):
+        if not is_possible:
+            return False
+        divided = layout.divide_at_least(n_active) if at_least else layout.divide(n_active)
+        slots = n_slots(divided, n_positions, workload.headroom)
+        return all(check.fits for check in slot_checks(profile, workload, layout, divided, slots, fixed_bytes))
+
+    return fits
+
+
+def _last(holds, low, high):
+    """Largest number from low to high for which `holds`, when it holds up to there; low - 1 when for none."""
+    low -= 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low

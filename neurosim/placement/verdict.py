@@ -1,0 +1,217 @@
+"""Whether a placement fits, which limits it breaks, and what would help."""
+
+from dataclasses import dataclass, replace
+
+from neurosim.errors import DoesNotFitError
+from neurosim.hardware import KNOWN_LIMITS
+from neurosim.placement.limits import Usage
+from neurosim.placement.memory import SECTIONS, has_words
+from neurosim.placement.place import Placement, place
+from neurosim.placement.search import largest_fit, smallest_cores
+from neurosim.placement.workload import Workload
+
+
+@dataclass(frozen=True)
+class SectionOver:
+    """A core whose memory overflows: the section that crosses the limit when stacked in order, and the largest ones.
+
+    `over` is in B; `largest` holds (section, B), largest first.
+    """
+
+    core: int
+    section: str
+    over: int
+    largest: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One change that would help, in words, with what to place to see it fit; without them when nothing fits."""
+
+    text: str
+    workload: Workload | None = None
+    n_cores: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Answer of `judge`.
+
+    Attributes
+    ----------
+    placement : Placement
+    violations, headroom : list of Usage
+        All broken limits, of every core, and all the other ones.
+    unstated : list of str
+        Known limits that the profile leaves out.
+    not_modelled : list of str
+        What the chip would also demand and this model does not check.
+    section_over : list of SectionOver
+        One per core whose local memory overflows.
+    remedies : list of Remedy
+    """
+
+    placement: Placement
+    violations: list[Usage]
+    headroom: list[Usage]
+    unstated: list[str]
+    not_modelled: list[str]
+    section_over: list[SectionOver]
+    remedies: list[Remedy]
+
+    @property
+    def fits(self):
+        return not self.violations
+
+    @property
+    def hints(self):
+        """What would help, one sentence each, computed by the same model."""
+        return [remedy.text for remedy in self.remedies]
+
+    @property
+    def worst(self):
+        """The violation with the largest use per limit, or None."""
+        return max(self.violations, key=lambda usage: usage.used / max(1, usage.limit), default=None)
+
+    def to_dict(self):
+        """Plain data for JSON."""
+        return {
+            "fits": self.fits,
+            "profile": self.placement.profile.name,
+            "n_cores": self.placement.n_cores,
+            "n_active": list(self.placement.workload.n_active),
+            "violations": [usage.to_dict() for usage in self.violations],
+            "headroom": [usage.to_dict() for usage in self.headroom],
+            "unstated": list(self.unstated),
+            "not_modelled": list(self.not_modelled),
+            "section_over": [{"core": s.core, "section": s.section, "over": s.over, "largest": dict(s.largest)} for s in self.section_over],
+            "hints": self.hints,
+            "cores": [
+                {"id": c.id, "n_neurons": c.n_neurons, "n_slots": c.n_slots, "n_bytes": c.n_bytes, "sections": dict(c.sections)}
+                for c in self.placement.cores
+            ],
+        }
+
+
+def judge(placement):
+    """Compare every use with its limit, and search for remedies when something does not fit.
+
+    Parameters
+    ----------
+    placement : Placement
+
+    Returns
+    -------
+    Verdict
+    """
+    violations = [usage for usage in placement.usages if not usage.fits]
+    return Verdict(
+        placement=placement,
+        violations=violations,
+        headroom=[usage for usage in placement.usages if usage.fits],
+        unstated=[name for name in KNOWN_LIMITS if getattr(placement.profile.limits, name) is None],
+        not_modelled=_not_modelled(placement.profile),
+        section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
+        remedies=_remedies(placement) if violations else [],
+    )
+
+
+def refuse_unless_fits(placement):
+    """Verdict of a placement that fits.
+
+    Raises
+    ------
+    DoesNotFitError
+        One line with the worst violation and the first hint; the whole verdict is its `verdict`.
+    """
+    verdict = judge(placement)
+    if verdict.fits:
+        return verdict
+    worst, n = verdict.worst, len(verdict.violations)
+    over = next((s for s in verdict.section_over if s.core == worst.core), None) if worst.name == "local_memory" else None
+    parts = [
+        f"does not fit {placement.profile.name}: {n} limit{'s' * (n > 1)} exceeded",
+        f"{'worst: ' * (n > 1)}{worst.where}: {worst.name} needs {worst.used:,d} of {worst.limit:,d} {worst.unit}, {worst.over:,d} over"
+        + (f", at section {over.section}" if over else ""),
+        f"limit from {worst.source}",
+        *verdict.hints[:1],
+    ]
+    raise DoesNotFitError("; ".join(parts), verdict)
+
+
+def _section_over(core, usage):
+    stacked = 0
+    for name in SECTIONS:
+        stacked += core.sections.get(name, 0)
+        if stacked > usage.limit:
+            break
+    largest = sorted(core.sections.items(), key=lambda item: -item[1])[:3]
+    return SectionOver(core.id, name, usage.over, tuple(largest))
+
+
+def _not_modelled(profile):
+    notes = []
+    native = profile.limits.weight_bits_native
+    if native is not None:
+        notes.append(f"weight_bits_native {native.max.value}: training uses wider weights (float32)")
+    if not has_words(profile):
+        notes.append(f"address labels of {profile.synapse_word.label_bits.value} bits: which pre neurons can share a row of the array")
+    elif profile.storage.shared_used:
+        notes.append("shared_bytes: only local memory is filled, nothing spills into the shared memory")
+    spilling = [name for name in KNOWN_LIMITS if getattr(getattr(profile.limits, name), "action", None) == "spill"]
+    notes += [f"{name}: spilling beyond the limit, which is refused here" for name in spilling]
+    upper = [name for name in ("in_axons_per_core", "out_axons_per_core", "routing_entries") if getattr(profile.limits, name) is not None]
+    notes += [f"{name}: which pairs are connected; the use is an upper bound" for name in upper]
+    return notes
+
+
+def _remedies(placement):
+    profile, workload, n_cores = placement.profile, placement.workload, placement.n_cores
+    return [
+        _fewer_synapses(profile, workload, n_cores),
+        _other_cores(profile, workload),
+        *_changes(placement),
+    ]
+
+
+def _fewer_synapses(profile, workload, n_cores):
+    counts, cores = largest_fit(profile, workload, n_cores), _cores(n_cores)
+    if counts is None:
+        return Remedy(f"not even one synapse per matrix fits on {cores}")
+    share = 100 * sum(counts) / sum(workload.n_positions)
+    each = " + ".join(f"{n:,d}" for n in counts)
+    text = f"at most {sum(counts):,d} synapses ({each}; {share:.3g} % connectivity) fit on {cores}, not {workload.n_synapses:,d}"
+    return Remedy(text, replace(workload, n_active=counts), n_cores)
+
+
+def _other_cores(profile, workload):
+    n_cores = smallest_cores(profile, workload)
+    if n_cores is None:
+        return Remedy(f"no number of cores of this chip (up to {profile.cores.value:,d}) fits these {workload.n_synapses:,d} synapses")
+    return Remedy(f"{_cores(n_cores)} would fit these {workload.n_synapses:,d} synapses", workload, n_cores)
+
+
+def _changes(placement):
+    """Single changes of the workload that make everything fit on the same cores."""
+    workload = placement.workload
+    saved = max(core.sections.get("gradients", 0) for core in placement.cores)
+    slots = sum(core.n_slots for core in placement.cores) - workload.n_synapses
+    options = [
+        (workload.batch_size > 1, {"batch_size": 1}, f"batch_size 1 alone would fit: it saves up to {saved:,d} B of gradients per core"),
+        (workload.execution == "event_driven", {"execution": "scan"}, None),
+        (slots > 0, {"headroom": 0.0}, f"headroom 0 alone would fit: it saves {slots:,d} free slots"),
+    ]
+    for applies, change, text in options:
+        changed = replace(workload, **change)
+        other = place(placement.profile, changed, placement.n_cores) if applies else None
+        if other is not None and other.fits:
+            yield Remedy(text or _scan_text(placement, other), changed, placement.n_cores)
+
+
+def _scan_text(placement, other):
+    saved = max(a.n_bytes - b.n_bytes for a, b in zip(placement.cores, other.cores, strict=True))
+    return f"execution scan alone would fit: it saves up to {saved:,d} B of row pointers and arrivals per core"
+
+
+def _cores(n):
+    return f"{n:,d} core{'s' * (n != 1)}"

@@ -1,0 +1,125 @@
+"""What is to be trained, as far as its place on a chip depends on it."""
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+from neurosim.errors import InputError, nearest
+
+EXECUTIONS = ("scan", "event_driven")
+SCOPES = ("core", "layer", "network")
+_MAX_NEURONS = 10**6  # per layer: products of three layer sizes stay inside int64
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network with its synapse counts and the way it is trained.
+
+    Attributes
+    ----------
+    layers : tuple of int
+        Neurons of each layer, inputs first.
+    n_active : tuple of int
+        Active synapses of each matrix; matrix i connects layer i to layer i + 1.
+    batch_size : int
+        Samples per update. Above 1 a gradient accumulator is kept per slot.
+    execution : {'scan', 'event_driven'}
+        Whether a core walks all its slots for each sample, or only those of non-zero values.
+    scope : {'core', 'layer', 'network'}
+        Where a released slot may be re-used.
+    headroom : float
+        Free slots of a segment, as a fraction of its active ones.
+    code_bytes : int, optional
+        Program and stack of a core in B, instead of the profile's reserve.
+    rewires : bool
+        Whether the run rewires, and so draws random numbers on the chip.
+
+    Raises
+    ------
+    InputError
+        On construction, when a value is outside its range.
+    """
+
+    layers: tuple[int, ...]
+    n_active: tuple[int, ...]
+    batch_size: int = 1
+    execution: str = "scan"
+    scope: str = "core"
+    headroom: float = 0.0
+    code_bytes: int | None = None
+    rewires: bool = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "layers", _check_layers(self.layers))
+        object.__setattr__(self, "n_active", tuple(_whole("n_active", k) for k in self.n_active))
+        if len(self.n_active) != len(self.layers) - 1:
+            raise InputError(f"n_active: found {len(self.n_active)} counts; expected one per matrix, {len(self.layers) - 1}")
+        for i, (k, n) in enumerate(zip(self.n_active, self.n_positions, strict=True)):
+            if not 1 <= k <= n:
+                raise InputError(f"n_active: found {k:,d} synapses in matrix {i}; expected 1 to its {n:,d} positions")
+        for name, known in (("execution", EXECUTIONS), ("scope", SCOPES)):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+        if _whole("batch_size", self.batch_size) < 1:
+            raise InputError(f"batch_size: found {self.batch_size}; expected at least 1")
+        if self.code_bytes is not None and _whole("code_bytes", self.code_bytes) < 0:
+            raise InputError(f"code_bytes: found {self.code_bytes}; expected at least 0 B")
+        if not isinstance(self.headroom, Real) or not 0 <= self.headroom <= 1e6:
+            raise InputError(f"headroom: found {self.headroom!r}; expected a fraction of the active synapses, 0 or more")
+
+    @property
+    def n_positions(self):
+        """Positions of each matrix, as a tuple of int."""
+        return tuple(a * b for a, b in zip(self.layers, self.layers[1:], strict=False))
+
+    @property
+    def n_synapses(self):
+        """Active synapses of all matrices."""
+        return sum(self.n_active)
+
+
+def synapse_counts(layers, connectivity):
+    """Active synapses of each matrix for a given connectivity.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Neurons of each layer, inputs first.
+    connectivity : float or sequence of float
+        Fraction of the positions that are active, above 0 and at most 1: one for all matrices, or one per matrix.
+
+    Returns
+    -------
+    tuple of int
+        ``round(fraction * positions)``, at least 1.
+
+    Raises
+    ------
+    InputError
+    """
+    layers = _check_layers(layers)
+    fractions = [connectivity] * (len(layers) - 1) if isinstance(connectivity, Real) else list(connectivity)
+    if len(fractions) != len(layers) - 1:
+        raise InputError(f"connectivity: found {len(fractions)} fractions; expected one, or one per matrix, {len(layers) - 1}")
+    for fraction in fractions:
+        if not isinstance(fraction, Real) or not 0 < fraction <= 1 or not math.isfinite(fraction):
+            raise InputError(f"connectivity: found {fraction!r}; expected a fraction above 0 and at most 1")
+    return tuple(
+        min(max(1, round(fraction * a * b)), a * b) for fraction, a, b in zip(fractions, layers, layers[1:], strict=False)
+    )
+
+
+def _check_layers(layers):
+    layers = tuple(_whole("layers", n) for n in layers)
+    if len(layers) < 2:
+        raise InputError(f"layers: found {len(layers)}; expected at least 2, inputs first")
+    for n in layers:
+        if not 1 <= n <= _MAX_NEURONS:
+            raise InputError(f"layers: found {n:,d} neurons; expected 1 to {_MAX_NEURONS:,d} per layer")
+    return layers
+
+
+def _whole(name, value):
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InputError(f"{name}: found {value!r}; expected a whole number")
+    return int(value)

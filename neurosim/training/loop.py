@@ -1,0 +1,277 @@
+"""The training loop: epochs of compiled steps, evaluation, interruption and resumption."""
+
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from neurosim.errors import TrainingDivergedError
+from neurosim.kernels.exchange import settle_tally
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.random import fill_bits
+from neurosim.nn import Evaluation, Mlp
+from neurosim.random import Stream, stream_key
+from neurosim.synapses.store import new_tally
+
+#: Seconds that one compiled call should take, so that an interruption and a progress bar are prompt.
+_SECONDS_A_CALL = 0.2
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One finished epoch: rates are fractions, losses nats per sample, times seconds."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    n_released: int
+    n_arrived: int
+    n_active: int
+    n_active_least: int
+    n_active_most: int
+    n_unfilled: int
+    train_s: float
+    test_s: float
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to train: everything but the network and the data.
+
+    `counts_activity` and `counts_pairs` choose what is counted (see `kernels.mlp_train.Counting`);
+    neither changes the training.
+    """
+
+    seed: int
+    n_epochs: int
+    batch_size: int
+    schedule: object
+    rule: object
+    merge_entries: int
+    counts_activity: bool = True
+    counts_pairs: bool = False
+
+
+class Trainer:
+    """Train one network on one data set; can be stopped and resumed between any two steps.
+
+    Parameters
+    ----------
+    store : SynapseStore
+    dataset : Dataset
+    plan : TrainingPlan
+
+    Attributes
+    ----------
+    history : list of EpochRecord
+    step_in_epoch, step : int
+        Steps done in the current epoch and in the whole run.
+    evaluation_tally : Tally
+        Events of all evaluations.
+    """
+
+    def __init__(self, store, dataset, plan):
+        self.store, self.dataset, self.plan = store, dataset, plan
+        self.network = Mlp(store, plan.batch_size)
+        self.history = []
+        self.step = 0
+        self.step_in_epoch = 0
+        self.n_evaluated = 0
+        self.last_evaluation = None
+        self.evaluation_tally = new_tally(store.plan)
+        self.progress = _new_progress()
+        self.first_counts = _exchange_counts(store)
+        self._seconds = 0.0
+        self._noise_key = np.uint64(stream_key(plan.seed, Stream.NOISE))
+        self._proposal_key = np.uint64(stream_key(plan.seed, Stream.PROPOSAL))
+
+    @property
+    def epoch(self):
+        """Epoch in work, counted from 0."""
+        return len(self.history)
+
+    @property
+    def steps_per_epoch(self):
+        return -(-self.dataset.n_train // self.plan.batch_size)
+
+    @property
+    def is_done(self):
+        return self.epoch >= self.plan.n_epochs
+
+    def run(self, *, on_progress=None, on_epoch=None, should_stop=None):
+        """Train until all epochs are done or `should_stop()` is true.
+
+        Parameters
+        ----------
+        on_progress : callable, optional
+            Called as ``on_progress(epoch, step_in_epoch, steps_per_epoch)`` a few times a second.
+        on_epoch : callable, optional
+            Called as ``on_epoch(record)`` after each epoch, when the state may be saved.
+        should_stop : callable, optional
+
+        Returns
+        -------
+        bool
+            Whether all epochs are done.
+
+        Raises
+        ------
+        TrainingDivergedError
+            A loss or weight is not finite; the store is then unusable.
+        """
+        while not self.is_done:
+            if not self._run_epoch(on_progress, should_stop):
+                return False
+            record = self._finish_epoch()
+            if on_epoch:
+                on_epoch(record)
+        return True
+
+    def _run_epoch(self, on_progress, should_stop):
+        order = self._shuffle(self.epoch)
+        rate = self.plan.schedule.rate(self.epoch, self.plan.n_epochs)
+        data = self.dataset
+        batch = Batch(data.x_train, data.y_train, order, np.float32(data.scale), self.plan.batch_size)
+        rule = self._step_rule(rate)
+        counting = Counting(self.plan.counts_activity, self.plan.counts_pairs, self.plan.merge_entries)
+        n_steps = 1
+        while self.step_in_epoch < self.steps_per_epoch:
+            n_steps = min(n_steps, self.steps_per_epoch - self.step_in_epoch)
+            begin = time.perf_counter()
+            done = self.network.train(
+                batch, rule, counting, self.progress, self.step, n_steps, self.step_in_epoch * self.plan.batch_size
+            )
+            seconds = time.perf_counter() - begin
+            self._seconds += seconds
+            self.step += done
+            self.step_in_epoch += done
+            if not np.isfinite(self.progress.loss[0]):
+                self._raise_diverged("the loss is not finite")
+            if on_progress:
+                on_progress(self.epoch, self.step_in_epoch, self.steps_per_epoch)
+            if should_stop and should_stop():
+                return False
+            n_steps = _next_call(n_steps, seconds)
+        return True
+
+    def _finish_epoch(self):
+        store, progress = self.store, self.progress
+        for matrix in range(len(store.plan.matrices)):
+            if not np.isfinite(store.connections(matrix)[2]).all():
+                self._raise_diverged(f"a weight of matrix {matrix} (layer {matrix} to {matrix + 1}) is not finite")
+        begin = time.perf_counter()
+        data = self.dataset
+        result = self.network.evaluate(data.x_test, data.y_test, data.scale, self.evaluation_tally)
+        test_s = time.perf_counter() - begin
+        self.n_evaluated += result.n_samples
+        self.last_evaluation = result
+        settle_tally(store.slots, store.segments, store.matrices, store.tally)
+        released, arrived = (b - a for a, b in zip(self.first_counts, _exchange_counts(store)))
+        n = int(progress.n_samples[0])
+        record = EpochRecord(
+            epoch=self.epoch,
+            learning_rate=self.plan.schedule.rate(self.epoch, self.plan.n_epochs),
+            train_loss=float(progress.loss[0]) / n,
+            train_accuracy=int(progress.n_correct[0]) / n,
+            test_loss=float(result.loss),
+            test_accuracy=float(result.accuracy),
+            n_released=released,
+            n_arrived=arrived,
+            n_active=store.n_active,
+            n_active_least=min(int(progress.least_active[0]), int(progress.most_active[0])),
+            n_active_most=int(progress.most_active[0]),
+            n_unfilled=int(progress.n_unfilled[0]),
+            train_s=self._seconds,
+            test_s=test_s,
+        )
+        self.history.append(record)
+        self.step_in_epoch, self._seconds = 0, 0.0
+        self.progress = _new_progress()
+        self.first_counts = _exchange_counts(store)
+        return record
+
+    def _step_rule(self, rate):
+        rule = self.plan.rule
+        return StepRule(
+            eta=np.float32(rate),
+            l1=np.float32(rule.l1),
+            noise_std=np.float32(rule.step_noise(rate)),
+            theta_born=np.float32(rule.theta_born),
+            period=rule.period,
+            noise_key=self._noise_key,
+            proposal_key=self._proposal_key,
+        )
+
+    def _shuffle(self, epoch):
+        """Order of the training samples of one epoch: int64, a function of seed and epoch."""
+        keys = np.empty(self.dataset.n_train, np.uint64)
+        fill_bits(keys, np.uint64(stream_key(self.plan.seed, Stream.SHUFFLE)), epoch)
+        return np.argsort(keys, kind="stable")
+
+    def _raise_diverged(self, what):
+        raise TrainingDivergedError(
+            f"epoch {self.epoch}, step {self.step_in_epoch} of {self.steps_per_epoch}: {what}; "
+            "lower training.learning_rate (the last checkpoint is kept)"
+        )
+
+    def state(self):
+        """Everything that a resumed run needs: (dict of arrays, JSON-able dict)."""
+        arrays = {f"slots.{k}": v for k, v in self.store.state().items()}
+        for name, tally in (("tally", self.store.tally), ("evaluation", self.evaluation_tally)):
+            arrays |= {f"{name}.{k}": v for k, v in tally._asdict().items() if k not in ("home", "n_destinations")}
+        arrays |= {f"progress.{k}": v for k, v in self.progress._asdict().items()}
+        if self.last_evaluation is not None:
+            arrays["last_nonzero"] = self.last_evaluation.n_nonzero
+        return arrays, {
+            "step": self.step,
+            "step_in_epoch": self.step_in_epoch,
+            "n_evaluated": self.n_evaluated,
+            "first_counts": list(self.first_counts),
+            "seconds": self._seconds,
+            "history": [asdict(record) for record in self.history],
+        }
+
+    def restore(self, arrays, values):
+        """Take over what `state` returned."""
+        self.store.restore({k.removeprefix("slots."): v for k, v in arrays.items() if k.startswith("slots.")})
+        for name, target in (("tally", self.store.tally), ("evaluation", self.evaluation_tally), ("progress", self.progress)):
+            for key, array in target._asdict().items():
+                if f"{name}.{key}" in arrays:
+                    array[...] = arrays[f"{name}.{key}"]
+        self.history = [EpochRecord(**record) for record in values["history"]]
+        self.step, self.step_in_epoch = values["step"], values["step_in_epoch"]
+        self.n_evaluated, self._seconds = values["n_evaluated"], values["seconds"]
+        self.first_counts = tuple(values["first_counts"])
+        if "last_nonzero" in arrays:
+            last = self.history[-1]
+            self.last_evaluation = Evaluation(
+                last.test_accuracy, last.test_loss, self.dataset.n_test, arrays["last_nonzero"]
+            )
+
+
+def _next_call(n_steps, seconds):
+    """Steps of the next compiled call, from the time the last one took."""
+    if seconds < _SECONDS_A_CALL / 4:
+        return n_steps * 4
+    return max(1, int(n_steps * min(_SECONDS_A_CALL / seconds, 2.0)))
+
+
+def _new_progress():
+    return Progress(
+        loss=np.zeros(1),
+        n_correct=np.zeros(1, np.int64),
+        n_samples=np.zeros(1, np.int64),
+        least_active=np.full(1, np.iinfo(np.int64).max),
+        most_active=np.zeros(1, np.int64),
+        n_unfilled=np.zeros(1, np.int64),
+    )
+
+
+def _exchange_counts(store):
+    """Synapses released and arrived since the start of the run."""
+    total = store.tally.by_segment.sum(axis=0)
+    return int(total[SegmentEvent.RELEASED]), int(total[SegmentEvent.ACCEPTED] + total[SegmentEvent.EXACT])
