@@ -1,0 +1,7 @@
+"""Accounting: integer events, traffic, prices once, and a ledger that closes."""
+
+from neurosim.accounting.events import KINDS, PHASES, Activity
+from neurosim.accounting.ledger import Ledger, count_by_phase, make_ledger
+from neurosim.accounting.traffic import LEVELS, SECTIONS
+
+__all__ = ["KINDS", "LEVELS", "PHASES", "SECTIONS", "Activity", "Ledger", "count_by_phase", "make_ledger"]

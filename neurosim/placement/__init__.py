@@ -3,8 +3,9 @@
 from neurosim.placement.limits import Usage, fan_in_limit
 from neurosim.placement.memory import MERGE_ENTRIES, SECTIONS
 from neurosim.placement.place import CoreUse, Placement, Segment, place
+from neurosim.placement.remedies import Remedy
 from neurosim.placement.search import largest_fit, smallest_cores
-from neurosim.placement.verdict import Remedy, SectionOver, Verdict, judge, refuse_unless_fits
+from neurosim.placement.verdict import SectionOver, Verdict, judge, refuse_unless_fits
 from neurosim.placement.workload import Workload, synapse_counts
 
 __all__ = [

@@ -121,8 +121,8 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes):
         source = _cite(profile, "formats.row_pointer_bits", bits)
         yield Check("row_pointer", slots, 2**bits.value - 1, "slots", source, layout.core, layout.matrix)
     if limits.in_axons_per_core is not None:
-        used = layout.per_core(np.minimum(layout.n_pre, slots))
-        yield Check("in_axons_per_core", used, limits.in_axons_per_core.max.value, "axons", _cite_limit(profile, "in_axons_per_core"), cores)
+        used, limit = layout.per_core(np.minimum(layout.n_pre, slots)), limits.in_axons_per_core.max.value
+        yield Check("in_axons_per_core", used, limit, "axons", _cite_limit(profile, "in_axons_per_core"), cores)
     if limits.out_axons_per_core is not None:
         used, limit = _count_out_axons(layout, slots), limits.out_axons_per_core.max.value
         yield Check("out_axons_per_core", used, limit, "axons", _cite_limit(profile, "out_axons_per_core"), cores)

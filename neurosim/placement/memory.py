@@ -19,6 +19,7 @@ This is the contract that the counting of traffic follows as well.
 
 Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers
 and gradients are arrays per segment; copies are arrays per segment; own activations and errors are arrays per core.
+The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.
 
 On a crossbar the synapses live in the array and not in these bytes: slots are addressed by their place, so there are
 no indices, row pointers or arrival lists; the processor beside the array keeps the rest.

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from neurosim.errors import InputError
 from neurosim.hardware import HardwareProfile
 from neurosim.placement import layout as layouts
 from neurosim.placement.limits import fan_in_limit, make_checks
 from neurosim.placement.memory import section_bytes
-from neurosim.placement.search import smallest_cores
+from neurosim.placement.search import check_cores, smallest_cores
 from neurosim.placement.workload import Workload
 
 
@@ -108,8 +107,7 @@ def place(profile, workload, n_cores=None):
     """
     if n_cores is None:
         n_cores = smallest_cores(profile, workload) or profile.cores.value
-    if not isinstance(n_cores, int) or isinstance(n_cores, bool) or not 1 <= n_cores <= 10**6:
-        raise InputError(f"cores: found {n_cores!r}; expected a whole number, 1 to the {profile.cores.value:,d} cores of {profile.name}")
+    check_cores(profile, n_cores)
     layout = layouts.make_layout(workload.layers, n_cores)
     n_active = layout.divide(workload.n_active)
     slots = layouts.n_slots(n_active, layout.n_positions, workload.headroom)

@@ -2,9 +2,21 @@
 
 from fractions import Fraction
 
+from neurosim.errors import InputError
 from neurosim.placement.layout import make_layout, n_slots
 from neurosim.placement.limits import fixed_checks, slot_checks
 from neurosim.placement.memory import fixed_sections
+
+
+def check_cores(profile, n_cores):
+    """Refuse what is not a number of cores. More than the chip has is a broken limit and no error.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(n_cores, int) or isinstance(n_cores, bool) or not 1 <= n_cores <= 10**6:
+        raise InputError(f"cores: found {n_cores!r}; expected a whole number, 1 to the {profile.cores.value:,d} cores of {profile.name}")
 
 
 def smallest_cores(profile, workload):
@@ -32,8 +44,14 @@ def largest_fit(profile, workload, n_cores):
     -------
     tuple of int, or None
         Synapses of each matrix; None when not even one synapse per matrix fits.
+
+    Raises
+    ------
+    InputError
+        When `n_cores` is not a positive whole number.
     """
     n_cores = profile.cores.value if n_cores is None else n_cores
+    check_cores(profile, n_cores)
     weights, positions = workload.n_active, workload.n_positions
     fits = _make_fits(profile, workload, n_cores)
 

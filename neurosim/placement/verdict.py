@@ -1,14 +1,13 @@
 """Whether a placement fits, which limits it breaks, and what would help."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
 from neurosim.placement.limits import Usage
 from neurosim.placement.memory import SECTIONS, has_words
-from neurosim.placement.place import Placement, place
-from neurosim.placement.search import largest_fit, smallest_cores
-from neurosim.placement.workload import Workload
+from neurosim.placement.place import Placement
+from neurosim.placement.remedies import Remedy, find_remedies
 
 
 @dataclass(frozen=True)
@@ -22,15 +21,6 @@ class SectionOver:
     section: str
     over: int
     largest: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """One change that would help, in words, with what to place to see it fit; without them when nothing fits."""
-
-    text: str
-    workload: Workload | None = None
-    n_cores: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +102,7 @@ def judge(placement):
         unstated=[name for name in KNOWN_LIMITS if getattr(placement.profile.limits, name) is None],
         not_modelled=_not_modelled(placement.profile),
         section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
-        remedies=_remedies(placement) if violations else [],
+        remedies=find_remedies(placement) if violations else [],
     )
 
 
@@ -163,55 +153,3 @@ def _not_modelled(profile):
     upper = [name for name in ("in_axons_per_core", "out_axons_per_core", "routing_entries") if getattr(profile.limits, name) is not None]
     notes += [f"{name}: which pairs are connected; the use is an upper bound" for name in upper]
     return notes
-
-
-def _remedies(placement):
-    profile, workload, n_cores = placement.profile, placement.workload, placement.n_cores
-    return [
-        _fewer_synapses(profile, workload, n_cores),
-        _other_cores(profile, workload),
-        *_changes(placement),
-    ]
-
-
-def _fewer_synapses(profile, workload, n_cores):
-    counts, cores = largest_fit(profile, workload, n_cores), _cores(n_cores)
-    if counts is None:
-        return Remedy(f"not even one synapse per matrix fits on {cores}")
-    share = 100 * sum(counts) / sum(workload.n_positions)
-    each = " + ".join(f"{n:,d}" for n in counts)
-    text = f"at most {sum(counts):,d} synapses ({each}; {share:.3g} % connectivity) fit on {cores}, not {workload.n_synapses:,d}"
-    return Remedy(text, replace(workload, n_active=counts), n_cores)
-
-
-def _other_cores(profile, workload):
-    n_cores = smallest_cores(profile, workload)
-    if n_cores is None:
-        return Remedy(f"no number of cores of this chip (up to {profile.cores.value:,d}) fits these {workload.n_synapses:,d} synapses")
-    return Remedy(f"{_cores(n_cores)} would fit these {workload.n_synapses:,d} synapses", workload, n_cores)
-
-
-def _changes(placement):
-    """Single changes of the workload that make everything fit on the same cores."""
-    workload = placement.workload
-    saved = max(core.sections.get("gradients", 0) for core in placement.cores)
-    slots = sum(core.n_slots for core in placement.cores) - workload.n_synapses
-    options = [
-        (workload.batch_size > 1, {"batch_size": 1}, f"batch_size 1 alone would fit: it saves up to {saved:,d} B of gradients per core"),
-        (workload.execution == "event_driven", {"execution": "scan"}, None),
-        (slots > 0, {"headroom": 0.0}, f"headroom 0 alone would fit: it saves {slots:,d} free slots"),
-    ]
-    for applies, change, text in options:
-        changed = replace(workload, **change)
-        other = place(placement.profile, changed, placement.n_cores) if applies else None
-        if other is not None and other.fits:
-            yield Remedy(text or _scan_text(placement, other), changed, placement.n_cores)
-
-
-def _scan_text(placement, other):
-    saved = max(a.n_bytes - b.n_bytes for a, b in zip(placement.cores, other.cores, strict=True))
-    return f"execution scan alone would fit: it saves up to {saved:,d} B of row pointers and arrivals per core"
-
-
-def _cores(n):
-    return f"{n:,d} core{'s' * (n != 1)}"

@@ -1,0 +1,6 @@
+"""Results of runs: the record, its schema and its files."""
+
+from neurosim.results.files import read_record, write_record
+from neurosim.results.schema import SCHEMA, RunRecord
+
+__all__ = ["SCHEMA", "RunRecord", "read_record", "write_record"]

@@ -1,0 +1,209 @@
+"""What a run did, as integers per core and phase: the only place where activity becomes events.
+
+The training program whose events are counted is the one whose memory is modelled: see the docstring of
+`neurosim.placement.memory`, and `docs/hardware-model.md` for the table of accesses.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", "evaluate")
+KINDS = (
+    "synaptic_op",
+    "neuron_update",
+    "synaptic_update",
+    "synaptic_write",
+    "random_draw",
+    "proposal_accepted",
+    "proposal_rejected",
+    "packet_sent",
+    "packet_received",
+    "host_byte",
+)
+PHASE = {name: i for i, name in enumerate(PHASES)}
+KIND = {name: i for i, name in enumerate(KINDS)}
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a network did over some samples: exact counts, the same on every chip.
+
+    Attributes
+    ----------
+    segment : dict of str to int64 array, shape (n_segments,)
+        ``slots``, ``pre_nonzero``, ``pair_nonzero``, ``rows_nonzero``, ``updated``, ``drawn``,
+        ``released``, ``accepted``, ``rejected``, ``exact``, ``rows_checked``, ``merges``, ``unfilled``.
+        See `kernels.layout.SegmentEvent`.
+    nonzero : int64 array, shape (n_neurons,)
+        Samples in which a neuron was non-zero (inputs and hidden neurons).
+    sent, received : int64 array, shape (n_cores,)
+        Non-zero activations that crossed between cores.
+    n_samples, n_steps : int
+        Samples seen; updates of the weights, 0 for an evaluation.
+    """
+
+    segment: dict
+    nonzero: np.ndarray
+    sent: np.ndarray
+    received: np.ndarray
+    n_samples: int
+    n_steps: int = 0
+
+
+class Shape:
+    """Where segments and neurons lie: the integer facts of a placement that counting needs.
+
+    Attributes
+    ----------
+    core, matrix, n_pre, n_slots : int64 array, shape (n_segments,)
+    own : int64 array, shape (n_layers, n_cores)
+        Neurons of each layer that live on a core; 0 for inputs.
+    remote : int64 array, shape (n_segments,)
+        Hidden pre neurons of a segment that live on other cores.
+    has_input, has_output : bool array, shape (n_cores,)
+    other_outputs : int64 array, shape (n_cores,)
+        For a core with output neurons: output neurons of other cores.
+    output_cores : int
+        Cores with output neurons.
+    """
+
+    def __init__(self, placement):
+        self.layers = placement.workload.layers
+        self.n_cores = placement.n_cores
+        segments = placement.segments
+        self.core = np.array([s.core for s in segments], np.int64)
+        self.matrix = np.array([s.matrix for s in segments], np.int64)
+        self.n_pre = np.array([s.n_pre for s in segments], np.int64)
+        self.n_slots = np.array([s.n_slots for s in segments], np.int64)
+        home = np.asarray(placement.home)
+        starts = np.cumsum([0, *self.layers])
+        self.own = np.zeros((len(self.layers), self.n_cores), np.int64)
+        for layer in range(1, len(self.layers)):
+            self.own[layer] = np.bincount(home[starts[layer] : starts[layer + 1]], minlength=self.n_cores)
+        self.home, self.layer_start = home, starts
+        self.remote = np.where(self.matrix > 0, self.n_pre - self.own[self.matrix, self.core], 0)
+        self.has_input = self.own[1] > 0
+        self.has_output = self.own[-1] > 0
+        self.output_cores = int(self.has_output.sum())
+        self.other_outputs = np.where(self.has_output, self.layers[-1] - self.own[-1], 0)
+
+    def per_core(self, values):
+        """Sum of segment values on each core: int64, shape (n_cores,)."""
+        total = np.zeros(self.n_cores, np.int64)
+        np.add.at(total, self.core, values)
+        return total
+
+    @property
+    def own_hidden(self):
+        """Hidden neurons of each core."""
+        return self.own[1:-1].sum(axis=0)
+
+    def visible_rows(self, activity):
+        """(sample, non-zero pre neuron) pairs that a core sees, by first matrix and by all others.
+
+        A core sees every input, its own hidden neurons, and the activations that were sent to it.
+        """
+        first = np.where(self.has_input, activity.nonzero[: self.layers[0]].sum(), 0)
+        later = activity.received.copy()
+        for g in np.flatnonzero(self.matrix > 0):
+            start, stop = self.layer_start[self.matrix[g]], self.layer_start[self.matrix[g] + 1]
+            here = self.home[start:stop] == self.core[g]
+            later[self.core[g]] += activity.nonzero[start:stop][here].sum()
+        return first, later
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Slots that a core walks and multiplies per phase: int64 arrays, shape (n_segments,)."""
+
+    forward: np.ndarray
+    learning: np.ndarray
+    forward_ops: np.ndarray
+    learning_ops: np.ndarray
+
+
+def count_visits(placement, activity):
+    """Slots walked and multiplied, by execution style and storage family.
+
+    ``scan`` walks and multiplies every slot. ``event_driven`` walks the rows of non-zero activations and
+    multiplies, in backward and gradient, only where the error is non-zero. In a crossbar the forward
+    product is analog and happens for non-zero activations; its processor walks all slots to learn.
+    """
+    slots, rows, pairs = (activity.segment[k] for k in ("slots", "pre_nonzero", "pair_nonzero"))
+    if placement.profile.storage.family != "address_space":
+        return Visits(rows, slots, rows, slots)
+    if placement.workload.execution == "event_driven":
+        return Visits(rows, rows, rows, pairs)
+    return Visits(slots, slots, slots, slots)
+
+
+def count_events(placement, training, evaluation):
+    """Events of a run.
+
+    Parameters
+    ----------
+    placement : Placement
+    training, evaluation : Activity
+
+    Returns
+    -------
+    int64 array, shape (n_cores, len(PHASES), len(KINDS))
+    """
+    shape = Shape(placement)
+    events = np.zeros((shape.n_cores, len(PHASES), len(KINDS)), np.int64)
+
+    def add(phase, kind, values):
+        events[:, PHASE[phase], KIND[kind]] += values
+
+    formats = placement.profile.formats
+    n = training.n_samples
+    visits = count_visits(placement, training)
+    later = shape.matrix > 0
+    add("input", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * label_bits(shape, formats)))
+    add("forward", "synaptic_op", shape.per_core(visits.forward_ops))
+    add("forward", "neuron_update", n * shape.own.sum(axis=0))
+    for phase, activity in (("forward", training), ("evaluate", evaluation)):
+        add(phase, "packet_sent", activity.sent)
+        add(phase, "packet_received", activity.received)
+    add("forward", "packet_sent", n * shape.own[-1] * max(shape.output_cores - 1, 0))
+    add("forward", "packet_received", n * shape.other_outputs)
+    add("backward", "synaptic_op", shape.per_core(np.where(later, visits.learning_ops, 0)))
+    add("backward", "neuron_update", n * shape.own_hidden)
+    # A core answers every activation that it received with one partial error.
+    add("backward", "packet_sent", training.received)
+    add("backward", "packet_received", training.sent)
+    add("gradient", "synaptic_op", shape.per_core(visits.learning_ops))
+    add("update", "synaptic_update", shape.per_core(training.segment["updated"]))
+    add("update", "random_draw", shape.per_core(training.segment["drawn"]))
+    proposals = training.segment["accepted"] + training.segment["rejected"]
+    arrivals = training.segment["accepted"] + training.segment["exact"]
+    add("rewire", "proposal_accepted", shape.per_core(arrivals))
+    add("rewire", "proposal_rejected", shape.per_core(training.segment["rejected"]))
+    # One draw a proposal, one for the sign of an arrival.
+    add("rewire", "random_draw", shape.per_core(proposals + training.segment["exact"] + arrivals))
+    add("rewire", "synaptic_write", shape.per_core(arrivals))
+    n = evaluation.n_samples
+    add("evaluate", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * logit_bits(shape, formats)))
+    add("evaluate", "synaptic_op", shape.per_core(count_visits(placement, evaluation).forward_ops))
+    add("evaluate", "neuron_update", n * shape.own.sum(axis=0))
+    return events
+
+
+def image_bits(shape, formats):
+    """Bits of one sample's inputs that the host writes to each core."""
+    return np.where(shape.has_input, shape.layers[0] * formats.input_bits.value, 0)
+
+
+def label_bits(shape, formats):
+    """Bits of one sample's label that the host writes to each core."""
+    return np.where(shape.has_output, shape.layers[-1] * formats.input_bits.value, 0)
+
+
+def logit_bits(shape, formats):
+    """Bits of one sample's logits that the host reads from each core."""
+    return shape.own[-1] * formats.activation_bits.value
+
+
+def _bytes(bits):
+    return (bits + 7) // 8

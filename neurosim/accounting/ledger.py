@@ -1,0 +1,142 @@
+"""The ledger of a run: events, traffic, energy and time, which must close."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.accounting.events import KIND, KINDS, PHASES, Shape, count_events, logit_bits
+from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
+from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, count_traffic, level_of
+from neurosim.errors import LedgerError
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Everything a run is charged for.
+
+    Attributes
+    ----------
+    events : int64 array, shape (n_cores, len(PHASES), len(KINDS))
+    traffic : int64 array, shape (n_cores, len(PHASES), len(SECTIONS), 2)
+        Bytes read and written.
+    energy : list of EnergyLine
+    time : TimeModel
+    n_trained, n_evaluated : int
+        Samples.
+    """
+
+    events: np.ndarray
+    traffic: np.ndarray
+    energy: list
+    time: object
+    n_trained: int
+    n_evaluated: int
+
+    @property
+    def total_energy_j(self):
+        """Sum of all priced lines, J."""
+        return math.fsum(line.energy_j for line in self.energy if line.energy_j is not None)
+
+    @property
+    def unpriced(self):
+        """Components that happened and have no price, in the order of first use."""
+        return tuple(dict.fromkeys(line.component for line in self.energy if line.energy_j is None))
+
+    @property
+    def is_complete(self):
+        """Whether every line has a price; otherwise the total is a lower bound."""
+        return not self.unpriced and (self.time.is_complete or not any(line.phase == "static" for line in self.energy))
+
+    def energy_by(self, key):
+        """Priced energy by `key` (``phase``, ``component`` or ``core``) in J: dict."""
+        groups = {}
+        for line in self.energy:
+            groups.setdefault(getattr(line, key), [])
+            if line.energy_j is not None:
+                groups[getattr(line, key)].append(line.energy_j)
+        return {name: math.fsum(values) for name, values in groups.items()}
+
+    @property
+    def training_energy_j(self):
+        """Energy without evaluation, J; static power counts for the training time alone."""
+        share = 1.0
+        if self.time.training_s is not None and self.time.evaluation_s:
+            share = self.time.training_s / (self.time.training_s + self.time.evaluation_s)
+        return math.fsum(
+            line.energy_j * (share if line.phase == "static" else 1.0)
+            for line in self.energy
+            if line.energy_j is not None and line.phase in (*TRAINING_PHASES, "static")
+        )
+
+    def traffic_rows(self):
+        """(core, phase, section, level, bytes read, bytes written) of everything that was accessed."""
+        touched = np.nonzero(self.traffic.any(axis=3))
+        for core, phase, section in zip(*touched):
+            read, write = self.traffic[core, phase, section]
+            yield int(core), PHASES[phase], SECTIONS[section], level_of(SECTIONS[section]), int(read), int(write)
+
+
+def make_ledger(placement, training, evaluation):
+    """Count and price a run, and close its ledger.
+
+    Parameters
+    ----------
+    placement : Placement
+    training, evaluation : Activity
+
+    Returns
+    -------
+    Ledger
+
+    Raises
+    ------
+    LedgerError
+        The parts do not add up.
+    """
+    events = count_events(placement, training, evaluation)
+    # Bits are rounded up once, per core, phase, section and direction; totals are sums of these bytes.
+    traffic = (count_traffic(placement, training, evaluation) + 7) // 8
+    time_model = model_time(placement, events, training.n_samples, evaluation.n_samples)
+    energy = price_energy(placement, events, traffic, time_model)
+    ledger = Ledger(events, traffic, energy, time_model, training.n_samples, evaluation.n_samples)
+    close(ledger, placement, training)
+    return ledger
+
+
+def close(ledger, placement, training):
+    """Check that the parts add up to the whole; raises `LedgerError` with the first that does not."""
+    _same("packets sent and received", *(int(ledger.events[:, :, KIND[k]].sum()) for k in ("packet_sent", "packet_received")))
+    for phase in range(len(PHASES)):
+        sent, received = (int(ledger.events[:, phase, KIND[k]].sum()) for k in ("packet_sent", "packet_received"))
+        _same(f"packets sent and received in phase {PHASES[phase]}", sent, received)
+    if (ledger.events < 0).any() or (ledger.traffic < 0).any():
+        raise LedgerError("ledger: a count is negative")
+    segment = training.segment
+    if (segment["pre_nonzero"] > segment["slots"]).any() or (segment["pair_nonzero"] > segment["pre_nonzero"]).any():
+        raise LedgerError("ledger: more non-zero visits than slots visited")
+    host = int(ledger.events[:, :, KIND["host_byte"]].sum())
+    buffers = ledger.traffic[:, :, [SECTIONS.index("input_buffer"), SECTIONS.index("label_buffer")], DIRECTIONS.index("write")]
+    logits = logit_bits(Shape(placement), placement.profile.formats)
+    read_by_host = int(((ledger.n_evaluated * logits + 7) // 8).sum())
+    _same("bytes from the host and bytes written to buffers", host - read_by_host, int(buffers.sum()))
+    total = ledger.total_energy_j
+    for key in ("phase", "component", "core"):
+        parts = math.fsum(ledger.energy_by(key).values())
+        if abs(parts - total) > 1e-12 * max(abs(total), 1e-300):
+            raise LedgerError(f"ledger: energy by {key} is {parts!r} J, the total {total!r} J")
+
+
+def _same(what, a, b):
+    if a != b:
+        raise LedgerError(f"ledger does not close: {what} differ, {a:,} and {b:,}")
+
+
+def count_by_phase(ledger):
+    """Events of all cores: dict of phase to dict of kind to int, zeros left out."""
+    total = ledger.events.sum(axis=0)
+    return {
+        phase: {kind: int(total[p, k]) for k, kind in enumerate(KINDS) if total[p, k]}
+        for p, phase in enumerate(PHASES)
+        if total[p].any()
+    }

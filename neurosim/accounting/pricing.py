@@ -1,0 +1,184 @@
+"""Energy and time: counts times prices, once, at the end; a missing price is said and never zero."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES
+from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, level_of
+
+#: Price that pays for each kind of event; proposals pay by their draws and memory accesses.
+PRICE_OF = {
+    "synaptic_op": "synaptic_op",
+    "neuron_update": "neuron_update",
+    "synaptic_update": "synaptic_update",
+    "synaptic_write": "synaptic_write",
+    "random_draw": "random_draw",
+    "packet_sent": "packet",
+    "host_byte": "host_byte",
+}
+#: Events that happen in a core and take its cycles.
+_CYCLES_OF = {k: v for k, v in PRICE_OF.items() if k not in ("host_byte",)}
+#: A packet is paid for once, by its sender.
+_FREE = ("packet_received",)
+TRAINING_PHASES = tuple(p for p in PHASES if p != "evaluate")
+
+
+@dataclass(frozen=True)
+class EnergyLine:
+    """One line of the account: `count` events of a component at `price_j` each; None where not priced."""
+
+    core: int
+    phase: str
+    component: str
+    count: int
+    price_j: float | None
+    energy_j: float | None
+
+
+@dataclass(frozen=True)
+class TimeModel:
+    """Modelled time of the chip.
+
+    Attributes
+    ----------
+    training_s, evaluation_s : float or None
+        Of all samples; None when nothing of it can be priced.
+    core_s : tuple of float
+        Busy time of each core, training and evaluation.
+    is_complete : bool
+    unmodelled : tuple of str
+        What takes time that the profile does not state.
+    """
+
+    training_s: float | None
+    evaluation_s: float | None
+    core_s: tuple
+    is_complete: bool
+    unmodelled: tuple
+
+
+def price_energy(placement, events, traffic_bytes, time_model):
+    """Energy lines of a run.
+
+    Parameters
+    ----------
+    placement : Placement
+    events : int64 array, shape (n_cores, phases, kinds)
+    traffic_bytes : int64 array, shape (n_cores, phases, sections, 2)
+    time_model : TimeModel
+
+    Returns
+    -------
+    list of EnergyLine
+        Core -1 is the chip beside its cores; phase ``static`` holds static power.
+    """
+    energy = placement.profile.energy
+    prices = {name: getattr(energy.prices, name) for name in type(energy.prices).model_fields}
+    lines = []
+    for core, phase, kind in zip(*np.nonzero(events)):
+        name, count = KINDS[kind], int(events[core, phase, kind])
+        if name in _FREE:
+            continue
+        price = _event_price(placement.profile, prices, name)
+        lines.append(_line(core, PHASES[phase], name, count, price))
+    if energy.accounting == "memory":
+        for core, phase, section, direction in zip(*np.nonzero(traffic_bytes)):
+            if level_of(SECTIONS[section]) == "local_sram":
+                name = f"local_{DIRECTIONS[direction]}_byte"
+                price = prices[name].value if prices[name] else None
+                count = int(traffic_bytes[core, phase, section, direction])
+                lines.append(_line(core, PHASES[phase], f"{name}:{SECTIONS[section]}", count, price))
+    return lines + _static_lines(placement, time_model)
+
+
+def _event_price(profile, prices, kind):
+    if profile.energy.accounting == "cycle" and kind in _CYCLES_OF:
+        cycles = getattr(profile.time.cycles, _CYCLES_OF[kind])
+        if cycles is None or prices["core_cycle"] is None:
+            # A packet costs the network too, whatever the core spends on it.
+            return prices["packet"].value if kind == "packet_sent" and prices["packet"] else None
+        return cycles.value * prices["core_cycle"].value
+    price = prices.get(PRICE_OF.get(kind))
+    return price.value if price else None
+
+
+def _line(core, phase, component, count, price):
+    return EnergyLine(int(core), phase, component, count, price, None if price is None else count * price)
+
+
+def _static_lines(placement, time_model):
+    """Static power of the used cores and of the chip, over the modelled time."""
+    static = placement.profile.energy.static
+    lines = []
+    if time_model.training_s is None:
+        seconds = None
+    else:
+        seconds = time_model.training_s + (time_model.evaluation_s or 0.0)
+    for level, cores in (("core", range(placement.n_cores)), ("chip", (-1,)), ("board", (-1,))):
+        power = getattr(static, level)
+        if power is None:
+            continue
+        for core in cores:
+            energy = None if seconds is None else power.value * seconds
+            lines.append(EnergyLine(core, "static", f"static_{level}", 1, energy, energy))
+    return lines
+
+
+def model_time(placement, events, n_trained, n_evaluated):
+    """Time of the chip: the slowest core's cycles, or the chip's latency per sample.
+
+    Parameters
+    ----------
+    placement : Placement
+    events : int64 array, shape (n_cores, phases, kinds)
+    n_trained, n_evaluated : int
+        Samples.
+
+    Returns
+    -------
+    TimeModel
+    """
+    model = placement.profile.time
+    unmodelled = set()
+    per_phase = np.zeros((placement.n_cores, len(PHASES)))
+    if model.clock is not None:
+        for kind, name in _CYCLES_OF.items():
+            cycles = getattr(model.cycles, name)
+            counts = events[:, :, KIND[kind]]
+            if cycles is not None:
+                per_phase += counts * (cycles.value / model.clock.value)
+            elif counts.any():
+                unmodelled.add(kind)
+    latency = model.forward_latency.value if model.forward_latency is not None else None
+    if latency is not None:
+        # A measured latency covers the whole forward pass of the chip.
+        for phase, n in (("forward", n_trained), ("evaluate", n_evaluated)):
+            per_phase[:, PHASE[phase]] = np.maximum(per_phase[:, PHASE[phase]], n * latency)
+        unmodelled |= {f"{p} phase" for p in ("backward", "gradient", "update", "rewire") if events[:, PHASE[p]].any()}
+    if events[:, :, KIND["packet_sent"]].any():
+        if model.packet_latency is None:
+            unmodelled.add("packets between cores")
+    if events[:, :, KIND["host_byte"]].any():
+        unmodelled.add("transfer from and to the host")
+    if placement.n_cores > 1 and model.barrier is None:
+        unmodelled.add("waiting of cores for each other")
+    if not per_phase.any():
+        return TimeModel(None, None, tuple([0.0] * placement.n_cores), False, tuple(sorted(unmodelled)))
+    # Cores work side by side and meet at the end of each phase of each sample: the slowest decides.
+    slowest = per_phase.max(axis=0)
+    evaluate = PHASE["evaluate"]
+    communication = 0.0
+    if model.packet_latency is not None:
+        communication = float(events[:, :evaluate, KIND["packet_sent"]].sum(axis=1).max()) * model.packet_latency.value
+    if model.barrier is not None and placement.n_cores > 1:
+        communication += n_trained * model.barrier.value
+    return TimeModel(
+        training_s=float(np.delete(slowest, evaluate).sum()) + communication,
+        evaluation_s=float(slowest[evaluate]),
+        core_s=tuple(float(s) for s in per_phase.sum(axis=1)),
+        is_complete=not unmodelled,
+        unmodelled=tuple(sorted(unmodelled)),
+    )
+
+

@@ -1,0 +1,264 @@
+"""Memory traffic: which section of which core is read and written, in bits, phase by phase.
+
+One function per phase says how often each section is accessed per event; everything is a product of
+an exact count and a width from the profile, so one person can audit it against the table in
+`docs/hardware-model.md`. Counted in bits (a synapse word is 65 bits on Santos), reported in bytes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.accounting.events import PHASE, PHASES, Shape, count_visits
+
+SECTIONS = (
+    "synapses",
+    "synapse_array",
+    "row_pointers",
+    "gradients",
+    "neuron_state",
+    "input_buffer",
+    "label_buffer",
+    "rewiring",
+)
+SECTION = {name: i for i, name in enumerate(SECTIONS)}
+DIRECTIONS = ("read", "write")
+_LEVEL = {"synapse_array": "synapse_array"}
+
+
+def level_of(section):
+    """Memory level of a section: the core's ``local_sram``, or the ``synapse_array`` of a crossbar."""
+    return _LEVEL.get(section, "local_sram")
+
+
+LEVELS = ("local_sram", "synapse_array")
+
+
+@dataclass(frozen=True)
+class _Widths:
+    """Bits of what is stored, from the profile; index widths are 0 where slots have a fixed place."""
+
+    position: int
+    post: int
+    strength: int  # weight and sign
+    weight: int
+    activation: int
+    error: int
+    gradient: int
+    input: int
+    row_pointer: int
+
+    @classmethod
+    def of(cls, profile):
+        word, formats = profile.synapse_word, profile.formats
+        bits = {name: getattr(word, name).value if getattr(word, name) else 0 for name in type(word).model_fields}
+        position = bits["pre_index_bits"] + bits["post_index_bits"] + bits["label_bits"]
+        return cls(
+            position=position,
+            post=bits["post_index_bits"] or position,
+            strength=bits["weight_bits"] + bits["sign_bits"],
+            weight=bits["weight_bits"],
+            activation=formats.activation_bits.value,
+            error=formats.error_bits.value,
+            gradient=formats.gradient_bits.value,
+            input=formats.input_bits.value,
+            row_pointer=formats.row_pointer_bits.value if formats.row_pointer_bits else 0,
+        )
+
+
+class TrafficCounter:
+    """Counts the traffic of one placement.
+
+    Parameters
+    ----------
+    placement : Placement
+
+    Attributes
+    ----------
+    bits : int64 array, shape (n_cores, len(PHASES), len(SECTIONS), 2)
+        Bits read and written.
+    """
+
+    def __init__(self, placement):
+        self.placement = placement
+        self.shape = Shape(placement)
+        self.w = _Widths.of(placement.profile)
+        self.is_array = placement.profile.storage.family != "address_space"
+        self.is_sorted = placement.workload.execution == "event_driven" and not self.is_array
+        self.has_batch = placement.workload.batch_size > 1
+        self.home_of_synapses = "synapse_array" if self.is_array else "synapses"
+        self.bits = np.zeros((self.shape.n_cores, len(PHASES), len(SECTIONS), 2), np.int64)
+
+    def count(self, training, evaluation):
+        """Add the traffic of a training and its evaluations; returns `bits`."""
+        self._input(training.n_samples)
+        self._forward("forward", training)
+        self._output_errors(training.n_samples)
+        self._backward(training)
+        self._gradient(training)
+        self._update(training)
+        self._rewire(training)
+        self._write("evaluate", "input_buffer", self._per_input_core() * evaluation.n_samples)
+        self._forward("evaluate", evaluation)
+        self._read("evaluate", "neuron_state", evaluation.n_samples * self.shape.own[-1] * self.w.activation)
+        return self.bits
+
+    def _read(self, phase, section, bits):
+        self.bits[:, PHASE[phase], SECTION[section], 0] += bits
+
+    def _write(self, phase, section, bits):
+        self.bits[:, PHASE[phase], SECTION[section], 1] += bits
+
+    def _update_in_place(self, phase, section, bits):
+        self._read(phase, section, bits)
+        self._write(phase, section, bits)
+
+    def _per_input_core(self):
+        return np.where(self.shape.has_input, self.shape.layers[0] * self.w.input, 0)
+
+    def _per_segment(self, values, where=True):
+        return self.shape.per_core(np.where(where, values, 0))
+
+    def _input(self, n_samples):
+        self._write("input", "input_buffer", n_samples * self._per_input_core())
+        labels = np.where(self.shape.has_output, self.shape.layers[-1] * self.w.input, 0)
+        self._write("input", "label_buffer", n_samples * labels)
+
+    def _read_pre(self, phase, times):
+        """Read pre activations: `times` per segment; inputs from the input buffer, others from neuron state."""
+        first = self.shape.matrix == 0
+        self._read(phase, "input_buffer", self._per_segment(times * self.w.input, first))
+        self._read(phase, "neuron_state", self._per_segment(times * self.w.activation, ~first))
+
+    def _pass_free_slots(self, phase, n_passes, used, where=True):
+        """A walk over all slots reads the position of the free ones too, to pass them over."""
+        free = n_passes * self.shape.n_slots - used
+        self._read(phase, self.home_of_synapses, self._per_segment(free * self.w.position, where))
+
+    def _walk_rows(self, phase, activity, with_first=True):
+        """Test every pre neuron of every segment and read two row pointers where it is non-zero."""
+        n = activity.n_samples
+        later = self.shape.matrix > 0
+        tests = n * self.shape.n_pre
+        self._read_pre(phase, np.where(later | with_first, tests, 0))
+        first_rows, later_rows = self.shape.visible_rows(activity)
+        rows = later_rows + (first_rows if with_first else 0)
+        self._read(phase, "row_pointers", rows * 2 * self.w.row_pointer)
+
+    def _forward(self, phase, activity):
+        shape, w, n = self.shape, self.w, activity.n_samples
+        visits = count_visits(self.placement, activity)
+        own = shape.own.sum(axis=0)
+        if self.is_array:
+            # The array multiplies; the processor reads every activation once and gets the sums by its converters.
+            self._read_pre(phase, n * shape.n_pre)
+            self._write(phase, "neuron_state", n * own * w.activation)
+        else:
+            if self.is_sorted:
+                self._walk_rows(phase, activity)
+                self._read(phase, "synapses", self._per_segment(visits.forward * (w.post + w.strength)))
+            else:
+                self._read_pre(phase, visits.forward)
+                self._read(phase, "synapses", self._per_segment(visits.forward * (w.position + w.strength)))
+                self._pass_free_slots(phase, n, visits.forward)
+            self._write(phase, "neuron_state", n * own * w.activation)  # sums start at zero
+            self._update_in_place(phase, "neuron_state", self._per_segment(visits.forward_ops * w.activation))
+        self._update_in_place(phase, "neuron_state", n * shape.own_hidden * w.activation)
+        # Copies of remote activations start at zero; only non-zero ones are sent.
+        self._write(phase, "neuron_state", n * self._per_segment(shape.remote * w.activation))
+        self._read(phase, "neuron_state", activity.sent * w.activation)
+        self._write(phase, "neuron_state", activity.received * w.activation)
+
+    def _output_errors(self, n):
+        shape, w = self.shape, self.w
+        own = shape.own[-1]
+        exchanged = own * max(shape.output_cores - 1, 0)
+        self._read("forward", "neuron_state", n * exchanged * w.activation)
+        self._write("forward", "neuron_state", n * shape.other_outputs * w.activation)
+        self._read("forward", "neuron_state", n * (own + shape.other_outputs) * w.activation)
+        self._write("forward", "neuron_state", n * own * w.error)  # exponentials
+        self._read("forward", "label_buffer", n * own * w.input)
+        self._update_in_place("forward", "neuron_state", n * own * w.error)  # normalised, label subtracted
+
+    def _backward(self, activity):
+        shape, w, n = self.shape, self.w, activity.n_samples
+        visits = count_visits(self.placement, activity)
+        later = shape.matrix > 0
+        self._write("backward", "neuron_state", n * shape.own_hidden * w.error)
+        self._write("backward", "neuron_state", n * self._per_segment(shape.remote * w.error))
+        self._read("backward", "neuron_state", self._per_segment(visits.learning * w.error, later))
+        if self.is_sorted:
+            self._walk_rows("backward", activity, with_first=False)
+            self._read("backward", "synapses", self._per_segment(visits.learning * w.post, later))
+            self._read("backward", "synapses", self._per_segment(visits.learning_ops * w.strength, later))
+            # The sum of a row stays in a register.
+            self._write("backward", "neuron_state", self._per_segment(activity.segment["rows_nonzero"] * w.error, later))
+        else:
+            self._read("backward", self.home_of_synapses, self._per_segment(visits.learning * (w.position + w.strength), later))
+            self._pass_free_slots("backward", n, visits.learning, later)
+            self._update_in_place("backward", "neuron_state", self._per_segment(visits.learning_ops * w.error, later))
+        self._read("backward", "neuron_state", n * shape.own_hidden * w.activation)
+        self._update_in_place("backward", "neuron_state", n * shape.own_hidden * w.error)
+        self._read("backward", "neuron_state", activity.received * w.error)  # partial errors go back ...
+        self._update_in_place("backward", "neuron_state", activity.sent * w.error)  # ... and are added at home
+
+    def _gradient(self, activity):
+        w = self.w
+        visits = count_visits(self.placement, activity)
+        self._read("gradient", "neuron_state", self._per_segment(visits.learning * w.error))
+        if self.is_sorted:
+            self._walk_rows("gradient", activity)
+            self._read("gradient", "synapses", self._per_segment(visits.learning * w.post))
+        else:
+            self._read_pre("gradient", visits.learning)
+            self._read("gradient", self.home_of_synapses, self._per_segment(visits.learning * w.position))
+            self._pass_free_slots("gradient", activity.n_samples, visits.learning)
+        if self.has_batch:
+            self._update_in_place("gradient", "gradients", self._per_segment(visits.learning_ops * w.gradient))
+        elif self.is_sorted:
+            # Only some slots have a gradient: it is applied at once, before the pass that moves all slots.
+            self._read("gradient", "synapses", self._per_segment(visits.learning_ops * w.strength))
+            self._write("gradient", "synapses", self._per_segment(visits.learning_ops * w.weight))
+
+    def _update(self, activity):
+        w, updated = self.w, activity.segment["updated"]
+        self._read("update", self.home_of_synapses, self._per_segment(updated * w.strength))
+        self._write("update", self.home_of_synapses, self._per_segment(updated * w.weight))
+        self._pass_free_slots("update", activity.n_steps, updated)
+        if self.has_batch:
+            self._update_in_place("update", "gradients", self._per_segment(updated * w.gradient))
+
+    def _rewire(self, activity):
+        shape, w = self.shape, self.w
+        events = activity.segment
+        proposals = events["accepted"] + events["rejected"]
+        arrivals = events["accepted"] + events["exact"]
+        if self.is_sorted:
+            self._read("rewire", "row_pointers", self._per_segment(proposals * 2 * w.row_pointer))
+            self._read("rewire", "synapses", self._per_segment(events["rows_checked"] * w.post))
+        elif self.is_array:
+            storage = self.placement.profile.storage
+            column = storage.rows.value // storage.rows_per_signed_weight.value
+            self._read("rewire", "synapse_array", self._per_segment(proposals * column * w.position))
+        else:
+            self._read("rewire", "synapses", self._per_segment(proposals * shape.n_slots * w.position))
+        # An exact draw walks the slots twice: to count the free positions, and to find the drawn one.
+        self._read("rewire", self.home_of_synapses, self._per_segment(events["exact"] * 2 * shape.n_slots * w.position))
+        self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * (w.position + w.strength)))
+        if self.is_sorted:
+            self._update_in_place("rewire", "rewiring", self._per_segment(arrivals * w.position))
+            word = events["merges"] * shape.n_slots * (w.position + w.strength)
+            self._update_in_place("rewire", "synapses", self._per_segment(word))
+            pointers = events["merges"] * (shape.n_pre + 1) * w.row_pointer
+            self._update_in_place("rewire", "row_pointers", self._per_segment(pointers))
+
+
+def count_traffic(placement, training, evaluation):
+    """Bits read and written: int64, shape (n_cores, len(PHASES), len(SECTIONS), 2).
+
+    Parameters
+    ----------
+    placement : Placement
+    training, evaluation : Activity
+    """
+    return TrafficCounter(placement).count(training, evaluation)

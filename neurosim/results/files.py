@@ -1,0 +1,87 @@
+"""Files of a run: result.json and the tables beside it."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pydantic
+
+from neurosim.documents import write_atomic
+from neurosim.errors import InputError
+from neurosim.results.schema import SCHEMA, RunRecord
+
+
+def write_record(record, folder):
+    """Write result.json, epochs.csv, cores.csv, traffic.csv and energy.csv atomically.
+
+    Parameters
+    ----------
+    record : RunRecord
+    folder : path-like
+    """
+    folder = Path(folder)
+    write_atomic(folder / "result.json", json.dumps(record.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n")
+    epochs = [
+        {**epoch.model_dump(), "train_s": train_s, "test_s": test_s}
+        for epoch, train_s, test_s in zip(record.epochs, record.timing.epoch_s, record.timing.evaluation_s)
+    ]
+    _write_table(folder / "epochs.csv", epochs)
+    _write_table(folder / "cores.csv", _core_rows(record))
+    _write_table(folder / "traffic.csv", [row.model_dump() for row in record.traffic_bytes.rows])
+    _write_table(folder / "energy.csv", [row.model_dump() for row in record.energy.rows])
+
+
+def read_record(path):
+    """Read result.json, from its path or from the folder of its run.
+
+    Raises
+    ------
+    InputError
+        Missing, damaged, or of another schema version: one line.
+    """
+    path = Path(path)
+    path = path / "result.json" if path.is_dir() else path
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such result; give a folder that `neurosim run` wrote") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable result ({error})") from None
+    version = data.get("schema") if isinstance(data, dict) else None
+    if version != SCHEMA:
+        raise InputError(f"{path}: schema is {version!r}, this neurosim reads {SCHEMA!r}; run the scenario again")
+    try:
+        return RunRecord.model_validate(data)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; run the scenario again") from None
+
+
+def _core_rows(record):
+    sections = list(dict.fromkeys(name for core in record.cores for name in core.memory_bytes.sections))
+    for core in record.cores:
+        yield {
+            "core": core.id,
+            "n_neurons": core.n_neurons,
+            "synapses": core.synapses.used,
+            "synapse_limit": core.synapses.limit,
+            "memory_bytes": core.memory_bytes.used,
+            "memory_limit_bytes": core.memory_bytes.limit,
+            **{f"{name}_bytes": core.memory_bytes.sections.get(name, 0) for name in sections},
+            "energy_j": core.energy_j,
+            "traffic_bytes": core.traffic_bytes,
+            "packets_sent": core.packets["sent"],
+            "packets_received": core.packets["received"],
+            "busy_s": core.busy_s,
+        }
+
+
+def _write_table(path, rows):
+    rows = list(rows)
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_atomic(path, text.getvalue())

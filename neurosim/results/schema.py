@@ -1,0 +1,189 @@
+"""What result.json holds: everything that tables, figures and pages say about a run.
+
+Units stand in the names; times of the computer that ran the simulation stand only in `timing` and
+`environment`, so two runs of one scenario agree in everything else.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "neurosim.result/1"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProfileUsed(_Part):
+    """The hardware profile: `prices` and `cycles` are the records used, with unit, kind and source."""
+
+    name: str
+    title: str
+    sha256: str
+    accounting: str
+    price_set: str
+    prices: list[dict[str, Any]]
+    not_modelled: list[str]
+
+
+class DatasetUsed(_Part):
+    """The samples; `sha256` is over their bytes."""
+
+    name: str
+    source: str
+    sha256: str
+    n_train: int
+    n_test: int
+    n_features: int
+    n_classes: int
+
+
+class Accuracy(_Part):
+    """Fractions; `test` is the last epoch's, `best` the highest of all epochs."""
+
+    test: float
+    best: float
+    per_epoch: list[float]
+    train_per_epoch: list[float]
+
+
+class Epoch(_Part):
+    """One epoch: losses in nats per sample, synapse counts over all matrices."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    n_released: int
+    n_arrived: int
+    n_active: int
+    n_active_least: int
+    n_active_most: int
+    n_unfilled: int
+
+
+class MatrixUsed(_Part):
+    n_pre: int
+    n_post: int
+    active: int
+    possible: int
+    fraction: float
+
+
+class Connectivity(_Part):
+    """Synapses; `rewired` counts arrivals, `least_active` and `most_active` are over all steps of the run."""
+
+    active: int
+    possible: int
+    fraction: float
+    rewired: int
+    least_active: int
+    most_active: int
+    unfilled: int
+    matrices: list[MatrixUsed]
+
+
+class UsedOfLimit(_Part):
+    used: int
+    limit: int | None
+
+
+class MemoryUsed(UsedOfLimit):
+    """Bytes of local memory, in sections that add up to `used`."""
+
+    sections: dict[str, int]
+
+
+class Core(_Part):
+    """One core. `energy_j` is the priced part; `traffic_bytes` are reads plus writes."""
+
+    id: int
+    n_neurons: int
+    synapses: UsedOfLimit
+    memory_bytes: MemoryUsed
+    energy_j: float
+    energy_by_phase_j: dict[str, float]
+    traffic_bytes: int
+    traffic_by_phase_bytes: dict[str, int]
+    packets: dict[str, int]
+    busy_s: float
+
+
+class EnergyRow(_Part):
+    """`count` events at `price_j` each; None: not priced. Core -1 is the chip beside its cores."""
+
+    core: int
+    phase: str
+    component: str
+    count: int
+    price_j: float | None
+    energy_j: float | None
+
+
+class Energy(_Part):
+    """Energy of the modelled chip. With `complete` false, `total_j` is a lower bound and `unpriced` says why."""
+
+    total_j: float
+    complete: bool
+    unpriced: list[str]
+    by_phase_j: dict[str, float]
+    by_component_j: dict[str, float]
+    per_sample_j: float
+    rows: list[EnergyRow]
+
+
+class TrafficRow(_Part):
+    core: int
+    phase: str
+    section: str
+    level: str
+    read_bytes: int
+    write_bytes: int
+
+
+class Traffic(_Part):
+    """Bytes read and written by the chip; host transfer is under `by_level` as ``host``."""
+
+    read: int
+    write: int
+    by_phase: dict[str, int]
+    by_level: dict[str, int]
+    by_level_and_phase: dict[str, dict[str, int]]
+    rows: list[TrafficRow]
+
+
+class Timing(_Part):
+    """`epoch_s`, `evaluation_s`: this computer. `model_*`: the modelled chip, a lower bound unless complete."""
+
+    epoch_s: list[float]
+    evaluation_s: list[float]
+    model_s_per_sample: float | None
+    model_training_s: float | None
+    model_complete: bool
+    model_unmodelled: list[str]
+
+
+class RunRecord(_Part):
+    """One finished run."""
+
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    scenario: dict[str, Any]
+    seed: int
+    profile: ProfileUsed
+    dataset: DatasetUsed
+    accuracy: Accuracy
+    epochs: list[Epoch]
+    connectivity: Connectivity
+    cores: list[Core]
+    energy: Energy
+    traffic_bytes: Traffic
+    events: dict[str, dict[str, int]]
+    metrics: dict[str, Any]
+    verdict: dict[str, Any]
+    timing: Timing
+    environment: dict[str, Any]
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -1,0 +1,202 @@
+"""What a scenario file says: the experiment, complete, in one page.
+
+Every key has a default except the name, the data set, the layers and the profile.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from neurosim.documents import Strict, WrongKey, as_tuple
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class DatasetChoice(Strict):
+    """Which samples are learned.
+
+    Attributes
+    ----------
+    name : str
+        ``digits`` (bundled with scikit-learn), ``mnist``, the path of an ``.npz`` file with x_train,
+        y_train, x_test and y_test, or a folder of IDX files.
+    limit : int, optional
+        Use only the first samples of the training and of the test set.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    limit: PositiveInt | None = None
+
+
+class Network(Strict):
+    """The network, the same on every chip.
+
+    Attributes
+    ----------
+    layers : tuple of int
+        Neurons of each layer, inputs first.
+    activation : str
+        Of the hidden layers.
+    connectivity : float, tuple of float or 'fit'
+        Fraction of the possible connections, for all matrices or for each; ``fit`` takes the most that
+        the chip's budgets allow, in equal fractions.
+    synapses : int, optional
+        Total number of connections instead, shared by the matrices in equal fractions.
+    """
+
+    layers: Annotated[tuple[Annotated[int, Field(ge=1, le=2**31 - 1)], ...], as_tuple]
+    activation: Literal["relu"] = "relu"
+    connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
+    synapses: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _check(self):
+        if len(self.layers) < 2:
+            raise WrongKey(["layers"], f"found {len(self.layers)} layers; expected at least inputs and outputs, such as [784, 10]")
+        if self.layers[-1] < 2:
+            raise WrongKey(["layers", len(self.layers) - 1], f"found {self.layers[-1]} outputs; expected at least 2 classes")
+        n = len(self.layers) - 1
+        if (self.connectivity is None) == (self.synapses is None):
+            raise WrongKey(["connectivity"], "expected exactly one of connectivity and synapses")
+        if isinstance(self.connectivity, tuple) and len(self.connectivity) != n:
+            raise WrongKey(
+                ["connectivity"], f"found {len(self.connectivity)} fractions; expected one number or {n}, one per weight matrix"
+            )
+        possible = sum(a * b for a, b in zip(self.layers, self.layers[1:]))
+        if self.synapses is not None and not n <= self.synapses <= possible:
+            raise WrongKey(["synapses"], f"found {self.synapses}; expected {n} to {possible}, the possible connections of these layers")
+        return self
+
+
+class Hardware(Strict):
+    """The chip and how the network lies on it.
+
+    Attributes
+    ----------
+    profile : str
+        Name of a bundled profile, or the path of a profile file.
+    cores : int or 'auto'
+        Cores used; ``auto`` takes the fewest that fit.
+    execution : str
+        ``scan``: a core walks all its slots for each sample. ``event_driven``: slots are sorted by
+        row, and only non-zero activations and errors cause work.
+    headroom : float
+        Free slots per segment, as a fraction of its synapses; they cost memory. Needed when synapses
+        may move between segments (scopes layer and network).
+    code_bytes : int, optional
+        Bytes reserved for the program on each core, instead of the profile's figure.
+    """
+
+    profile: Annotated[str, Field(min_length=1)]
+    cores: PositiveInt | Literal["auto"] = "auto"
+    execution: Literal["scan", "event_driven"] = "scan"
+    headroom: Annotated[float, Field(ge=0, le=10)] = 0.0
+    code_bytes: PositiveInt | None = None
+
+
+class ScheduleChoice(Strict):
+    """Course of the learning rate over the epochs; see `neurosim.training.Schedule`."""
+
+    kind: Literal["constant", "step", "exponential", "cosine"] = "constant"
+    factor: Annotated[float, Field(gt=0, le=1)] | None = None
+    milestones: Annotated[tuple[PositiveInt, ...], as_tuple] | None = None
+
+    @model_validator(mode="after")
+    def _check(self):
+        needs = {"constant": (), "step": ("factor", "milestones"), "exponential": ("factor",), "cosine": ()}[self.kind]
+        for key in needs:
+            if getattr(self, key) is None:
+                raise WrongKey([key], f"missing; a schedule of kind {self.kind} needs it")
+        takes = (*needs, "factor") if self.kind == "cosine" else needs
+        for key in ("factor", "milestones"):
+            if key not in takes and getattr(self, key) is not None:
+                raise WrongKey([key], f"a schedule of kind {self.kind} does not use it; leave it out")
+        return self
+
+
+class Training(Strict):
+    """How the weights learn.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+    optimizer : str
+        Stochastic gradient descent.
+    learning_rate : float
+        Of epoch 0, for the mean gradient of a batch.
+    schedule : ScheduleChoice
+    """
+
+    epochs: PositiveInt = 10
+    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 10
+    optimizer: Literal["sgd"] = "sgd"
+    learning_rate: Positive = 0.5
+    schedule: ScheduleChoice = ScheduleChoice()
+
+
+class Rewiring(Strict):
+    """How connections move; see `neurosim.rewiring`.
+
+    Attributes
+    ----------
+    rule : str
+    scope : str
+        Where a released slot may be re-used: in its ``core`` and matrix, in its ``layer`` (matrix) on
+        any core, or anywhere in the ``network``.
+    l1 : float
+        alpha of Bellec et al. 2018.
+    temperature : float, optional
+        T: noise of standard deviation sqrt(2 eta T) in each step.
+    noise_std : float, optional
+        Instead: noise of standard deviation eta * noise_std, which falls with the learning rate.
+    period : int
+        Training steps between rewirings.
+    theta_born : float
+        Strength of a new connection.
+    """
+
+    rule: Literal["deep_r"] = "deep_r"
+    scope: Literal["core", "layer", "network"] = "core"
+    l1: NonNegative = 1e-5
+    temperature: NonNegative | None = None
+    noise_std: NonNegative | None = None
+    period: PositiveInt = 1
+    theta_born: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.temperature is not None and self.noise_std is not None:
+            raise WrongKey(["noise_std"], "found beside temperature; expected one of the two")
+        return self
+
+
+class Report(Strict):
+    """What a run writes besides result.json and the tables."""
+
+    figures: bool = True
+
+
+class Scenario(Strict):
+    """One experiment: what is learned, by which network, on which chip, how."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    dataset: DatasetChoice
+    network: Network
+    hardware: Hardware
+    training: Training = Training()
+    rewiring: Rewiring = Rewiring()
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.rewiring.scope != "core" and self.hardware.headroom == 0:
+            raise WrongKey(
+                ["hardware", "headroom"],
+                f"found 0 with rewiring.scope {self.rewiring.scope}: synapses cannot move to a full segment; try 0.25",
+            )
+        return self
