@@ -49,12 +49,11 @@ class Ledger:
         return not self.unpriced and (self.time.is_complete or not any(line.phase == "static" for line in self.energy))
 
     def energy_by(self, key):
-        """Priced energy by `key` (``phase``, ``component`` or ``core``) in J: dict."""
+        """Priced energy by `key` (``phase``, ``component`` or ``core``) in J: dict; what has no price is absent."""
         groups = {}
         for line in self.energy:
-            groups.setdefault(getattr(line, key), [])
             if line.energy_j is not None:
-                groups[getattr(line, key)].append(line.energy_j)
+                groups.setdefault(getattr(line, key), []).append(line.energy_j)
         return {name: math.fsum(values) for name, values in groups.items()}
 
     @property

@@ -1,0 +1,264 @@
+"""Commands: parse, call, print, exit code. Everything heavy is imported by the command that needs it."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from neurosim import __version__
+from neurosim.errors import InputError, NeurosimError, nearest
+
+app = typer.Typer(
+    name="neurosim",
+    help="On-chip training inside the budgets of neuromorphic hardware: does it fit, how well does it learn, what does it cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+profiles_app = typer.Typer(no_args_is_help=True, help="Hardware profiles: one chip each, every number with its source.")
+scenarios_app = typer.Typer(no_args_is_help=True, help="Bundled scenarios.")
+data_app = typer.Typer(no_args_is_help=True, help="Data sets.")
+app.add_typer(profiles_app, name="profiles")
+app.add_typer(scenarios_app, name="scenarios")
+app.add_typer(data_app, name="data")
+
+ScenarioName = Annotated[str, typer.Argument(help="Name of a bundled scenario, or path of a YAML file.", show_default=False)]
+Overrides = Annotated[
+    Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.epochs=3.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+def _print_version(value: bool):
+    if value:
+        print(f"neurosim {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+):
+    if debug:
+        os.environ["NEUROSIM_DEBUG"] = "1"
+
+
+def _console(stderr=False):
+    from rich.console import Console
+
+    # In a pipe there is no width to ask for: wide enough that no number is cut.
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=max(console.width, 110))
+
+
+def _print_json(data):
+    print(json.dumps(data, indent=1, allow_nan=False))
+
+
+@app.command()
+def check(scenario: ScenarioName, overrides: Overrides = None, as_json: AsJson = False):
+    """Say whether a scenario fits its chip, without training (exit code 3 if not)."""
+    from neurosim.errors import DoesNotFitError
+    from neurosim.scenario.experiment import prepare
+    from neurosim.scenario.load import load_scenario
+
+    try:
+        verdict = prepare(load_scenario(scenario, overrides or ())).verdict
+    except DoesNotFitError as error:
+        if not as_json:
+            raise
+        verdict = error.verdict
+    if as_json:
+        _print_json(verdict.to_dict())
+    else:
+        from neurosim.reports.tables import print_verdict
+
+        print_verdict(_console(), verdict.to_dict())
+    if not verdict.fits:
+        raise typer.Exit(DoesNotFitError.exit_code)
+
+
+@app.command()
+def run(
+    scenario: ScenarioName,
+    overrides: Overrides = None,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the run [default: runs/NAME].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="Look for data sets here first.")] = None,
+    threads: Annotated[Optional[int], typer.Option("--threads", metavar="N", help="Threads; results do not depend on it.")] = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+):
+    """Train a scenario inside its chip's budgets and report accuracy, memory, traffic and energy."""
+    from neurosim.reports.progress import RunObserver
+    from neurosim.scenario.load import load_scenario
+    from neurosim.scenario.runner import run_scenario
+
+    chosen = load_scenario(scenario, overrides or ())
+    with RunObserver(None if quiet or as_json else _console()) as observer:
+        record, folder = run_scenario(
+            chosen, out=out, resume=resume, data_dir=data, n_threads=threads, observer=observer
+        )
+    if as_json:
+        _print_json(record.model_dump(by_alias=True))
+    elif not quiet:
+        from neurosim.reports.tables import print_run
+
+        console = _console()
+        print_run(console, record)
+        console.print(f"\nWritten to [bold]{folder}/[/]: result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", soft_wrap=True)
+        for figure in sorted((folder / "figures").glob("*.png")):
+            console.print(f"  {figure}", soft_wrap=True)
+
+
+@profiles_app.command("list")
+def profiles_list(as_json: AsJson = False):
+    """List the bundled hardware profiles."""
+    from neurosim.hardware import list_profiles, load_profile
+
+    profiles = [load_profile(name) for name in list_profiles()]
+    if as_json:
+        _print_json([{"name": p.name, "title": p.title, "sha256": p.sha256} for p in profiles])
+    else:
+        from neurosim.reports.tables import print_profile_list
+
+        print_profile_list(_console(), profiles)
+
+
+@profiles_app.command("show")
+def profiles_show(profile: Annotated[str, typer.Argument(help="Name or path of a profile.")], as_json: AsJson = False):
+    """Show every number of a profile with its kind and source."""
+    from neurosim.hardware import check_profile, load_profile
+
+    loaded = load_profile(profile)
+    if as_json:
+        _print_json({"name": loaded.name, "title": loaded.title, "sha256": loaded.sha256, "numbers": check_profile(loaded)})
+    else:
+        from neurosim.reports.tables import print_profile
+
+        print_profile(_console(), loaded)
+
+
+@profiles_app.command("check")
+def profiles_check(
+    names: Annotated[Optional[list[str]], typer.Argument(help="Names or paths; all bundled ones without.", metavar="[PROFILE]...")] = None,
+    as_json: AsJson = False,
+):
+    """Load profiles strictly: every number must have a unit, a kind and a source."""
+    from neurosim.hardware import check_profile, list_profiles, load_profile
+
+    rows = [{"name": p.name, "numbers": len(check_profile(p)), "ok": True} for p in map(load_profile, names or list_profiles())]
+    if as_json:
+        _print_json(rows)
+    for row in rows if not as_json else ():
+        print(f"{row['name']}: {row['numbers']} numbers, each with unit, kind and source")
+
+
+@scenarios_app.command("list")
+def scenarios_list(as_json: AsJson = False):
+    """List the bundled scenarios."""
+    from neurosim.scenario.load import list_scenarios, load_scenario
+
+    rows = [{"name": s.name, "description": s.description.strip()} for s in map(load_scenario, list_scenarios())]
+    if as_json:
+        _print_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in rows:
+        table.add_row(f"[bold]{row['name']}[/]", row["description"])
+    _console().print(table)
+
+
+@scenarios_app.command("show")
+def scenarios_show(scenario: ScenarioName, overrides: Overrides = None, as_json: AsJson = False):
+    """Print a scenario with all its defaults filled in."""
+    from neurosim.documents import dump_yaml
+    from neurosim.scenario.load import load_scenario
+
+    data = load_scenario(scenario, overrides or ()).model_dump(mode="json", exclude_none=True)
+    if as_json:
+        _print_json(data)
+    else:
+        print(dump_yaml(data), end="")
+
+
+@app.command()
+def schema(what: Annotated[str, typer.Argument(help="scenario, profile or result.")]):
+    """Print the JSON Schema of scenario files, profile files or result.json."""
+    if what == "scenario":
+        from neurosim.scenario.schema import Scenario as Model
+    elif what == "profile":
+        from neurosim.hardware import HardwareProfile as Model
+    elif what == "result":
+        from neurosim.results import RunRecord as Model
+    else:
+        raise InputError(f"schema: found {what!r}; {nearest(what, ('scenario', 'profile', 'result'))}")
+    _print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Model.model_json_schema(by_alias=True)})
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="mnist")],
+    directory: Annotated[Optional[Path], typer.Option("--to", metavar="DIR", help="Folder [default: the user's cache].")] = None,
+):
+    """Download a data set from OpenML, once (needs a network)."""
+    from neurosim.datasets import fetch
+
+    print(fetch(name, directory))
+
+
+@data_app.command("list")
+def data_list(as_json: AsJson = False):
+    """List the data sets that are known by name."""
+    from neurosim.datasets import DATASETS
+
+    rows = [{"name": d.name, "features": d.n_features, "classes": d.n_classes, "summary": d.summary} for d in DATASETS.values()]
+    if as_json:
+        _print_json(rows)
+    for row in rows if not as_json else ():
+        print(f"{row['name']}: {row['features']} features, {row['classes']} classes. {row['summary']}")
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit code (0, 1, 2, 3 or 130)."""
+    try:
+        # Without this a closed pipe (`neurosim ... | head`) would end in a traceback.
+        return _run(arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments):
+    try:
+        result = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except NeurosimError as error:
+        if os.environ.get("NEUROSIM_DEBUG"):
+            raise
+        print(f"neurosim: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("neurosim: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:  # typer's own errors have no public base class in every version
+        if not hasattr(error, "format_message"):
+            raise
+        message = error.format_message()
+        if message:
+            print(f"neurosim: {message}; see neurosim --help", file=sys.stderr)
+        return getattr(error, "exit_code", 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Numbers and sentences that tables and figures share, so that both say the same about a run."""
+
+EVALUATION = "evaluate"
+STATIC = "static"
+
+
+def words(name):
+    """Name of a section, phase, level or component as people read it: ``local_sram -> "local SRAM"``."""
+    return name.replace("_", " ").replace("sram", "SRAM")
+
+
+def n_trained(record):
+    """Samples that the run trained on, with repetition."""
+    return record.dataset.n_train * len(record.epochs)
+
+
+def n_cores_text(n):
+    return f"{n:,d} core{'s' * (n != 1)}"
+
+
+def span(numbers):
+    """Whole numbers in few words: ``[0, 1, 2, 5] -> "0-2, 5"``."""
+    runs = []
+    for n in sorted(numbers):
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def join_components(names):
+    """Components in one line; parts of one component stand together: ``local_read_byte (synapses, gradients)``."""
+    groups = {}
+    for name in names:
+        head, _, part = name.partition(":")
+        groups.setdefault(head, []).extend([part] if part else [])
+    return ", ".join(f"{head} ({', '.join(parts)})" if parts else head for head, parts in groups.items())
+
+
+def is_priced(record):
+    """Whether any event of the run has a price."""
+    return any(row.energy_j is not None for row in record.energy.rows)
+
+
+def missing_energy(record):
+    """Why the energy is a lower bound: ``"not priced: packet, host_byte"``; None when it is complete."""
+    if record.energy.complete:
+        return None
+    if record.energy.unpriced:
+        return f"not priced: {join_components(record.energy.unpriced)}"
+    return f"static power counts over a time that leaves out: {', '.join(record.timing.model_unmodelled)}"
+
+
+def missing_time(record):
+    """Why the modelled time is a lower bound; None when it is complete."""
+    return None if record.timing.model_complete else f"not modelled: {', '.join(record.timing.model_unmodelled) or 'the clock'}"
+
+
+def priced_names(record, key):
+    """Phases or components (`key`) with a price for something, and those where something lacks one: two sets.
+
+    Static power is lacking something when the time over which it counts does.
+    """
+    priced = {getattr(row, key) for row in record.energy.rows if row.energy_j is not None}
+    lacking = {getattr(row, key) for row in record.energy.rows if row.energy_j is None}
+    if not record.timing.model_complete:
+        lacking |= {getattr(row, key) for row in record.energy.rows if row.phase == STATIC}
+    return priced, lacking
+
+
+def static_training_share(record):
+    """Fraction of the static energy that falls into training; the rest flows during evaluation.
+
+    `per_sample_j` holds the training phases and this share, so it follows from the record.
+    """
+    by_phase = record.energy.by_phase_j
+    static = by_phase.get(STATIC, 0.0)
+    if static <= 0:
+        return 1.0
+    dynamic = sum(energy for phase, energy in by_phase.items() if phase not in (STATIC, EVALUATION))
+    return min(max((record.energy.per_sample_j * n_trained(record) - dynamic) / static, 0.0), 1.0)
+
+
+def training_energy_by_core(record):
+    """Priced energy per trained sample, J: dict of core to dict of phase; core -1 is the chip beside its cores."""
+    n, share = n_trained(record), static_training_share(record)
+    found = {core.id: dict(core.energy_by_phase_j) for core in record.cores}
+    for row in record.energy.rows:
+        if row.core == -1 and row.energy_j is not None:
+            chip = found.setdefault(-1, {})
+            chip[row.phase] = chip.get(row.phase, 0.0) + row.energy_j
+    return {
+        core: {phase: energy * (share if phase == STATIC else 1.0) / n for phase, energy in phases.items() if phase != EVALUATION}
+        for core, phases in found.items()
+    }
+
+
+def traffic_by_phase(record):
+    """Bytes of the whole run: dict of phase to dict of level to [read, write]; without host transfer."""
+    found = {}
+    for row in record.traffic_bytes.rows:
+        ways = found.setdefault(row.phase, {}).setdefault(row.level, [0, 0])
+        ways[0] += row.read_bytes
+        ways[1] += row.write_bytes
+    return found

@@ -1,0 +1,91 @@
+"""Local memory of cores, section by section: sections as rows, so that any number of them fits 80 columns."""
+
+from dataclasses import dataclass, field
+
+from neurosim.reports.facts import words
+from neurosim.reports.rich_parts import Grid, heading, percent
+from neurosim.units import format_bytes, format_count
+
+MOST_CORES = 8
+FULLEST = 4
+_NAME_WIDTH = 15
+
+
+@dataclass(frozen=True)
+class CoreMemory:
+    """Bytes that one core uses by section, its limit (None: not stated), and further (number, format) pairs by name."""
+
+    id: int
+    sections: dict[str, int]
+    limit: int | None
+    further: dict[str, tuple] = field(default_factory=dict)
+
+    @property
+    def used(self):
+        return sum(self.sections.values())
+
+
+def print_memory(console, cores):
+    """Print sections, use and limit of each core; of many cores, the fullest and the least, mean and most of all.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    cores : list of CoreMemory
+    """
+    if not cores:
+        return
+    limits = {core.limit for core in cores} - {None}
+    stated = f"limit {format_bytes(limits.pop())} each" if len(limits) == 1 and len(cores) > 1 else ""
+    if len(cores) == 1:
+        heading(console, "memory", f"core {cores[0].id}, in B")
+        _print_one(console, cores[0])
+        return
+    names = list(dict.fromkeys(name for core in cores for name in core.sections))
+    shown = _choose(console, cores)
+    is_all = len(shown) == len(cores)
+    note = "in B" if is_all else f"in B; the {len(shown)} fullest of {len(cores):,d} cores, and least, mean, most of all"
+    heading(console, "memory per core", f"{note}; {stated}" if stated else note)
+    grid = Grid("<section", *(f"core {core.id}" for core in shown), *(() if is_all else ("least", "mean", "most")))
+
+    def row(name, number, form=format_count, rule=False):
+        every = [number(core) for core in cores]
+        spread = () if is_all or None in every else (min(every), sum(every) / len(every), max(every))
+        cells = [form(number(core)) for core in shown] + [form(round(n) if form is format_count else n) for n in spread]
+        grid.row(name, *cells, *[""] * (len(grid.table.columns) - 1 - len(cells)), rule=rule)
+
+    for name in names:
+        row(words(name), lambda core: core.sections.get(name, 0), rule=name == names[-1])
+    row("used", lambda core: core.used)
+    if any(core.limit is not None for core in cores):
+        row("limit", lambda core: core.limit)
+        row("used of limit", lambda core: core.used / core.limit if core.limit else None, _share_text)
+    for name, (_, form) in cores[0].further.items():
+        row(name, lambda core: core.further[name][0], form)
+    grid.print(console)
+
+
+def _share_text(share):
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def _print_one(console, core):
+    grid = Grid("<section", "bytes", "of limit")
+    for name, n_bytes in core.sections.items():
+        grid.row(words(name), format_count(n_bytes), percent(n_bytes, core.limit), rule=name == list(core.sections)[-1])
+    grid.row("used", format_count(core.used), percent(core.used, core.limit))
+    if core.limit is not None:
+        grid.row("limit", format_count(core.limit))
+        left = core.limit - core.used
+        grid.row("free" if left >= 0 else "over", format_count(abs(left)), percent(abs(left), core.limit))
+    grid.print(console)
+
+
+def _choose(console, cores):
+    """All cores where they fit side by side, else the fullest, in the order of their id."""
+    widest = max(len(f"{max(core.used, core.limit or 0):,d}") for core in cores)
+    room = (console.width - _NAME_WIDTH) // (max(widest, len(f"core {cores[-1].id}"), 8) + 1)
+    if len(cores) <= min(MOST_CORES, room):
+        return cores
+    fullest = sorted(cores, key=lambda core: -core.used)[: max(1, min(FULLEST, room - 3))]
+    return sorted(fullest, key=lambda core: core.id)

@@ -1,0 +1,68 @@
+"""Progress of a run: a bar with time left on a terminal, plain lines in a pipe."""
+
+import time
+
+
+class RunObserver:
+    """Shows a run while it happens; a context manager.
+
+    Parameters
+    ----------
+    console : rich.console.Console or None
+        None shows nothing.
+    """
+
+    def __init__(self, console):
+        self.console = console
+        self.bar = self.task = None
+        self.n_epochs = 0
+        self.last_line = 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.bar:
+            self.bar.stop()
+
+    def start(self, experiment, trainer, folder):
+        """The run begins (or goes on): say what and where."""
+        if self.console is None:
+            return
+        placement, store = experiment.placement, trainer.store
+        self.n_epochs = trainer.plan.n_epochs
+        self.console.print(
+            f"[bold]{experiment.scenario.name}[/] on {experiment.profile.title}: {store.n_active:,} synapses on "
+            f"{placement.n_cores} core{'s' * (placement.n_cores > 1)}, {trainer.dataset.n_train:,} training samples, "
+            f"{trainer.epoch} of {self.n_epochs} epochs done; compiling kernels at first use",
+            soft_wrap=True,
+        )
+        if self.console.is_terminal:
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+            self.bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=self.console
+            )
+            done = trainer.epoch * trainer.steps_per_epoch + trainer.step_in_epoch
+            self.task = self.bar.add_task("training", total=self.n_epochs * trainer.steps_per_epoch, completed=done)
+            self.bar.start()
+
+    def progress(self, epoch, step, n_steps):
+        """Some steps of an epoch are done."""
+        if self.bar:
+            self.bar.update(self.task, completed=epoch * n_steps + step)
+
+    def epoch(self, record):
+        """An epoch is done. In a pipe at most two lines a second are printed, and always the last."""
+        text = f"epoch {record.epoch + 1}/{self.n_epochs}: test accuracy {record.test_accuracy:.2%}"
+        if self.bar:
+            self.bar.update(self.task, description=text)
+        elif self.console is not None:
+            now = time.monotonic()
+            if now - self.last_line > 0.5 or record.epoch + 1 == self.n_epochs:
+                self.last_line = now
+                self.console.print(
+                    f"{text}, train loss {record.train_loss:.4f}, {record.n_arrived:,} rewired, "
+                    f"about {record.train_s * (self.n_epochs - record.epoch - 1):.0f} s left",
+                    soft_wrap=True,
+                )

@@ -1,0 +1,191 @@
+"""One finished run: accuracy, connectivity, memory, traffic, energy and time, with what was not priced."""
+
+from rich.table import Table
+
+from neurosim.reports.facts import (
+    EVALUATION,
+    is_priced,
+    missing_energy,
+    missing_time,
+    n_cores_text,
+    n_trained,
+    priced_names,
+    static_training_share,
+    STATIC,
+    traffic_by_phase,
+    words,
+)
+from neurosim.reports.memory_table import CoreMemory, print_memory
+from neurosim.reports.profile_table import print_quantities
+from neurosim.reports.rich_parts import Grid, heading, line, pairs
+from neurosim.units import format_bytes, format_count, format_si
+
+MOST_COMPONENTS = 10
+
+
+def print_run(console, record):
+    """Print a run in about one and a half screens.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    record : RunRecord
+    """
+    _print_summary(console, record)
+    print_memory(console, [_core_memory(core, len(record.cores) > 1) for core in record.cores])
+    _print_traffic(console, record)
+    if is_priced(record):
+        _print_energy(console, record)
+    profile = record.profile
+    note = f"{profile.price_set} of profile {profile.name}, accounting by {profile.accounting}"
+    heading(console, "prices", note if profile.prices else f"{note}: none")
+    print_quantities(console, profile.prices)
+
+
+def _print_summary(console, record):
+    data, accuracy, net = record.dataset, record.accuracy, record.connectivity
+    profile, scenario = record.profile, record.scenario
+    layers = "-".join(str(n) for n in scenario.get("network", {}).get("layers", ()))
+    n_epochs = len(record.epochs)
+    line(console, (scenario.get("name", "run"), "bold"), f"  seed {record.seed}")
+    rows = [
+        ("chip", f"{profile.name}: {profile.title}; {n_cores_text(len(record.cores))} used, prices {profile.price_set}"),
+        (
+            "data",
+            f"{data.name}, {data.n_train:,d} training and {data.n_test:,d} test samples, "
+            f"{n_epochs} epoch{'s' * (n_epochs != 1)}{'; network ' + layers if layers else ''}",
+        ),
+        (
+            "accuracy",
+            f"test {_percent(accuracy.test)}, best {_percent(accuracy.best)}, train {_percent(accuracy.train_per_epoch[-1])}",
+            "bold",
+        ),
+        (
+            "synapses",
+            f"{net.active:,d} of {net.possible:,d} possible ({_percent(net.fraction)}), {net.rewired:,d} rewired, "
+            f"{net.least_active:,d} to {net.most_active:,d} active in every step"
+            + (f", {net.unfilled:,d} slots unfilled" if net.unfilled else ""),
+        ),
+        ("energy", _energy_text(record)),
+        ("time", _time_text(record)),
+    ]
+    pairs(console, rows)
+
+
+def _energy_text(record):
+    missing = missing_energy(record)
+    if not is_priced(record):
+        return f"unknown, not even a lower bound: {missing}" if missing else "unknown: no event of this run has a price"
+    at_least = ">= " if missing else ""
+    evaluation = record.energy.total_j - record.energy.per_sample_j * n_trained(record)
+    found = (
+        f"{at_least}{format_si(record.energy.per_sample_j, 'J')} per trained sample, "
+        f"{at_least}{format_si(record.energy.total_j, 'J')} in all, {at_least}{format_si(max(evaluation, 0.0), 'J')} of it in evaluation"
+    )
+    return f"{found}; lower bound: {missing}" if missing else found
+
+
+def _time_text(record):
+    timing, missing = record.timing, missing_time(record)
+    if timing.model_s_per_sample is None:
+        return f"unknown, not even a lower bound: {missing}"
+    at_least = ">= " if missing else ""
+    found = (
+        f"{at_least}{format_si(timing.model_s_per_sample, 's')} per trained sample on the chip, "
+        f"{at_least}{format_si(timing.model_training_s, 's')} for the training"
+    )
+    return f"{found}; lower bound: {missing}" if missing else found
+
+
+def _core_memory(core, with_further):
+    further = {
+        "neurons": (core.n_neurons, format_count),
+        "synapses": (core.synapses.used, format_count),
+        "traffic": (core.traffic_bytes, format_bytes),
+        "energy": (core.energy_j, _joules if core.energy_by_phase_j else _unknown),
+    }
+    return CoreMemory(core.id, core.memory_bytes.sections, core.memory_bytes.limit, further if with_further else {})
+
+
+def _print_traffic(console, record):
+    n, host = n_trained(record), record.traffic_bytes.by_level_and_phase.get("host", {})
+    rows = {phase: [sum(ways[i] for ways in levels.values()) for i in (0, 1)] for phase, levels in traffic_by_phase(record).items()}
+    evaluation = rows.pop(EVALUATION, None)
+    training = [sum(row[i] for row in rows.values()) for i in (0, 1)]
+    heading(console, "memory traffic", "all cores, whole run; per sample: training bytes per trained sample")
+    grid = Grid("<phase", "read", "write", "total", "per sample")
+
+    def row(name, read, write, per_sample=True, rule=False):
+        grid.row(name, *map(format_bytes, (read, write, read + write)), format_bytes((read + write) / n) if per_sample else "", rule=rule)
+
+    for i, (phase, ways) in enumerate(rows.items()):
+        row(phase, *ways, rule=i == len(rows) - 1)
+    row("training", *training)
+    if evaluation:
+        row(EVALUATION, *evaluation, per_sample=False)
+    trained = sum(n_bytes for phase, n_bytes in host.items() if phase != EVALUATION)
+    if host:
+        grid.row("from/to host", "", "", format_bytes(sum(host.values())), format_bytes(trained / n))
+    grid.print(console)
+
+
+def _print_energy(console, record):
+    missing = missing_energy(record)
+    heading(console, "energy", f"lower bound: {missing}" if missing else f"priced by {record.profile.price_set}")
+    both = Table.grid(padding=(0, 4))
+    both.add_row(_phase_grid(record).table, _component_grid(record).table)
+    console.print(both)
+
+
+def _phase_grid(record):
+    energy, n = record.energy, n_trained(record)
+    priced, lacking = priced_names(record, "phase")
+    grid = Grid("<phase", "energy", "per sample")
+    order = [phase for phase in energy.by_phase_j if phase != EVALUATION] + [EVALUATION] * (EVALUATION in energy.by_phase_j)
+    for i, phase in enumerate(order):
+        joules, rule = energy.by_phase_j[phase], i == len(order) - 1
+        at_least = ">= " if phase in lacking else ""
+        if phase not in priced:
+            grid.row(phase, "not priced", "", rule=rule)
+        elif phase == EVALUATION:
+            grid.row(phase, at_least + _joules(joules), "", rule=rule)
+        else:
+            share = static_training_share(record) if phase == STATIC else 1.0
+            grid.row(phase, at_least + _joules(joules), at_least + _joules(joules * share / n), rule=rule)
+    at_least = "" if energy.complete else ">= "
+    grid.row("all", at_least + _joules(energy.total_j), at_least + _joules(energy.per_sample_j))
+    return grid
+
+
+def _component_grid(record):
+    """Components from the dearest on; the cheapest of many share one row."""
+    energy = record.energy
+    priced, lacking = priced_names(record, "component")
+    items = sorted(((name, j) for name, j in energy.by_component_j.items() if name in priced), key=lambda item: -item[1])
+    cheap = items[MOST_COMPONENTS - 1 :] if len(items) > MOST_COMPONENTS else []
+    grid = Grid("<component", "energy", "share")
+    for name, joules in items[: len(items) - len(cheap)]:
+        grid.row(name, (">= " if name in lacking else "") + _joules(joules), _share(joules, energy.total_j))
+    if cheap:
+        joules = sum(j for _, j in cheap)
+        grid.row(f"{len(cheap)} others", _joules(joules), _share(joules, energy.total_j))
+    return grid
+
+
+def _joules(value):
+    return format_si(value, "J")
+
+
+def _unknown(value):
+    return "unknown"
+
+
+def _share(part, total):
+    return f"{100 * part / total:.1f} %" if total else ""
+
+
+def _percent(fraction):
+    return f"{100 * fraction:.2f} %"
+
+
+__all__ = ["print_run"]

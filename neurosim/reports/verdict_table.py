@@ -1,0 +1,104 @@
+"""Does it fit: the verdict of a placement as tables."""
+
+from neurosim.reports.facts import n_cores_text, span, words
+from neurosim.reports.memory_table import CoreMemory, print_memory
+from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, percent
+from neurosim.units import format_count
+
+MEMORY = "local_memory"
+
+
+def print_verdict(console, verdict, *, name=None):
+    """Print whether a network fits, every limit that it breaks, what would help, and the room that is left.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    verdict : dict
+        From `Verdict.to_dict`, or the ``verdict`` of a RunRecord.
+    name : str, optional
+        What was placed, for instance the scenario's name.
+    """
+    violations = verdict["violations"]
+    n_synapses, n_cores = sum(verdict["n_active"]), verdict["n_cores"]
+    broken = len({usage["name"] for usage in violations})
+    places = f" in {len(violations):,d} places" if len(violations) > broken else ""
+    line(
+        console,
+        ("fits" if verdict["fits"] else "does not fit", "bold green" if verdict["fits"] else "bold red"),
+        f"  {name + ': ' if name else ''}{format_count(n_synapses)} synapses on {n_cores_text(n_cores)} of {verdict['profile']}",
+        "" if verdict["fits"] else f"; {broken} limit{'s' * (broken != 1)} exceeded{places}",
+    )
+    if violations:
+        _print_violations(console, violations)
+        _print_sections_over(console, verdict["section_over"])
+    if verdict["hints"]:
+        heading(console, "what would help")
+        bullets(console, verdict["hints"])
+    limits = {u["core"]: u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY}
+    print_memory(console, [CoreMemory(core["id"], core["sections"], limits.get(core["id"])) for core in verdict["cores"]])
+    _print_headroom(console, [usage for usage in verdict["headroom"] if usage["name"] != MEMORY])
+    if verdict["unstated"]:
+        heading(console, "not checked", "the profile states no limit for: " + ", ".join(verdict["unstated"]))
+    if verdict["not_modelled"]:
+        heading(console, "not modelled")
+        bullets(console, verdict["not_modelled"])
+
+
+def _print_violations(console, violations):
+    """All violations; places with the same numbers share one row."""
+    groups = {}
+    for usage in violations:
+        key = (usage["name"], usage["matrix"], usage["used"], usage["limit"], usage["unit"], usage["source"])
+        groups.setdefault(key, []).append(usage)
+    heading(console, "limits exceeded")
+    grid, sources = Grid("<where", "<limit", "used", "allowed", "over by", "<unit", "<source"), Sources()
+    for (name, _, used, limit, unit, source), usages in groups.items():
+        grid.row(_where(usages), name, *map(format_count, (used, limit, used - limit)), unit, sources.cite(source))
+    grid.print(console)
+    sources.print(console)
+
+
+def _where(usages):
+    """Places of usages that differ only in their core."""
+    first = usages[0]
+    if len(usages) == 1 or first["core"] is None:
+        return first["where"]
+    matrix = "" if first["matrix"] is None else f", matrix {first['matrix']}"
+    return f"cores {span([usage['core'] for usage in usages])}{matrix}"
+
+
+def _print_sections_over(console, overs):
+    """Which section crosses the memory limit, per core; cores with the same answer share one sentence."""
+    groups = {}
+    for over in overs:
+        groups.setdefault((over["section"], over["over"], tuple(over["largest"].items())), []).append(over["core"])
+    if groups:
+        console.print()
+    for (section, n_bytes, largest), cores in groups.items():
+        biggest = ", ".join(f"{words(name)} {n:,d}" for name, n in largest)
+        line(
+            console,
+            f"core{'s' * (len(cores) > 1)} {span(cores)}: the memory limit breaks at section ",
+            (words(section), "bold red"),
+            f", {n_bytes:,d} B over{' each' * (len(cores) > 1)}; largest in B: {biggest}",
+        )
+
+
+def _print_headroom(console, headroom):
+    """The tightest place of each limit that holds, tightest first."""
+    tightest, places = {}, {}
+    for usage in headroom:
+        name = usage["name"]
+        places[name] = places.get(name, 0) + 1
+        if name not in tightest or usage["used"] * tightest[name]["limit"] > tightest[name]["used"] * usage["limit"]:
+            tightest[name] = usage
+    if not tightest:
+        return
+    heading(console, "room on the other limits", "each at its tightest place")
+    grid = Grid("<limit", "<tightest at", "used", "allowed", "<unit", "used of limit")
+    for usage in sorted(tightest.values(), key=lambda u: -u["used"] / u["limit"]):
+        where = usage["where"] + (f" (of {places[usage['name']]:,d})" if places[usage["name"]] > 1 else "")
+        numbers = map(format_count, (usage["used"], usage["limit"]))
+        grid.row(usage["name"], where, *numbers, usage["unit"], percent(usage["used"], usage["limit"]))
+    grid.print(console)

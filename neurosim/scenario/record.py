@@ -1,0 +1,239 @@
+"""From a finished training to its record: counts, ledger and environment in one object."""
+
+import platform
+import sys
+
+import numpy as np
+
+import neurosim
+from neurosim.accounting import KINDS, PHASES, Activity, count_by_phase, make_ledger
+from neurosim.hardware import check_profile
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.results.schema import RunRecord
+
+
+def settle(experiment, trainer):
+    """Ledger of a training.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    trainer : Trainer
+        With all epochs done.
+
+    Returns
+    -------
+    Ledger
+    """
+    n_trained = trainer.dataset.n_train * len(trainer.history)
+    training = _activity(trainer.store.tally, n_trained, trainer.step)
+    return make_ledger(experiment.placement, training, _activity(trainer.evaluation_tally, trainer.n_evaluated, 0))
+
+
+def _activity(tally, n_samples, n_steps):
+    segment = {event.name.lower(): tally.by_segment[:, event].copy() for event in SegmentEvent}
+    return Activity(segment, tally.nonzero.copy(), tally.sent.copy(), tally.received.copy(), n_samples, n_steps)
+
+
+def make_record(experiment, trainer, n_threads):
+    """Record of a finished run.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    trainer : Trainer
+    n_threads : int
+
+    Returns
+    -------
+    RunRecord
+    """
+    ledger = settle(experiment, trainer)
+    history, scenario = trainer.history, experiment.scenario
+    return RunRecord(
+        scenario=scenario.model_dump(mode="json", exclude_none=True),
+        seed=scenario.seed,
+        profile=_profile_part(experiment),
+        dataset=_dataset_part(trainer.dataset),
+        accuracy={
+            "test": history[-1].test_accuracy,
+            "best": max(record.test_accuracy for record in history),
+            "per_epoch": [record.test_accuracy for record in history],
+            "train_per_epoch": [record.train_accuracy for record in history],
+        },
+        epochs=[_epoch_part(record) for record in history],
+        connectivity=_connectivity_part(trainer),
+        cores=_core_parts(experiment.placement, ledger),
+        energy=_energy_part(ledger),
+        traffic_bytes=_traffic_part(ledger),
+        events=count_by_phase(ledger),
+        metrics=_metrics(experiment, trainer, ledger),
+        verdict=experiment.verdict.to_dict(),
+        timing={
+            "epoch_s": [record.train_s for record in history],
+            "evaluation_s": [record.test_s for record in history],
+            "model_s_per_sample": _share(ledger.time.training_s, ledger.n_trained),
+            "model_training_s": ledger.time.training_s,
+            "model_complete": ledger.time.is_complete,
+            "model_unmodelled": list(ledger.time.unmodelled),
+        },
+        environment=_environment(n_threads),
+    )
+
+
+def _share(total, n):
+    return None if total is None else total / n
+
+
+def _profile_part(experiment):
+    profile, energy = experiment.profile, experiment.profile.energy
+    rows = check_profile(profile)
+    return {
+        "name": profile.name,
+        "title": profile.title,
+        "sha256": profile.sha256,
+        "accounting": energy.accounting,
+        "price_set": energy.price_set,
+        "prices": [row for row in rows if row["key"].startswith(("energy.", "time."))],
+        "not_modelled": list(experiment.verdict.not_modelled),
+    }
+
+
+def _dataset_part(dataset):
+    keys = ("name", "source", "sha256", "n_train", "n_test", "n_features", "n_classes")
+    return {key: getattr(dataset, key) for key in keys}
+
+
+def _epoch_part(record):
+    from neurosim.results.schema import Epoch
+
+    return {key: getattr(record, key) for key in Epoch.model_fields}
+
+
+def _connectivity_part(trainer):
+    store, history = trainer.store, trainer.history
+    matrices = []
+    for m, matrix in enumerate(store.plan.matrices):
+        active, possible = int(store.connections(m)[0].size), matrix.n_pre * matrix.n_post
+        matrices.append(
+            {"n_pre": matrix.n_pre, "n_post": matrix.n_post, "active": active, "possible": possible, "fraction": active / possible}
+        )
+    possible = sum(m["possible"] for m in matrices)
+    return {
+        "active": store.n_active,
+        "possible": possible,
+        "fraction": store.n_active / possible,
+        "rewired": sum(record.n_arrived for record in history),
+        "least_active": min(record.n_active_least for record in history),
+        "most_active": max(record.n_active_most for record in history),
+        "unfilled": history[-1].n_unfilled,
+        "matrices": matrices,
+    }
+
+
+def _core_parts(placement, ledger):
+    energy, by_phase = ledger.energy_by("core"), {}
+    for line in ledger.energy:
+        if line.energy_j is not None:
+            phases = by_phase.setdefault(line.core, {})
+            phases[line.phase] = phases.get(line.phase, 0.0) + line.energy_j
+    traffic = ledger.traffic.sum(axis=(2, 3))
+    packets = ledger.events.sum(axis=1)
+    parts = []
+    for core in placement.cores:
+        c = core.id
+        parts.append(
+            {
+                "id": c,
+                "n_neurons": core.n_neurons,
+                "synapses": {"used": sum(s.n_active for s in placement.segments if s.core == c), "limit": core.n_slots},
+                "memory_bytes": {
+                    "used": core.n_bytes,
+                    "limit": placement.profile.storage.local_bytes.value,
+                    "sections": dict(core.sections),
+                },
+                "energy_j": energy.get(c, 0.0),
+                "energy_by_phase_j": by_phase.get(c, {}),
+                "traffic_bytes": int(traffic[c].sum()),
+                "traffic_by_phase_bytes": {p: int(n) for p, n in zip(PHASES, traffic[c]) if n},
+                "packets": {way: int(packets[c, KINDS.index(f"packet_{way}")]) for way in ("sent", "received")},
+                "busy_s": ledger.time.core_s[c],
+            }
+        )
+    return parts
+
+
+def _energy_part(ledger):
+    return {
+        "total_j": ledger.total_energy_j,
+        "complete": ledger.is_complete,
+        "unpriced": list(ledger.unpriced),
+        "by_phase_j": ledger.energy_by("phase"),
+        "by_component_j": ledger.energy_by("component"),
+        "per_sample_j": ledger.training_energy_j / ledger.n_trained,
+        "rows": [vars(line) for line in ledger.energy],
+    }
+
+
+def _traffic_part(ledger):
+    rows = list(ledger.traffic_rows())
+    host = {p: int(n) for p, n in zip(PHASES, ledger.events[:, :, KINDS.index("host_byte")].sum(axis=0)) if n}
+    levels = {}
+    for _, phase, _, level, read, write in rows:
+        levels.setdefault(level, {})
+        levels[level][phase] = levels[level].get(phase, 0) + read + write
+    levels["host"] = host
+    by_phase = ledger.traffic.sum(axis=(0, 2, 3))
+    return {
+        "read": int(ledger.traffic[..., 0].sum()),
+        "write": int(ledger.traffic[..., 1].sum()),
+        "by_phase": {p: int(n) for p, n in zip(PHASES, by_phase) if n},
+        "by_level": {level: sum(phases.values()) for level, phases in levels.items()},
+        "by_level_and_phase": levels,
+        "rows": [
+            dict(zip(("core", "phase", "section", "level", "read_bytes", "write_bytes"), row)) for row in rows
+        ],
+    }
+
+
+def _metrics(experiment, trainer, ledger):
+    """NeuroBench's names and definitions (version 2.3); the training.* counts are ours, per trained sample."""
+    store, result = trainer.store, trainer.last_evaluation
+    plan = store.plan
+    effective = 0
+    for m, matrix in enumerate(plan.matrices):
+        pre, _, weight = store.connections(m)
+        effective += int(result.n_nonzero[matrix.pre_neuron + pre[weight != 0]].sum())
+    hidden = slice(plan.matrices[0].n_pre, plan.n_neurons - plan.matrices[-1].n_post)
+    n_hidden = result.n_nonzero[hidden].size
+    possible = sum(m.n_pre * m.n_post for m in plan.matrices)
+    operations = ledger.events.sum(axis=0)[:, KINDS.index("synaptic_op")]
+    updates = ledger.events.sum(axis=0)[:, KINDS.index("synaptic_update")]
+    per_phase = {f"training.{p}": operations[PHASES.index(p)] / ledger.n_trained for p in ("forward", "backward", "gradient")}
+    return {
+        "Footprint": sum(core.n_bytes - core.sections.get("code", 0) for core in experiment.placement.cores),
+        "ConnectionSparsity": 1.0 - store.n_active / possible,
+        "ActivationSparsity": 1.0 - result.n_nonzero[hidden].sum() / (n_hidden * result.n_samples) if n_hidden else None,
+        "SynapticOperations": {
+            "Effective_MACs": effective / result.n_samples,
+            "Effective_ACs": 0.0,
+            "Dense": float(possible),
+        },
+        "ClassificationAccuracy": result.accuracy,
+        **{name: float(value) for name, value in per_phase.items()},
+        "training.update": float(updates.sum() / ledger.n_trained),
+        "training.rewire": float(ledger.events.sum(axis=0)[:, KINDS.index("synaptic_write")].sum() / ledger.n_trained),
+    }
+
+
+def _environment(n_threads):
+    import numba
+
+    return {
+        "neurosim": neurosim.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "platform": f"{sys.platform} {platform.machine()}",
+        "threads": n_threads,
+    }
