@@ -7,7 +7,7 @@ import numpy as np
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES
 from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, level_of
 
-#: Price that pays for each kind of event; proposals pay by their draws and memory accesses.
+#: Price that pays for each kind of event. No profile prices the check of a proposal: it is listed as not priced.
 PRICE_OF = {
     "synaptic_op": "synaptic_op",
     "neuron_update": "neuron_update",
@@ -81,7 +81,7 @@ def price_energy(placement, events, traffic_bytes, time_model):
         if name in _FREE:
             continue
         price = _event_price(placement.profile, prices, name)
-        lines.append(_line(core, PHASES[phase], name, count, price))
+        lines.append(_line(core, PHASES[phase], "proposal" if name.startswith("proposal") else name, count, price))
     if energy.accounting == "memory":
         for core, phase, section, direction in zip(*np.nonzero(traffic_bytes)):
             if level_of(SECTIONS[section]) == "local_sram":

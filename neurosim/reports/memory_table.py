@@ -8,7 +8,7 @@ from neurosim.units import format_bytes, format_count
 
 MOST_CORES = 8
 FULLEST = 4
-_NAME_WIDTH = 15
+_NAME_WIDTH, _GAP = 13, 2
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def print_memory(console, cores):
     is_all = len(shown) == len(cores)
     note = "in B" if is_all else f"in B; the {len(shown)} fullest of {len(cores):,d} cores, and least, mean, most of all"
     heading(console, "memory per core", f"{note}; {stated}" if stated else note)
-    grid = Grid("<section", *(f"core {core.id}" for core in shown), *(() if is_all else ("least", "mean", "most")))
+    grid = Grid("=section", *(f"core {core.id}" for core in shown), *(() if is_all else ("least", "mean", "most")))
 
     def row(name, number, form=format_count, rule=False):
         every = [number(core) for core in cores]
@@ -70,7 +70,7 @@ def _share_text(share):
 
 
 def _print_one(console, core):
-    grid = Grid("<section", "bytes", "of limit")
+    grid = Grid("=section", "bytes", "of limit")
     for name, n_bytes in core.sections.items():
         grid.row(words(name), format_count(n_bytes), percent(n_bytes, core.limit), rule=name == list(core.sections)[-1])
     grid.row("used", format_count(core.used), percent(core.used, core.limit))
@@ -84,7 +84,8 @@ def _print_one(console, core):
 def _choose(console, cores):
     """All cores where they fit side by side, else the fullest, in the order of their id."""
     widest = max(len(f"{max(core.used, core.limit or 0):,d}") for core in cores)
-    room = (console.width - _NAME_WIDTH) // (max(widest, len(f"core {cores[-1].id}"), 8) + 1)
+    label = max(len(f"core {cores[-1].id}"), len("100.0 %"))
+    room = (console.width - _NAME_WIDTH) // (max(widest, label) + _GAP)
     if len(cores) <= min(MOST_CORES, room):
         return cores
     fullest = sorted(cores, key=lambda core: -core.used)[: max(1, min(FULLEST, room - 3))]

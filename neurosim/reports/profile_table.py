@@ -1,6 +1,6 @@
 """Hardware profiles as tables: every number with its kind, its confidence and its numbered source."""
 
-from neurosim.hardware import KNOWN_LIMITS, check_profile
+from neurosim.hardware import KNOWN_LIMITS, check_profile, iter_quantities
 from neurosim.reports.facts import words
 from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, pairs, quantity_text
 from neurosim.units import format_bytes, format_count
@@ -48,7 +48,7 @@ def print_quantities(console, rows):
         return
     sources, notes = Sources(), []
     has_meaning = any(row.get("meaning") for row in rows)
-    grid = Grid("<key", "value", "<kind", *(["<meaning"] if has_meaning else []), "<read in", "<source")
+    grid = Grid("=key", "value", "=kind", *(["<meaning"] if has_meaning else []), "=basis", "=from")
     for row in rows:
         key, cited = _short(row["key"]), sources.cite(row["source"])
         meaning = [words(row.get("meaning") or "")] if has_meaning else []
@@ -71,11 +71,12 @@ def print_profile_list(console, profiles):
     console : rich.console.Console
     profiles : iterable of HardwareProfile
     """
-    grid = Grid("<name", "cores", "memory per core", "<storage", "<prices", "<title")
+    grid = Grid("=name", "cores", "memory/core", "=storage", "prices", "<title")
     for profile in profiles:
         memory = format_bytes(profile.storage.local_bytes.value)
-        storage, prices = words(profile.storage.family), profile.energy.price_set
-        grid.row(profile.name, format_count(profile.cores.value), memory, storage, prices, profile.title)
+        n_prices = len(list(iter_quantities(profile.energy.prices)))
+        cores, storage = format_count(profile.cores.value), words(profile.storage.family)
+        grid.row(profile.name, cores, memory, storage, n_prices or "none", profile.title)
     grid.print(console)
 
 

@@ -1,6 +1,6 @@
 """Building blocks of the tables: plain text in, rich objects out.
 
-Every cell is a `Text`, so brackets in a source are never taken for markup, and columns fold instead of
+Every cell is a `Text`, so brackets in a source are never taken for markup. Columns fold instead of
 shortening: no number loses digits on a narrow terminal.
 """
 
@@ -8,7 +8,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from neurosim.units import format_bytes, format_count, format_si
+from neurosim.units import format_count, format_si
+
+# Like box.SIMPLE_HEAD, with a line between the sections of a table.
+_BOX = box.Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
+_GAP = 2
+_NARROWEST = 8
 
 
 def text(value, style=""):
@@ -62,21 +67,40 @@ class Grid:
     Parameters
     ----------
     *headers : str
-        A leading ``<`` makes the column text: to the left, and the first to fold when space is short.
+        ``<`` in front makes a column of text, which wraps when space is short; ``=`` a column of names,
+        which do not.
     """
 
     def __init__(self, *headers):
-        self.table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        self.table = Table(box=_BOX, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        self._wraps = [header.startswith("<") for header in headers]
+        self._widths = []
         for header in headers:
-            left = header.startswith("<")
-            self.table.add_column(text(header.lstrip("<")), justify="left" if left else "right", overflow="fold")
+            justify = "left" if header[0] in "<=" else "right"
+            self.table.add_column(text(header.lstrip("<=")), justify=justify, overflow="fold")
+            self._widths.append(max(map(len, header.lstrip("<=").split())))
+
+    @property
+    def width(self):
+        """Least width at which no number and no name breaks."""
+        widths = (min(n, _NARROWEST) if wraps else n for n, wraps in zip(self._widths, self._wraps))
+        return sum(widths) + _GAP * (len(self._widths) - 1)
 
     def row(self, *values, style="", rule=False):
         """Add one row; with `rule`, a line is drawn below it."""
-        self.table.add_row(*(text("" if value is None else value) for value in values), style=style, end_section=rule)
+        values = ["" if value is None else str(value) for value in values]
+        self._widths = [max(n, len(value)) for n, value in zip(self._widths, values)]
+        self.table.add_row(*map(text, values), style=style, end_section=rule)
+
+    def fitted(self, width):
+        """The table for a console of `width` characters: names and numbers stay whole where there is room."""
+        if self.width <= width:
+            for column, n, wraps in zip(self.table.columns, self._widths, self._wraps):
+                column.no_wrap, column.min_width = not wraps, None if wraps else n
+        return self.table
 
     def print(self, console):
-        console.print(self.table)
+        console.print(self.fitted(console.width))
 
 
 class Sources:
@@ -104,11 +128,11 @@ def percent(used, limit):
 
 
 def quantity_text(value, unit):
-    """Number of a profile with its unit: counts and bytes whole, joules and seconds with a prefix."""
+    """Number of a profile with its unit: counts, bytes and bits whole, joules and seconds with a prefix."""
     if unit == "1":
         return format_count(value)
     if unit == "B":
-        return f"{value:,d} B" if value < 1024 else f"{value:,d} B ({format_bytes(value)})"
+        return f"{value:,d} B"
     if unit in ("bit", "cycle"):
         return f"{value:,g} {unit}{'s' * (value != 1)}"
     return format_si(value, unit)

@@ -4,6 +4,7 @@ from rich.table import Table
 
 from neurosim.reports.facts import (
     EVALUATION,
+    STATIC,
     is_priced,
     missing_energy,
     missing_time,
@@ -11,7 +12,6 @@ from neurosim.reports.facts import (
     n_trained,
     priced_names,
     static_training_share,
-    STATIC,
     traffic_by_phase,
     words,
 )
@@ -21,6 +21,7 @@ from neurosim.reports.rich_parts import Grid, heading, line, pairs
 from neurosim.units import format_bytes, format_count, format_si
 
 MOST_COMPONENTS = 10
+_BETWEEN = 4
 
 
 def print_run(console, record):
@@ -112,8 +113,8 @@ def _print_traffic(console, record):
     rows = {phase: [sum(ways[i] for ways in levels.values()) for i in (0, 1)] for phase, levels in traffic_by_phase(record).items()}
     evaluation = rows.pop(EVALUATION, None)
     training = [sum(row[i] for row in rows.values()) for i in (0, 1)]
-    heading(console, "memory traffic", "all cores, whole run; per sample: training bytes per trained sample")
-    grid = Grid("<phase", "read", "write", "total", "per sample")
+    heading(console, "memory traffic", "all cores, whole run and per trained sample")
+    grid = Grid("=phase", "read", "write", "total", "per sample")
 
     def row(name, read, write, per_sample=True, rule=False):
         grid.row(name, *map(format_bytes, (read, write, read + write)), format_bytes((read + write) / n) if per_sample else "", rule=rule)
@@ -131,16 +132,23 @@ def _print_traffic(console, record):
 
 def _print_energy(console, record):
     missing = missing_energy(record)
-    heading(console, "energy", f"lower bound: {missing}" if missing else f"priced by {record.profile.price_set}")
-    both = Table.grid(padding=(0, 4))
-    both.add_row(_phase_grid(record).table, _component_grid(record).table)
+    prices = f"priced by {record.profile.price_set}"
+    heading(console, "energy", f"{prices}; lower bound, for what is not priced see above" if missing else prices)
+    phases, components = _phase_grid(record), _component_grid(record)
+    if phases.width + components.width + _BETWEEN > console.width:
+        phases.print(console)
+        console.print()
+        components.print(console)
+        return
+    both = Table.grid(padding=(0, _BETWEEN, 0, 0))
+    both.add_row(phases.fitted(console.width), components.fitted(console.width))
     console.print(both)
 
 
 def _phase_grid(record):
     energy, n = record.energy, n_trained(record)
     priced, lacking = priced_names(record, "phase")
-    grid = Grid("<phase", "energy", "per sample")
+    grid = Grid("=phase", "energy", "per sample")
     order = [phase for phase in energy.by_phase_j if phase != EVALUATION] + [EVALUATION] * (EVALUATION in energy.by_phase_j)
     for i, phase in enumerate(order):
         joules, rule = energy.by_phase_j[phase], i == len(order) - 1
@@ -163,7 +171,7 @@ def _component_grid(record):
     priced, lacking = priced_names(record, "component")
     items = sorted(((name, j) for name, j in energy.by_component_j.items() if name in priced), key=lambda item: -item[1])
     cheap = items[MOST_COMPONENTS - 1 :] if len(items) > MOST_COMPONENTS else []
-    grid = Grid("<component", "energy", "share")
+    grid = Grid("=component", "energy", "share")
     for name, joules in items[: len(items) - len(cheap)]:
         grid.row(name, (">= " if name in lacking else "") + _joules(joules), _share(joules, energy.total_j))
     if cheap:
@@ -187,5 +195,3 @@ def _share(part, total):
 def _percent(fraction):
     return f"{100 * fraction:.2f} %"
 
-
-__all__ = ["print_run"]

@@ -52,7 +52,7 @@ def _print_violations(console, violations):
         key = (usage["name"], usage["matrix"], usage["used"], usage["limit"], usage["unit"], usage["source"])
         groups.setdefault(key, []).append(usage)
     heading(console, "limits exceeded")
-    grid, sources = Grid("<where", "<limit", "used", "allowed", "over by", "<unit", "<source"), Sources()
+    grid, sources = Grid("<where", "=limit", "used", "allowed", "over by", "=unit", "=from"), Sources()
     for (name, _, used, limit, unit, source), usages in groups.items():
         grid.row(_where(usages), name, *map(format_count, (used, limit, used - limit)), unit, sources.cite(source))
     grid.print(console)
@@ -69,19 +69,22 @@ def _where(usages):
 
 
 def _print_sections_over(console, overs):
-    """Which section crosses the memory limit, per core; cores with the same answer share one sentence."""
+    """Which section crosses the memory limit and by how much; cores that break at the same section share a sentence."""
     groups = {}
     for over in overs:
-        groups.setdefault((over["section"], over["over"], tuple(over["largest"].items())), []).append(over["core"])
+        groups.setdefault(over["section"], []).append(over)
     if groups:
         console.print()
-    for (section, n_bytes, largest), cores in groups.items():
-        biggest = ", ".join(f"{words(name)} {n:,d}" for name, n in largest)
+    for section, group in groups.items():
+        least, most = (pick(group, key=lambda over: over["over"]) for pick in (min, max))
+        amount = f"{most['over']:,d}" if most["over"] == least["over"] else f"{least['over']:,d} to {most['over']:,d}"
+        largest = ", ".join(f"{words(name)} {n:,d}" for name, n in most["largest"].items())
+        on_core = f" on core {most['core']}" if len(group) > 1 else ""
         line(
             console,
-            f"core{'s' * (len(cores) > 1)} {span(cores)}: the memory limit breaks at section ",
+            f"core{'s' * (len(group) > 1)} {span([over['core'] for over in group])}: the memory limit breaks at section ",
             (words(section), "bold red"),
-            f", {n_bytes:,d} B over{' each' * (len(cores) > 1)}; largest in B: {biggest}",
+            f", {amount} B over; largest in B{on_core}: {largest}",
         )
 
 
@@ -96,7 +99,7 @@ def _print_headroom(console, headroom):
     if not tightest:
         return
     heading(console, "room on the other limits", "each at its tightest place")
-    grid = Grid("<limit", "<tightest at", "used", "allowed", "<unit", "used of limit")
+    grid = Grid("=limit", "<tightest at", "used", "allowed", "=unit", "share")
     for usage in sorted(tightest.values(), key=lambda u: -u["used"] / u["limit"]):
         where = usage["where"] + (f" (of {places[usage['name']]:,d})" if places[usage["name"]] > 1 else "")
         numbers = map(format_count, (usage["used"], usage["limit"]))

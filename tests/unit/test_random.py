@@ -1,7 +1,7 @@
 """Random numbers: bits against plain Python integers, deviates against theory with n stated.
 
-Thresholds in sigma: 5 for single statistics, so that the about 200 of them in this file fail together
-with probability 1e-4 for a fair generator (seeds are fixed: the outcome is the same in every run).
+Thresholds: 5 sigma for single statistics; a fair generator fails any of the about 600 of them in this file
+with probability 4e-4 (seeds are fixed: the outcome is the same in every run).
 """
 
 import numpy as np

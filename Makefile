@@ -1,0 +1,35 @@
+# make demo: train the bundled digits inside one 64 KB core and show the result.
+# make test: everything that the project checks.
+# Both create what they need in .venv; nothing but Python 3.11+ and make has to be there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test quick clean
+
+demo: $(VENV)/installed
+	$(BIN)/neurosim run digits_santos
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+# Without the acceptance runs on MNIST.
+quick: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m "not slow"
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "neurosim needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
