@@ -133,6 +133,21 @@ def _gradient_lanes(typingctx, gradient, x, x_base, d, d_row, pre, start, stop, 
     return signature, codegen
 
 
+@intrinsic
+def nonzero_lanes(typingctx, x, row, lanes):
+    """Which lanes of one row are not zero, as bits: uint64. NaN counts as not zero."""
+    signature = types.uint64(x, types.int64, lanes)
+
+    def codegen(context, builder, sig, args):
+        n_lanes = sig.args[2].count
+        value = _load(builder, _vector_pointer(context, builder, sig.args[0], args[0], args[1], n_lanes))
+        is_set = builder.fcmp_unordered("!=", value, ir.Constant(value.type, [0.0] * n_lanes))
+        bits = builder.bitcast(is_set, ir.IntType(n_lanes))
+        return bits if n_lanes == 64 else builder.zext(bits, ir.IntType(64))
+
+    return signature, codegen
+
+
 @inlined
 def forward_run(z, z_row, x, x_base, pre, weight, start, stop, lanes):
     """Add weight * x of the slots [start, stop) to one row of `z`."""

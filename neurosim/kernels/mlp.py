@@ -7,7 +7,7 @@ same layout. Lanes without a sample hold zeros everywhere, so they add nothing t
 import numpy as np
 
 from neurosim.kernels.compile import fma, inlined
-from neurosim.kernels.lanes import backward_run, forward_run, gradient_run
+from neurosim.kernels.lanes import backward_run, forward_run, gradient_run, nonzero_lanes
 
 
 @inlined
@@ -140,20 +140,23 @@ def softmax_errors(act, err, base, labels, order, first, n_samples, n_classes, n
 
 
 @inlined
-def count_nonzero(act, n_neurons, n_lanes, n_nonzero):
-    """Write the number of non-zero lanes of every neuron of a tile: int32 (n_neurons,)."""
-    for i in range(n_neurons):
-        n = np.int32(0)
-        for lane in range(n_lanes):
-            n += np.int32(act[i * n_lanes + lane] != np.float32(0.0))
-        n_nonzero[i] = n
+def count_bits(x):
+    """Number of ones in a uint64 (LLVM turns this pattern into one instruction)."""
+    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @inlined
-def pack_nonzero(values, start, stop, n_lanes, mask):
+def count_nonzero(act, n_neurons, lanes, n_nonzero):
+    """Write the number of non-zero lanes of every neuron of a tile: int32 (n_neurons,)."""
+    for i in range(n_neurons):
+        n_nonzero[i] = np.int32(count_bits(nonzero_lanes(act, i * len(lanes), lanes)))
+
+
+@inlined
+def pack_nonzero(values, start, stop, lanes, mask):
     """Write which lanes of neurons [start, stop) are non-zero as bits: uint64 (n_neurons,)."""
     for i in range(start, stop):
-        bits = np.uint64(0)
-        for lane in range(n_lanes):
-            bits |= np.uint64(values[i * n_lanes + lane] != np.float32(0.0)) << np.uint64(lane)
-        mask[i] = bits
+        mask[i] = nonzero_lanes(values, i * len(lanes), lanes)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from neurosim.kernels import mlp
-from neurosim.kernels.compile import inlined, kernel, parallel_kernel
+from neurosim.kernels.compile import kernel, parallel_kernel
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.order import sort_slots
@@ -64,15 +64,6 @@ class Progress(NamedTuple):
     n_unfilled: np.ndarray  #: int64 (1,), slots that found no feasible position, last rewiring
 
 
-@inlined
-def count_bits(x):
-    """Number of ones in a uint64 (LLVM turns this pattern into one instruction)."""
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
 @kernel
 def count_pairs(slots, segments, matrices, tally, pre_mask, post_mask):
     """Book slots whose activation and error are both non-zero, lane by lane. Writes `tally`."""
@@ -82,7 +73,7 @@ def count_pairs(slots, segments, matrices, tally, pre_mask, post_mask):
         for k in range(segments.slot_start[segment], segments.slot_start[segment + 1]):
             if slots.active[k]:
                 both = pre_mask[matrices.pre_neuron[m] + slots.pre[k]] & post_mask[matrices.post_neuron[m] + slots.post[k]]
-                n += count_bits(both)
+                n += mlp.count_bits(both)
         tally.by_segment[segment, _PAIR] += n
 
 
@@ -168,10 +159,10 @@ def _train_steps(
             )
             mlp.backward(slots, matrices, act[t], err[t], lanes)
             if counting.is_on:
-                mlp.count_nonzero(act[t], out, n_lanes, nonzero[t])
+                mlp.count_nonzero(act[t], out, lanes, nonzero[t])
             if counting.pairs:
-                mlp.pack_nonzero(act[t], 0, out, n_lanes, pre_mask[t])
-                mlp.pack_nonzero(err[t], n_inputs, n_neurons, n_lanes, post_mask[t])
+                mlp.pack_nonzero(act[t], 0, out, lanes, pre_mask[t])
+                mlp.pack_nonzero(err[t], n_inputs, n_neurons, lanes, post_mask[t])
 
         if counting.is_on:
             count_slots(slots, segments, tally, n_batch)
@@ -237,7 +228,7 @@ def evaluate(slots, matrices, batch, n_neurons, n_nonzero, act, err, lanes, resu
             loss[group + i], correct[group + i] = mlp.softmax_errors(
                 act[i], err[i], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_samples, n_lanes
             )
-            mlp.count_nonzero(act[i], out, n_lanes, nonzero[i])
+            mlp.count_nonzero(act[i], out, lanes, nonzero[i])
         for i in range(n_here):
             for neuron in range(out):
                 n_nonzero[neuron] += nonzero[i, neuron]

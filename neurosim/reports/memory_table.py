@@ -41,7 +41,9 @@ def print_memory(console, cores):
         heading(console, "memory", f"core {cores[0].id}, in B")
         _print_one(console, cores[0])
         return
-    names = list(dict.fromkeys(name for core in cores for name in core.sections))
+    # The core with the most sections knows their order.
+    ordered = sorted(cores, key=lambda core: -len(core.sections))
+    names = list(dict.fromkeys(name for core in ordered for name in core.sections))
     shown = _choose(console, cores)
     is_all = len(shown) == len(cores)
     note = "in B" if is_all else f"in B; the {len(shown)} fullest of {len(cores):,d} cores, and least, mean, most of all"
@@ -59,7 +61,7 @@ def print_memory(console, cores):
     row("used", lambda core: core.used)
     if any(core.limit is not None for core in cores):
         row("limit", lambda core: core.limit)
-        row("used of limit", lambda core: core.used / core.limit if core.limit else None, _share_text)
+        row("used of limit", lambda core: core.used / core.limit if core.limit else None, _share_text, rule=True)
     for name, (_, form) in cores[0].further.items():
         row(name, lambda core: core.further[name][0], form)
     grid.print(console)

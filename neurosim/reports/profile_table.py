@@ -35,7 +35,7 @@ def print_profile(console, profile):
         heading(console, "limits not stated", ", ".join(unstated))
 
 
-def print_quantities(console, rows):
+def print_quantities(console, rows, *, with_notes=True):
     """Print rows of `check_profile`, or the ``prices`` of a record, with notes, other values and sources below.
 
     Parameters
@@ -43,6 +43,8 @@ def print_quantities(console, rows):
     console : rich.console.Console
     rows : list of dict
         With keys key, value, unit, kind, meaning, source, confidence, and where known note and alternatives.
+    with_notes : bool
+        Without, only other published values are listed.
     """
     if not rows:
         return
@@ -54,7 +56,7 @@ def print_quantities(console, rows):
         meaning = [words(row.get("meaning") or "")] if has_meaning else []
         known = CONFIDENCE.get(row.get("confidence"), row.get("confidence"))
         grid.row(key, quantity_text(row["value"], row["unit"]), row["kind"], *meaning, known, cited)
-        notes += [f"{key}: {row['note']}"] if row.get("note") else []
+        notes += [f"{key}: {row['note']}"] if with_notes and row.get("note") else []
         for other in row.get("alternatives") or ():
             value = quantity_text(other["value"], row["unit"])
             notes.append(f"{key}: also published: {value} {sources.cite(other['source'])}" + (f", {other['note']}" if other["note"] else ""))

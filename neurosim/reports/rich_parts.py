@@ -8,12 +8,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from neurosim.units import format_count, format_si
+from neurosim.units import format_bytes, format_count, format_si
 
 # Like box.SIMPLE_HEAD, with a line between the sections of a table.
 _BOX = box.Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
 _GAP = 2
-_NARROWEST = 8
+_LONGEST_WORD = 12
 
 
 def text(value, style=""):
@@ -74,23 +74,27 @@ class Grid:
     def __init__(self, *headers):
         self.table = Table(box=_BOX, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
         self._wraps = [header.startswith("<") for header in headers]
-        self._widths = []
+        self._widths = [0] * len(headers)
         for header in headers:
             justify = "left" if header[0] in "<=" else "right"
             self.table.add_column(text(header.lstrip("<=")), justify=justify, overflow="fold")
-            self._widths.append(max(map(len, header.lstrip("<=").split())))
+        self._measure([header.lstrip("<=") for header in headers])
 
     @property
     def width(self):
-        """Least width at which no number and no name breaks."""
-        widths = (min(n, _NARROWEST) if wraps else n for n, wraps in zip(self._widths, self._wraps))
-        return sum(widths) + _GAP * (len(self._widths) - 1)
+        """Least width at which no number, no name and hardly a word breaks."""
+        return sum(self._widths) + _GAP * (len(self._widths) - 1)
 
     def row(self, *values, style="", rule=False):
         """Add one row; with `rule`, a line is drawn below it."""
         values = ["" if value is None else str(value) for value in values]
-        self._widths = [max(n, len(value)) for n, value in zip(self._widths, values)]
+        self._measure(values)
         self.table.add_row(*map(text, values), style=style, end_section=rule)
+
+    def _measure(self, cells):
+        for i, (cell, wraps) in enumerate(zip(cells, self._wraps)):
+            longest = min(max(map(len, cell.split()), default=0), _LONGEST_WORD) if wraps else len(cell)
+            self._widths[i] = max(self._widths[i], longest)
 
     def fitted(self, width):
         """The table for a console of `width` characters: names and numbers stay whole where there is room."""
@@ -128,11 +132,11 @@ def percent(used, limit):
 
 
 def quantity_text(value, unit):
-    """Number of a profile with its unit: counts, bytes and bits whole, joules and seconds with a prefix."""
+    """Number of a profile with its unit: counts and bits whole, large byte counts, joules and seconds with a prefix."""
     if unit == "1":
         return format_count(value)
     if unit == "B":
-        return f"{value:,d} B"
+        return f"{value:,d} B" if value < 2**20 else format_bytes(value)
     if unit in ("bit", "cycle"):
         return f"{value:,g} {unit}{'s' * (value != 1)}"
     return format_si(value, unit)

@@ -40,7 +40,7 @@ def print_run(console, record):
     profile = record.profile
     note = f"{profile.price_set} of profile {profile.name}, accounting by {profile.accounting}"
     heading(console, "prices", note if profile.prices else f"{note}: none")
-    print_quantities(console, profile.prices)
+    print_quantities(console, profile.prices, with_notes=False)
 
 
 def _print_summary(console, record):
@@ -101,7 +101,7 @@ def _time_text(record):
 def _core_memory(core, with_further):
     further = {
         "neurons": (core.n_neurons, format_count),
-        "synapses": (core.synapses.used, format_count),
+        "connections": (core.synapses.used, format_count),
         "traffic": (core.traffic_bytes, format_bytes),
         "energy": (core.energy_j, _joules if core.energy_by_phase_j else _unknown),
     }
@@ -132,7 +132,7 @@ def _print_traffic(console, record):
 
 def _print_energy(console, record):
     missing = missing_energy(record)
-    prices = f"priced by {record.profile.price_set}"
+    prices = f"price set {record.profile.price_set}"
     heading(console, "energy", f"{prices}; lower bound, for what is not priced see above" if missing else prices)
     phases, components = _phase_grid(record), _component_grid(record)
     if phases.width + components.width + _BETWEEN > console.width:

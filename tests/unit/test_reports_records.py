@@ -34,7 +34,7 @@ def make_record(n_cores=1, priced="some", n_epochs=10, array=False):
     n = N_TRAIN * n_epochs
     rows, energy, cores = [], [], []
     for c in range(n_cores):
-        load = 1000 + round(400 * math.sin(c))
+        load = 1000 + round(400 * math.sin(c / 9 + 1))
         rows += _traffic_rows(c, load, n, array)
         for phase, kinds in KINDS_OF.items():
             for i, kind in enumerate(kinds):
@@ -130,7 +130,7 @@ def _energy_row(core, phase, component, count, price):
 
 
 def _core(c, rows, energy, n_cores):
-    load = 1000 + round(400 * math.sin(c))
+    load = 1000 + round(400 * math.sin(c / 9 + 1))
     sections = {
         "code": 12288, "synapses": 17 * load, "row_pointers": 130, "gradients": 8 * load, "neuron_state": 880,
         "input_buffer": 256, "label_buffer": 40, "random_state": 16, "rewiring": 256,

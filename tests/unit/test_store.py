@@ -374,15 +374,15 @@ def _stack(s):
 
 
 def _sign(s):
-    s.slots.weight[4] = -s.slots.weight[4]
+    s.slots.weight[1] = -s.slots.weight[1]
 
 
 def _sign_of_zero(s):
-    s.slots.weight[4] = -np.copysign(np.float32(0), s.slots.weight[4])
+    s.slots.weight[1] = -np.copysign(np.float32(0), s.slots.weight[1])
 
 
 def _table_entry_lost(s):
-    s.slots.table[s.slots.table == 3] = -1
+    s.slots.table[s.slots.table == 2] = -1
 
 
 def _table_entry_left_over(s):
