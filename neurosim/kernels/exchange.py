@@ -79,7 +79,7 @@ def settle_tally(slots, segments, matrices, tally):
         tally.by_neuron[neuron] = 0
 
 
-@kernel
+@inlined
 def release_slot(slots, segments, matrices, tally, segment, slot):
     """Free one slot: its position may be proposed again at once. Writes `slots` and `tally`.
 
@@ -95,7 +95,7 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
     tally.by_segment[segment, _RELEASED] += 1
 
 
-@kernel
+@inlined
 def _occupy(slots, segments, matrices, tally, segment, pre, post, theta):
     """Put a synapse at a free, feasible position into the top free slot of its segment."""
     matrix = segments.matrix[segment]
@@ -147,7 +147,7 @@ def _rank_draw(slots, segments, matrices, scope, random):
     return np.int64(-1), np.int64(-1), np.int64(-1)
 
 
-@kernel
+@inlined
 def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
     """Activate uniformly drawn free feasible positions until `n_wanted` are active in the scope.
 

@@ -29,7 +29,7 @@ def matrix_of(matrices, slot):
     return matrix
 
 
-@kernel
+@inlined
 def find_slot(slots, matrices, matrix, pre, post):
     """Slot that holds a position, or -1: int64."""
     table = slots.table
@@ -44,7 +44,7 @@ def find_slot(slots, matrices, matrix, pre, post):
         place = (place + 1) & (table.size - 1)
 
 
-@kernel
+@inlined
 def insert_slot(slots, matrices, matrix, slot):
     """Enter a slot under its position. Writes `slots.table`."""
     table = slots.table
@@ -54,7 +54,7 @@ def insert_slot(slots, matrices, matrix, slot):
     table[place] = np.int32(slot)
 
 
-@kernel
+@inlined
 def remove_slot(slots, matrices, matrix, slot):
     """Take a slot out. Writes `slots.table`."""
     table = slots.table

@@ -7,6 +7,7 @@ same layout. Lanes without a sample hold zeros everywhere, so they add nothing t
 import numpy as np
 
 from neurosim.kernels.compile import fma, inlined
+from neurosim.kernels.load import load_tile  # noqa: F401  (part of this module's interface)
 from neurosim.kernels.lanes import backward_run, forward_run, gradient_run, nonzero_lanes
 
 
@@ -31,23 +32,6 @@ def fast_exp(x):
 
 
 @inlined
-def load_tile(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
-    """Write samples order[first : first + n_samples] as the input rows of a tile.
-
-    `data` : uint8 or float32, shape (n, n_inputs); `scale` maps a stored value to the network's input.
-    """
-    for lane in range(n_samples, n_lanes):
-        for i in range(n_inputs):
-            act[i * n_lanes + lane] = np.float32(0.0)
-    for block in range(0, n_inputs, 64):
-        end = min(block + 64, n_inputs)
-        for lane in range(n_samples):
-            row = order[first + lane]
-            for i in range(block, end):
-                act[i * n_lanes + lane] = np.float32(data[row, i]) * scale
-
-
-@inlined
 def forward(slots, matrices, act, lanes):
     """From the input rows of `act` to the logits, in place: float32 (N * n_lanes,)."""
     n_lanes = len(lanes)
@@ -64,8 +48,10 @@ def forward(slots, matrices, act, lanes):
                 k += 1
             forward_run(act, z_base + np.int64(post) * n_lanes, act, x_base, slots.pre, slots.weight, first, k, lanes)
         if m < n_matrices - 1:
-            for i in range(z_base, z_end):
-                act[i] = max(act[i], np.float32(0.0))
+            # Slices: numba must not need a test for negative indices, which would keep the loop scalar.
+            hidden = act[z_base:z_end]
+            for i in range(hidden.size):
+                hidden[i] = max(hidden[i], np.float32(0.0))
 
 
 @inlined
@@ -83,8 +69,9 @@ def backward(slots, matrices, act, err, lanes):
             while k < stop and slots.post[k] == post:
                 k += 1
             backward_run(err, e_base, err, d_base + np.int64(post) * n_lanes, slots.pre, slots.weight, first, k, lanes)
-        for i in range(e_base, e_end):
-            err[i] = err[i] if act[i] > np.float32(0.0) else np.float32(0.0)
+        errors, hidden = err[e_base:e_end], act[e_base:e_end]
+        for i in range(errors.size):
+            errors[i] = errors[i] if hidden[i] > np.float32(0.0) else np.float32(0.0)
 
 
 @inlined

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from neurosim.kernels import mlp
-from neurosim.kernels.compile import kernel, parallel_kernel
+from neurosim.kernels.compile import inlined, kernel, parallel_kernel
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.order import sort_slots
@@ -64,7 +64,7 @@ class Progress(NamedTuple):
     n_unfilled: np.ndarray  #: int64 (1,), slots that found no feasible position, last rewiring
 
 
-@kernel
+@inlined
 def count_pairs(slots, segments, matrices, tally, pre_mask, post_mask):
     """Book slots whose activation and error are both non-zero, lane by lane. Writes `tally`."""
     for segment in range(segments.matrix.size):
@@ -77,7 +77,7 @@ def count_pairs(slots, segments, matrices, tally, pre_mask, post_mask):
         tally.by_segment[segment, _PAIR] += n
 
 
-@kernel
+@inlined
 def count_slots(slots, segments, tally, n_samples):
     """Book the walk of every active slot for each of `n_samples` samples. Writes `tally`."""
     for segment in range(segments.matrix.size):
@@ -85,7 +85,7 @@ def count_slots(slots, segments, tally, n_samples):
         tally.by_segment[segment, _SLOTS] += n * n_samples
 
 
-@kernel
+@inlined
 def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries):
     """Re-use the free slots of every scope. Writes `slots`, `tally` and `progress`."""
     n_segments = segments.matrix.size
@@ -102,7 +102,7 @@ def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries
         tally.by_segment[segment, _MERGES] += (arrived + merge_entries - 1) // merge_entries
 
 
-@kernel
+@inlined
 def finish_step(slots, segments, matrices, tally, progress, rule, step, below, merge_entries):
     """Everything after the update of the slots: release, rewire, check the budget, keep the order."""
     release_marked(slots, segments, matrices, tally, below)

@@ -8,7 +8,7 @@ dE/dtheta = sign * dE/dweight; only active slots move.
 
 import numpy as np
 
-from neurosim.kernels.compile import fma, inlined, kernel
+from neurosim.kernels.compile import fma, inlined
 from neurosim.kernels.exchange import release_slot
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.random import bits32, normal_from_bits
@@ -52,7 +52,7 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key):
     return n_below
 
 
-@kernel
+@inlined
 def release_marked(slots, segments, matrices, tally, below):
     """Free the slots that `update_chunk` marked. `below` : int32, marked slots of each chunk (zeroed)."""
     for segment in range(segments.matrix.size):
@@ -66,7 +66,7 @@ def release_marked(slots, segments, matrices, tally, below):
                         release_slot(slots, segments, matrices, tally, segment, slot)
 
 
-@kernel
+@inlined
 def count_update(slots, segments, tally, has_noise):
     """Book one update step: active slots, and one deviate each if there is noise. Writes `tally`."""
     for segment in range(segments.matrix.size):

@@ -1,7 +1,11 @@
 """Numbers and sentences that tables and figures share, so that both say the same about a run."""
 
+from neurosim.units import format_bytes
+
 EVALUATION = "evaluate"
 STATIC = "static"
+#: Order in which phases are shown; evaluation, which is no part of a trained sample, comes last.
+PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", STATIC, EVALUATION)
 
 
 def words(name):
@@ -14,8 +18,19 @@ def n_trained(record):
     return record.dataset.n_train * len(record.epochs)
 
 
+def in_order(names, order):
+    """Distinct names in a given order, unknown ones behind."""
+    order = list(order)
+    return sorted(dict.fromkeys(names), key=lambda name: order.index(name) if name in order else len(order))
+
+
 def n_cores_text(n):
     return f"{n:,d} core{'s' * (n != 1)}"
+
+
+def bytes_text(n):
+    """Bytes of a mean, which need not be whole: ``848.516 -> "849 B"``."""
+    return format_bytes(n if n >= 1024 else round(n) if n >= 10 else round(n, 1))
 
 
 def span(numbers):
@@ -103,4 +118,4 @@ def traffic_by_phase(record):
         ways = found.setdefault(row.phase, {}).setdefault(row.level, [0, 0])
         ways[0] += row.read_bytes
         ways[1] += row.write_bytes
-    return found
+    return {phase: found[phase] for phase in in_order(found, PHASES)}

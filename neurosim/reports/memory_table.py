@@ -38,7 +38,6 @@ def print_memory(console, cores):
     limits = {core.limit for core in cores} - {None}
     stated = f"limit {format_bytes(limits.pop())} each" if len(limits) == 1 and len(cores) > 1 else ""
     if len(cores) == 1:
-        heading(console, "memory", f"core {cores[0].id}, in B")
         _print_one(console, cores[0])
         return
     # The core with the most sections knows their order.
@@ -72,14 +71,15 @@ def _share_text(share):
 
 
 def _print_one(console, core):
+    note = f"core {core.id}, in B"
+    if core.limit is not None:
+        left = core.limit - core.used
+        note += f"; limit {format_count(core.limit)}, {format_count(abs(left))} {'free' if left >= 0 else 'over'}"
+    heading(console, "memory", note)
     grid = Grid("=section", "bytes", "of limit")
     for name, n_bytes in core.sections.items():
         grid.row(words(name), format_count(n_bytes), percent(n_bytes, core.limit), rule=name == list(core.sections)[-1])
     grid.row("used", format_count(core.used), percent(core.used, core.limit))
-    if core.limit is not None:
-        grid.row("limit", format_count(core.limit))
-        left = core.limit - core.used
-        grid.row("free" if left >= 0 else "over", format_count(abs(left)), percent(abs(left), core.limit))
     grid.print(console)
 
 

@@ -59,7 +59,8 @@ def print_quantities(console, rows, *, with_notes=True):
         notes += [f"{key}: {row['note']}"] if with_notes and row.get("note") else []
         for other in row.get("alternatives") or ():
             value = quantity_text(other["value"], row["unit"])
-            notes.append(f"{key}: also published: {value} {sources.cite(other['source'])}" + (f", {other['note']}" if other["note"] else ""))
+            why = f", {other['note']}" if other["note"] else ""
+            notes.append(f"{key}: also published: {value} {sources.cite(other['source'])}{why}")
     grid.print(console)
     bullets(console, notes)
     sources.print(console)

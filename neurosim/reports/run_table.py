@@ -4,7 +4,10 @@ from rich.table import Table
 
 from neurosim.reports.facts import (
     EVALUATION,
+    PHASES,
     STATIC,
+    bytes_text,
+    in_order,
     is_priced,
     missing_energy,
     missing_time,
@@ -13,7 +16,6 @@ from neurosim.reports.facts import (
     priced_names,
     static_training_share,
     traffic_by_phase,
-    words,
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_quantities
@@ -117,7 +119,7 @@ def _print_traffic(console, record):
     grid = Grid("=phase", "read", "write", "total", "per sample")
 
     def row(name, read, write, per_sample=True, rule=False):
-        grid.row(name, *map(format_bytes, (read, write, read + write)), format_bytes((read + write) / n) if per_sample else "", rule=rule)
+        grid.row(name, *map(format_bytes, (read, write, read + write)), bytes_text((read + write) / n) if per_sample else "", rule=rule)
 
     for i, (phase, ways) in enumerate(rows.items()):
         row(phase, *ways, rule=i == len(rows) - 1)
@@ -126,14 +128,14 @@ def _print_traffic(console, record):
         row(EVALUATION, *evaluation, per_sample=False)
     trained = sum(n_bytes for phase, n_bytes in host.items() if phase != EVALUATION)
     if host:
-        grid.row("from/to host", "", "", format_bytes(sum(host.values())), format_bytes(trained / n))
+        grid.row("from/to host", "", "", format_bytes(sum(host.values())), bytes_text(trained / n))
     grid.print(console)
 
 
 def _print_energy(console, record):
     missing = missing_energy(record)
     prices = f"price set {record.profile.price_set}"
-    heading(console, "energy", f"{prices}; lower bound, for what is not priced see above" if missing else prices)
+    heading(console, "energy", f"{prices}; lower bound (see above)" if missing else prices)
     phases, components = _phase_grid(record), _component_grid(record)
     if phases.width + components.width + _BETWEEN > console.width:
         phases.print(console)
@@ -149,9 +151,9 @@ def _phase_grid(record):
     energy, n = record.energy, n_trained(record)
     priced, lacking = priced_names(record, "phase")
     grid = Grid("=phase", "energy", "per sample")
-    order = [phase for phase in energy.by_phase_j if phase != EVALUATION] + [EVALUATION] * (EVALUATION in energy.by_phase_j)
+    order = in_order([*energy.by_phase_j, *priced, *lacking], PHASES)
     for i, phase in enumerate(order):
-        joules, rule = energy.by_phase_j[phase], i == len(order) - 1
+        joules, rule = energy.by_phase_j.get(phase, 0.0), i == len(order) - 1
         at_least = ">= " if phase in lacking else ""
         if phase not in priced:
             grid.row(phase, "not priced", "", rule=rule)

@@ -1,0 +1,231 @@
+"""How every figure looks: size, colours with hatches, frame, captions, scales.
+
+Figures are `matplotlib.figure.Figure` with the Agg canvas; nothing global is read or set. Colours are of
+the colour-blind safe kind. Neighbours of a stack alternate between dark and light, and hatches tell
+those of like luminance apart, so that a print in grey keeps its meaning.
+"""
+
+import io
+import math
+import textwrap
+from dataclasses import dataclass
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from neurosim.reports.facts import words
+
+DPI = 150
+WIDTH, HEIGHT = 7.0, 4.2
+INK, FAINT = "#222222", "#6b6b6b"
+ALARM = "#b3261e"
+#: From this many bars on, bars touch and have no labels of their own.
+MANY_BARS = 16
+
+
+@dataclass(frozen=True)
+class Look:
+    """Fill of one part; `ink` draws the hatch."""
+
+    color: str
+    hatch: str = ""
+    ink: str = "white"
+
+    def patch(self, label=None):
+        """Key for a legend."""
+        return Patch(label=label, **self.kwargs)
+
+    @property
+    def kwargs(self):
+        """Arguments of a bar."""
+        return {"facecolor": self.color, "hatch": self.hatch, "edgecolor": self.ink, "linewidth": 0}
+
+
+_DARK = "#444444"
+SECTION_LOOKS = {
+    "code": Look("#c4c4c4"),
+    "synapses": Look("#124a7d"),
+    "row_pointers": Look("#9bd0ee", "////", _DARK),
+    "gradients": Look("#c8501e", "\\\\\\\\"),
+    "neuron_state": Look("#f3cf5b"),
+    "input_buffer": Look("#0b7a5f", "...."),
+    "label_buffer": Look("#bfe6cd", "xxxx", _DARK),
+    "random_state": Look("#5b3486", "++++"),
+    "rewiring": Look("#efb6d3", "----", _DARK),
+}
+PHASE_LOOKS = {
+    "input": Look("#c4c4c4"),
+    "forward": Look("#124a7d"),
+    "backward": Look("#9bd0ee", "////", _DARK),
+    "gradient": Look("#c8501e", "\\\\\\\\"),
+    "update": Look("#f3cf5b"),
+    "rewire": Look("#0b7a5f", "...."),
+    "evaluate": Look("#efb6d3", "----", _DARK),
+    "static": Look("#e4e4e4", "xxxx", "#777777"),
+}
+#: Reads are dark, the writes of the same level light and hatched.
+LEVEL_LOOKS = {
+    "local_sram": (Look("#124a7d"), Look("#9bd0ee", "////", _DARK)),
+    "synapse_array": (Look("#c8501e", "...."), Look("#f9d0b4", "xxxx", _DARK)),
+    "host": (Look("#bdbdbd"), Look("#bdbdbd")),
+}
+_OTHERS = (Look("#6f4e37"), Look("#d9d2b0", "||||", _DARK), Look("#3d6b35", "oooo"), Look("#e0c3fc", "++++", _DARK))
+
+
+#: Key of something that happened and could not be drawn.
+NOT_DRAWN = {"facecolor": "none", "edgecolor": "#8a8a8a", "linestyle": (0, (1.5, 1.5)), "linewidth": 0.8}
+
+
+def look_of(name, looks):
+    """Look of a part; a name that this module does not know gets the same one in every figure."""
+    return looks.get(name) or _OTHERS[sum(name.encode()) % len(_OTHERS)]
+
+
+def look_of_level(level):
+    """Looks of the reads and of the writes of a memory level."""
+    other = look_of(level, {})
+    return LEVEL_LOOKS.get(level) or (other, Look(other.color, "////", "white"))
+
+
+def new_figure():
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def render(figure, file_format="png"):
+    """Bytes of a figure; equal figures give equal bytes."""
+    stream = io.BytesIO()
+    metadata = {"Date": None} if file_format == "svg" else None
+    figure.savefig(stream, format=file_format, dpi=DPI, facecolor="white", bbox_inches=None, metadata=metadata)
+    return stream.getvalue()
+
+
+def frame(figure, record, title, subtitle="", right=0.77, left=0.105):
+    """Write title, subtitle and caption; returns (left, bottom, width, height) of the room between them.
+
+    Long lines are wrapped and take their room from the axes; nothing is cut off.
+    """
+    width, height = figure.get_size_inches()
+    y = 1 - 0.14 / height
+    for content, size, weight, color, per_line in ((title, 11, "bold", INK, 76), (subtitle, 8, "normal", FAINT, 112)):
+        lines = textwrap.wrap(content, per_line)
+        if lines:
+            write(figure, 0.02, y, "\n".join(lines), fontsize=size, fontweight=weight, color=color, va="top", linespacing=1.25)
+            y -= (len(lines) * size * 1.25 / 72 + 0.06) / height
+    lines = textwrap.wrap(caption(record), 128)
+    write(figure, 0.02, 0.07 / height, "\n".join(lines), fontsize=6.5, color=FAINT, va="bottom")
+    bottom = (0.56 + 0.11 * len(lines)) / height
+    return left, bottom, right - left, y - 0.12 / height - bottom
+
+
+def write(where, x, y, content, **kwargs):
+    """Text that is taken as it is: a dollar sign starts no formula."""
+    return where.text(x, y, content, parse_math=False, **kwargs)
+
+
+def write_above(axes, x, y, content, lines=0, **kwargs):
+    """Text a little above a point, `lines` lines higher; the grid does not cross it."""
+    kwargs = {"fontsize": 8, "ha": "center", "color": INK} | kwargs
+    kwargs["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+    offset = (0, 2 + 1.2 * lines * kwargs["fontsize"])
+    return axes.annotate(content, (x, y), offset, textcoords="offset points", va="bottom", parse_math=False, **kwargs)
+
+
+def caption(record):
+    name, profile = record.scenario.get("name", "run"), record.profile
+    return f"scenario {name}  ·  profile {profile.name}  ·  price set {profile.price_set}  ·  seed {record.seed}"
+
+
+def plain_axes(figure, room, ylabel, xlabel):
+    """Axes with a faint horizontal grid behind the data and no box around it."""
+    axes = figure.add_axes(room)
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color("#999999")
+    axes.tick_params(labelsize=8, length=0, colors=INK)
+    axes.set_xlabel(xlabel, fontsize=9, color=INK)
+    axes.set_ylabel(ylabel, fontsize=9, color=INK)
+    return axes
+
+
+def legend_beside(axes, handles):
+    """Legend to the right of the axes, in the order of a stack: the top part on top."""
+    axes.legend(
+        handles=handles[::-1],
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1.0),
+        borderaxespad=0,
+        frameon=False,
+        fontsize=8,
+        handlelength=1.6,
+        handleheight=1.1,
+        labelspacing=0.55,
+    )
+
+
+def draw_stacks(axes, labels, stacks, looks):
+    """Stacked bars.
+
+    Parameters
+    ----------
+    axes : Axes
+    labels : list of str
+        One per bar.
+    stacks : dict of str to list of float
+        Heights of each part over all bars, from the bottom up.
+    looks : dict of str to Look
+
+    Returns
+    -------
+    list of float
+        Height of each bar.
+    """
+    n = len(labels)
+    base = [0.0] * n
+    width = 0.62 if n < MANY_BARS else 1.0
+    for name, heights in stacks.items():
+        axes.bar(range(n), heights, width, bottom=base, label=words(name), **look_of(name, looks).kwargs)
+        base = [a + b for a, b in zip(base, heights)]
+    half = max(n / 2, 1.4) if n < MANY_BARS else n / 2
+    axes.set_xlim((n - 1) / 2 - half - 0.1, (n - 1) / 2 + half + 0.1)
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, n) if n / s <= MANY_BARS)
+    axes.set_xticks(range(0, n, step), labels[::step])
+    return base
+
+
+def nice_limit(axes, top, unit_steps=(1, 2, 2.5, 5, 10)):
+    """Set the y axis from 0 to a little above `top`, with four to eight round ticks."""
+    if top <= 0:
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0])
+        return
+    power = 10.0 ** math.floor(math.log10(top / 4))
+    step = next(s * power for s in unit_steps if top / (s * power) <= 7)
+    axes.set_ylim(0, top)
+    axes.set_yticks([i * step for i in range(int(top / step) + 1)])
+
+
+def si_scale(value):
+    """Factor and prefix that bring joules to 1 to 1000: ``2.1e-6 -> (1e6, "µ")``."""
+    if not value > 0:
+        return 1.0, ""
+    power = min(max(3 * math.floor(math.log10(value) / 3 + 1e-9), -18), 0)
+    return 10.0**-power, {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: ""}[power]
+
+
+def byte_scale(value):
+    """Bytes of one unit and its name, KB = 1024 B: ``250_000 -> (1024, "KB")``."""
+    for size, unit in ((2**30, "GB"), (2**20, "MB"), (2**10, "KB")):
+        if value >= size:
+            return size, unit
+    return 1, "B"
+
+
+def short(value):
+    """Three digits without an exponent, for labels at bars: 0.00312, 3.10, 312, 1020."""
+    if value == 0:
+        return "0"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"

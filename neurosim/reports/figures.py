@@ -1,0 +1,71 @@
+"""Figures of a run. `FIGURES` names each and the function that draws it: a new figure is one entry."""
+
+from pathlib import Path
+
+from neurosim.documents import write_atomic
+from neurosim.errors import InputError
+from neurosim.reports.figure_energy import draw_energy
+from neurosim.reports.figure_memory import draw_memory
+from neurosim.reports.figure_style import new_figure, render
+from neurosim.reports.figure_traffic import draw_traffic
+from neurosim.reports.figure_training import draw_training
+
+#: File name without its ending, and ``draw(record, figure)``.
+FIGURES = {
+    "memory_per_core": draw_memory,
+    "energy_per_core": draw_energy,
+    "traffic": draw_traffic,
+    "training": draw_training,
+}
+
+
+def make_figure(name, record):
+    """Figure of a record, not written yet.
+
+    Parameters
+    ----------
+    name : str
+        Key of `FIGURES`.
+    record : RunRecord
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = new_figure()
+    FIGURES[name](record, figure)
+    return figure
+
+
+def write_figures(record, folder, formats=("png",)):
+    """Write all figures of a record.
+
+    Parameters
+    ----------
+    record : RunRecord
+    folder : path-like
+        Made when it does not exist.
+    formats : iterable of str
+        ``png``, ``svg``, ``pdf``.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    InputError
+        The folder or a file cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be created: {error.strerror}") from None
+    paths = []
+    for name in FIGURES:
+        figure = make_figure(name, record)
+        for file_format in formats:
+            paths.append(folder / f"{name}.{file_format}")
+            write_atomic(paths[-1], render(figure, file_format))
+    return paths

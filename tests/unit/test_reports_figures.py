@@ -1,0 +1,211 @@
+import math
+
+import matplotlib.image
+import pytest
+from matplotlib.colors import to_rgb
+from test_reports_records import CASES, N_TRAIN, make_record
+
+from neurosim.accounting.events import PHASES
+from neurosim.accounting.traffic import LEVELS
+from neurosim.errors import InputError
+from neurosim.placement import SECTIONS
+from neurosim.reports import figure_style as style
+from neurosim.reports.facts import training_energy_by_core
+from neurosim.reports.figures import FIGURES, make_figure, write_figures
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def words_of(figure):
+    """All text of a figure, with the legends."""
+    found = [text.get_text() for text in figure.texts]
+    for axes in figure.axes:
+        found += [text.get_text() for text in axes.texts]
+        found += [axes.get_ylabel(), axes.get_xlabel()]
+        if axes.get_legend():
+            found += [text.get_text() for text in axes.get_legend().get_texts()]
+    return " ".join("\n".join(found).split())
+
+
+def heights_by_bar(axes):
+    """Sum of the heights of the bars at each place."""
+    total = {}
+    for patch in axes.patches:
+        place = round(patch.get_x() + patch.get_width() / 2, 3)
+        total[place] = total.get(place, 0.0) + patch.get_height()
+    return [total[place] for place in sorted(total)]
+
+
+@pytest.mark.parametrize("case", ["one_core", "many_cores_priced", "nothing_priced", "one_epoch"])
+def test_every_figure_is_a_png_of_the_right_size(case, tmp_path):
+    paths = write_figures(make_record(**CASES[case]), tmp_path / "deep" / "figures")
+    assert [path.name for path in paths] == [f"{name}.png" for name in FIGURES]
+    assert sorted(path.name for path in paths) == sorted(p.name for p in (tmp_path / "deep" / "figures").iterdir())
+    for path in paths:
+        assert path.read_bytes().startswith(PNG)
+        height, width = matplotlib.image.imread(path).shape[:2]
+        assert (width, height) == (1050, 810 if path.stem == "training" else 630)
+
+
+def test_equal_records_give_equal_files_and_svg_is_one_word_away(tmp_path):
+    record = make_record()
+    first, second = (write_figures(record, tmp_path / name) for name in "ab")
+    assert [a.read_bytes() for a in first] == [b.read_bytes() for b in second]
+    svg = write_figures(record, tmp_path / "c", formats=("svg",))
+    assert all(b"<svg" in path.read_bytes() for path in svg)
+
+
+def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be created"):
+        write_figures(make_record(), tmp_path / "file" / "figures")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_covers_data_and_nothing_leaves_the_figure(case, name):
+    figure = make_figure(name, make_record(**CASES[case]))
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    page = figure.bbox.padded(1)
+    texts = [text for text in figure.texts if text.get_text()]
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        if legend:
+            box = legend.get_window_extent(renderer)
+            assert not any(box.overlaps(other.bbox) for other in figure.axes), "the legend covers an axis"
+            assert not any(box.overlaps(other) for other in boxes), "the legend covers the title"
+            boxes.append(box)
+        boxes.append(axes.get_tightbbox(renderer, bbox_extra_artists=[axes.xaxis, axes.yaxis, *axes.texts]))
+    for box in boxes:
+        assert page.contains(box.x0, box.y0) and page.contains(box.x1, box.y1), "something is cut off"
+    labels = [text.get_window_extent(renderer) for axes in figure.axes for text in axes.texts if text.get_text()]
+    for i, box in enumerate(labels):
+        assert not any(box.overlaps(other) for other in labels[:i]), "two labels cover each other"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_memory_bars_are_the_bytes_of_the_record(case):
+    record = make_record(**CASES[case])
+    (axes,) = make_figure("memory_per_core", record).axes
+    assert heights_by_bar(axes) == pytest.approx([core.memory_bytes.used / 1024 for core in record.cores])
+    assert len(axes.patches) == sum(len(core.memory_bytes.sections) for core in record.cores)
+    (limit,) = {tuple(line.get_ydata()) for line in axes.lines}
+    assert limit == (64.0, 64.0)
+    assert "limit 64.0 KB" in words_of(axes.figure)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case].get("priced") != "none"])
+def test_energy_bars_are_the_energy_of_a_trained_sample(case):
+    record = make_record(**CASES[case])
+    (axes,) = make_figure("energy_per_core", record).axes
+    unit = axes.get_ylabel().split("(")[1][:-2]
+    factor = {"n": 1e9, "µ": 1e6, "m": 1e3}[unit]
+    by_core = training_energy_by_core(record)
+    chip = sum(by_core.pop(-1, {}).values())
+    assert heights_by_bar(axes) == pytest.approx([sum(phases.values()) * factor for phases in by_core.values()])
+    # The parts that are drawn, and the chip's in the subtitle, are all that a trained sample takes.
+    assert sum(heights_by_bar(axes)) / factor + chip == pytest.approx(record.energy.per_sample_j)
+    dynamic = sum(j for phase, j in record.cores[0].energy_by_phase_j.items() if phase not in ("static", "evaluate"))
+    assert sum(j for phase, j in by_core[0].items() if phase != "static") == pytest.approx(dynamic / N_TRAIN / len(record.epochs))
+    assert ("beside its cores" in words_of(axes.figure)) == (chip > 0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_energy_figure_says_when_it_is_not_complete(case):
+    record = make_record(**CASES[case])
+    figure = make_figure("energy_per_core", record)
+    shown = words_of(figure)
+    if CASES[case].get("priced") == "none":
+        assert not figure.axes and "unknown, and not zero" in shown and "Not priced: host_byte" in shown
+    else:
+        assert ("lower bound, not priced: host_byte" in shown) == (not record.energy.complete)
+        assert ("update: not priced" in shown) == ("at least" in shown) == (not record.energy.complete)
+
+
+def test_a_chip_with_nothing_but_static_power_says_so_in_words():
+    record = make_record(priced="none")
+    static = {"core": -1, "phase": "static", "component": "static_chip", "count": 1, "price_j": 0.6, "energy_j": 0.6}
+    rows = [*(row.model_dump() for row in record.energy.rows), static]
+    update = {"rows": rows, "total_j": 0.6, "per_sample_j": 1e-4, "by_phase_j": {"static": 0.6}, "by_component_j": {"static_chip": 0.6}}
+    record = type(record).model_validate(record.model_dump(by_alias=True) | {"energy": record.energy.model_dump() | update})
+    figure = make_figure("energy_per_core", record)
+    assert not figure.axes and "takes 100 µJ (static power)" in words_of(figure)
+
+
+@pytest.mark.parametrize("case", ["one_core", "four_cores", "nothing_priced"])
+def test_traffic_bars_are_the_bytes_of_a_trained_sample(case):
+    record = make_record(**CASES[case])
+    (axes,) = make_figure("traffic", record).axes
+    traffic = record.traffic_bytes
+    trained = sum(n for p, n in traffic.by_phase.items() if p != "evaluate") + traffic.by_level_and_phase["host"]["input"]
+    assert sum(heights_by_bar(axes)) == pytest.approx(trained / N_TRAIN / len(record.epochs) / 1024)
+    assert ("synapse array, read" in words_of(axes.figure)) == ("synapse_array" in traffic.by_level)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [p for p in PHASES if p != "evaluate"]
+
+
+@pytest.mark.parametrize("case", ["one_core", "one_epoch"])
+def test_training_shows_every_epoch_with_a_marker(case):
+    record = make_record(**CASES[case])
+    top, middle, bottom = make_figure("training", record).axes
+    n = len(record.epochs)
+    train, test = top.lines
+    assert list(test.get_ydata()) == pytest.approx([100 * a for a in record.accuracy.per_epoch])
+    assert list(train.get_ydata()) == pytest.approx([100 * a for a in record.accuracy.train_per_epoch])
+    assert list(middle.lines[1].get_ydata()) == [epoch.test_loss for epoch in record.epochs]
+    assert list(bottom.lines[0].get_ydata()) == pytest.approx([100 * e.n_arrived / e.n_active for e in record.epochs])
+    for line in (*top.lines, *middle.lines, *bottom.lines):
+        assert list(line.get_xdata()) == list(range(1, n + 1)) and line.get_marker()
+    assert train.get_linestyle() != test.get_linestyle()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_captions_name_scenario_profile_prices_and_seed(name):
+    shown = words_of(make_figure(name, make_record()))
+    for part in ("digits_by_hand", "profile spinnaker2_santos", "price set by_hand", "seed 7"):
+        assert part in shown
+
+
+def test_dollars_are_no_formula():
+    record = make_record()
+    odd = record.model_copy(update={"profile": record.profile.model_copy(update={"price_set": "10$ and $x_{"})})
+    figure = make_figure("memory_per_core", odd)
+    figure.draw_without_rendering()
+    assert "10$ and $x_{" in words_of(figure)
+
+
+def luminance(look):
+    """Relative luminance of the fill, 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(look.color)]
+    return math.fsum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+def lightness(look):
+    return (116 * luminance(look) ** (1 / 3) - 16) / 100
+
+
+@pytest.mark.parametrize("names, looks", [(SECTIONS, style.SECTION_LOOKS), ((*PHASES, "static"), style.PHASE_LOOKS)])
+def test_looks_are_complete_and_told_apart_in_grey(names, looks):
+    assert set(names) == set(looks)
+    stack = list(looks.values())
+    for a, b in zip(stack, stack[1:]):
+        assert abs(lightness(a) - lightness(b)) > 0.15 or a.hatch != b.hatch
+    for i, a in enumerate(stack):
+        for b in stack[:i]:
+            assert a.hatch != b.hatch or abs(lightness(a) - lightness(b)) > 0.03
+
+
+def test_levels_have_looks():
+    assert {*LEVELS, "host"} == set(style.LEVEL_LOOKS)
+
+
+@pytest.mark.parametrize("value, text", [(0, "0"), (0.003124, "0.00312"), (3.1, "3.10"), (24, "24.0"), (312.4, "312"), (1020, "1020")])
+def test_short_numbers(value, text):
+    assert style.short(value) == text
+
+
+@pytest.mark.parametrize("value, scale", [(2.1e-6, (1e6, "µ")), (1e-9, (1e9, "n")), (0, (1.0, "")), (5e-22, (1e18, "a")), (12, (1.0, ""))])
+def test_energy_scales(value, scale):
+    factor, prefix = style.si_scale(value)
+    assert prefix == scale[1] and factor == pytest.approx(scale[0])

@@ -1,0 +1,491 @@
+"""A slow, obvious chip: the training program of `docs/hardware-model.md`, executed access by access.
+
+Nothing here multiplies a number of slots by a number of samples: every access is one call of `read` or `write`, every
+event one call of `event`, inside loops over samples, cores, segments, slots and neurons. Written from the document
+(sections 2 to 4) alone, as a test of the package's counting. No code of the package is used.
+
+A sample is given as its activations and errors, one list per layer (inputs first; the errors of the inputs are not
+used). Only whether a value is zero matters.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+MASK = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+N_PROPOSALS = 64
+N_ARRIVALS_A_MERGE = 64
+
+
+def mix64(value):
+    """Finalizer of splitmix64 (Steele, Lea, Flood 2014) on plain integers."""
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & MASK
+    return value ^ (value >> 31)
+
+
+def fold(key, step):
+    return mix64((key + step * GOLDEN) & MASK)
+
+
+def bits64(key, index):
+    return mix64(mix64((key + index * GOLDEN) & MASK) ^ key)
+
+
+@dataclass
+class Widths:
+    """Bits of everything that is stored; `label` is set on a crossbar, where there are no indices and signs."""
+
+    pre: int
+    post: int
+    weight: int
+    sign: int
+    x: int
+    activation: int
+    error: int
+    gradient: int
+    pointer: int | None
+
+    @property
+    def index(self):
+        return self.pre + self.post
+
+    @property
+    def word(self):
+        return self.index + self.weight + self.sign
+
+
+@dataclass
+class Segment:
+    """Slots of one matrix on one core. `slots` holds a (pre, post) per connection and None per free slot."""
+
+    matrix: int
+    core: int
+    posts: range
+    n_pre: int
+    slots: list = field(default_factory=list)
+
+    @property
+    def connections(self):
+        return [slot for slot in self.slots if slot is not None]
+
+    def row(self, pre):
+        return [slot for slot in self.connections if slot[0] == pre]
+
+    def column(self, post):
+        return [slot for slot in self.connections if slot[1] == post]
+
+    def is_full(self):
+        return None not in self.slots
+
+
+class ReferenceChip:
+    """Counts of one run.
+
+    Parameters
+    ----------
+    layers : sequence of int
+    home : list of list of int
+        Core of each neuron of each layer; the inputs' entries are not used.
+    segments : list of Segment
+    scopes : list of list of Segment
+    widths : Widths
+    style : {'scan', 'event_driven', 'analog'}
+    batch_size : int
+    has_noise : bool
+    n_rows : int, optional
+        Rows of a crossbar.
+    fan_in_limit : int, optional
+    """
+
+    def __init__(self, layers, home, segments, scopes, widths, style, batch_size, has_noise, n_rows=None, fan_in_limit=None):
+        self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
+        self.widths, self.style, self.batch_size, self.has_noise = widths, style, batch_size, has_noise
+        self.n_rows, self.fan_in_limit = n_rows, fan_in_limit
+        self.words = "synapse_array" if style == "analog" else "synapses"
+        self.bits, self.events, self.seen = Counter(), Counter(), Counter()
+        self.last = len(self.layers) - 1
+
+    # What is measured
+
+    def read(self, core, phase, section, bits):
+        self.bits[core, phase, section, "read"] += bits
+
+    def write(self, core, phase, section, bits):
+        self.bits[core, phase, section, "write"] += bits
+
+    def event(self, core, phase, kind):
+        self.events[core, phase, kind] += 1
+
+    def bytes(self):
+        """Bytes of each (core, phase, section, direction): bits rounded up once."""
+        return {key: -(-bits // 8) for key, bits in self.bits.items() if bits}
+
+    def counts(self):
+        """Events of each (core, phase, kind), with the bytes that the host moved."""
+        events = {key: n for key, n in self.events.items() if n}
+        for (core, phase, section, direction), bits in self.bits.items():
+            is_buffer = section in ("input_buffer", "label_buffer") and direction == "write"
+            if (is_buffer or section == "host") and bits:
+                events[core, phase, "host_byte"] = events.get((core, phase, "host_byte"), 0) + -(-bits // 8)
+        return events
+
+    # Where things are
+
+    def own(self, layer):
+        """(core, neuron) of every neuron of a layer."""
+        return list(enumerate_home(self.home[layer]))
+
+    def own_hidden(self):
+        return [(core, layer, i) for layer in range(1, self.last) for core, i in self.own(layer)]
+
+    def cores_with_outputs(self):
+        return sorted({core for core, _ in self.own(self.last)})
+
+    def remote_pres(self, segment):
+        """Hidden pre neurons of a segment that live on other cores."""
+        if segment.matrix == 0:
+            return []
+        return [i for core, i in self.own(segment.matrix) if core != segment.core]
+
+    def read_x(self, segment, phase):
+        if segment.matrix == 0:
+            self.read(segment.core, phase, "input_buffer", self.widths.x)
+        else:
+            self.read(segment.core, phase, "neuron_state", self.widths.activation)
+
+    # The program
+
+    def train_step(self, samples):
+        """One mini-batch of (activations, errors), without the rewiring."""
+        for act, err in samples:
+            self.input_phase()
+            received = self.forward(act, "forward")
+            self.output(act)
+            self.backward(act, err, received)
+            self.gradient(act, err)
+        self.update()
+
+    def evaluate(self, act):
+        self.host_inputs("evaluate")
+        self.forward(act, "evaluate")
+        for core, _ in self.own(self.last):
+            self.read(core, "evaluate", "neuron_state", self.widths.activation)
+            self.bits[core, "evaluate", "host", "read"] += self.widths.activation
+            self.event(core, "evaluate", "neuron_update")
+
+    def host_inputs(self, phase):
+        for core in sorted({s.core for s in self.segments if s.matrix == 0}):
+            for _ in range(self.layers[0]):
+                self.write(core, phase, "input_buffer", self.widths.x)
+
+    def input_phase(self):
+        self.host_inputs("input")
+        for core in self.cores_with_outputs():
+            for _ in range(self.layers[-1]):
+                self.write(core, "input", "label_buffer", self.widths.x)
+
+    def forward(self, act, phase):
+        """Up to the logits; returns the activations received, as (layer, neuron, home, receiver)."""
+        w, state = self.widths, "neuron_state"
+        if self.style != "analog":  # the converter writes the sum: there is none in memory that starts at zero
+            for layer in range(1, self.last + 1):
+                for core, _ in self.own(layer):
+                    self.write(core, phase, state, w.activation)
+        for segment in self.segments:
+            for _ in self.remote_pres(segment):
+                self.write(segment.core, phase, state, w.activation)
+            {"scan": self.forward_scan, "event_driven": self.forward_events, "analog": self.forward_analog}[self.style](
+                segment, act[segment.matrix], phase
+            )
+        received = []
+        for core, layer, i in self.own_hidden():
+            self.read(core, phase, state, w.activation)  # rectify
+            self.write(core, phase, state, w.activation)
+            self.event(core, phase, "neuron_update")
+            if act[layer][i] == 0:
+                self.seen["zero activation"] += 1
+                continue
+            self.seen["non-zero activation"] += 1
+            for other in sorted({s.core for s in self.segments if s.matrix == layer and s.row(i)} - {core}):
+                self.read(core, phase, state, w.activation)
+                self.packet(core, other, phase)
+                self.write(other, phase, state, w.activation)
+                received.append((layer, i, core, other))
+        return received
+
+    def packet(self, sender, receiver, phase):
+        self.event(sender, phase, "packet_sent")
+        self.event(receiver, phase, "packet_received")
+        self.seen["packet"] += 1
+
+    def forward_scan(self, segment, x, phase):
+        w, core = self.widths, segment.core
+        for slot in segment.slots:
+            if slot is None:
+                self.seen["free slot"] += 1
+                self.read(core, phase, self.words, w.index)
+                continue
+            self.read(core, phase, self.words, w.word)
+            self.read_x(segment, phase)
+            self.read(core, phase, "neuron_state", w.activation)
+            self.write(core, phase, "neuron_state", w.activation)
+            self.event(core, phase, "synaptic_op")
+
+    def forward_events(self, segment, x, phase):
+        w, core = self.widths, segment.core
+        for pre in range(segment.n_pre):
+            self.read_x(segment, phase)
+            if x[pre] == 0:
+                continue
+            self.read_pointers(segment, phase, 2)
+            for _ in segment.row(pre):
+                self.read(core, phase, self.words, w.post + w.weight + w.sign)
+                self.read(core, phase, "neuron_state", w.activation)
+                self.write(core, phase, "neuron_state", w.activation)
+                self.event(core, phase, "synaptic_op")
+
+    def forward_analog(self, segment, x, phase):
+        for _ in range(segment.n_pre):
+            self.read_x(segment, phase)
+        for _ in segment.posts:
+            self.write(segment.core, phase, "neuron_state", self.widths.activation)
+        for slot in segment.connections:
+            if x[slot[0]] != 0:
+                self.event(segment.core, phase, "synaptic_op")
+
+    def read_pointers(self, segment, phase, n):
+        for _ in range(n):
+            self.read(segment.core, phase, "row_pointers", self.widths.pointer)
+
+    def output(self, act):
+        """Exchange of logits, and the softmax."""
+        w, state, cores = self.widths, "neuron_state", self.cores_with_outputs()
+        for core, _ in self.own(self.last):
+            for other in cores:
+                if other != core:
+                    self.read(core, "forward", state, w.activation)
+                    self.packet(core, other, "forward")
+                    self.write(other, "forward", state, w.activation)
+        for core in cores:
+            for _ in range(self.layers[-1]):
+                self.read(core, "forward", state, w.activation)
+        for core, _ in self.own(self.last):
+            self.write(core, "forward", state, w.error)
+            self.read(core, "forward", "label_buffer", w.x)
+            self.read(core, "forward", state, w.error)
+            self.write(core, "forward", state, w.error)
+            self.event(core, "forward", "neuron_update")
+
+    def backward(self, act, err, received):
+        w, state, phase = self.widths, "neuron_state", "backward"
+        for core, _, _ in self.own_hidden():
+            self.write(core, phase, state, w.error)
+        for segment in reversed(self.segments):
+            if segment.matrix == 0:
+                continue
+            for _ in self.remote_pres(segment):
+                self.write(segment.core, phase, state, w.error)
+            if self.style == "event_driven":
+                self.backward_events(segment, act[segment.matrix], err[segment.matrix + 1])
+            else:
+                self.backward_scan(segment)
+        for core, layer, i in self.own_hidden():
+            self.read(core, phase, state, w.activation)
+            self.read(core, phase, state, w.error)
+            self.write(core, phase, state, w.error)
+            self.event(core, phase, "neuron_update")
+            self.seen["zero error" if err[layer][i] == 0 else "non-zero error"] += 1
+        for _, _, home, core in received:
+            self.read(core, phase, state, w.error)
+            self.packet(core, home, phase)
+            self.read(home, phase, state, w.error)
+            self.write(home, phase, state, w.error)
+
+    def backward_scan(self, segment):
+        w, core, phase = self.widths, segment.core, "backward"
+        for slot in segment.slots:
+            if slot is None:
+                self.read(core, phase, self.words, w.index)
+                continue
+            self.read(core, phase, self.words, w.word)
+            self.read(core, phase, "neuron_state", w.error)  # of the post neuron
+            self.read(core, phase, "neuron_state", w.error)  # the sum of the pre neuron
+            self.write(core, phase, "neuron_state", w.error)
+            self.event(core, phase, "synaptic_op")
+
+    def backward_events(self, segment, x, delta):
+        w, core, phase = self.widths, segment.core, "backward"
+        for pre in range(segment.n_pre):
+            self.read(core, phase, "neuron_state", w.activation)
+            if x[pre] == 0:
+                continue
+            self.read_pointers(segment, phase, 2)
+            row = segment.row(pre)
+            for _, post in row:
+                self.read(core, phase, self.words, w.post)
+                self.read(core, phase, "neuron_state", w.error)
+                if delta[post] != 0:
+                    self.read(core, phase, self.words, w.weight + w.sign)
+                    self.event(core, phase, "synaptic_op")
+            if row:
+                self.write(core, phase, "neuron_state", w.error)
+
+    def gradient(self, act, err):
+        for segment in self.segments:
+            if self.style == "event_driven":
+                self.gradient_events(segment, act[segment.matrix], err[segment.matrix + 1])
+            else:
+                self.gradient_scan(segment)
+
+    def gradient_scan(self, segment):
+        w, core, phase = self.widths, segment.core, "gradient"
+        for slot in segment.slots:
+            self.read(core, phase, self.words, w.index)
+            if slot is None:
+                continue
+            self.read_x(segment, phase)
+            self.read(core, phase, "neuron_state", w.error)
+            self.event(core, phase, "synaptic_op")
+            if self.batch_size > 1:
+                self.read(core, phase, "gradients", w.gradient)
+                self.write(core, phase, "gradients", w.gradient)
+
+    def gradient_events(self, segment, x, delta):
+        w, core, phase = self.widths, segment.core, "gradient"
+        for pre in range(segment.n_pre):
+            self.read_x(segment, phase)
+            if x[pre] == 0:
+                continue
+            self.read_pointers(segment, phase, 2)
+            for _, post in segment.row(pre):
+                self.read(core, phase, self.words, w.post)
+                self.read(core, phase, "neuron_state", w.error)
+                if delta[post] == 0:
+                    continue
+                self.event(core, phase, "synaptic_op")
+                if self.batch_size > 1:
+                    self.read(core, phase, "gradients", w.gradient)
+                    self.write(core, phase, "gradients", w.gradient)
+                else:
+                    self.read(core, phase, self.words, w.weight + w.sign)
+                    self.write(core, phase, self.words, w.weight)
+
+    def update(self):
+        w, phase = self.widths, "update"
+        for segment in self.segments:
+            core = segment.core
+            for slot in segment.slots:
+                if slot is None:
+                    self.read(core, phase, self.words, w.index)
+                    continue
+                self.read(core, phase, self.words, w.weight + w.sign)
+                self.write(core, phase, self.words, w.weight)
+                self.event(core, phase, "synaptic_update")
+                if self.has_noise:
+                    self.event(core, phase, "random_draw")
+                if self.batch_size > 1:
+                    self.read(core, phase, "gradients", w.gradient)
+                    self.write(core, phase, "gradients", w.gradient)
+
+    # Rewiring
+
+    def rewire(self, key, n_wanted):
+        """Fill every scope up to its promised number of connections.
+
+        Parameters
+        ----------
+        key : int
+            Key of the step's proposals.
+        n_wanted : list of int
+            Connections of each scope.
+        """
+        arrivals = {id(segment): 0 for segment in self.segments}
+        for number, scope in enumerate(self.scopes):
+            self.fill(scope, n_wanted[number], fold(key, number), arrivals)
+        if self.style == "event_driven":
+            for segment in self.segments:
+                self.merge(segment, arrivals[id(segment)])
+
+    def fill(self, scope, n_wanted, key, arrivals):
+        n_draws = 0
+        positions = [(segment, pre, post) for segment in scope for post in segment.posts for pre in range(segment.n_pre)]
+        while sum(len(segment.connections) for segment in scope) < n_wanted:
+            n_rejected = 0
+            while n_rejected < N_PROPOSALS:
+                segment, pre, post = positions[bits64(key, n_draws) % len(positions)]
+                n_draws += 1
+                self.check_proposal(segment, pre)
+                if self.is_feasible(segment, pre, post):
+                    self.event(segment.core, "rewire", "proposal_accepted")
+                    break
+                self.event(segment.core, "rewire", "proposal_rejected")
+                n_rejected += 1
+            else:
+                feasible = [place for place in positions if self.is_feasible(*place)]
+                if not feasible:
+                    self.seen["unfilled"] += 1
+                    return
+                segment, pre, post = feasible[bits64(key, n_draws) % len(feasible)]
+                n_draws += 1
+                self.exact_draw(segment)
+            self.arrive(segment, pre, post)
+            arrivals[id(segment)] += 1
+
+    def is_feasible(self, segment, pre, post):
+        if segment.is_full() or (pre, post) in segment.slots:
+            return False
+        return self.fan_in_limit is None or len(segment.column(post)) < self.fan_in_limit
+
+    def check_proposal(self, segment, pre):
+        w, core, phase = self.widths, segment.core, "rewire"
+        self.event(core, phase, "random_draw")
+        if self.style == "scan":
+            for _ in segment.slots:
+                self.read(core, phase, self.words, w.index)
+        elif self.style == "event_driven":
+            self.read_pointers(segment, phase, 2)
+            for _ in segment.row(pre):
+                self.read(core, phase, self.words, w.post)
+        else:
+            for _ in range(self.n_rows):
+                self.read(core, phase, self.words, w.index)
+
+    def exact_draw(self, segment):
+        self.seen["exact draw"] += 1
+        self.event(segment.core, "rewire", "random_draw")
+        for _ in range(2):
+            for _ in segment.slots:
+                self.read(segment.core, "rewire", self.words, self.widths.index)
+
+    def arrive(self, segment, pre, post):
+        w, core, phase = self.widths, segment.core, "rewire"
+        segment.slots[segment.slots.index(None)] = (pre, post)
+        self.seen["arrival"] += 1
+        self.event(core, phase, "random_draw")
+        self.write(core, phase, self.words, w.word)
+        self.event(core, phase, "synaptic_write")
+        if self.style == "event_driven":
+            self.write(core, phase, "rewiring", w.index)
+            self.read(core, phase, "rewiring", w.index)
+
+    def merge(self, segment, n_arrivals):
+        w, core, phase = self.widths, segment.core, "rewire"
+        n_passes = 0
+        while n_arrivals > 0:
+            n_arrivals -= N_ARRIVALS_A_MERGE
+            n_passes += 1
+            for _ in segment.slots:
+                self.read(core, phase, self.words, w.word)
+                self.write(core, phase, self.words, w.word)
+            for _ in range(segment.n_pre + 1):
+                self.read(core, phase, "row_pointers", w.pointer)
+                self.write(core, phase, "row_pointers", w.pointer)
+        self.seen["merge"] += n_passes
+        self.seen["long merge"] += n_passes > 1
+
+
+def enumerate_home(home):
+    """(core, neuron) pairs."""
+    for neuron, core in enumerate(home):
+        yield core, neuron
