@@ -10,7 +10,7 @@ deviation ``lr * 1e-5``. Two forms of the update do the same thing:
 Tried and dropped for `gathered`: `mask.nonzero()` (211 us for 784 x 300; NumPy's search of
 the same memory takes a tenth), `torch.randperm` over dormant positions (1 ms), `multinomial`
 (5 ms) and `topk` of random scores (1.3 ms) against rejection (10 us); keeping lists of
-active positions next to the masks (5-12 % faster, but no longer a masked program).
+active positions next to the masks (3-12 % faster, but no longer a masked program).
 """
 
 from dataclasses import dataclass

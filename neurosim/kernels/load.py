@@ -7,6 +7,7 @@ at a time this step cost as much as the forward pass.
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from neurosim.kernels.compile import inlined
@@ -25,26 +26,45 @@ def _transpose(builder, rows):
 
 
 @intrinsic
-def _load_bytes(typingctx, out, place, stride, data, rows, scales):
-    """Write a block: out[place + i * stride + lane] = data[rows[lane] + i] * scales[lane], i, lane < 16."""
-    signature = types.void(out, types.int64, types.int64, data, rows, scales)
+def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_inputs, scale):
+    """Load 16 lanes of a tile from bytes, whole blocks of inputs only.
+
+    out[i * stride + group + lane] = data[order[first + group + lane] * n_inputs + i] * scale for lane < 16;
+    a lane beyond `n_samples` reads some sample and scales it to zero. `data` is flat.
+    """
+    integer = types.int64
+    signature = types.void(out, integer, integer, data, order, integer, integer, integer, types.float32)
 
     def codegen(context, builder, sig, args):
-        out_ty, _, _, data_ty, rows_ty, scales_ty = sig.args
-        out_, place_, stride_, data_, rows_, scales_ = args
-        pointer = lambda ty, array: context.make_array(ty)(context, builder, array).data  # noqa: E731
-        byte_vector, float_vector = ir.VectorType(ir.IntType(8), _BLOCK), ir.VectorType(ir.FloatType(), _BLOCK)
-        source, offsets, target = pointer(data_ty, data_), pointer(rows_ty, rows_), pointer(out_ty, out_)
-        lanes = []
+        out_ty, _, _, data_ty, order_ty, *_ = sig.args
+        out_, group_, stride_, data_, order_, first_, n_samples_, n_inputs_, scale_ = args
+        i64, byte_vector = ir.IntType(64), ir.VectorType(ir.IntType(8), _BLOCK)
+        float_vector = ir.VectorType(ir.FloatType(), _BLOCK)
+        source, samples, target = (
+            context.make_array(ty)(context, builder, array).data
+            for ty, array in ((data_ty, data_), (order_ty, order_), (out_ty, out_))
+        )
+        offsets, scales = [], ir.Constant(float_vector, [0.0] * _BLOCK)
         for lane in range(_BLOCK):
-            offset = builder.load(builder.gep(offsets, [ir.Constant(ir.IntType(64), lane)]))
-            lanes.append(builder.load(builder.bitcast(builder.gep(source, [offset]), byte_vector.as_pointer()), align=1))
-        scale = builder.load(builder.bitcast(pointer(scales_ty, scales_), float_vector.as_pointer()), align=4)
-        for row in _transpose(builder, lanes):
-            wide = builder.zext(row, ir.VectorType(ir.IntType(32), _BLOCK))
-            value = builder.fmul(builder.sitofp(wide, float_vector), scale)
-            builder.store(value, builder.bitcast(builder.gep(target, [place_]), float_vector.as_pointer()), align=4)
-            place_ = builder.add(place_, stride_)
+            index = builder.add(group_, ir.Constant(i64, lane))
+            has_sample = builder.icmp_signed("<", index, n_samples_)
+            index = builder.add(first_, builder.select(has_sample, index, ir.Constant(i64, 0)))
+            offsets.append(builder.mul(builder.load(builder.gep(samples, [index])), n_inputs_))
+            factor = builder.select(has_sample, scale_, ir.Constant(ir.FloatType(), 0.0))
+            scales = builder.insert_element(scales, factor, ir.Constant(ir.IntType(32), lane))
+        block = ir.Constant(i64, _BLOCK)
+        n_done = builder.sub(n_inputs_, builder.srem(n_inputs_, block))
+        with cgutils.for_range_slice(builder, ir.Constant(i64, 0), n_done, block, inc=True) as (column, _):
+            lanes = [
+                builder.load(builder.bitcast(builder.gep(source, [builder.add(o, column)]), byte_vector.as_pointer()), align=1)
+                for o in offsets
+            ]
+            place = builder.add(builder.mul(column, stride_), group_)
+            for row in _transpose(builder, lanes):
+                wide = builder.zext(row, ir.VectorType(ir.IntType(32), _BLOCK))
+                value = builder.fmul(builder.sitofp(wide, float_vector), scales)
+                builder.store(value, builder.bitcast(builder.gep(target, [place]), float_vector.as_pointer()), align=4)
+                place = builder.add(place, stride_)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -52,31 +72,19 @@ def _load_bytes(typingctx, out, place, stride, data, rows, scales):
 
 def _load_blocks(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
     """Load what whole blocks cover; returns the number of inputs that are done."""
-    raise NotImplementedError("only inside kernels")
+    raise TypeError("load_tile runs only inside kernels")
 
 
-@overload(_load_blocks, jit_options={"error_model": "numpy"})
+@overload(_load_blocks, jit_options={"error_model": "numpy", "_nrt": False, "forceinline": True})
 def _load_blocks_of(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
     if data.dtype != types.uint8:
         return lambda act, data, order, first, n_samples, n_inputs, scale, n_lanes: 0
 
     def load(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
-        if n_lanes < _BLOCK:
-            return 0
-        rows, scales = np.zeros(_BLOCK, np.int64), np.zeros(_BLOCK, np.float32)
         flat = data.reshape(data.size)
-        n_done = n_inputs - n_inputs % _BLOCK
         for group in range(0, n_lanes, _BLOCK):
-            for lane in range(_BLOCK):
-                # A lane without a sample reads some sample and scales it to zero.
-                has_sample = group + lane < n_samples
-                rows[lane] = order[first + (group + lane if has_sample else 0)] * n_inputs
-                scales[lane] = scale if has_sample else np.float32(0.0)
-            for column in range(0, n_done, _BLOCK):
-                _load_bytes(act, column * n_lanes + group, n_lanes, flat, rows, scales)
-                for lane in range(_BLOCK):
-                    rows[lane] += _BLOCK
-        return n_done
+            _load_group(act, group, n_lanes, flat, order, first, n_samples, n_inputs, scale)
+        return n_inputs - n_inputs % _BLOCK
 
     return load
 

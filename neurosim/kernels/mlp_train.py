@@ -86,10 +86,9 @@ def count_slots(slots, segments, tally, n_samples):
 
 
 @inlined
-def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries):
-    """Re-use the free slots of every scope. Writes `slots`, `tally` and `progress`."""
+def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries, before):
+    """Re-use the free slots of every scope. Writes `slots`, `tally`, `progress`; `before`: int64 (G,), work space."""
     n_segments = segments.matrix.size
-    before = np.empty(n_segments, np.int64)
     for segment in range(n_segments):
         before[segment] = tally.by_segment[segment, _ACCEPTED] + tally.by_segment[segment, _EXACT]
     progress.n_unfilled[0] = 0
@@ -103,13 +102,13 @@ def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries
 
 
 @inlined
-def finish_step(slots, segments, matrices, tally, progress, rule, step, below, merge_entries):
+def finish_step(slots, segments, matrices, tally, progress, rule, step, below, merge_entries, before):
     """Everything after the update of the slots: release, rewire, check the budget, keep the order."""
     release_marked(slots, segments, matrices, tally, below)
     n_active = segments.slot_start[-1] - slots.n_free.sum()
     progress.most_active[0] = max(progress.most_active[0], n_active)
     if (step + 1) % rule.period == 0:
-        rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries)
+        rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries, before)
         n_active = segments.slot_start[-1] - slots.n_free.sum()
         progress.least_active[0] = min(progress.least_active[0], n_active)
         progress.most_active[0] = max(progress.most_active[0], n_active)
@@ -137,6 +136,7 @@ def _train_steps(
     chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
     n_tiles_most = act.shape[0]
     below = np.zeros(n_chunks, np.int32)
+    before = np.zeros(segments.matrix.size, np.int64)
     nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
     pre_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
     post_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
@@ -182,7 +182,7 @@ def _train_steps(
                     mlp.add_gradient(slots, matrices, act[t], err[t], start, stop, lanes)
                 below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
 
-        finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries)
+        finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
 
         step_loss = np.float64(0.0)
         for t in range(n_tiles):

@@ -3,12 +3,23 @@
 import numpy as np
 import pytest
 
+from neurosim.kernels.compile import kernel
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.random import fold
 from neurosim.kernels.update import CHUNK, MARKED, release_marked, update_chunk
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore, layered_plan
 
-KEY = fold(np.uint64(5), 3)
+KEY = np.uint64(0x0123456789ABCDEF)
+
+
+# What is inlined into kernels need not be callable from Python.
+@kernel
+def run_update(slots, start, stop, eta, l1, noise_std, key):
+    return update_chunk(slots, start, stop, eta, l1, noise_std, key)
+
+
+@kernel
+def run_release(slots, segments, matrices, tally, below):
+    release_marked(slots, segments, matrices, tally, below)
 
 
 def f(x):
@@ -22,7 +33,7 @@ def store_with_gradient(n=600, seed=1):
 
 
 def update(store, eta=0.1, l1=0.0, noise_std=0.0, start=0, stop=None):
-    return update_chunk(store.slots, start, store.n_slots if stop is None else stop, f(eta), f(l1), f(noise_std), KEY)
+    return run_update(store.slots, start, store.n_slots if stop is None else stop, f(eta), f(l1), f(noise_std), KEY)
 
 
 @pytest.mark.parametrize("noise_std", [0.0, 0.05])
@@ -117,7 +128,7 @@ def test_release_marked_over_segments_and_chunks():
         marked = store.slots.active == MARKED
         by_segment = np.add.reduceat(marked, store.segments.slot_start[:-1])
         n_before = store.n_active_by_segment
-        release_marked(store.slots, store.segments, store.matrices, store.tally, below)
+        run_release(store.slots, store.segments, store.matrices, store.tally, below)
         assert not (store.slots.active == MARKED).any() and np.all(below == 0)
         np.testing.assert_array_equal(n_before - store.n_active_by_segment, by_segment)
         assert store.violations() == []

@@ -93,18 +93,19 @@ class ReferenceChip:
     style : {'scan', 'event_driven', 'analog'}
     batch_size : int
     has_noise : bool
-    n_rows : int, optional
-        Rows of a crossbar.
+    n_labels : int, optional
+        Labels in one column of a crossbar: one per slot, as everywhere, so rows over rows per signed weight.
     fan_in_limit : int, optional
     """
 
-    def __init__(self, layers, home, segments, scopes, widths, style, batch_size, has_noise, n_rows=None, fan_in_limit=None):
+    def __init__(self, layers, home, segments, scopes, widths, style, batch_size, has_noise, n_labels=None, fan_in_limit=None):
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.batch_size, self.has_noise = widths, style, batch_size, has_noise
-        self.n_rows, self.fan_in_limit = n_rows, fan_in_limit
+        self.n_labels, self.fan_in_limit = n_labels, fan_in_limit
         self.words = "synapse_array" if style == "analog" else "synapses"
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
         self.last = len(self.layers) - 1
+        self.inbox = {}
 
     # What is measured
 
@@ -161,9 +162,9 @@ class ReferenceChip:
         for act, err in samples:
             self.input_phase()
             received = self.forward(act, "forward")
-            self.output(act)
-            self.backward(act, err, received)
-            self.gradient(act, err)
+            self.output()
+            self.backward(err, received)
+            self.gradient(err)
         self.update()
 
     def evaluate(self, act):
@@ -186,23 +187,38 @@ class ReferenceChip:
                 self.write(core, "input", "label_buffer", self.widths.x)
 
     def forward(self, act, phase):
-        """Up to the logits; returns the activations received, as (layer, neuron, home, receiver)."""
+        """Up to the logits; returns the activations received, as (layer, neuron, home, receiver).
+
+        Leaves in `self.inbox` what each core sees of each layer: a copy is zero unless its activation was received.
+        """
         w, state = self.widths, "neuron_state"
+        walk = {"scan": self.forward_scan, "event_driven": self.forward_events, "analog": self.forward_analog}[self.style]
         if self.style != "analog":  # the converter writes the sum: there is none in memory that starts at zero
             for layer in range(1, self.last + 1):
                 for core, _ in self.own(layer):
                     self.write(core, phase, state, w.activation)
+        received, self.inbox = [], {}
         for segment in self.segments:
+            self.inbox[segment.core, segment.matrix] = list(act[0]) if segment.matrix == 0 else [0] * segment.n_pre
             for _ in self.remote_pres(segment):
                 self.write(segment.core, phase, state, w.activation)
-            {"scan": self.forward_scan, "event_driven": self.forward_events, "analog": self.forward_analog}[self.style](
-                segment, act[segment.matrix], phase
-            )
-        received = []
-        for core, layer, i in self.own_hidden():
-            self.read(core, phase, state, w.activation)  # rectify
+        for matrix in range(self.last):
+            for segment in self.segments:
+                if segment.matrix == matrix:
+                    walk(segment, self.inbox[segment.core, matrix], phase)
+            if matrix + 1 < self.last:
+                received += self.hidden(act, matrix + 1, phase)
+        return received
+
+    def hidden(self, act, layer, phase):
+        """Rectify and send one hidden layer."""
+        w, state, received = self.widths, "neuron_state", []
+        for core, i in self.own(layer):
+            self.read(core, phase, state, w.activation)
             self.write(core, phase, state, w.activation)
             self.event(core, phase, "neuron_update")
+            if (core, layer) in self.inbox:
+                self.inbox[core, layer][i] = act[layer][i]
             if act[layer][i] == 0:
                 self.seen["zero activation"] += 1
                 continue
@@ -211,6 +227,7 @@ class ReferenceChip:
                 self.read(core, phase, state, w.activation)
                 self.packet(core, other, phase)
                 self.write(other, phase, state, w.activation)
+                self.inbox[other, layer][i] = act[layer][i]
                 received.append((layer, i, core, other))
         return received
 
@@ -223,7 +240,6 @@ class ReferenceChip:
         w, core = self.widths, segment.core
         for slot in segment.slots:
             if slot is None:
-                self.seen["free slot"] += 1
                 self.read(core, phase, self.words, w.index)
                 continue
             self.read(core, phase, self.words, w.word)
@@ -258,7 +274,7 @@ class ReferenceChip:
         for _ in range(n):
             self.read(segment.core, phase, "row_pointers", self.widths.pointer)
 
-    def output(self, act):
+    def output(self):
         """Exchange of logits, and the softmax."""
         w, state, cores = self.widths, "neuron_state", self.cores_with_outputs()
         for core, _ in self.own(self.last):
@@ -277,7 +293,7 @@ class ReferenceChip:
             self.write(core, "forward", state, w.error)
             self.event(core, "forward", "neuron_update")
 
-    def backward(self, act, err, received):
+    def backward(self, err, received):
         w, state, phase = self.widths, "neuron_state", "backward"
         for core, _, _ in self.own_hidden():
             self.write(core, phase, state, w.error)
@@ -287,7 +303,7 @@ class ReferenceChip:
             for _ in self.remote_pres(segment):
                 self.write(segment.core, phase, state, w.error)
             if self.style == "event_driven":
-                self.backward_events(segment, act[segment.matrix], err[segment.matrix + 1])
+                self.backward_events(segment, self.inbox[segment.core, segment.matrix], err[segment.matrix + 1])
             else:
                 self.backward_scan(segment)
         for core, layer, i in self.own_hidden():
@@ -331,10 +347,10 @@ class ReferenceChip:
             if row:
                 self.write(core, phase, "neuron_state", w.error)
 
-    def gradient(self, act, err):
+    def gradient(self, err):
         for segment in self.segments:
             if self.style == "event_driven":
-                self.gradient_events(segment, act[segment.matrix], err[segment.matrix + 1])
+                self.gradient_events(segment, self.inbox[segment.core, segment.matrix], err[segment.matrix + 1])
             else:
                 self.gradient_scan(segment)
 
@@ -377,6 +393,7 @@ class ReferenceChip:
             core = segment.core
             for slot in segment.slots:
                 if slot is None:
+                    self.seen["free slot"] += 1
                     self.read(core, phase, self.words, w.index)
                     continue
                 self.read(core, phase, self.words, w.weight + w.sign)
@@ -423,9 +440,6 @@ class ReferenceChip:
                 n_rejected += 1
             else:
                 feasible = [place for place in positions if self.is_feasible(*place)]
-                if not feasible:
-                    self.seen["unfilled"] += 1
-                    return
                 segment, pre, post = feasible[bits64(key, n_draws) % len(feasible)]
                 n_draws += 1
                 self.exact_draw(segment)
@@ -448,7 +462,7 @@ class ReferenceChip:
             for _ in segment.row(pre):
                 self.read(core, phase, self.words, w.post)
         else:
-            for _ in range(self.n_rows):
+            for _ in range(self.n_labels):  # the column of the post neuron
                 self.read(core, phase, self.words, w.index)
 
     def exact_draw(self, segment):
