@@ -8,7 +8,7 @@ deviation ``lr * 1e-5``. Two forms of the update do the same thing:
 `gathered` : update, L1 and noise only at the active entries. The fastest masked form found.
 
 Tried and dropped for `gathered`: `mask.nonzero()` (211 us for 784 x 300; NumPy's search of
-the same memory takes a tenth), `torch.randperm` over dormant positions (1 ms), `multinomial`
+the same memory takes a third), `torch.randperm` over dormant positions (1 ms), `multinomial`
 (5 ms) and `topk` of random scores (1.3 ms) against rejection (10 us); keeping lists of
 active positions next to the masks (3-12 % faster, but no longer a masked program).
 """

@@ -178,7 +178,7 @@ def count_events(placement, training, evaluation):
     add("update", "random_draw", shape.per_core(training.segment["drawn"]))
     proposals = training.segment["accepted"] + training.segment["rejected"]
     arrivals = training.segment["accepted"] + training.segment["exact"]
-    add("rewire", "proposal_accepted", shape.per_core(arrivals))
+    add("rewire", "proposal_accepted", shape.per_core(training.segment["accepted"]))
     add("rewire", "proposal_rejected", shape.per_core(training.segment["rejected"]))
     # One draw a proposal, one for the sign of an arrival.
     add("rewire", "random_draw", shape.per_core(proposals + training.segment["exact"] + arrivals))

@@ -19,8 +19,8 @@ PRICE_OF = {
 }
 #: Events that happen in a core and take its cycles.
 _CYCLES_OF = {k: v for k, v in PRICE_OF.items() if k not in ("host_byte",)}
-#: A packet is paid for once, by its sender.
-_FREE = ("packet_received",)
+#: A packet is paid for once, by its sender. Where bytes are priced, they pay for the write of a synapse.
+_PAID_ELSEWHERE = {"event": ("packet_received",), "cycle": ("packet_received",), "memory": ("packet_received", "synaptic_write")}
 TRAINING_PHASES = tuple(p for p in PHASES if p != "evaluate")
 
 
@@ -78,17 +78,17 @@ def price_energy(placement, events, traffic_bytes, time_model):
     lines = []
     for core, phase, kind in zip(*np.nonzero(events)):
         name, count = KINDS[kind], int(events[core, phase, kind])
-        if name in _FREE:
+        if name in _PAID_ELSEWHERE[energy.accounting]:
             continue
         price = _event_price(placement.profile, prices, name)
         lines.append(_line(core, PHASES[phase], "proposal" if name.startswith("proposal") else name, count, price))
     if energy.accounting == "memory":
         for core, phase, section, direction in zip(*np.nonzero(traffic_bytes)):
-            if level_of(SECTIONS[section]) == "local_sram":
-                name = f"local_{DIRECTIONS[direction]}_byte"
-                price = prices[name].value if prices[name] else None
-                count = int(traffic_bytes[core, phase, section, direction])
-                lines.append(_line(core, PHASES[phase], f"{name}:{SECTIONS[section]}", count, price))
+            name = f"local_{DIRECTIONS[direction]}_byte"
+            is_local = level_of(SECTIONS[section]) == "local_sram"
+            price = prices[name].value if prices[name] and is_local else None
+            count = int(traffic_bytes[core, phase, section, direction])
+            lines.append(_line(core, PHASES[phase], f"{name}:{SECTIONS[section]}", count, price))
     return lines + _static_lines(placement, time_model)
 
 
@@ -165,7 +165,7 @@ def model_time(placement, events, n_trained, n_evaluated):
         unmodelled.add("waiting of cores for each other")
     if not per_phase.any():
         return TimeModel(None, None, tuple([0.0] * placement.n_cores), False, tuple(sorted(unmodelled)))
-    # Cores work side by side and meet at the end of each phase of each sample: the slowest decides.
+    # The core that is slowest over the whole run decides each phase; waiting within single samples is not modelled.
     slowest = per_phase.max(axis=0)
     evaluate = PHASE["evaluate"]
     communication = 0.0

@@ -1,11 +1,17 @@
-"""Vector operations of one synapse on a tile of samples, written as LLVM vectors.
+"""Vector operations of synapses on a tile of samples, written as LLVM vectors.
 
 A *tile* holds the values of some neurons for `n_lanes` samples side by side, so a slot's work is one
 vector operation. Plain loops over the lanes do not serve here: LLVM cannot prove that the rows of a
 tile do not overlap and falls back to scalar code or to a run-time test in front of every slot.
 
-A *run* is a stretch of slots that share the post neuron. Its accumulator (forward) or error
-(backward, gradient) stays in registers, which saves two thirds of the memory traffic.
+Two forms, chosen by the width of the tile (`uses_runs`):
+
+- wide tiles walk *runs*, stretches of slots that share the post neuron. The accumulator (forward) or the
+  error (backward, gradient) stays in registers, which saves two thirds of the memory traffic; slots have
+  to be sorted (`neurosim.kernels.order`).
+- narrow tiles walk slots one by one, in any order. There a slot is so cheap that the unpredictable end of
+  a run costs more than the memory traffic, and rewiring needs no sorting. Neighbouring slots should not
+  share a post neuron: each would wait for the sum of the one before.
 
 The number of lanes is the length of the tuple `lanes`: the only part of an argument's type that a
 caller can vary and the compiler knows (closures over the number would not be cached on disk).
@@ -13,7 +19,6 @@ caller can vary and the compiler knows (closures over the number would not be ca
 Every function takes flat, C-contiguous arrays and offsets counted in elements, and checks nothing.
 """
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -52,6 +57,16 @@ def _broadcast(builder, scalar, n_lanes):
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
 
 
+#: Tiles of more lanes than this walk runs of sorted slots.
+NARROW = 16
+
+
+@inlined
+def uses_runs(lanes):
+    """Whether a tile is wide enough to walk runs."""
+    return len(lanes) > NARROW
+
+
 def _row(context, builder, pre_type, pre, slot, base, n_lanes):
     """Offset of the tile row of a slot's pre neuron: base + pre[slot] * n_lanes."""
     index = builder.load(_element_pointer(context, builder, pre_type, pre, slot))
@@ -74,7 +89,8 @@ def _reduce(builder, value, n_lanes):
 
 
 @intrinsic
-def _forward_lanes(typingctx, z, z_row, x, x_base, pre, weight, start, stop, lanes):
+def forward_run(typingctx, z, z_row, x, x_base, pre, weight, start, stop, lanes):
+    """Add weight * x of the slots [start, stop) to one row of `z`."""
     signature = types.void(z, types.int64, x, types.int64, pre, weight, types.int64, types.int64, lanes)
 
     def codegen(context, builder, sig, args):
@@ -95,7 +111,8 @@ def _forward_lanes(typingctx, z, z_row, x, x_base, pre, weight, start, stop, lan
 
 
 @intrinsic
-def _backward_lanes(typingctx, e, e_base, d, d_row, pre, weight, start, stop, lanes):
+def backward_run(typingctx, e, e_base, d, d_row, pre, weight, start, stop, lanes):
+    """Add weight * d, d being one row of errors, to the rows of `e` of the slots [start, stop)."""
     signature = types.void(e, types.int64, d, types.int64, pre, weight, types.int64, types.int64, lanes)
 
     def codegen(context, builder, sig, args):
@@ -114,7 +131,8 @@ def _backward_lanes(typingctx, e, e_base, d, d_row, pre, weight, start, stop, la
 
 
 @intrinsic
-def _gradient_lanes(typingctx, gradient, x, x_base, d, d_row, pre, start, stop, lanes):
+def gradient_run(typingctx, gradient, x, x_base, d, d_row, pre, start, stop, lanes):
+    """Add the sum over the lanes of x * d to ``gradient[slot]`` of the slots [start, stop)."""
     signature = types.void(gradient, x, types.int64, d, types.int64, pre, types.int64, types.int64, lanes)
 
     def codegen(context, builder, sig, args):
@@ -148,21 +166,44 @@ def nonzero_lanes(typingctx, x, row, lanes):
     return signature, codegen
 
 
-@inlined
-def forward_run(z, z_row, x, x_base, pre, weight, start, stop, lanes):
-    """Add weight * x of the slots [start, stop) to one row of `z`."""
-    _forward_lanes(z, z_row, x, x_base, pre, weight, start, stop, lanes)
+@intrinsic
+def forward_slots(typingctx, z, z_base, x, x_base, pre, post, weight, start, stop, lanes):
+    """Add weight * x to the post row of `z` of each slot in [start, stop)."""
+    signature = types.void(z, types.int64, x, types.int64, pre, post, weight, types.int64, types.int64, lanes)
+
+    def codegen(context, builder, sig, args):
+        z_ty, _, x_ty, _, pre_ty, post_ty, w_ty, _, _, lanes_ty = sig.args
+        n_lanes = lanes_ty.count
+        z_, z_base_, x_, x_base_, pre_, post_, w_, start_, stop_, _ = args
+        with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
+            x_row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
+            z_row = _row(context, builder, post_ty, post_, k, z_base_, n_lanes)
+            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
+            out = _vector_pointer(context, builder, z_ty, z_, z_row, n_lanes)
+            w = builder.load(_element_pointer(context, builder, w_ty, w_, k))
+            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), value, _load(builder, out)), out, align=4)
+        return context.get_dummy_value()
+
+    return signature, codegen
 
 
-@inlined
-def backward_run(e, e_base, d, d_row, pre, weight, start, stop, lanes):
-    """Add weight * d, d being one row of errors, to the rows of `e` of the slots [start, stop)."""
-    if len(lanes) > 1 or d[d_row] != np.float32(0.0):
-        _backward_lanes(e, e_base, d, d_row, pre, weight, start, stop, lanes)
-
-
-@inlined
-def gradient_run(gradient, x, x_base, d, d_row, pre, start, stop, lanes):
+@intrinsic
+def gradient_slots(typingctx, gradient, x, x_base, d, d_base, pre, post, start, stop, lanes):
     """Add the sum over the lanes of x * d to ``gradient[slot]`` of the slots [start, stop)."""
-    if len(lanes) > 1 or d[d_row] != np.float32(0.0):
-        _gradient_lanes(gradient, x, x_base, d, d_row, pre, start, stop, lanes)
+    signature = types.void(gradient, x, types.int64, d, types.int64, pre, post, types.int64, types.int64, lanes)
+
+    def codegen(context, builder, sig, args):
+        g_ty, x_ty, _, d_ty, _, pre_ty, post_ty, _, _, lanes_ty = sig.args
+        n_lanes = lanes_ty.count
+        g_, x_, x_base_, d_, d_base_, pre_, post_, start_, stop_, _ = args
+        with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
+            x_row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
+            d_row = _row(context, builder, post_ty, post_, k, d_base_, n_lanes)
+            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
+            error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row, n_lanes))
+            part = _reduce(builder, builder.fmul(value, error), n_lanes)
+            out = _element_pointer(context, builder, g_ty, g_, k)
+            builder.store(builder.fadd(builder.load(out), part), out)
+        return context.get_dummy_value()
+
+    return signature, codegen

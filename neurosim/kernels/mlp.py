@@ -7,8 +7,16 @@ same layout. Lanes without a sample hold zeros everywhere, so they add nothing t
 import numpy as np
 
 from neurosim.kernels.compile import fma, inlined
+from neurosim.kernels.lanes import (
+    backward_run,
+    forward_run,
+    forward_slots,
+    gradient_run,
+    gradient_slots,
+    nonzero_lanes,
+    uses_runs,
+)
 from neurosim.kernels.load import load_tile  # noqa: F401  (part of this module's interface)
-from neurosim.kernels.lanes import backward_run, forward_run, gradient_run, nonzero_lanes
 
 
 @inlined
@@ -38,9 +46,13 @@ def forward(slots, matrices, act, lanes):
     n_matrices = matrices.n_pre.size
     for m in range(n_matrices):
         x_base, z_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
-        z_end = z_base + matrices.n_post[m] * n_lanes
-        act[z_base:z_end] = np.float32(0.0)
+        # Slices: numba must not need a test for negative indices, which would keep loops scalar.
+        sums = act[z_base : z_base + matrices.n_post[m] * n_lanes]
+        sums[:] = np.float32(0.0)
         k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
+        if not uses_runs(lanes):
+            forward_slots(act, z_base, act, x_base, slots.pre, slots.post, slots.weight, k, stop, lanes)
+            k = stop
         while k < stop:
             first, post = k, slots.post[k]
             k += 1
@@ -48,10 +60,8 @@ def forward(slots, matrices, act, lanes):
                 k += 1
             forward_run(act, z_base + np.int64(post) * n_lanes, act, x_base, slots.pre, slots.weight, first, k, lanes)
         if m < n_matrices - 1:
-            # Slices: numba must not need a test for negative indices, which would keep the loop scalar.
-            hidden = act[z_base:z_end]
-            for i in range(hidden.size):
-                hidden[i] = max(hidden[i], np.float32(0.0))
+            for i in range(sums.size):
+                sums[i] = max(sums[i], np.float32(0.0))
 
 
 @inlined
@@ -61,15 +71,19 @@ def backward(slots, matrices, act, err, lanes):
     for m in range(matrices.n_pre.size - 1, 0, -1):
         e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
         e_end = e_base + matrices.n_pre[m] * n_lanes
-        err[e_base:e_end] = np.float32(0.0)
+        errors, hidden = err[e_base:e_end], act[e_base:e_end]
+        errors[:] = np.float32(0.0)
         k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
+        if not uses_runs(lanes):
+            # The same product as forward, with the roles of pre and post exchanged.
+            forward_slots(err, e_base, err, d_base, slots.post, slots.pre, slots.weight, k, stop, lanes)
+            k = stop
         while k < stop:
             first, post = k, slots.post[k]
             k += 1
             while k < stop and slots.post[k] == post:
                 k += 1
             backward_run(err, e_base, err, d_base + np.int64(post) * n_lanes, slots.pre, slots.weight, first, k, lanes)
-        errors, hidden = err[e_base:e_end], act[e_base:e_end]
         for i in range(errors.size):
             errors[i] = errors[i] if hidden[i] > np.float32(0.0) else np.float32(0.0)
 
@@ -81,12 +95,16 @@ def add_gradient(slots, matrices, act, err, start, stop, lanes):
     for m in range(matrices.n_pre.size):
         x_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
         k, end = max(start, matrices.slot_start[m]), min(stop, matrices.slot_start[m + 1])
+        if not uses_runs(lanes):
+            gradient_slots(slots.gradient, act, x_base, err, d_base, slots.pre, slots.post, k, end, lanes)
+            k = end
         while k < end:
             first, post = k, slots.post[k]
             k += 1
             while k < end and slots.post[k] == post:
                 k += 1
-            gradient_run(slots.gradient, act, x_base, err, d_base + np.int64(post) * n_lanes, slots.pre, first, k, lanes)
+            d_row = d_base + np.int64(post) * n_lanes
+            gradient_run(slots.gradient, act, x_base, err, d_row, slots.pre, first, k, lanes)
 
 
 @inlined

@@ -14,6 +14,7 @@ from numba import prange
 from neurosim.kernels import mlp
 from neurosim.kernels.compile import inlined, kernel, parallel_kernel
 from neurosim.kernels.exchange import fill_scope
+from neurosim.kernels.lanes import uses_runs
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.order import sort_slots
 from neurosim.kernels.random import fold
@@ -103,7 +104,7 @@ def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries
 
 @inlined
 def finish_step(slots, segments, matrices, tally, progress, rule, step, below, merge_entries, before):
-    """Everything after the update of the slots: release, rewire, check the budget, keep the order."""
+    """What follows the update of the slots: release, rewire, watch the budget."""
     release_marked(slots, segments, matrices, tally, below)
     n_active = segments.slot_start[-1] - slots.n_free.sum()
     progress.most_active[0] = max(progress.most_active[0], n_active)
@@ -112,8 +113,6 @@ def finish_step(slots, segments, matrices, tally, progress, rule, step, below, m
         n_active = segments.slot_start[-1] - slots.n_free.sum()
         progress.least_active[0] = min(progress.least_active[0], n_active)
         progress.most_active[0] = max(progress.most_active[0], n_active)
-    if slots.n_exchanged[0] * 8 > slots.pre.size:
-        sort_slots(slots, segments, matrices)
 
 
 def _train_steps(
@@ -183,6 +182,8 @@ def _train_steps(
                 below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
+        if uses_runs(lanes) and slots.n_exchanged[0] * 8 > n_slots:
+            sort_slots(slots, segments, matrices)
 
         step_loss = np.float64(0.0)
         for t in range(n_tiles):

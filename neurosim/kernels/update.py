@@ -45,7 +45,8 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key):
         is_active = np.uint8(active[k] == 1)
         is_below = is_active & np.uint8(theta < np.float32(0.0))
         kept = theta if is_active > is_below else np.float32(0.0)
-        weight[k] = np.uint32(np.float32(kept).view(np.uint32) | sign).view(np.float32)
+        # A theta that underflows to -0.0 brings a sign bit of its own.
+        weight[k] = np.uint32((np.float32(kept).view(np.uint32) & ~_SIGN) | sign).view(np.float32)
         active[k] = is_active + is_below
         gradient[k] = np.float32(0.0)
         n_below += np.int32(is_below)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.kernels.exchange import settle_tally
+from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
 
@@ -61,6 +62,8 @@ class Mlp:
         self._act = np.zeros((n_tiles, store.plan.n_neurons * self.n_lanes), np.float32)
         self._err = np.zeros_like(self._act)
         self._train = train_steps_parallel if n_tiles > 1 else train_steps
+        if self.n_lanes > NARROW:
+            store.sort()
 
     @property
     def n_inputs(self):

@@ -4,7 +4,7 @@ import numpy as np
 
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.initial import choose_positions, set_strengths
-from neurosim.kernels.order import sort_slots
+from neurosim.kernels.membership import rebuild_table
 from neurosim.random import Stream, stream_key
 from neurosim.synapses.recount import recount
 
@@ -27,25 +27,28 @@ def draw_connections(store):
         limit = plan.matrices[segment.matrix].fan_in_limit
         n_positions = int(segments.n_positions[g])
         if 4 * segment.n_active >= n_positions and (limit is None or limit >= n_pre):
-            _place_chosen(store, g, n_pre, n_positions, np.uint64(key))
+            _place_chosen(store, g, n_positions, np.uint64(key))
         else:
             fill_scope(
                 store.slots, per_segment, store.matrices, store.tally, g, segment.n_active, np.uint64(key), np.float32(0.0)
             )
-    sort_slots(store.slots, segments, store.matrices)
+    rebuild_table(store.slots, store.matrices)
     set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
     # Placing the first synapses is loading, not training.
     store.tally.by_segment[:] = 0
+    store.slots.n_exchanged[0] = 0
 
 
-def _place_chosen(store, g, n_pre, n_positions, key):
+def _place_chosen(store, g, n_positions, key):
     segment, slots = store.plan.segments[g], store.slots
     chosen = np.empty(segment.n_active, np.int64)
     choose_positions(chosen, n_positions, key + np.uint64(g))
     start = store.segments.slot_start[g]
     rows = slice(start, start + chosen.size)
-    slots.pre[rows] = chosen % n_pre
-    slots.post[rows] = segment.post_start + chosen // n_pre
+    # Neighbouring slots get different post neurons: narrow tiles are slow otherwise (`kernels.lanes`).
+    n_posts = segment.post_stop - segment.post_start
+    slots.pre[rows] = chosen // n_posts
+    slots.post[rows] = segment.post_start + chosen % n_posts
     slots.active[rows] = 1
     slots.n_free[g] -= chosen.size
     recount(store)

@@ -57,7 +57,8 @@ class SynapseStore:
         """Store with uniformly drawn connections and theta = abs(N(0, 1)) / sqrt(n_pre).
 
         Source: the authors' initial values (Bellec et al. 2018, public scripts): n_pre is the full
-        fan-in of the layer. Raises nothing; `n_unfilled` tells how many slots found no place.
+        fan-in of the layer. Where fan-in limits leave no room, fewer
+        synapses than planned are active, and `fill` says how many.
         """
         store = cls(plan, seed)
         draw_connections(store)
@@ -97,8 +98,10 @@ class SynapseStore:
         return out
 
     def release(self, slot_indices):
-        """Free the given active slots."""
+        """Free the given slots; raises ValueError for a slot that is not active."""
         for slot in slot_indices:
+            if self.slots.active[slot] != 1:
+                raise ValueError(f"slot {slot} is not active")
             segment = int(np.searchsorted(self.segments.slot_start, slot, side="right")) - 1
             release_slot(self.slots, self.segments, self.matrices, self.tally, segment, int(slot))
 
@@ -167,7 +170,7 @@ def _matrix_arrays(plan, seed):
         n_post=np.array([m.n_post for m in plan.matrices], np.int64),
         slot_start=np.cumsum([0] + slots_of).astype(np.int64),
         fan_in_start=fan_in_start.astype(np.int64),
-        fan_in_limit=np.array([m.fan_in_limit or _NO_LIMIT for m in plan.matrices], np.int64),
+        fan_in_limit=np.array([_NO_LIMIT if m.fan_in_limit is None else m.fan_in_limit for m in plan.matrices], np.int64),
         pre_neuron=np.array([m.pre_neuron for m in plan.matrices], np.int64),
         post_neuron=np.array([m.post_neuron for m in plan.matrices], np.int64),
         sign_key=np.array([mix64(key + i) for i in range(len(plan.matrices))], np.uint64),

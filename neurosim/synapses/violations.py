@@ -9,6 +9,7 @@ from neurosim.synapses.recount import count_from_slots
 def find_violations(store):
     """Breaches of the canonical form of `store` (see `SynapseStore`): list of str, empty when fine."""
     found = []
+    in_range = True
     slots, segments, matrices, plan = store.slots, store.segments, store.matrices, store.plan
     for g, segment in enumerate(plan.segments):
         where = f"segment {g} (matrix {segment.matrix}, core {segment.core})"
@@ -21,8 +22,10 @@ def find_violations(store):
         n_pre = plan.matrices[segment.matrix].n_pre
         if ((pre < 0) | (pre >= n_pre)).any():
             found.append(f"{where}: pre index out of range")
+            in_range = False
         if ((post < segment.post_start) | (post >= segment.post_stop)).any():
             found.append(f"{where}: post index outside the core's neurons")
+            in_range = False
         if not np.isfinite(weight).all():
             found.append(f"{where}: weight not finite")
         if (weight[~used] != 0).any():
@@ -46,6 +49,8 @@ def find_violations(store):
     n_entries = int((slots.table >= 0).sum())
     if n_entries != store.n_active:
         found.append(f"membership table holds {n_entries} entries for {store.n_active} synapses")
+    if not in_range:
+        return found  # the counters cannot be recomputed from such indices
     counts = count_from_slots(store)
     for name, have in (("fan_in", slots.fan_in), ("fan_out", slots.fan_out), ("n_destinations", store.tally.n_destinations)):
         if not np.array_equal(have, getattr(counts, name)):

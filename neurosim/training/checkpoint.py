@@ -56,14 +56,16 @@ def load_checkpoint(path, identity):
         The file is missing, damaged, or belongs to another scenario, seed, profile or data set.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: np.load leaves the file open when it refuses it.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(arrays.pop(_META).tobytes())
         text = meta["text"]
         content = json.loads(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no checkpoint to resume from; run without --resume") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    # The last two: a flipped bit can ask for an encrypted or unknown kind of archive.
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise InputError(f"{path}: not a readable checkpoint ({type(error).__name__}); delete it and run again") from None
     if _digest(arrays, text) != meta.get("sha256"):
         raise InputError(f"{path}: checksum does not match, the file is damaged; delete it and run again")

@@ -134,7 +134,7 @@ def test_bits64_are_uniform():
 
 def test_bits32_never_repeat_within_a_step():
     """For one key the map from index to bits is a bijection, so no two slots share a deviate by accident."""
-    for key in KEYS:
+    for key in KEYS[::3]:
         assert np.unique(bits32(key)).size == N
 
 

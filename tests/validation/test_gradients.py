@@ -70,7 +70,7 @@ def make_batch(store, n, seed=11, dtype=np.uint8):
     the derivative of the rectifier hangs on the last bit, and neither answer is wrong.
     """
     rng = np.random.default_rng(seed)
-    n_pool = 2 * n + 20
+    n_pool = 4 * n + 60
     x = rng.integers(0, 17, (n_pool, LAYERS[0])) * (rng.random((n_pool, LAYERS[0])) < 0.5)
     if dtype == np.float32:
         x = x + rng.random(x.shape) * (x > 0)
@@ -83,7 +83,7 @@ def make_batch(store, n, seed=11, dtype=np.uint8):
         clear &= ~((np.abs(z) <= bound) & (bound > 0)).any(1)
     order = rng.permutation(n_pool)
     order = order[clear[order]][:n]
-    assert order.size == n and clear.mean() > 0.9
+    assert order.size == n and clear.mean() > 0.5
     return Batch(x, y, order, SCALE, n)
 
 
@@ -256,6 +256,7 @@ def test_whole_step(n, l1, noise_std):
     """theta' = theta - eta * (sign * gradient + l1) + noise_std * nu, below zero leaves."""
     eta, step = (0.25 if l1 or noise_std else 8.0), 7  # so that some synapses leave, not all
     store = make_store()
+    store.sort()  # as a wide network would, which moves slots
     batch = make_batch(store, n)
     twin = Twin(store, batch)
     active, sign = store.slots.active == 1, np.copysign(1.0, store.slots.weight.astype(np.float64))

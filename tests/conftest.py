@@ -1,0 +1,71 @@
+"""What tests of several folders share: where MNIST stands, the command line, one small finished run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+#: Variables of the caller that would change what a command prints or where it looks.
+_NOT_PASSED_ON = ("NEUROSIM_DEBUG", "NEUROSIM_DATA", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONPATH", "TERM")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """Folder to give as ``--data``: ``$NEUROSIM_DATA``, else ``../shared/data`` beside the repository."""
+    from neurosim.datasets.mnist import find_idx_files
+
+    configured = os.environ.get("NEUROSIM_DATA")
+    place = Path(configured).expanduser() if configured else REPOSITORY.parent / "shared" / "data"
+    if not any(find_idx_files(folder) for folder in (place / "mnist", place)):
+        pytest.skip(f"no MNIST files in {place}; set NEUROSIM_DATA to the folder that holds them")
+    return place
+
+
+@pytest.fixture(scope="session")
+def cli_environment():
+    """Environment of a command in a pipe, without what the caller's shell may have set."""
+    return {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
+
+
+@pytest.fixture(scope="session")
+def run_cli(cli_environment):
+    """Call ``run_cli(*arguments, cwd=...)``: ``neurosim`` in a process of its own, warnings as errors."""
+
+    def run(*arguments, cwd, timeout=300):
+        command = [sys.executable, "-W", "error", "-m", "neurosim.cli", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=cwd, env=cli_environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+        )
+
+    return run
+
+
+@pytest.fixture
+def main_cli(tmp_path, monkeypatch, capsys):
+    """Call ``main_cli(*arguments)``: ``neurosim`` inside this process, with `tmp_path` as working folder."""
+    from neurosim.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NEUROSIM_DEBUG", raising=False)
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return SimpleNamespace(code=code, out=captured.out, err=captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A finished run of digits_santos with two epochs: `scenario`, `record` and `folder`. Do not change the folder."""
+    from neurosim.scenario import load_scenario, run_scenario
+
+    scenario = load_scenario("digits_santos", ["training.epochs=2"])
+    record, folder = run_scenario(scenario, out=tmp_path_factory.mktemp("tiny") / "run")
+    return SimpleNamespace(scenario=scenario, record=record, folder=folder)
