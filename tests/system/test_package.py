@@ -1,0 +1,97 @@
+"""A wheel, installed into an environment of its own, is complete: commands find scenarios and profiles by name."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from neurosim.documents import bundled_names
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "neurosim", "scenarios", "hardware_profiles")
+
+
+def call(command, **options):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Wheel of the working tree, built from a copy: building leaves files beside its sources."""
+    copy, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / name)
+    # With the tools at hand nothing is fetched; Python 3.12 and later come without setuptools.
+    has_tools = all(map(importlib.util.find_spec, ("setuptools", "wheel")))
+    options = ["--no-build-isolation"] if has_tools else []
+    call([sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", *options, "--wheel-dir", target, copy])
+    (path,) = target.glob("neurosim-*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Folder with the commands of a fresh environment that holds neurosim and sees our dependencies."""
+    folder = tmp_path_factory.mktemp("fresh") / "environment"
+    venv.create(folder, with_pip=False, symlinks=True)
+    scripts = folder / "bin"
+    call([sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--quiet", "--no-deps", "--no-index", wheel])
+    # The .pth files of the other environment are not read, so its editable neurosim stays invisible.
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    places = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    places.update(dict.fromkeys(path for path in sys.path if path.endswith("site-packages")))
+    (site_packages / "dependencies.pth").write_text("\n".join(places) + "\n")
+    return scripts
+
+
+@pytest.fixture
+def neurosim(installed, cli_environment, tmp_path):
+    return lambda *arguments: call([installed / "neurosim", *arguments], cwd=tmp_path, env=cli_environment)
+
+
+def test_the_wheel_holds_code_profiles_and_scenarios(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for kind in ("scenarios", "hardware_profiles"):
+        assert sorted(name for name in names if name.startswith(f"neurosim/bundled/{kind}/") and name.endswith(".yaml")) == [
+            f"neurosim/bundled/{kind}/{name}.yaml" for name in bundled_names(kind)
+        ]
+    modules = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "neurosim").rglob("*.py")}
+    assert modules <= set(names)
+    assert not [name for name in names if name.startswith(("tests", "benchmarks", "scenarios", "hardware_profiles"))]
+    assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_the_installed_package_is_the_one_that_runs(installed, cli_environment, tmp_path):
+    command = "import neurosim, neurosim.documents as d; print(neurosim.__file__); print(d.bundled_folder('scenarios'))"
+    for line in call([installed / "python", "-c", command], cwd=tmp_path, env=cli_environment).splitlines():
+        assert Path(line).is_relative_to(installed.parent)
+
+
+def test_lists_by_name(neurosim):
+    for command, kind in (("scenarios", "scenarios"), ("profiles", "hardware_profiles")):
+        assert [row["name"] for row in json.loads(neurosim(command, "list", "--json"))] == bundled_names(kind)
+
+
+def test_check_by_name(neurosim):
+    assert "fits" in neurosim("check", "digits_santos")
+
+
+def test_run_by_name(neurosim, tiny_run, tmp_path):
+    result = json.loads(neurosim("run", "digits_santos", "--set", "training.epochs=2", "--json"))
+    folder = tmp_path / "runs" / "digits_santos"
+    assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
+    assert list((folder / "figures").glob("*.png"))
+    assert result["accuracy"] == tiny_run.record.accuracy.model_dump()

@@ -1,0 +1,72 @@
+"""The commands that README.md shows: each one runs, in the order of the page, in one folder."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from neurosim.errors import InputError
+from neurosim.scenario import load_scenario
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = REPOSITORY / "README.md"
+SHELLS = ("", "sh", "bash", "shell", "console", "shell-session", "text")
+
+
+def commands_of(text):
+    """Words of every shell command that starts with `neurosim` or `make`, in fenced blocks."""
+    for language, block in re.findall(r"^```([\w-]*)[^\n]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        if language not in SHELLS:
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            line = re.sub(r"^\s*\$ ", "", line).strip()
+            if re.match(r"(neurosim|make) ", line):
+                yield shlex.split(line, comments=True)
+
+
+COMMANDS = list(commands_of(README.read_text(encoding="utf-8"))) if README.exists() else []
+
+
+def test_commands_are_found_in_all_their_forms():
+    text = "x\n```console\n$ make demo   # all\n$ neurosim run a \\\n    --quiet\nfits\n```\n```python\nneurosim run b\n```\nneurosim run c\n"
+    assert list(commands_of(text)) == [["make", "demo"], ["neurosim", "run", "a", "--quiet"]]
+
+
+def test_the_readme_shows_commands():
+    assert len(COMMANDS) >= 4, f"{README}: found {len(COMMANDS)} commands in fenced blocks, expected at least 4"
+    assert ["make", "demo"] in COMMANDS and ["make", "test"] in COMMANDS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("readme")
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_command(words, folder, run_cli, request):
+    program, *arguments = words
+    if program == "make":
+        makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+        for target in [word for word in arguments if "=" not in word]:
+            assert re.search(rf"^{re.escape(target)}:", makefile, flags=re.MULTILINE), f"the Makefile has no target {target}"
+        return
+    if arguments[:2] == ["data", "fetch"]:
+        pytest.skip("needs a network")
+    if arguments[0] == "run":
+        arguments += ["--set", "training.epochs=1"]
+        if _needs_mnist(arguments):
+            mnist_dir = request.getfixturevalue("mnist_dir")
+            if "--data" not in arguments:
+                arguments += ["--data", mnist_dir]
+    result = run_cli(*arguments, cwd=folder)
+    allowed = (0, 3) if arguments[0] == "check" else (0,)
+    assert result.returncode in allowed, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def _needs_mnist(arguments):
+    try:
+        return load_scenario(arguments[1]).dataset.name == "mnist"
+    except InputError:  # a file that an earlier command wrote, or a mistake that the command itself will tell
+        return False
