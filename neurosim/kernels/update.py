@@ -32,16 +32,21 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key):
     """
     weight, gradient, active = slots.weight[start:stop], slots.gradient[start:stop], slots.active[start:stop]
     n_below = np.int32(0)
-    # From 0 on: numba must not need a test for negative indices, which would keep the loop scalar.
+    # Three passes over a chunk that stays in the cache, the new theta in place of the gradient: shorter
+    # loops keep their constants in registers. They count from 0 on: numba must not need a test for
+    # negative indices. The sign is handled as a bit: the library's copysign is a call. Each of the two
+    # would keep a loop scalar.
     for k in range(stop - start):
-        # The sign is handled as a bit: the library's copysign is a call, and the loop would not vectorize.
         bits = np.float32(weight[k]).view(np.uint32)
-        sign = bits & _SIGN
         theta = np.uint32(bits & ~_SIGN).view(np.float32)
-        slope = np.uint32(np.float32(gradient[k]).view(np.uint32) ^ sign).view(np.float32)
-        theta = fma(-eta, slope + l1, theta)
-        if noise_std > np.float32(0.0):
-            theta = fma(noise_std, normal_from_bits(bits32(step_key, start + k)), theta)
+        slope = np.uint32(np.float32(gradient[k]).view(np.uint32) ^ (bits & _SIGN)).view(np.float32)
+        gradient[k] = fma(-eta, slope + l1, theta)
+    if noise_std > np.float32(0.0):
+        for k in range(stop - start):
+            gradient[k] = fma(noise_std, normal_from_bits(bits32(step_key, start + k)), gradient[k])
+    for k in range(stop - start):
+        theta = gradient[k]
+        sign = np.float32(weight[k]).view(np.uint32) & _SIGN
         is_active = np.uint8(active[k] == 1)
         is_below = is_active & np.uint8(theta < np.float32(0.0))
         kept = theta if is_active > is_below else np.float32(0.0)

@@ -9,6 +9,9 @@ from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
 
+#: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
+PARALLEL_WORK = 2**21
+
 _EVALUATION_LANES = 64
 _EVALUATION_TILES = 32
 
@@ -61,7 +64,9 @@ class Mlp:
         self.n_lanes, n_tiles = choose_tile(batch_size)
         self._act = np.zeros((n_tiles, store.plan.n_neurons * self.n_lanes), np.float32)
         self._err = np.zeros_like(self._act)
-        self._train = train_steps_parallel if n_tiles > 1 else train_steps
+        # Follows from the network and the batch alone: the two builds may round differently.
+        self.is_parallel = n_tiles > 1 and store.n_slots * batch_size >= PARALLEL_WORK
+        self._train = train_steps_parallel if self.is_parallel else train_steps
         if self.n_lanes > NARROW:
             store.sort()
 

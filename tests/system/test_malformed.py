@@ -115,7 +115,7 @@ SCENARIOS = [
     ("too many fractions", ("[0.2, 0.5]", "[0.2, 0.5, 0.5]"), [":LINE:", "network.connectivity", "3 fractions", "2"]),
     ("fraction above one", ("[0.2, 0.5]", "[0.2, 1.5]"), [":LINE:", "network.connectivity", "1.5"]),
     ("fraction of zero", ("[0.2, 0.5]", "0"), [":LINE:", "network.connectivity", "found 0"]),
-    ("misspelt fit", ("[0.2, 0.5]", "fitt"), [":LINE:", "network.connectivity", "'fitt'", "nearest: fit"]),
+    ("misspelt fit", ("[0.2, 0.5]", "fitt"), [":LINE:", "network.connectivity", "'fitt'", "should be 'fit'"]),
     ("connectivity and synapses", ("  connectivity", "  synapses: 99\n  connectivity"), ["network.connectivity", "exactly one"]),
     ("neither of the two", ("  connectivity: [0.2, 0.5]\n", ""), ["network.connectivity", "exactly one"]),
     ("more synapses than possible", ("connectivity: [0.2, 0.5]", "synapses: 99999"), [":LINE:", "network.synapses", "99999", "1480"]),
@@ -305,7 +305,7 @@ def test_option(options, fragments, assert_refused, tmp_path):
     ("arguments", "fragments"),
     [
         (["check", "small.yml"], ["small.yml", "no such file"]),
-        (["check", "folder/"], ["folder", "a folder"]),
+        (["check", "folder/"], ["folder", "no such scenario"]),
         (["check", "digits_santo"], ["nearest: digits_santos"]),
         (["check", "a\nb"], ["no such scenario"]),
         (["check", "\x1b[31mred"], ["no such scenario"]),
@@ -341,7 +341,7 @@ def with_flipped_byte(content):
     with zipfile.ZipFile(buffer, "w") as target:
         for name in source.namelist():
             data = bytearray(source.read(name))
-            if name == "slots.theta.npy":
+            if name == "slots.weight.npy":
                 data[-1] ^= 1
             target.writestr(name, bytes(data))
     return buffer.getvalue()

@@ -59,7 +59,9 @@ def installed(wheel, tmp_path_factory):
 
 @pytest.fixture
 def neurosim(installed, cli_environment, tmp_path):
-    return lambda *arguments: call([installed / "neurosim", *arguments], cwd=tmp_path, env=cli_environment)
+    # Kernels are compiled anew for every place of installation: keep them out of the user's cache.
+    environment = {**cli_environment, "XDG_CACHE_HOME": str(installed.parent / "cache")}
+    return lambda *arguments: call([installed / "neurosim", *arguments], cwd=tmp_path, env=environment)
 
 
 def test_the_wheel_holds_code_profiles_and_scenarios(wheel):

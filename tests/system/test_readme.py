@@ -38,9 +38,22 @@ def test_the_readme_shows_commands():
     assert ["make", "demo"] in COMMANDS and ["make", "test"] in COMMANDS
 
 
+def test_its_links_lead_somewhere():
+    links = re.findall(r"\]\(([^)#:]+)[^):]*\)", README.read_text(encoding="utf-8"))
+    assert links
+    assert not [link for link in links if not (REPOSITORY / link).exists()]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("readme")
+    """Where the commands run, with each scenario that the page shows as NAME.yaml."""
+    path = tmp_path_factory.mktemp("readme")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        name = re.match(r"name: *([\w.-]+)", block)
+        if name:
+            (path / f"{name[1]}.yaml").write_text(block, encoding="utf-8")
+    return path
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -55,7 +68,7 @@ def test_command(words, folder, run_cli, request):
         pytest.skip("needs a network")
     if arguments[0] == "run":
         arguments += ["--set", "training.epochs=1"]
-        if _needs_mnist(arguments):
+        if _needs_mnist(arguments, folder):
             mnist_dir = request.getfixturevalue("mnist_dir")
             if "--data" not in arguments:
                 arguments += ["--data", mnist_dir]
@@ -65,8 +78,9 @@ def test_command(words, folder, run_cli, request):
     assert "Traceback" not in result.stderr
 
 
-def _needs_mnist(arguments):
+def _needs_mnist(arguments, folder):
     try:
-        return load_scenario(arguments[1]).dataset.name == "mnist"
+        own = folder / arguments[1]
+        return load_scenario(own if own.is_file() else arguments[1]).dataset.name == "mnist"
     except InputError:  # a file that an earlier command wrote, or a mistake that the command itself will tell
         return False

@@ -1,0 +1,119 @@
+"""docs/scenario-reference.md against the schema: every key, its default, its words; examples that load."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pydantic
+import pytest
+from pydantic_core import PydanticUndefined
+
+from neurosim.datasets import DATASETS
+from neurosim.documents import Document, parse_yaml, validate
+from neurosim.scenario import Scenario
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "scenario-reference.md").read_text(encoding="utf-8")
+
+
+def leaves(model, path=()):
+    """Key path and field of every key that is not itself a group of keys."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
+            yield from leaves(field.annotation, (*path, name))
+        else:
+            yield ".".join((*path, name)), field
+
+
+def words_in(annotation):
+    """Words of all Literals inside an annotation."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [word for part in get_args(annotation) for word in words_in(part)]
+
+
+def example_values():
+    """Value of the last column of each row of keys."""
+    return {key: parse_yaml(f"value: {cells[-1].strip('`')}", key).data["value"] for key, cells in ROWS.items()}
+
+
+KEYS = dict(leaves(Scenario))
+# Rows such as | `seed` | whole number | `0` | unit | meaning | example |
+ROWS = {
+    cells[0].strip("`"): cells[1:]
+    for line in PAGE.splitlines()
+    if len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 6 and cells[0].startswith("`")
+}
+
+
+def test_keys_are_found():
+    assert len(KEYS) > 20
+    assert "training.schedule.factor" in KEYS
+
+
+def test_the_page_lists_the_keys_of_the_schema_in_its_order():
+    assert list(ROWS) == list(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_default(key):
+    written, default = ROWS[key][1], KEYS[key].default
+    if default is PydanticUndefined:
+        assert written == "required"
+    elif default is None:
+        assert written == "none"
+    else:
+        value = parse_yaml(f"value: {written.strip('`')}", "page").data["value"]
+        assert (type(value), value) == (type(default), default)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_words_and_meaning(key):
+    kind, _, _, meaning, example = ROWS[key]
+    for word in words_in(KEYS[key].annotation):
+        assert f"`{word}`" in kind
+    assert kind and meaning.endswith(".") and re.fullmatch("`.+`", example)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_example_is_accepted(key):
+    values = example_values()
+    data = {
+        "name": "x", "dataset": {"name": "digits"}, "network": {"layers": [64, 30, 20, 10]},
+        "hardware": {"profile": "spinnaker2_santos", "headroom": 0.25},
+    }  # fmt: skip
+    if key not in ("network.connectivity", "network.synapses"):
+        data["network"]["connectivity"] = 0.5
+    if key == "network.synapses":
+        values[key] = min(values[key], 2000)  # of the MNIST network, more than the small one here has
+    if key.startswith("training.schedule."):
+        kind = "step" if key.endswith("milestones") else "exponential"
+        data["training"] = {"schedule": {"kind": kind, "factor": 0.5, **({"milestones": [1]} if kind == "step" else {})}}
+    group = data
+    for part in key.split(".")[:-1]:
+        group = group.setdefault(part, {})
+    group[key.split(".")[-1]] = values[key]
+    validate(Scenario, Document(data=data, path="page", text=""), what="scenario")
+
+
+def test_the_yaml_blocks_are_scenarios():
+    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        validate(Scenario, parse_yaml(block, "page"), what="scenario")
+
+
+def test_the_overrides_are_understood(main_cli):
+    lines = re.findall(r"^    (neurosim (?:run|check) .*--set.*?)(?:  +#.*)?$", PAGE, flags=re.MULTILINE)
+    assert len(lines) >= 4
+    for line in lines:
+        _, command, *arguments = shlex.split(line)
+        assert main_cli("check" if command == "run" else command, *arguments).code == 0
+
+
+def test_data_sets_and_files_are_named(tiny_run):
+    for name, info in DATASETS.items():
+        assert re.search(rf"\| `{name}` \|[^\n]*\| {info.n_features} \| {info.n_classes} \|", PAGE)
+    for path in tiny_run.folder.iterdir():
+        assert f"`{path.name}`" in PAGE or f"`{path.name}/*.png`" in PAGE
+    assert set(re.findall(r"^\| (\d+) \|", PAGE, flags=re.MULTILINE)) == {"0", "1", "2", "3", "130"}
