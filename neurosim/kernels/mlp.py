@@ -154,10 +154,17 @@ def count_bits(x):
 
 
 @inlined
-def count_nonzero(act, n_neurons, lanes, n_nonzero):
-    """Write the number of non-zero lanes of every neuron of a tile: int32 (n_neurons,)."""
-    for i in range(n_neurons):
+def count_nonzero(act, start, stop, lanes, n_nonzero):
+    """Write the number of non-zero lanes of the neurons [start, stop) of a tile: int32 (N,)."""
+    for i in range(start, stop):
         n_nonzero[i] = np.int32(count_bits(nonzero_lanes(act, i * len(lanes), lanes)))
+
+
+@inlined
+def add_counts(total, counts, n):
+    """Add the first `n` int32 counts to int64 totals, in place."""
+    for i in range(n):
+        total[i] += np.int64(counts[i])
 
 
 @inlined

@@ -50,7 +50,8 @@ class StepRule(NamedTuple):
 class Counting(NamedTuple):
     """Which events are counted. Read only."""
 
-    is_on: bool  #: activity of neurons (rows, packets, sparsity)
+    is_on: bool  #: slots walked, updated and drawn
+    first_neuron: int  #: neurons from here on are watched for being non-zero (rows, packets)
     pairs: bool  #: slots with a non-zero activation and a non-zero error, needed by event-driven execution
     merge_entries: int  #: arrivals that one merge pass of a sorted layout can take
 
@@ -158,17 +159,16 @@ def _train_steps(
                 act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
             )
             mlp.backward(slots, matrices, act[t], err[t], lanes)
-            if counting.is_on:
-                mlp.count_nonzero(act[t], out, lanes, nonzero[t])
+            mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[t])
             if counting.pairs:
                 mlp.pack_nonzero(act[t], 0, out, lanes, pre_mask[t])
                 mlp.pack_nonzero(err[t], n_inputs, n_neurons, lanes, post_mask[t])
 
         if counting.is_on:
             count_slots(slots, segments, tally, n_batch)
-            for t in range(n_tiles):
-                for i in range(out):
-                    tally.by_neuron[i] += nonzero[t, i]
+            if counting.first_neuron < out:
+                for t in range(n_tiles):
+                    mlp.add_counts(tally.by_neuron, nonzero[t], out)
             if counting.pairs:
                 for t in range(n_tiles):
                     count_pairs(slots, segments, matrices, tally, pre_mask[t], post_mask[t])
@@ -237,10 +237,9 @@ def evaluate(slots, matrices, batch, n_neurons, n_nonzero, act, err, lanes, resu
             loss[group + i], correct[group + i] = mlp.softmax_errors(
                 act[i], err[i], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_samples, n_lanes
             )
-            mlp.count_nonzero(act[i], out, lanes, nonzero[i])
+            mlp.count_nonzero(act[i], 0, out, lanes, nonzero[i])
         for i in range(n_here):
-            for neuron in range(out):
-                n_nonzero[neuron] += nonzero[i, neuron]
+            mlp.add_counts(n_nonzero, nonzero[i], out)
     result[0], result[1] = np.float64(0.0), np.float64(0.0)
     for t in range(n_tiles):
         result[0] += loss[t]

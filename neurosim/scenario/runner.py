@@ -241,8 +241,17 @@ def _training_plan(experiment):
         ),
         rule=RULES[rewiring.rule](**rewiring.model_dump(exclude={"rule", "scope"})),
         merge_entries=MERGE_ENTRIES,
+        watches=_watched(experiment),
         counts_pairs=scenario.hardware.execution == "event_driven" and experiment.profile.storage.family == "address_space",
     )
+
+
+def _watched(experiment):
+    """Neurons whose non-zero values cost something: rows that are walked, activations that travel."""
+    placement = experiment.placement
+    if placement.workload.execution == "event_driven" or placement.profile.storage.family != "address_space":
+        return "all"
+    return "hidden" if placement.n_cores > 1 else "none"
 
 
 def _set_threads(n_threads):

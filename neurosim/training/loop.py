@@ -42,8 +42,9 @@ class EpochRecord:
 class TrainingPlan:
     """How to train: everything but the network and the data.
 
-    `counts_activity` and `counts_pairs` choose what is counted (see `kernels.mlp_train.Counting`);
-    neither changes the training.
+    `is_counted` switches all counting, `watches` chooses the neurons whose non-zero values are counted
+    (``all``, ``hidden`` or ``none``), `counts_pairs` counts slots with a non-zero activation and error. What
+    is not watched stays 0 in the tally. Nothing of this changes the training.
     """
 
     seed: int
@@ -52,7 +53,8 @@ class TrainingPlan:
     schedule: object
     rule: object
     merge_entries: int
-    counts_activity: bool = True
+    is_counted: bool = True
+    watches: str = "all"
     counts_pairs: bool = False
 
 
@@ -137,7 +139,7 @@ class Trainer:
         data = self.dataset
         batch = Batch(data.x_train, data.y_train, order, np.float32(data.scale), self.plan.batch_size)
         rule = self._step_rule(rate)
-        counting = Counting(self.plan.counts_activity, self.plan.counts_pairs, self.plan.merge_entries)
+        counting = self._counting()
         n_steps = 1
         while self.step_in_epoch < self.steps_per_epoch:
             n_steps = min(n_steps, self.steps_per_epoch - self.step_in_epoch)
@@ -193,6 +195,11 @@ class Trainer:
         self.progress = _new_progress()
         self.first_counts = _exchange_counts(store)
         return record
+
+    def _counting(self):
+        plan, n_neurons = self.plan, self.store.plan.n_neurons
+        first = {"all": 0, "hidden": self.store.plan.matrices[0].n_pre, "none": n_neurons}[plan.watches] if plan.is_counted else n_neurons
+        return Counting(plan.is_counted, first, plan.is_counted and plan.counts_pairs, plan.merge_entries)
 
     def _step_rule(self, rate):
         rule = self.plan.rule

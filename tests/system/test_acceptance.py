@@ -1,7 +1,9 @@
 """Acceptance on MNIST: the figures of the main scenarios, by the bars of the project. Minutes, not seconds.
 
-All bars are single-run or mean figures over fixed seeds: the runs are bit-reproducible, so these tests do not
-scatter on one version of the kernels; the seeds' spread of test accuracy is about 0.1 % (n = 3).
+Runs are bit-reproducible, so a figure moves only with the code. When first measured, test accuracy of
+mnist_santos_64kb was 0.9667, 0.9680, 0.9642 for seeds 0, 1, 2 (mean 0.9663), and 0.9669 as the mean of seeds 0 to 9 with a
+standard deviation of 0.0018: three seeds pass the bar of 0.966 by less than their standard error of 0.0010, and a
+change of the order of additions may move them below it without a defect.
 """
 
 import statistics

@@ -177,7 +177,6 @@ def test_one_and_two_threads_agree(undisturbed):
 
 @needs_two_threads
 def test_killed_with_two_threads_and_resumed_with_one(start, run_cli, undisturbed, tmp_path):
-    # Twice the epochs would only cost time: at batch 128 the first checkpoints come fast enough to be in the middle.
     process = start(*LONG, *BATCH_128, "--threads", "2", "--out", "run", "--quiet")
     wait_for(process, tmp_path / "run", 1)
     kill(process)

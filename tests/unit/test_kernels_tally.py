@@ -148,7 +148,7 @@ def run_and_count(store, batch, rule, counting, settle_every=10**9):
 def test_training_counts_equal_a_recount(n_cores, scope, size, n_samples):
     """Rewiring after every step, so that rows and destinations come and go all the time."""
     store = SynapseStore.random(make_plan(n_cores, scope), 3)
-    reference, booked = run_and_count(store, make_batch(n_samples, size), rule_of(), Counting(True, True, 2))
+    reference, booked = run_and_count(store, make_batch(n_samples, size), rule_of(), Counting(True, 0, True, 2))
     reference.compare(store.tally)
     assert booked["RELEASED"] == booked["ARRIVED"] > 3 * (n_samples // size)
     assert sum(reference.by_segment["PRE_NONZERO"]) > sum(reference.by_segment["PAIR_NONZERO"]) > 100
@@ -164,7 +164,7 @@ def test_counts_may_be_settled_at_any_time(n_cores, settle_every, period):
     """Closing the running sums between steps changes nothing; also with slots that stay empty for a while."""
     store = SynapseStore.random(make_plan(n_cores, "layer"), 4)
     reference, booked = run_and_count(
-        store, make_batch(200, 10), rule_of(period=period), Counting(True, True, 3), settle_every
+        store, make_batch(200, 10), rule_of(period=period), Counting(True, 0, True, 3), settle_every
     )
     reference.compare(store.tally)
     assert booked["RELEASED"] > 20
@@ -176,14 +176,14 @@ def test_counts_may_be_settled_at_any_time(n_cores, settle_every, period):
 
 def test_nothing_is_drawn_without_noise():
     store = SynapseStore.random(make_plan(3, "core"), 4)
-    reference, _ = run_and_count(store, make_batch(100, 10), rule_of(noise_std=0.0), Counting(True, True, 3))
+    reference, _ = run_and_count(store, make_batch(100, 10), rule_of(noise_std=0.0), Counting(True, 0, True, 3))
     reference.compare(store.tally)
     assert store.tally.by_segment[:, SegmentEvent.DRAWN].sum() == 0 < store.tally.by_segment[:, SegmentEvent.UPDATED].sum()
 
 
 def test_pairs_are_counted_only_when_asked():
     tallies = []
-    for counting in (Counting(True, True, 2), Counting(True, False, 2), Counting(False, False, 2)):
+    for counting in (Counting(True, 0, True, 2), Counting(True, 0, False, 2), Counting(False, 10**6, False, 2)):
         store = SynapseStore.random(make_plan(3, "core"), 3)
         batch, progress = make_batch(200, 10), new_progress()
         Mlp(store, 10).train(batch, rule_of(), counting, progress, 0, 20, 0)
@@ -237,7 +237,7 @@ def test_evaluation_in_the_middle_of_training_changes_no_count():
         store = SynapseStore.random(make_plan(3, "layer"), 3)
         batch, progress, network, tally = make_batch(200, 10), new_progress(), Mlp(store, 10), new_tally(store.plan)
         for step in range(20):
-            network.train(batch, rule_of(), Counting(True, True, 2), progress, step, 1, step * 10)
+            network.train(batch, rule_of(), Counting(True, 0, True, 2), progress, step, 1, step * 10)
             if evaluates:
                 network.evaluate(batch.data, batch.labels, 1 / 16, tally)
         settle_tally(store.slots, store.segments, store.matrices, store.tally)
@@ -249,6 +249,6 @@ def test_evaluation_in_the_middle_of_training_changes_no_count():
 def test_layered_plan_has_no_traffic():
     """Everything on one core: no neuron has another core to send to."""
     store = SynapseStore.random(layered_plan(LAYERS, (30, 20, 8)), 3)
-    reference, _ = run_and_count(store, make_batch(100, 10), rule_of(), Counting(True, True, 2))
+    reference, _ = run_and_count(store, make_batch(100, 10), rule_of(), Counting(True, 0, True, 2))
     reference.compare(store.tally)
     assert store.tally.sent.sum() == store.tally.received.sum() == 0 and not store.tally.n_destinations.any()

@@ -223,7 +223,7 @@ def test_twin_equals_central_differences():
     assert n_nonzero > 60
 
 
-NO_COUNTING = Counting(False, False, 1)
+NO_COUNTING = Counting(False, 10**6, False, 1)
 
 
 def rule_of(eta, l1=0.0, noise_std=0.0, period=1000):
