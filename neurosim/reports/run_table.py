@@ -66,13 +66,18 @@ def _print_summary(console, record):
         (
             "synapses",
             f"{net.active:,d} of {net.possible:,d} possible ({_percent(net.fraction)}), {net.rewired:,d} rewired, "
-            f"{net.least_active:,d} to {net.most_active:,d} active in every step"
+            f"{net.least_active:,d} to {net.most_active:,d} active after every {_rewiring(record)}"
             + (f", {net.unfilled:,d} slots unfilled" if net.unfilled else ""),
         ),
         ("energy", _energy_text(record)),
         ("time", _time_text(record)),
     ]
     pairs(console, rows)
+
+
+def _rewiring(record):
+    period = record.scenario.get("rewiring", {}).get("period", 1)
+    return "step" if period == 1 else f"rewiring, each {period} steps"
 
 
 def _energy_text(record):

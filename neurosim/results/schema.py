@@ -74,7 +74,10 @@ class MatrixUsed(_Part):
 
 
 class Connectivity(_Part):
-    """Synapses; `rewired` counts arrivals, `least_active` and `most_active` are over all steps of the run."""
+    """Synapses; `rewired` counts arrivals, `least_active` and `most_active` are after the rewirings of the whole run.
+
+    `active` is at the end; with a period above 1 it may be lower, as some slots wait for the next rewiring.
+    """
 
     active: int
     possible: int

@@ -1,0 +1,1 @@
+"""Speed of neurosim beside what a user would pick instead: ``python -m benchmarks.run``."""
