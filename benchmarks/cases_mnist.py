@@ -4,6 +4,8 @@ Every contestant trains on: after the last round all have done the same number o
 what they reached then stands in the notes.
 """
 
+from functools import partial
+
 import torch
 
 from benchmarks.networks import ONLINE_RULE, ONLINE_SCHEDULE, Epochs
@@ -17,22 +19,21 @@ DENSE_LEARNING_RATE = 0.5  # at batch 128
 
 
 class TorchEpochs:
-    """Epochs of one peer program; a call is one epoch, in a new random order."""
+    """Epochs of one peer program; a call is one epoch (or `n_samples` of it), in a new random order."""
 
-    def __init__(self, module, data, batch_size, n_threads, rate, **form):
+    def __init__(self, module, data, batch_size, n_threads, rate, *, n_samples=None, **form):
         self.module, self.data, self.batch_size, self.rate, self.form = module, data, batch_size, rate, form
         self.state, self.epoch = module.make_state(), 0
+        self.n_samples = n_samples
         self.generator = torch.Generator().manual_seed(5)
         self.run = on_torch_threads(n_threads, self._train)
 
-    def __call__(self, n_steps=None):
-        self.run(n_steps)
+    def __call__(self):
+        self.run()
 
-    def _train(self, n_steps):
+    def _train(self):
         x, y = self.data[:2]
-        order = torch.randperm(len(x), generator=self.generator)
-        if n_steps:
-            order = order[: n_steps * self.batch_size]
+        order = torch.randperm(len(x), generator=self.generator)[: self.n_samples]
         self.module.train_epoch(self.state, x, y, order, self.batch_size, self.rate(self.epoch), **self.form)
         self.epoch += 1
 
@@ -101,14 +102,13 @@ def _batch_128(dataset, data, settings):
 def _best_masked(data, batch_size, form):
     """The fastest of both gradients and thread counts over some steps: (name, new program)."""
     programs = {
-        f"{gradients}, threads {n}": lambda g=gradients, n=n: TorchEpochs(
-            torch_masked, data, batch_size, n, torch_masked.learning_rate, form=form, gradients=g
+        f"{gradients}, threads {n}": partial(
+            TorchEpochs, torch_masked, data, batch_size, n, torch_masked.learning_rate, form=form, gradients=gradients
         )
         for gradients in torch_masked.GRADIENTS
         for n in N_THREADS
     }
-    trials = {name: make() for name, make in programs.items()}
-    medians = interleave({name: lambda t=t: t(n_steps=100) for name, t in trials.items()}, 5).medians
+    medians = interleave({name: make(n_samples=100 * batch_size) for name, make in programs.items()}, 5).medians
     best = min(medians, key=medians.get)
     return best, programs[best]()
 

@@ -5,6 +5,7 @@ import numpy as np
 from benchmarks.networks import Steps, make_trainer, random_data, sparse_layers
 from benchmarks.peers.timing import interleave
 from benchmarks.row import Row, quotient
+from neurosim.kernels.layout import SegmentEvent
 from neurosim.rewiring.deep_r import DeepR
 from neurosim.training import Schedule
 
@@ -70,8 +71,8 @@ def _rewiring_share(settings):
     contestants = {"0.1 % turnover": with_it, "none": without}
     comparison = interleave(contestants, settings.repetitions)
     total, (low, high) = quotient(comparison, "0.1 % turnover", "none")
-    turnover = with_it.trainer.store.tally.by_segment[:, 6].sum() / (with_it.step * n_active)
-    if without.trainer.store.tally.by_segment[:, 6].sum() or not 0.0008 < turnover < 0.0012:
+    turnover = with_it.trainer.store.tally.by_segment[:, SegmentEvent.RELEASED].sum() / (with_it.step * n_active)
+    if without.trainer.store.tally.by_segment[:, SegmentEvent.RELEASED].sum() or not 0.0008 < turnover < 0.0012:
         raise RuntimeError(f"turnover {turnover:.2%} instead of {TURNOVER:.1%}, or some where none was meant")
     return [
         Row(

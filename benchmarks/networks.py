@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from neurosim.datasets.dataset import Dataset
-from neurosim.kernels.mlp_train import Batch, Counting
+from neurosim.kernels.mlp_train import Batch
 from neurosim.rewiring.deep_r import DeepR
-from neurosim.scenario.runner import MERGE_ENTRIES
+from neurosim.placement import MERGE_ENTRIES
 from neurosim.synapses import SynapseStore, layered_plan
 from neurosim.training import Schedule, Trainer, TrainingPlan
 
@@ -20,7 +20,7 @@ ONLINE_SCHEDULE = Schedule("step", 0.05, 0.5, (3, 5, 7))
 
 
 def make_trainer(layers, n_active, dataset, batch_size, *, rule=AUTHORS_RULE, schedule=AUTHORS_SCHEDULE, **counts):
-    """Trainer of a new network on one core; `counts` are `counts_activity` and `counts_pairs`."""
+    """Trainer of a new network on one core; `counts` as in `TrainingPlan`."""
     store = SynapseStore.random(layered_plan(layers, n_active), 0)
     plan = TrainingPlan(0, 10**6, batch_size, schedule, rule, MERGE_ENTRIES, **counts)
     return Trainer(store, dataset, plan)
@@ -62,14 +62,13 @@ class Steps:
         self.trainer, self.n_steps = trainer, n_steps
         data, plan = trainer.dataset, trainer.plan
         self.batch = Batch(data.x_train, data.y_train, np.arange(data.n_train), np.float32(data.scale), plan.batch_size)
-        self.counting = Counting(plan.counts_activity, plan.counts_pairs, plan.merge_entries)
         self.step = 0
 
     def __call__(self):
         trainer = self.trainer
         # The Trainer's own numbers: a benchmark that fills them in anew would drift from it.
-        rule = trainer._step_rule(trainer.plan.schedule.rate(0, 1))
-        done = trainer.network.train(self.batch, rule, self.counting, trainer.progress, self.step, self.n_steps, 0)
+        rule, counting = trainer._step_rule(trainer.plan.schedule.rate(0, 1)), trainer._counting()
+        done = trainer.network.train(self.batch, rule, counting, trainer.progress, self.step, self.n_steps, 0)
         if done != self.n_steps or not np.isfinite(trainer.progress.loss[0]):
             raise RuntimeError(f"training diverged after {self.step + done} steps: the timing would mean nothing")
         self.step += done

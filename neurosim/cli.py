@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from neurosim import __version__
-from neurosim.errors import InputError, NeurosimError, nearest
+from neurosim.errors import InputError, InterruptedRunError, NeurosimError, nearest
 
 app = typer.Typer(
     name="neurosim",
@@ -230,11 +230,14 @@ def data_list(as_json: AsJson = False):
 
 def main(arguments=None):
     """Run the command line; returns the exit code (0, 1, 2, 3 or 130)."""
+    os.environ.pop("NEUROSIM_DEBUG", None)
     try:
-        # Without this a closed pipe (`neurosim ... | head`) would end in a traceback.
         return _run(arguments)
-    except BrokenPipeError:
+    except OSError as error:  # of standard output; files have errors of their own
+        # A closed pipe (`neurosim ... | head`) or a full disk must not end in a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"neurosim: cannot write the output: {error.strerror}", file=sys.stderr)
         return 1
 
 
@@ -242,6 +245,8 @@ def _run(arguments):
     try:
         result = app(arguments, standalone_mode=False)
         sys.stdout.flush()
+        if result == InterruptedRunError.exit_code:
+            print("neurosim: interrupted", file=sys.stderr)
         return result if isinstance(result, int) else 0
     except NeurosimError as error:
         if os.environ.get("NEUROSIM_DEBUG"):

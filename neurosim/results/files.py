@@ -13,7 +13,9 @@ from neurosim.results.schema import SCHEMA, RunRecord
 
 
 def write_record(record, folder):
-    """Write result.json, epochs.csv, cores.csv, traffic.csv and energy.csv atomically.
+    """Write epochs.csv, cores.csv, traffic.csv, energy.csv and, last of all, result.json, atomically.
+
+    A folder with result.json is complete.
 
     Parameters
     ----------
@@ -21,7 +23,13 @@ def write_record(record, folder):
     folder : path-like
     """
     folder = Path(folder)
+    write_tables(record, folder)
     write_atomic(folder / "result.json", json.dumps(record.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n")
+
+
+def write_tables(record, folder):
+    """Write the CSV files of a record into a folder."""
+    folder = Path(folder)
     epochs = [
         {**epoch.model_dump(), "train_s": train_s, "test_s": test_s}
         for epoch, train_s, test_s in zip(record.epochs, record.timing.epoch_s, record.timing.evaluation_s)
@@ -46,7 +54,7 @@ def read_record(path):
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such result; give a folder that `neurosim run` wrote") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable result ({error})") from None
     version = data.get("schema") if isinstance(data, dict) else None
     if version != SCHEMA:

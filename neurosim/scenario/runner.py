@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import neurosim
-from neurosim.documents import dump_yaml, write_atomic
+from neurosim.documents import dump_yaml, read_yaml, write_atomic
 from neurosim.errors import InputError, InterruptedRunError
 from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits
-from neurosim.results import read_record, write_record
+from neurosim.results import read_record, write_record, write_tables
 from neurosim.scenario.experiment import check_shape, prepare
 
 CHECKPOINT = "checkpoint.npz"
@@ -36,6 +36,13 @@ class RunFolder:
     def is_used(self):
         return self.checkpoint.exists() or (self.path / RESULT).exists()
 
+    def holds(self, name):
+        """Whether the run in this folder is of the scenario called `name`."""
+        try:
+            return read_yaml(self.path / "scenario.yaml").data.get("name") == name
+        except InputError:
+            return False
+
     def log(self, line):
         """Append one line to log.txt."""
         with open(self.path / "log.txt", "a", encoding="utf-8") as file:
@@ -53,6 +60,8 @@ def choose_folder(name, out=None, resume=False):
         `out` already holds a run and `resume` is false, or there is nothing to resume.
     """
     if out is not None:
+        if str(out) in ("", "."):
+            raise InputError(f"--out: found {str(out)!r}; give a folder of its own, such as --out runs/first")
         folder = RunFolder(Path(out))
         if folder.path.exists() and not folder.path.is_dir():
             raise InputError(f"{folder.path}: is a file; --out takes a folder")
@@ -65,6 +74,7 @@ def choose_folder(name, out=None, resume=False):
     found = {int(m[1] or 1): p for p in Path("runs").glob(f"{name}*") if (m := pattern.match(p.name))}
     used = {n: RunFolder(p) for n, p in found.items() if RunFolder(p).is_used}
     if resume:
+        used = {n: run for n, run in used.items() if run.holds(name)}
         if not used:
             raise InputError(f"runs/{name}: no run to resume here; run without --resume, or name its folder with --out")
         return used[max(used)]
@@ -114,7 +124,9 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
 
         trainer.restore(*load_checkpoint(folder.checkpoint, identity))
         if trainer.is_done and (folder.path / RESULT).exists():
-            return read_record(folder.path), folder.path
+            record = read_record(folder.path)
+            _write_views(record, folder, scenario)
+            return record, folder.path
     _start_folder(folder, experiment, resume)
     saver = _Saver(trainer, folder, identity)
     if not resume:
@@ -126,13 +138,20 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     from neurosim.scenario.record import make_record
 
     record = make_record(experiment, trainer, n_threads)
+    _write_views(record, folder, scenario)
+    # Last: a folder with a result is complete.
     write_record(record, folder.path)
+    folder.log(f"done: test accuracy {record.accuracy.test:.4f}")
+    return record, folder.path
+
+
+def _write_views(record, folder, scenario):
+    """Write tables and figures, which follow from the record."""
+    write_tables(record, folder.path)
     if scenario.report.figures:
         from neurosim.reports.figures import write_figures
 
         write_figures(record, folder.path / "figures")
-    folder.log(f"done: test accuracy {record.accuracy.test:.4f}")
-    return record, folder.path
 
 
 class _Saver:
@@ -269,6 +288,8 @@ def _start_folder(folder, experiment, resume):
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder.path}: cannot be created: {error.strerror}") from None
+    for left in folder.path.glob(".*.tmp"):  # of a run that was killed while it wrote
+        left.unlink(missing_ok=True)
     if not resume:
         scenario = experiment.scenario.model_dump(mode="json", exclude_none=True)
         write_atomic(folder.path / "scenario.yaml", dump_yaml(scenario))

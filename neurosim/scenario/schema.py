@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from neurosim.documents import Strict, WrongKey, as_tuple
 
 PositiveInt = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+# Far above any use, and far below the end of float32.
+NonNegative = Annotated[float, Field(ge=0, le=1e9)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -47,7 +48,7 @@ class Network(Strict):
         Total number of connections instead, shared by the matrices in equal fractions.
     """
 
-    layers: Annotated[tuple[Annotated[int, Field(ge=1, le=2**31 - 1)], ...], as_tuple]
+    layers: Annotated[tuple[Annotated[int, Field(ge=1, le=10**6)], ...], as_tuple]
     activation: Literal["relu"] = "relu"
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
     synapses: PositiveInt | None = None
@@ -91,7 +92,7 @@ class Hardware(Strict):
     """
 
     profile: Annotated[str, Field(min_length=1)]
-    cores: PositiveInt | Literal["auto"] = "auto"
+    cores: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = "auto"
     execution: Literal["scan", "event_driven"] = "scan"
     headroom: Annotated[float, Field(ge=0, le=10)] = 0.0
     code_bytes: PositiveInt | None = None

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from neurosim.errors import InputError
 
 _META = "meta"
 _VERSION = 1
+# RuntimeError, NotImplementedError: a flipped bit can ask for an encrypted or unknown kind of archive.
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def _digest(arrays, text):
@@ -64,8 +69,7 @@ def load_checkpoint(path, identity):
         content = json.loads(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no checkpoint to resume from; run without --resume") from None
-    # The last two: a flipped bit can ask for an encrypted or unknown kind of archive.
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{path}: not a readable checkpoint ({type(error).__name__}); delete it and run again") from None
     if _digest(arrays, text) != meta.get("sha256"):
         raise InputError(f"{path}: checksum does not match, the file is damaged; delete it and run again")

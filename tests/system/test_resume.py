@@ -13,6 +13,8 @@ import time
 import numpy as np
 import pytest
 
+from neurosim.nn.mlp import PARALLEL_WORK
+
 N_EPOCHS = 12
 # Four cores and 10,000 synapses: an epoch takes some tenths of a second and packets cross cores.
 LONG = (
@@ -21,7 +23,7 @@ LONG = (
     *("--set", "hardware.profile=spinnaker2", "--set", "hardware.cores=4"),
     *("--set", f"training.epochs={N_EPOCHS}", "--set", "report.figures=false"),
 )
-BATCH_128 = ("--set", "training.batch_size=128")  # large enough for the parallel kernel
+BATCH_256 = ("--set", "training.batch_size=256")  # 9,940 synapses x 256 samples: the parallel kernel
 DEADLINE_S = 240  # includes a compilation of all kernels on a busy machine
 
 
@@ -170,19 +172,20 @@ needs_two_threads = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one pr
 
 @needs_two_threads
 def test_one_and_two_threads_agree(undisturbed):
-    one, two = undisturbed(*BATCH_128, "--threads", "1"), undisturbed(*BATCH_128, "--threads", "2")
+    one, two = undisturbed(*BATCH_256, "--threads", "1"), undisturbed(*BATCH_256, "--threads", "2")
     assert (one["environment"]["threads"], two["environment"]["threads"]) == (1, 2)
+    assert one["connectivity"]["active"] * 256 >= PARALLEL_WORK
     assert lasting(one) == lasting(two)
 
 
 @needs_two_threads
 def test_killed_with_two_threads_and_resumed_with_one(start, run_cli, undisturbed, tmp_path):
-    process = start(*LONG, *BATCH_128, "--threads", "2", "--out", "run", "--quiet")
+    process = start(*LONG, *BATCH_256, "--threads", "2", "--out", "run", "--quiet")
     wait_for(process, tmp_path / "run", 1)
     kill(process)
     assert progress_of(tmp_path / "run")[0] < N_EPOCHS
-    resumed = resume(run_cli, tmp_path, *BATCH_128, "--threads", "1")
-    assert lasting(resumed) == lasting(undisturbed(*BATCH_128, "--threads", "2"))
+    resumed = resume(run_cli, tmp_path, *BATCH_256, "--threads", "1")
+    assert lasting(resumed) == lasting(undisturbed(*BATCH_256, "--threads", "2"))
 
 
 # --- signals that can be handled ---
