@@ -43,7 +43,8 @@ def _measure(settings):
             figure, figure_range = quotient(comparison, name, "off")
             rows.append(
                 Row(
-                    f"ledger_{name.replace(' ', '_')}_batch{batch_size}", "10", f"accounting on / off, {name}, batch {batch_size}",
+                    f"ledger_{name.replace(' ', '_')}_batch{batch_size}", "10",
+                    f"accounting on / off, {name}, batch {batch_size}",
                     figure, bar=1.05, at_least=False, ours=comparison.medians[name], peer=comparison.medians["off"],
                     peer_name="neurosim, off", figure_range=figure_range, n_repetitions=repetitions,
                 )

