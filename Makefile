@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test quick clean
+.PHONY: demo test quick bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/neurosim run digits_santos
@@ -17,6 +17,10 @@ test: $(VENV)/installed-test
 # Without the acceptance runs on MNIST.
 quick: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m "not slow"
+
+# Speed beside PyTorch and SciPy, in one run on this machine; needs MNIST (NEUROSIM_DATA) for some rows.
+bench: $(VENV)/installed-bench
+	$(BIN)/python -m benchmarks.run
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -29,6 +33,10 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@ $(VENV)/installed
 
 clean:

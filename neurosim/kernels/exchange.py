@@ -96,7 +96,7 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
 
 
 @inlined
-def _occupy(slots, segments, matrices, tally, segment, pre, post, theta):
+def occupy(slots, segments, matrices, tally, segment, pre, post, theta):
     """Put a synapse at a free, feasible position into the top free slot of its segment."""
     matrix = segments.matrix[segment]
     slots.n_free[segment] -= 1
@@ -193,7 +193,7 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
                 and find_slot(slots, matrices, matrix, pre, post) < 0
             ):
                 tally.by_segment[segment, _ACCEPTED] += 1
-                _occupy(slots, segments, matrices, tally, segment, pre, post, theta)
+                occupy(slots, segments, matrices, tally, segment, pre, post, theta)
                 placed = True
                 break
             tally.by_segment[segment, _REJECTED] += 1
@@ -204,6 +204,6 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
                 tally.by_segment[first, _UNFILLED] += n_missing
                 return n_missing
             tally.by_segment[segment, _EXACT] += 1
-            _occupy(slots, segments, matrices, tally, segment, pre, post, theta)
+            occupy(slots, segments, matrices, tally, segment, pre, post, theta)
         n_missing -= 1
     return np.int64(0)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosim.kernels.compile import kernel
-from neurosim.kernels.exchange import sign_of
+from neurosim.kernels.exchange import occupy, sign_of
 from neurosim.kernels.random import bits32, bits64, fold, normal_from_bits
 
 
@@ -36,3 +36,17 @@ def set_strengths(slots, segments, matrices, key):
             if slots.active[slot]:
                 theta = abs(normal_from_bits(bits32(segment_key, slot - segments.slot_start[segment]))) * scale
                 slots.weight[slot] = theta * sign_of(matrices, m, slots.pre[slot], slots.post[slot])
+
+
+@kernel
+def occupy_positions(slots, segments, matrices, tally, segment, positions):
+    """Activate the given positions of an empty segment, theta = 0.
+
+    `positions` : int64 (n,), pre * (post neurons of the segment) + post counted from the segment's first, so
+    that neighbouring slots get different post neurons: narrow tiles are slow otherwise (`kernels.lanes`).
+    Writes `slots` and `tally`.
+    """
+    n_posts = segments.n_positions[segment] // matrices.n_pre[segments.matrix[segment]]
+    for position in positions:
+        pre, post = position // n_posts, segments.post_start[segment] + position % n_posts
+        occupy(slots, segments, matrices, tally, segment, pre, post, np.float32(0.0))

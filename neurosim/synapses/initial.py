@@ -3,10 +3,8 @@
 import numpy as np
 
 from neurosim.kernels.exchange import fill_scope
-from neurosim.kernels.initial import choose_positions, set_strengths
-from neurosim.kernels.membership import rebuild_table
+from neurosim.kernels.initial import choose_positions, occupy_positions, set_strengths
 from neurosim.random import Stream, stream_key
-from neurosim.synapses.recount import recount
 
 
 def draw_connections(store):
@@ -27,28 +25,14 @@ def draw_connections(store):
         limit = plan.matrices[segment.matrix].fan_in_limit
         n_positions = int(segments.n_positions[g])
         if 4 * segment.n_active >= n_positions and (limit is None or limit >= n_pre):
-            _place_chosen(store, g, n_positions, np.uint64(key))
+            chosen = np.empty(segment.n_active, np.int64)
+            choose_positions(chosen, n_positions, np.uint64(key) + np.uint64(g))
+            occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)
         else:
             fill_scope(
                 store.slots, per_segment, store.matrices, store.tally, g, segment.n_active, np.uint64(key), np.float32(0.0)
             )
-    rebuild_table(store.slots, store.matrices)
     set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
     # Placing the first synapses is loading, not training.
     store.tally.by_segment[:] = 0
     store.slots.n_exchanged[0] = 0
-
-
-def _place_chosen(store, g, n_positions, key):
-    segment, slots = store.plan.segments[g], store.slots
-    chosen = np.empty(segment.n_active, np.int64)
-    choose_positions(chosen, n_positions, key + np.uint64(g))
-    start = store.segments.slot_start[g]
-    rows = slice(start, start + chosen.size)
-    # Neighbouring slots get different post neurons: narrow tiles are slow otherwise (`kernels.lanes`).
-    n_posts = segment.post_stop - segment.post_start
-    slots.pre[rows] = chosen // n_posts
-    slots.post[rows] = segment.post_start + chosen % n_posts
-    slots.active[rows] = 1
-    slots.n_free[g] -= chosen.size
-    recount(store)
