@@ -44,7 +44,7 @@ def main(arguments=None):
         "format": "neurosim-benchmark-1",
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": facts,
-        "settings": vars(settings) | {"data_dir": str(settings.data_dir), "cases": list(seconds)},
+        "settings": {k: v for k, v in vars(settings).items() if k != "data_dir"} | {"cases": list(seconds)},
         "case_seconds": seconds,
         "rows": [row.as_dict() for row in rows],
     }

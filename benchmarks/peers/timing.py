@@ -132,7 +132,7 @@ def machine_facts():
     return {
         "cpu": _cpu_model(),
         "n_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         # More than the suite's own threads means that others are using the cores.
         "load_average_1min": os.getloadavg()[0],
         "versions": versions,

@@ -8,13 +8,13 @@ instead: `fma`, and the vector operations of `neurosim.kernels.lanes`.
 
 import hashlib
 import os
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import numba
 from numba import types
 from numba.extending import intrinsic
-
 
 
 def _keep_cache_apart():
@@ -27,8 +27,21 @@ def _keep_cache_apart():
         return
     sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    numba.config.CACHE_DIR = str(base / "neurosim" / "kernels" / digest[:16])
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    shared = os.path.join(tempfile.gettempdir(), f"neurosim-{user}")
+    for base in (os.path.join(home, "neurosim"), shared):  # the second for a home that cannot be written
+        folder = Path(base, "kernels", digest[:16])
+        try:
+            Path(base).mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            owner = os.stat(base).st_uid
+        except OSError:
+            continue
+        # Compiled code is executed: never from a folder that somebody else prepared.
+        if os.access(folder, os.W_OK) and owner == user:
+            numba.config.CACHE_DIR = str(folder)
+            return
 
 
 _keep_cache_apart()

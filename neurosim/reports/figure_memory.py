@@ -27,8 +27,14 @@ def draw_memory(record, figure):
         style.write_above(axes, x, limit / KB, f"limit {format_bytes(limit)}", ha="left", color=style.ALARM, fontweight="bold")
     if len(cores) < style.MANY_BARS:
         for x, (core, top) in enumerate(zip(cores, tops)):
-            style.write_above(axes, x, top, _label(core.memory_bytes, len(cores)))
+            write = style.write_below if _is_near(core.memory_bytes, highest) else style.write_above
+            write(axes, x, top, _label(core.memory_bytes, len(cores)))
     style.legend_beside(axes, _keys(cores, names))
+
+
+def _is_near(memory, highest):
+    """Whether a number above the bar would lie on the line of the limit."""
+    return memory.limit is not None and 0 <= (memory.limit - memory.used) / KB < 0.08 * highest
 
 
 def _title(core, n_cores):

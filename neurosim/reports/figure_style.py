@@ -133,6 +133,13 @@ def write_above(axes, x, y, content, lines=0, **kwargs):
     return axes.annotate(content, (x, y), offset, textcoords="offset points", va="bottom", parse_math=False, **kwargs)
 
 
+def write_below(axes, x, y, content, **kwargs):
+    """Text a little below a point, on a white ground: inside a bar whose top has no room above."""
+    kwargs = {"fontsize": 8, "ha": "center", "color": INK} | kwargs
+    kwargs["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
+    return axes.annotate(content, (x, y), (0, -5), textcoords="offset points", va="top", parse_math=False, **kwargs)
+
+
 def caption(record):
     name, profile = record.scenario.get("name", "run"), record.profile
     return f"scenario {name}  ·  profile {profile.name}  ·  price set {profile.price_set}  ·  seed {record.seed}"
