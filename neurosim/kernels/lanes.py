@@ -74,18 +74,58 @@ def _row(context, builder, pre_type, pre, slot, base, n_lanes):
     return builder.add(base, builder.mul(index, ir.Constant(ir.IntType(64), n_lanes)))
 
 
-def _reduce(builder, value, n_lanes):
-    """Sum of the lanes by halving: a fixed order, the same on every machine."""
-    while n_lanes > 1:
+def _shuffle(builder, a, b, lanes):
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+
+
+def _halve(builder, value, n_lanes, n_left):
+    """Add the upper to the lower half until `n_left` lanes are left: a fixed order, the same on every machine."""
+    while n_lanes > n_left:
         half = n_lanes // 2
-        undefined = ir.Constant(value.type, ir.Undefined)
-        low = ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(half)))
-        high = ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(half, n_lanes)))
-        value = builder.fadd(
-            builder.shuffle_vector(value, undefined, low), builder.shuffle_vector(value, undefined, high)
-        )
+        low, high = list(range(half)), list(range(half, n_lanes))
+        value = builder.fadd(_shuffle(builder, value, value, low), _shuffle(builder, value, value, high))
         n_lanes = half
-    return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+    return value
+
+
+def _sum(builder, value, n_lanes):
+    """Sum of the lanes."""
+    return builder.extract_element(_halve(builder, value, n_lanes, 1), ir.Constant(ir.IntType(32), 0))
+
+
+def _sum_four(builder, values, n_lanes):
+    """Sums of the lanes of four vectors, each added in the order of `_sum`: a vector of four, with a third of the shuffles."""
+    a, b, c, d = (_halve(builder, value, n_lanes, 16) for value in values)
+
+    def add(first, second, low, high):
+        return builder.fadd(_shuffle(builder, first, second, low), _shuffle(builder, first, second, high))
+
+    eights = [*range(0, 8), *range(16, 24)]
+    pairs = [add(x, y, eights, [i + 8 for i in eights]) for x, y in ((a, b), (c, d))]
+    fours = [i + j for i in (0, 8, 16, 24) for j in range(4)]
+    quarters = add(*pairs, fours, [i + 4 for i in fours])
+    twos = [i + j for i in (0, 4, 8, 12) for j in range(2)]
+    halves = add(quarters, quarters, twos, [i + 2 for i in twos])
+    return add(halves, halves, [0, 2, 4, 6], [1, 3, 5, 7])
+
+
+def _add_sums(context, builder, gradient_type, gradient, start, stop, n_lanes, product):
+    """Add the sum of the lanes of ``product(slot)`` to the gradient of each slot in [start, stop)."""
+    i64, quad = ir.IntType(64), ir.VectorType(ir.FloatType(), 4)
+    one = ir.Constant(i64, 1)
+    if n_lanes >= 16:
+        four = ir.Constant(i64, 4)
+        n_whole = builder.mul(builder.sdiv(builder.sub(stop, start), four), four)
+        whole = builder.add(start, n_whole)
+        with cgutils.for_range_slice(builder, start, whole, four, inc=True) as (k, _):
+            slots = [builder.add(k, ir.Constant(i64, i)) for i in range(4)]
+            sums = _sum_four(builder, [product(slot) for slot in slots], n_lanes)
+            out = builder.bitcast(_element_pointer(context, builder, gradient_type, gradient, k), quad.as_pointer())
+            builder.store(builder.fadd(builder.load(out, align=4), sums), out, align=4)
+        start = whole
+    with cgutils.for_range_slice(builder, start, stop, one, inc=True) as (k, _):
+        out = _element_pointer(context, builder, gradient_type, gradient, k)
+        builder.store(builder.fadd(builder.load(out), _sum(builder, product(k), n_lanes)), out)
 
 
 @intrinsic
@@ -140,12 +180,12 @@ def gradient_run(typingctx, gradient, x, x_base, d, d_row, pre, start, stop, lan
         n_lanes = lanes_ty.count
         g_, x_, x_base_, d_, d_row_, pre_, start_, stop_, _ = args
         error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row_, n_lanes))
-        with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
-            row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
-            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, row, n_lanes))
-            part = _reduce(builder, builder.fmul(value, error), n_lanes)
-            out = _element_pointer(context, builder, g_ty, g_, k)
-            builder.store(builder.fadd(builder.load(out), part), out)
+
+        def product(slot):
+            row = _row(context, builder, pre_ty, pre_, slot, x_base_, n_lanes)
+            return builder.fmul(_load(builder, _vector_pointer(context, builder, x_ty, x_, row, n_lanes)), error)
+
+        _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -196,14 +236,14 @@ def gradient_slots(typingctx, gradient, x, x_base, d, d_base, pre, post, start, 
         g_ty, x_ty, _, d_ty, _, pre_ty, post_ty, _, _, lanes_ty = sig.args
         n_lanes = lanes_ty.count
         g_, x_, x_base_, d_, d_base_, pre_, post_, start_, stop_, _ = args
-        with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
-            x_row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
-            d_row = _row(context, builder, post_ty, post_, k, d_base_, n_lanes)
+
+        def product(slot):
+            x_row = _row(context, builder, pre_ty, pre_, slot, x_base_, n_lanes)
+            d_row = _row(context, builder, post_ty, post_, slot, d_base_, n_lanes)
             value = _load(builder, _vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
-            error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row, n_lanes))
-            part = _reduce(builder, builder.fmul(value, error), n_lanes)
-            out = _element_pointer(context, builder, g_ty, g_, k)
-            builder.store(builder.fadd(builder.load(out), part), out)
+            return builder.fmul(value, _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row, n_lanes)))
+
+        _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
         return context.get_dummy_value()
 
     return signature, codegen
