@@ -347,7 +347,7 @@ def test_bundled_folder_in_a_checkout_and_when_installed(tmp_path, monkeypatch):
     package = tmp_path / "neurosim"
     for folder in ("neurosim/bundled/scenarios", "scenarios"):
         (tmp_path / folder).mkdir(parents=True)
-    monkeypatch.setattr(documents, "__file__", str(package / "documents.py"))
+    monkeypatch.setattr(documents.files, "__file__", str(package / "documents" / "files.py"))
     assert bundled_folder("scenarios") == package / "bundled" / "scenarios"
     (package / "bundled" / "scenarios").rmdir()
     assert bundled_folder("scenarios") == tmp_path / "scenarios"
@@ -358,7 +358,7 @@ def test_bundled_folder_in_a_checkout_and_when_installed(tmp_path, monkeypatch):
 def test_find_document_by_name_by_path_and_not_at_all(tmp_path, monkeypatch):
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "mnist.yaml").write_text("a: 1")
-    monkeypatch.setattr(documents, "__file__", str(tmp_path / "neurosim" / "documents.py"))
+    monkeypatch.setattr(documents.files, "__file__", str(tmp_path / "neurosim" / "documents" / "files.py"))
     assert find_document("mnist", "scenarios", what="scenario") == tmp_path / "scenarios" / "mnist.yaml"
     assert str(find_document("other.yaml", "scenarios", what="scenario")) == "other.yaml"
     assert "nearest: mnist" in refusal(find_document, "mnits", "scenarios", what="scenario")

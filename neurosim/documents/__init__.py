@@ -1,0 +1,28 @@
+"""Strict YAML in, validated objects out, atomic files to disk.
+
+A document is refused as a whole or understood as a whole. Every refusal is one `InputError` line that starts with
+``file:line:`` and names the key.
+"""
+
+from neurosim.documents.files import bundled_folder, bundled_names, find_document, write_atomic
+from neurosim.documents.parsing import MAX_BYTES, MAX_DEPTH, Document, dump_yaml, parse_yaml, read_yaml, set_key
+from neurosim.documents.validation import Strict, WrongKey, as_tuple, validate, validate_data
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "Document",
+    "Strict",
+    "WrongKey",
+    "as_tuple",
+    "bundled_folder",
+    "bundled_names",
+    "dump_yaml",
+    "find_document",
+    "parse_yaml",
+    "read_yaml",
+    "set_key",
+    "validate",
+    "validate_data",
+    "write_atomic",
+]
