@@ -36,7 +36,7 @@ def draw(result):
             what = "batch 1: synapses" if batch_size == 1 else "batch 128: with activations and errors"
             memory_axes.semilogx(*zip(*points), marker=marker, color=colour, label=what)
     memory_axes.axhline(32.0, color="0.4", linewidth=1, linestyle="--")
-    memory_axes.annotate("limit 32", (0.99, 32.0), (0, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
+    memory_axes.annotate("limit 32", (0.32, 32.0), (0, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
                          ha="right", va="top", fontsize=8)  # fmt: skip
     memory_axes.set(xlabel="active synapses", ylabel="bytes per synapse, whole process", ylim=(0, None))
     memory_axes.set_title("Memory", loc="left")
