@@ -70,14 +70,6 @@ class Mlp:
         if self.n_lanes > NARROW:
             store.sort()
 
-    @property
-    def n_inputs(self):
-        return self.store.plan.matrices[0].n_pre
-
-    @property
-    def n_classes(self):
-        return self.store.plan.matrices[-1].n_post
-
     def train(self, batch, rule, counting, progress, first_step, n_steps, offset):
         """Run training steps in one compiled call; see `kernels.mlp_train.train_steps`.
 
