@@ -179,11 +179,12 @@ def _train(trainer, folder, saver, observer):
             observer.progress(epoch, step, n_steps)
 
     def on_epoch(record):
-        saver.save()
+        # Log first: a run killed in between repeats a line of its log and never misses one.
         folder.log(
             f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, "
             f"test accuracy {record.test_accuracy:.4f}, {record.n_arrived} rewired, {record.train_s:.2f} s"
         )
+        saver.save()
         if observer:
             observer.epoch(record)
 
