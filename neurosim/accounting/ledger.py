@@ -97,7 +97,7 @@ def make_ledger(placement, training, evaluation):
     # Bits are rounded up once, per core, phase, section and direction; totals are sums of these bytes.
     traffic = (count_traffic(placement, training, evaluation) + 7) // 8
     time_model = model_time(placement, events, training.n_samples, evaluation.n_samples)
-    energy = price_energy(placement, events, traffic, time_model)
+    energy = price_energy(placement.profile, events, traffic, time_model.total_s)
     ledger = Ledger(events, traffic, energy, time_model, training.n_samples, evaluation.n_samples)
     close(ledger, placement, training)
     return ledger

@@ -57,30 +57,36 @@ class TimeModel:
     is_complete: bool
     unmodelled: tuple
 
+    @property
+    def total_s(self):
+        """Training and evaluation, s; None when nothing of it can be priced."""
+        return None if self.training_s is None else self.training_s + (self.evaluation_s or 0.0)
 
-def price_energy(placement, events, traffic_bytes, time_model):
-    """Energy lines of a run.
+
+def price_energy(profile, events, traffic_bytes, seconds):
+    """Energy lines of counted events and bytes on a chip: of a run, or of a published workload (`neurosim.validation`).
 
     Parameters
     ----------
-    placement : Placement
+    profile : HardwareProfile
     events : int64 array, shape (n_cores, phases, kinds)
     traffic_bytes : int64 array, shape (n_cores, phases, sections, 2)
-    time_model : TimeModel
+    seconds : float or None
+        How long static power flows; None when it is not known.
 
     Returns
     -------
     list of EnergyLine
         Core -1 is the chip beside its cores; phase ``static`` holds static power.
     """
-    energy = placement.profile.energy
+    energy = profile.energy
     prices = {name: getattr(energy.prices, name) for name in type(energy.prices).model_fields}
     lines = []
     for core, phase, kind in zip(*np.nonzero(events)):
         name, count = KINDS[kind], int(events[core, phase, kind])
         if name in _PAID_ELSEWHERE[energy.accounting]:
             continue
-        price = _event_price(placement.profile, prices, name)
+        price = _event_price(profile, prices, name)
         lines.append(_line(core, PHASES[phase], "proposal" if name.startswith("proposal") else name, count, price))
     if energy.accounting == "memory":
         for core, phase, section, direction in zip(*np.nonzero(traffic_bytes)):
@@ -89,7 +95,7 @@ def price_energy(placement, events, traffic_bytes, time_model):
             price = prices[name].value if prices[name] and is_local else None
             count = int(traffic_bytes[core, phase, section, direction])
             lines.append(_line(core, PHASES[phase], f"{name}:{SECTIONS[section]}", count, price))
-    return lines + _static_lines(placement, time_model)
+    return lines + _static_lines(energy.static, len(events), seconds)
 
 
 def _event_price(profile, prices, kind):
@@ -107,15 +113,10 @@ def _line(core, phase, component, count, price):
     return EnergyLine(int(core), phase, component, count, price, None if price is None else count * price)
 
 
-def _static_lines(placement, time_model):
-    """Static power of the used cores and of the chip, over the modelled time."""
-    static = placement.profile.energy.static
+def _static_lines(static, n_cores, seconds):
+    """Static power of the used cores and of the chip, over `seconds`."""
     lines = []
-    if time_model.training_s is None:
-        seconds = None
-    else:
-        seconds = time_model.training_s + (time_model.evaluation_s or 0.0)
-    for level, cores in (("core", range(placement.n_cores)), ("chip", (-1,)), ("board", (-1,))):
+    for level, cores in (("core", range(n_cores)), ("chip", (-1,)), ("board", (-1,))):
         power = getattr(static, level)
         if power is None:
             continue
