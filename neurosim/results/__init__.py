@@ -1,6 +1,23 @@
-"""Results of runs: the record, its schema and its files."""
+"""Results of runs and sweeps: the records, their schemas and their files."""
 
 from neurosim.results.files import read_record, write_record, write_tables
+from neurosim.results.metrics import limits_of, metrics_of
 from neurosim.results.schema import SCHEMA, RunRecord
+from neurosim.results.sweep import SWEEP_SCHEMA, SweepRecord, is_sweep, read_sweep
+from neurosim.results.sweep_files import summarize, write_sweep
 
-__all__ = ["SCHEMA", "RunRecord", "read_record", "write_record", "write_tables"]
+__all__ = [
+    "SCHEMA",
+    "SWEEP_SCHEMA",
+    "RunRecord",
+    "SweepRecord",
+    "is_sweep",
+    "limits_of",
+    "metrics_of",
+    "read_record",
+    "read_sweep",
+    "summarize",
+    "write_record",
+    "write_sweep",
+    "write_tables",
+]

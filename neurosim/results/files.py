@@ -34,10 +34,10 @@ def write_tables(record, folder):
         {**epoch.model_dump(), "train_s": train_s, "test_s": test_s}
         for epoch, train_s, test_s in zip(record.epochs, record.timing.epoch_s, record.timing.evaluation_s)
     ]
-    _write_table(folder / "epochs.csv", epochs)
-    _write_table(folder / "cores.csv", _core_rows(record))
-    _write_table(folder / "traffic.csv", [row.model_dump() for row in record.traffic_bytes.rows])
-    _write_table(folder / "energy.csv", [row.model_dump() for row in record.energy.rows])
+    write_table(folder / "epochs.csv", epochs)
+    write_table(folder / "cores.csv", _core_rows(record))
+    write_table(folder / "traffic.csv", [row.model_dump() for row in record.traffic_bytes.rows])
+    write_table(folder / "energy.csv", [row.model_dump() for row in record.energy.rows])
 
 
 def read_record(path):
@@ -85,7 +85,8 @@ def _core_rows(record):
         }
 
 
-def _write_table(path, rows):
+def write_table(path, rows):
+    """Write a CSV file atomically; the keys of the first row are the columns, None is an empty cell."""
     rows = list(rows)
     text = io.StringIO()
     if rows:

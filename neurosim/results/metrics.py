@@ -1,0 +1,92 @@
+"""The few numbers of a run by which runs are compared, and their means over seeds."""
+
+import math
+
+from neurosim.results.sweep import Estimate, LimitUse, Metrics
+
+#: No part of training a sample.
+_EVALUATION = "evaluate"
+_CONFIDENCE = 0.95
+
+
+def metrics_of(record):
+    """Metrics of a finished run.
+
+    Parameters
+    ----------
+    record : RunRecord
+
+    Returns
+    -------
+    Metrics
+    """
+    n_trained = record.dataset.n_train * len(record.epochs)
+    traffic = sum(n for phase, n in record.traffic_bytes.by_phase.items() if phase != _EVALUATION)
+    is_priced = any(row.energy_j is not None for row in record.energy.rows)
+    fullest = max(record.cores, key=lambda core: core.memory_bytes.used)
+    return Metrics(
+        test_accuracy=record.accuracy.test,
+        best_accuracy=record.accuracy.best,
+        n_active=record.connectivity.active,
+        n_possible=record.connectivity.possible,
+        connectivity=record.connectivity.fraction,
+        n_rewired=record.connectivity.rewired,
+        n_cores=len(record.cores),
+        synapses_per_core_max=max(core.synapses.used for core in record.cores),
+        bytes_per_core_max=fullest.memory_bytes.used,
+        bytes_per_core_limit=fullest.memory_bytes.limit,
+        energy_per_sample_j=record.energy.per_sample_j if is_priced else None,
+        energy_is_complete=record.energy.complete if is_priced else None,
+        traffic_per_sample_bytes=traffic / n_trained,
+        time_per_sample_s=record.timing.model_s_per_sample,
+        time_is_complete=None if record.timing.model_s_per_sample is None else record.timing.model_complete,
+        n_epochs=len(record.epochs),
+        train_s=sum(record.timing.epoch_s),
+    )
+
+
+def limits_of(verdict):
+    """Every limit in a verdict at its fullest place, fullest first.
+
+    Parameters
+    ----------
+    verdict : dict
+        As `Verdict.to_dict` gives it and result.json holds it.
+
+    Returns
+    -------
+    list of LimitUse
+    """
+    fullest = {}
+    for use in [*verdict["violations"], *verdict["headroom"]]:
+        best = fullest.get(use["name"])
+        if best is None or _fill(use) > _fill(best):
+            fullest[use["name"]] = use
+    uses = sorted(fullest.values(), key=_fill, reverse=True)
+    return [LimitUse(**{key: use[key] for key in LimitUse.model_fields if key in use}) for use in uses]
+
+
+def _fill(use):
+    return use["used"] / max(1, use["limit"])
+
+
+def estimate(values):
+    """Mean of some numbers with its 95 % confidence interval by Student's t.
+
+    Parameters
+    ----------
+    values : sequence of float
+        At least one; of different seeds.
+
+    Returns
+    -------
+    Estimate
+    """
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n == 1:
+        return Estimate(n=1, mean=mean)
+    from scipy.special import stdtrit
+
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * std / math.sqrt(n)
+    return Estimate(n=n, mean=mean, std=std, low=mean - half, high=mean + half)
