@@ -103,6 +103,7 @@ def _within(unit, low, high, whole=False):
 Count = Annotated[Quantity, _within("1", 1, 10**12, whole=True)]
 Bytes = Annotated[Quantity, _within("B", 1, 10**15, whole=True)]
 Bits = Annotated[Quantity, _within("bit", 1, 64, whole=True)]
+MemoryBits = Annotated[Quantity, _within("bit", 1, 10**12, whole=True)]
 StateBits = Annotated[Quantity, _within("bit", 1, 2**16, whole=True)]
 Bandwidth = Annotated[Quantity, _within("B/s", 1, 1e15)]
 Frequency = Annotated[Quantity, _within("Hz", 1e3, 1e11)]

@@ -5,13 +5,37 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from neurosim.documents import Strict, WrongKey
-from neurosim.hardware.quantities import Bandwidth, Bits, Bytes, Count, StateBits
+from neurosim.hardware.quantities import Bandwidth, Bits, Bytes, Count, MemoryBits, StateBits
 
 
 def _check_code_fits(storage):
     if storage.code_bytes.value >= storage.local_bytes.value:
         message = f"found {storage.code_bytes.value}; expected less than local_bytes, {storage.local_bytes.value} B"
         raise WrongKey(["code_bytes", "value"], message)
+
+
+class _BesideProcessor(Strict):
+    """Synapses live in a memory or array of their own; a processor beside it may have a local memory.
+
+    Attributes
+    ----------
+    local_bytes : Quantity, optional
+        Memory of the processor that learns, B per core; absent where there is none or its size is not published.
+    code_bytes : Quantity, optional
+        Part of `local_bytes` reserved for its program and stack, B.
+    """
+
+    local_bytes: Bytes | None = None
+    code_bytes: Bytes | None = None
+
+    @model_validator(mode="after")
+    def _check_processor(self):
+        if (self.local_bytes is None) != (self.code_bytes is None):
+            missing, other = ("local_bytes", "code_bytes") if self.local_bytes is None else ("code_bytes", "local_bytes")
+            raise WrongKey([missing], f"missing; expected beside {other}")
+        if self.local_bytes is not None:
+            _check_code_fits(self)
+        return self
 
 
 class AddressSpace(Strict):
@@ -50,8 +74,8 @@ class AddressSpace(Strict):
         return self
 
 
-class CrossbarMultibit(Strict):
-    """Array of multi-bit synapses, as on BrainScaleS-2: a removed synapse frees nothing until its row is empty.
+class _Crossbar(_BesideProcessor):
+    """Array of synapses with a row per input axon and a column per neuron: a removed synapse frees no row but an empty one.
 
     Attributes
     ----------
@@ -59,45 +83,133 @@ class CrossbarMultibit(Strict):
         Size of the array of one core.
     rows_per_signed_weight : Quantity
         2 when excitation and inhibition take a row each.
-    local_bytes : Quantity
-        Memory of the plasticity processor, B per core.
-    code_bytes : Quantity
-        Part of `local_bytes` reserved for its program and stack, B.
     """
 
-    family: Literal["crossbar_multibit"]
     rows: Count
     columns: Count
     rows_per_signed_weight: Count
-    local_bytes: Bytes
-    code_bytes: Bytes
     release: Literal["none_until_row_is_empty"] = "none_until_row_is_empty"
 
     @model_validator(mode="after")
-    def _check(self):
-        _check_code_fits(self)
+    def _check_rows(self):
         if self.rows_per_signed_weight.value > self.rows.value:
             message = f"found {self.rows_per_signed_weight.value}; expected at most rows, {self.rows.value}"
             raise WrongKey(["rows_per_signed_weight", "value"], message)
         return self
 
 
-Storage = Annotated[AddressSpace | CrossbarMultibit, Field(discriminator="family")]
+class CrossbarMultibit(_Crossbar):
+    """Array of multi-bit synapses, as on BrainScaleS and ODIN.
+
+    With `synapse_word.label_bits` every synapse holds the label of its input axon, and axons share rows
+    (BrainScaleS-2). Without, a row belongs to one input axon, and rows limit the distinct axons of a core.
+    """
+
+    family: Literal["crossbar_multibit"]
+
+
+class CrossbarBinary(_Crossbar):
+    """Array of one-bit synapses, as on TrueNorth; the weight comes from a table of each neuron, by the type of the axon.
+
+    Attributes
+    ----------
+    weights_per_neuron : Quantity
+        Entries of that table, so types of axons.
+    weight_value_bits : Quantity
+        Width of an entry.
+    core_bits : Quantity, optional
+        All memory of a core, bit.
+    """
+
+    family: Literal["crossbar_binary"]
+    weights_per_neuron: Count
+    weight_value_bits: Bits
+    core_bits: MemoryBits | None = None
+
+
+class PackedLists(_BesideProcessor):
+    """Synapse memory of words: a list of blocks per input axon, as on Loihi. A removed synapse frees whole words only.
+
+    A block of n synapses takes ``n * (weight + delay + tag + sign + index) + header_bits`` bits, rounded up to
+    `word_bits`. The index names the target neuron within its core: as wide as the number of neurons needs,
+    from `index_bits_least` to `index_bits_most`.
+
+    Attributes
+    ----------
+    synapse_bits : Quantity
+        Synapse memory of one core, bit.
+    word_bits : Quantity
+        Unit in which it is given out, bit.
+    block_synapses : Quantity
+        Most synapses of a block.
+    header_bits : Quantity
+        Beside the synapses of a block, bit.
+    index_bits_least, index_bits_most : Quantity
+    axon_slots_when_learning : Quantity
+        Input-axon slots that an axon with synapses that learn takes; 1 where learning costs none.
+    """
+
+    family: Literal["packed_lists"]
+    synapse_bits: MemoryBits
+    word_bits: Bits
+    block_synapses: Count
+    header_bits: Bits
+    index_bits_least: Bits
+    index_bits_most: Bits
+    axon_slots_when_learning: Count
+    release: Literal["whole_words"] = "whole_words"
+
+    @model_validator(mode="after")
+    def _check_index(self):
+        if self.index_bits_least.value > self.index_bits_most.value:
+            message = f"found {self.index_bits_least.value}; expected at most index_bits_most, {self.index_bits_most.value}"
+            raise WrongKey(["index_bits_least", "value"], message)
+        return self
+
+
+class CamPerNeuron(_BesideProcessor):
+    """Content-addressed words of each neuron, as on DYNAP-SE2: a removed synapse frees one word of its own neuron.
+
+    Attributes
+    ----------
+    words_per_neuron : Quantity
+        Most synapses of one neuron.
+    """
+
+    family: Literal["cam_per_neuron"]
+    words_per_neuron: Count
+    release: Literal["one_word_of_its_neuron"] = "one_word_of_its_neuron"
+
+
+Storage = Annotated[
+    AddressSpace | CrossbarMultibit | CrossbarBinary | PackedLists | CamPerNeuron,
+    Field(discriminator="family"),
+]
 
 
 class SynapseWord(Strict):
-    """Bit fields of one stored synapse; which are required depends on the storage family."""
+    """Bit fields of one stored synapse; which are required depends on the storage family (`WORD_FIELDS`).
+
+    The sign is part of `weight_bits` where `sign_bits` is absent. `delay_bits`, `tag_bits` (learning) and
+    `type_bits` (of the synapse circuit) take room on the chip and are not trained.
+    """
 
     pre_index_bits: Bits | None = None
     post_index_bits: Bits | None = None
     weight_bits: Bits | None = None
     sign_bits: Bits | None = None
     label_bits: Bits | None = None
+    delay_bits: Bits | None = None
+    tag_bits: Bits | None = None
+    type_bits: Bits | None = None
 
 
 WORD_FIELDS = {
     "address_space": ("pre_index_bits", "post_index_bits", "weight_bits", "sign_bits"),
-    "crossbar_multibit": ("weight_bits", "label_bits"),
+    "crossbar_multibit": ("weight_bits",),
+    "crossbar_binary": ("weight_bits",),
+    "packed_lists": ("weight_bits",),
+    "cam_per_neuron": ("weight_bits",),
 }
 
 

@@ -94,7 +94,8 @@ def slot_sections(profile, workload, layout, slots):
 def fixed_sections(profile, workload, layout):
     """The sections that do not depend on the number of slots."""
     formats, word = profile.formats, profile.synapse_word
-    code = profile.storage.code_bytes.value if workload.code_bytes is None else workload.code_bytes
+    reserved = profile.storage.code_bytes
+    code = workload.code_bytes if workload.code_bytes is not None else reserved.value if reserved else 0
     has_inputs = layout.own[1] > 0
     has_outputs = layout.own[-1] > 0
     sections = {

@@ -82,6 +82,12 @@ class Placement:
         return tuple(u for check in make_checks(self.profile, self.workload, layout, n_active, slots) for u in check.usages())
 
     @property
+    def local_limit(self):
+        """Local memory of a core, B; None where the profile states none."""
+        local_bytes = self.profile.storage.local_bytes
+        return None if local_bytes is None else local_bytes.value
+
+    @property
     def fits(self):
         return all(usage.fits for usage in self.usages)
 

@@ -76,7 +76,7 @@ def print_profile_list(console, profiles):
     """
     grid = Grid("=name", "cores", "memory/core", "=storage", "prices", "<title")
     for profile in profiles:
-        memory = format_bytes(profile.storage.local_bytes.value)
+        memory = "not stated" if profile.storage.local_bytes is None else format_bytes(profile.storage.local_bytes.value)
         n_prices = len(list(iter_quantities(profile.energy.prices)))
         cores, storage = format_count(profile.cores.value), words(profile.storage.family)
         grid.row(profile.name, cores, memory, storage, n_prices or "none", profile.title)

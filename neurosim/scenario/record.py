@@ -149,7 +149,7 @@ def _core_parts(placement, ledger):
                 "synapses": {"used": sum(s.n_active for s in placement.segments if s.core == c), "limit": core.n_slots},
                 "memory_bytes": {
                     "used": core.n_bytes,
-                    "limit": placement.profile.storage.local_bytes.value,
+                    "limit": placement.local_limit,
                     "sections": dict(core.sections),
                 },
                 "energy_j": energy.get(c, 0.0),
