@@ -43,4 +43,4 @@ def test_a_malformed_family_is_refused_in_one_line(tmp_path, family, old, new, k
     with pytest.raises(InputError) as caught:
         load_profile(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}:") and f" {key}:" in message and words in message and "\n" not in message
+    assert message.startswith(f"{path}:") and f" {key}" in message and words in message and "\n" not in message
