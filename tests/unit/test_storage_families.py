@@ -31,7 +31,7 @@ def test_a_family_says_what_a_release_frees(family):
         ("packed_lists", "  block_synapses:", "  block_synapse:", "storage.block_synapse", "nearest: block_synapses"),
         ("packed_lists", "  weight_bits:", "  sign_bits:", "synapse_word.weight_bits", "packed_lists needs it"),
         ("cam_per_neuron", "{value: 16,", "{value: 0,", "storage.words_per_neuron.value", "expected 1 to"),
-        ("cam_per_neuron", "words_per_neuron", "rows", "storage.words_per_neuron", "missing"),
+        ("cam_per_neuron", "words_per_neuron", "rows", "storage.rows", "known: code_bytes, family, local_bytes, release, words_per_neuron"),
         ("crossbar_binary", "rows_per_signed_weight: {value: 2,", "rows_per_signed_weight: {value: 257,", "storage.rows_per_signed_weight.value", "at most rows, 256"),
     ],
 )  # fmt: skip
