@@ -120,6 +120,12 @@ def frame(figure, record, title, subtitle="", right=0.77, left=0.105):
     return left, bottom, right - left, y - 0.12 / height - bottom
 
 
+def say_not_recorded(figure, record, title):
+    """Words where a record of an older version lacks what a figure shows."""
+    frame(figure, record, title)
+    write(figure, 0.5, 0.5, "This record does not hold it; run the scenario again.", fontsize=10, ha="center", color=INK)
+
+
 def write(where, x, y, content, **kwargs):
     """Text that is taken as it is: a dollar sign starts no formula."""
     return where.text(x, y, content, parse_math=False, **kwargs)

@@ -4,11 +4,15 @@ from pathlib import Path
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError
+from neurosim.reports.figure_cores import draw_cores
 from neurosim.reports.figure_energy import draw_energy
+from neurosim.reports.figure_inputs import draw_inputs
 from neurosim.reports.figure_memory import draw_memory
 from neurosim.reports.figure_style import new_figure, render
 from neurosim.reports.figure_traffic import draw_traffic
 from neurosim.reports.figure_training import draw_training
+from neurosim.reports.figure_turnover import draw_turnover
+from neurosim.reports.figure_weights import draw_weights
 
 #: File name without its ending, and ``draw(record, figure)``.
 FIGURES = {
@@ -16,6 +20,10 @@ FIGURES = {
     "energy_per_core": draw_energy,
     "traffic": draw_traffic,
     "training": draw_training,
+    "turnover": draw_turnover,
+    "cores": draw_cores,
+    "weights": draw_weights,
+    "inputs": draw_inputs,
 }
 
 

@@ -9,7 +9,7 @@ import pydantic
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError
-from neurosim.results.schema import SCHEMA, RunRecord
+from neurosim.results.schema import READABLE, SCHEMA, RunRecord
 
 
 def write_record(record, folder):
@@ -57,7 +57,7 @@ def read_record(path):
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable result ({error})") from None
     version = data.get("schema") if isinstance(data, dict) else None
-    if version != SCHEMA:
+    if version not in READABLE:
         raise InputError(f"{path}: schema is {version!r}, this neurosim reads {SCHEMA!r}; run the scenario again")
     try:
         return RunRecord.model_validate(data)

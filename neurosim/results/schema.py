@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = "neurosim.result/1"
+SCHEMA = "neurosim.result/2"
+#: Version 1 lacks the pictures of the connections: `MatrixUsed.weights`, `MatrixUsed.fan_in`, `Connectivity.inputs`.
+READABLE = ("neurosim.result/1", SCHEMA)
 
 
 class _Part(BaseModel):
@@ -65,12 +67,30 @@ class Epoch(_Part):
     n_unfilled: int
 
 
+class Histogram(_Part):
+    """`counts` of values between neighbours of `edges`, which are one more; a bin holds its lower edge, the last one both."""
+
+    edges: list[float]
+    counts: list[int]
+
+
 class MatrixUsed(_Part):
+    """One weight matrix at the end; `weights` over its active synapses, `fan_in` over its post neurons."""
+
     n_pre: int
     n_post: int
     active: int
     possible: int
     fraction: float
+    weights: Histogram | None = None
+    fan_in: Histogram | None = None
+
+
+class InputsUsed(_Part):
+    """Active synapses of the inputs at the end, each number of `per` neighbouring inputs together."""
+
+    per: int
+    synapses: list[int]
 
 
 class Connectivity(_Part):
@@ -87,6 +107,7 @@ class Connectivity(_Part):
     most_active: int
     unfilled: int
     matrices: list[MatrixUsed]
+    inputs: InputsUsed | None = None
 
 
 class UsedOfLimit(_Part):

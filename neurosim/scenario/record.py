@@ -10,6 +10,7 @@ from neurosim.accounting import KINDS, PHASES, Activity, count_by_phase, make_le
 from neurosim.hardware import check_profile
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.results.schema import RunRecord
+from neurosim.scenario.histograms import histogram_of_counts, histogram_of_weights, profile_of_inputs
 
 
 def settle(experiment, trainer):
@@ -114,9 +115,18 @@ def _connectivity_part(trainer):
     store, history = trainer.store, trainer.history
     matrices = []
     for m, matrix in enumerate(store.plan.matrices):
-        active, possible = int(store.connections(m)[0].size), matrix.n_pre * matrix.n_post
+        pre, post, weight = store.connections(m)
+        possible = matrix.n_pre * matrix.n_post
         matrices.append(
-            {"n_pre": matrix.n_pre, "n_post": matrix.n_post, "active": active, "possible": possible, "fraction": active / possible}
+            {
+                "n_pre": matrix.n_pre,
+                "n_post": matrix.n_post,
+                "active": pre.size,
+                "possible": possible,
+                "fraction": pre.size / possible,
+                "weights": histogram_of_weights(weight),
+                "fan_in": histogram_of_counts(np.bincount(post, minlength=matrix.n_post)),
+            }
         )
     possible = sum(m["possible"] for m in matrices)
     return {
@@ -128,6 +138,7 @@ def _connectivity_part(trainer):
         "most_active": max(record.n_active_most for record in history),
         "unfilled": history[-1].n_unfilled,
         "matrices": matrices,
+        "inputs": profile_of_inputs(np.bincount(store.connections(0)[0], minlength=store.plan.matrices[0].n_pre)),
     }
 
 

@@ -227,7 +227,7 @@ def test_run_json_is_the_result_and_follows_its_schema(run_cli, tmp_path):
     printed = json.loads(result.stdout)
     assert printed == json.loads((tmp_path / "here" / "result.json").read_text(encoding="utf-8"))
     schema_of(run_cli, "result", tmp_path).validate(printed)
-    assert printed["schema"] == "neurosim.result/1"
+    assert printed["schema"] == "neurosim.result/2"
     assert printed["scenario"]["training"]["epochs"] == len(printed["epochs"]) == 1
     assert printed["connectivity"]["least_active"] == printed["connectivity"]["most_active"] == printed["connectivity"]["active"]
 

@@ -13,6 +13,8 @@ from neurosim.reports import figure_style as style
 from neurosim.reports.facts import training_energy_by_core
 from neurosim.reports.figures import FIGURES, make_figure, write_figures
 
+#: Height in pixels where it is not the usual one; the records have two matrices.
+PIXELS = {"training": 810, "cores": 675, "inputs": 690, "weights": 637}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -44,7 +46,7 @@ def test_every_figure_is_a_png_of_the_right_size(case, tmp_path):
     for path in paths:
         assert path.read_bytes().startswith(PNG)
         height, width = matplotlib.image.imread(path).shape[:2]
-        assert (width, height) == (1050, 810 if path.stem == "training" else 630)
+        assert (width, height) == (1050, PIXELS.get(path.stem, 630))
 
 
 def test_equal_records_give_equal_files_and_svg_is_one_word_away(tmp_path):
@@ -209,3 +211,73 @@ def test_short_numbers(value, text):
 def test_energy_scales(value, scale):
     factor, prefix = style.si_scale(value)
     assert prefix == scale[1] and factor == pytest.approx(scale[0])
+
+
+@pytest.mark.parametrize("case", ["one_core", "four_cores", "many_cores_priced", "nothing_priced"])
+def test_the_core_map_shows_every_core_once_and_idle_ones_as_outlines(case):
+    record = make_record(**CASES[case])
+    memory, energy = make_figure("cores", record).axes[0::2][:2] if case != "nothing_priced" else make_figure("cores", record).axes[:1] * 2
+    filled = [patch for patch in memory.patches if patch.get_facecolor()[3]]
+    assert len(filled) == len(record.cores)
+    assert len(memory.patches) == max(4, len(record.cores))
+    shades = {patch.get_facecolor() for patch in filled}
+    fills = {core.memory_bytes.used for core in record.cores}
+    assert len(shades) == 1 if len(fills) == 1 else len(shades) > 1
+    assert ("unknown: no price" in words_of(memory.figure)) == (case == "nothing_priced")
+    assert ("lower bound" in words_of(memory.figure)) == (case == "one_core")
+
+
+def test_the_input_picture_has_the_shape_of_the_data_and_marks_unused_ones():
+    record = make_record()
+    (axes,) = make_figure("inputs", record).axes
+    assert len(axes.patches) == 64 and axes.get_xlim() == (0, 8)
+    colors = [patch.get_facecolor() for patch in axes.patches]
+    assert len(set(colors[0::2])) == 1 and len(set(colors[1::2])) == 1 and colors[0] != colors[1]
+    assert "32 of 64 inputs keep connections" in words_of(axes.figure)
+
+
+def with_inputs(record, **inputs):
+    connectivity = record.connectivity.model_copy(update={"inputs": type(record.connectivity.inputs)(**inputs)})
+    return record.model_copy(update={"connectivity": connectivity})
+
+
+@pytest.mark.parametrize("per, n", [(1, 13), (3, 4096), (1, 1000)])
+def test_other_inputs_have_a_profile(per, n):
+    record = with_inputs(make_record(), per=per, synapses=[i % 5 for i in range(n)])
+    (axes,) = make_figure("inputs", record).axes
+    assert [patch.get_height() for patch in axes.patches] == [i % 5 for i in range(n)]
+    assert [patch.get_x() + patch.get_width() / 2 for patch in axes.patches][:2] == pytest.approx([per / 2 - 0.5, 1.5 * per - 0.5])
+    assert ("neighbouring" in words_of(axes.figure)) == (per > 1)
+
+
+def test_histograms_are_those_of_the_record():
+    record = make_record()
+    axes = make_figure("weights", record).axes
+    assert len(axes) == 4
+    for panel, histogram in zip(axes, [h for m in record.connectivity.matrices for h in (m.weights, m.fan_in)]):
+        assert [patch.get_height() for patch in panel.patches] == (histogram.counts if histogram else [])
+
+
+def test_of_many_matrices_the_first_and_the_last_are_drawn():
+    record = make_record()
+    matrices = [record.connectivity.matrices[0]] * 11
+    record = record.model_copy(update={"connectivity": record.connectivity.model_copy(update={"matrices": matrices})})
+    figure = make_figure("weights", record)
+    assert len(figure.axes) == 12 and "5 matrices between are not drawn" in words_of(figure) and "matrix 10" in words_of(figure)
+
+
+def test_turnover_counts_arrivals():
+    record = make_record()
+    top, low = make_figure("turnover", record).axes
+    released, arrived = (list(line.get_ydata()) for line in top.lines)
+    assert released == [e.n_released for e in record.epochs] and arrived == [e.n_arrived for e in record.epochs]
+    assert low.lines[0].get_ydata()[-1] == pytest.approx(record.connectivity.rewired / 740)
+
+
+def test_records_of_version_1_say_what_they_lack():
+    record = make_record()
+    matrices = [m.model_copy(update={"weights": None, "fan_in": None}) for m in record.connectivity.matrices]
+    record = record.model_copy(update={"connectivity": record.connectivity.model_copy(update={"matrices": matrices, "inputs": None})})
+    for name in ("weights", "inputs"):
+        figure = make_figure(name, record)
+        assert not figure.axes and "does not hold it" in words_of(figure)

@@ -19,6 +19,9 @@ KINDS_OF = {
     "evaluate": ("synaptic_op", "neuron_update"),
 }
 PRICED = {"all": tuple(PRICES), "some": ("synaptic_op", "neuron_update"), "none": ()}
+WEIGHTS = {"edges": [-2.0, -1.0, 0.0, 1.0, 2.0], "counts": [20, 300, 310, 10]}
+FAN_IN = {"edges": [i - 0.5 for i in range(10)], "counts": [4, 6, 10, 10, 10, 10, 10, 20, 20]}
+ONE_FAN_IN = {"edges": [-0.5, 1.5, 3.5, 5.5, 7.5, 9.5, 11.5], "counts": [0, 0, 0, 0, 0, 10]}
 CASES = {
     "one_core": {},
     "four_cores": {"n_cores": 4, "priced": "all"},
@@ -81,9 +84,10 @@ def make_record(n_cores=1, priced="some", n_epochs=10, array=False):
             "active": 740, "possible": 7400, "fraction": 0.1, "rewired": sum(e["n_arrived"] for e in epochs),
             "least_active": 740, "most_active": 740, "unfilled": 0,
             "matrices": [
-                {"n_pre": 64, "n_post": 100, "active": 640, "possible": 6400, "fraction": 0.1},
-                {"n_pre": 100, "n_post": 10, "active": 100, "possible": 1000, "fraction": 0.1},
+                {"n_pre": 64, "n_post": 100, "active": 640, "possible": 6400, "fraction": 0.1, "weights": WEIGHTS, "fan_in": FAN_IN},
+                {"n_pre": 100, "n_post": 10, "active": 100, "possible": 1000, "fraction": 0.1, "weights": None, "fan_in": ONE_FAN_IN},
             ],
+            "inputs": {"per": 1, "synapses": [20 * (i % 2) for i in range(64)]},
         },
         cores=cores,
         energy={
@@ -98,7 +102,7 @@ def make_record(n_cores=1, priced="some", n_epochs=10, array=False):
         traffic_bytes=_traffic(rows, host),
         events={"forward": {"synaptic_op": 740 * n}},
         metrics={},
-        verdict={},
+        verdict=_verdict(cores),
         timing={
             "epoch_s": [0.5] * n_epochs,
             "evaluation_s": [0.1] * n_epochs,
@@ -151,6 +155,28 @@ def _core(c, rows, energy, n_cores):
         "packets": {"sent": 0, "received": 0},
         "busy_s": 1.0,
     }
+
+
+def _verdict(cores):
+    """As `Verdict.to_dict` gives it, for a chip of at least four cores."""
+
+    def use(name, core, used, limit, unit):
+        return {
+            "name": name, "where": "chip" if core is None else f"core {core}", "used": used, "limit": limit, "unit": unit,
+            "source": "by hand", "core": core, "matrix": None, "fits": True,
+        }  # fmt: skip
+
+    memory = [use("local_memory", core["id"], core["memory_bytes"]["used"], core["memory_bytes"]["limit"], "B") for core in cores]
+    return {
+        "fits": True, "profile": "spinnaker2_santos", "n_cores": len(cores), "n_active": [640, 100], "violations": [],
+        "headroom": [*memory, use("cores", None, len(cores), max(4, len(cores)), "cores")],
+        "unstated": ["fan_in_per_neuron"], "not_modelled": [], "section_over": [], "hints": [],
+        "cores": [
+            {"id": core["id"], "n_neurons": core["n_neurons"], "n_slots": core["synapses"]["limit"],
+             "n_bytes": core["memory_bytes"]["used"], "sections": core["memory_bytes"]["sections"]}
+            for core in cores
+        ],
+    }  # fmt: skip
 
 
 def _sums(rows, key):

@@ -123,6 +123,28 @@ def test_energy_csv_agrees(tiny_run, written):
     assert energy.complete == all(row["price_j"] for row in rows) == (not energy.unpriced)
 
 
+def test_results_of_version_1_are_read(written):
+    path = written / "result.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["schema"] = "neurosim.result/1"
+    del data["connectivity"]["inputs"]
+    for matrix in data["connectivity"]["matrices"]:
+        del matrix["weights"], matrix["fan_in"]
+    path.write_text(json.dumps(data), encoding="utf-8")
+    record = read_record(written)
+    assert record.connectivity.inputs is None and record.schema_ == "neurosim.result/1"
+
+
+def test_pictures_of_the_connections_add_up(tiny_run):
+    connectivity = tiny_run.record.connectivity
+    assert tiny_run.record.schema_ == SCHEMA
+    assert sum(connectivity.inputs.synapses) == connectivity.matrices[0].active and len(connectivity.inputs.synapses) == 64
+    for matrix in connectivity.matrices:
+        assert sum(matrix.weights.counts) == matrix.active
+        assert sum(matrix.fan_in.counts) == matrix.n_post
+        assert sum(i * n for i, n in enumerate(matrix.fan_in.counts)) == matrix.active
+
+
 def test_a_missing_result_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"result\.json: no such result"):
         read_record(tmp_path)
@@ -134,7 +156,7 @@ def change(data, **values):
 
 # what: (text of result.json from the good data, fragments of the refusal)
 DAMAGED = {
-    "another schema version": (lambda good: change(good, schema="neurosim.result/2"), ["neurosim.result/2", SCHEMA]),
+    "another schema version": (lambda good: change(good, schema="neurosim.result/9"), ["neurosim.result/9", SCHEMA]),
     "no schema": (lambda good: json.dumps({k: v for k, v in good.items() if k != "schema"}), ["schema is None"]),
     "not a mapping": (lambda good: "[1, 2]", ["schema is None"]),
     "empty": (lambda good: "", ["not a readable result"]),

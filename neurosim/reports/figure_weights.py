@@ -1,0 +1,65 @@
+"""Weights and fan-in of each matrix at the end of the training, as histograms."""
+
+from matplotlib.ticker import MaxNLocator
+
+from neurosim.reports import figure_style as style
+
+#: Matrices that one figure shows; of more, the first ones and the last.
+MOST_ROWS = 6
+_ROW, _MARGIN = 1.45, 1.35
+_GAP = 0.62
+WEIGHT = {"facecolor": "#124a7d", "edgecolor": "none"}
+FAN_IN = {"facecolor": "#0b7a5f", "edgecolor": "none"}
+
+
+def draw_weights(record, figure):
+    """One row per matrix: signed weights of its active synapses, and active synapses per post neuron."""
+    matrices = [(m, matrix) for m, matrix in enumerate(record.connectivity.matrices) if matrix.fan_in]
+    title = "Weights and fan-in at the end of the training"
+    if not matrices:
+        style.say_not_recorded(figure, record, title)
+        return
+    left_out = len(matrices) - MOST_ROWS
+    subtitle = "active synapses only; fan-in counts the active synapses of a neuron"
+    if left_out > 0:
+        matrices = [*matrices[: MOST_ROWS - 1], matrices[-1]]
+        subtitle += f"; {left_out} matrices between are not drawn"
+    figure.set_size_inches(style.WIDTH, _MARGIN + _ROW * len(matrices))
+    height = figure.get_size_inches()[1]
+    left, bottom, width, tall = style.frame(figure, record, title, subtitle, right=0.98, left=0.1)
+    each = (tall - 0.1 / height - (len(matrices) - 1) * _GAP / height) / len(matrices)
+    half = (width - 0.1) / 2
+    for row, (m, matrix) in enumerate(matrices):
+        y = bottom + tall - 0.1 / height - (row + 1) * each - row * _GAP / height
+        last = row == len(matrices) - 1
+        for i, (histogram, looks, name) in enumerate(((matrix.weights, WEIGHT, "synapses"), (matrix.fan_in, FAN_IN, "neurons"))):
+            xlabel = ("weight", "fan-in")[i] if last else ""
+            axes = style.plain_axes(figure, (left + i * (half + 0.1), y, half, each), name, xlabel)
+            _draw(axes, histogram, looks)
+            shape = f"{matrix.n_pre:,d} to {matrix.n_post:,d}"
+            about = f"matrix {m}, {shape}: {matrix.active:,d} active" if i == 0 else _spread(matrix)
+            style.write(axes, 0, 1.03, about, transform=axes.transAxes, fontsize=8, color=style.FAINT, va="bottom")
+
+
+def _draw(axes, histogram, looks):
+    if histogram is None:  # of no weight
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0])
+        axes.set_xticks([])
+        return
+    edges, counts = histogram.edges, histogram.counts
+    widths = [b - a for a, b in zip(edges, edges[1:])]
+    # Thin white seams tell bins apart; of many bins they would be all that is seen.
+    share = 0.92 if len(counts) <= 48 else 1.0
+    axes.bar([(a + b) / 2 for a, b in zip(edges, edges[1:])], counts, [w * share for w in widths], **looks)
+    style.nice_limit(axes, max(counts) * 1.08)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_xlim(edges[0], edges[-1])
+    # Fan-in is whole: bins lie around whole numbers, and ticks on them.
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=edges[0] == -0.5))
+
+
+def _spread(matrix):
+    mean = matrix.active / matrix.n_post
+    return f"mean fan-in {style.short(mean)} of {matrix.n_pre:,d}"
