@@ -10,6 +10,7 @@ from benchmarks.row import ratio_row
 from neurosim.kernels import mlp
 from neurosim.kernels.compile import parallel_kernel
 from neurosim.kernels.update import CHUNK
+from neurosim.nn.mlp import zero_tiles
 from neurosim.synapses import SynapseStore, layered_plan
 
 LANES = (0,) * 64
@@ -64,8 +65,7 @@ class OurLayer:
             delta=rng.standard_normal((n, BATCH_SIZE), dtype=np.float32),
         )
         n_tiles, self.n = BATCH_SIZE // len(LANES), n
-        self.act = np.zeros((n_tiles, (1 + 2 * n) * len(LANES)), np.float32)
-        self.err = np.zeros_like(self.act)
+        self.act, self.err = (zero_tiles(n_tiles, 1 + 2 * n, len(LANES)) for _ in range(2))
         for t in range(n_tiles):
             columns = slice(t * len(LANES), (t + 1) * len(LANES))
             self.rows(self.act, 1)[t] = self.peer.x[:, columns]

@@ -12,6 +12,9 @@ from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps
 #: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
 PARALLEL_WORK = 2**21
 
+#: Bytes of a cache line, and of the widest vector register.
+_LINE = 64
+
 _EVALUATION_LANES = 64
 _EVALUATION_TILES = 32
 
@@ -47,6 +50,18 @@ def choose_tile(batch_size):
     return n_lanes, -(-batch_size // n_lanes)
 
 
+def zero_tiles(n_tiles, n_neurons, n_lanes):
+    """Tiles of zeros: float32, shape (n_tiles, n_neurons * n_lanes).
+
+    They start at a cache line, so that no row of 16 lanes or more lies across one more line than it has
+    to: NumPy's own large arrays start 16 bytes behind one, and every vector load then costs two.
+    """
+    n_items = n_tiles * n_neurons * n_lanes
+    raw = np.zeros(n_items + _LINE // 4, np.float32)
+    skipped = -raw.ctypes.data % _LINE // 4
+    return raw[skipped : skipped + n_items].reshape(n_tiles, n_neurons * n_lanes)
+
+
 class Mlp:
     """A perceptron whose weights live in a `SynapseStore`.
 
@@ -62,8 +77,7 @@ class Mlp:
         self.store = store
         self.batch_size = batch_size
         self.n_lanes, n_tiles = choose_tile(batch_size)
-        self._act = np.zeros((n_tiles, store.plan.n_neurons * self.n_lanes), np.float32)
-        self._err = np.zeros_like(self._act)
+        self._act, self._err = (zero_tiles(n_tiles, store.plan.n_neurons, self.n_lanes) for _ in range(2))
         # Follows from the network and the batch alone: the two builds may round differently.
         self.is_parallel = n_tiles > 1 and store.n_slots * batch_size >= PARALLEL_WORK
         self._train = train_steps_parallel if self.is_parallel else train_steps
@@ -98,11 +112,11 @@ class Mlp:
         s = self.store
         n_samples, n_neurons = len(y), s.plan.n_neurons
         n_tiles = min(_EVALUATION_TILES, -(-n_samples // _EVALUATION_LANES))
-        act = np.zeros((n_tiles, n_neurons * _EVALUATION_LANES), np.float32)
+        act, err = (zero_tiles(n_tiles, n_neurons, _EVALUATION_LANES) for _ in range(2))
         n_nonzero, result = np.zeros(n_neurons, np.int64), np.zeros(2)
         batch = Batch(x, y, np.arange(n_samples), np.float32(scale), _EVALUATION_LANES)
         lanes = (0,) * _EVALUATION_LANES
-        evaluate(s.slots, s.matrices, batch, n_neurons, n_nonzero, act, np.zeros_like(act), lanes, result)
+        evaluate(s.slots, s.matrices, batch, n_neurons, n_nonzero, act, err, lanes, result)
         if tally is not None:
             tally.by_neuron[:] = n_nonzero
             tally.n_destinations[:] = s.tally.n_destinations
