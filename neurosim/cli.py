@@ -24,7 +24,9 @@ scenarios_app = typer.Typer(no_args_is_help=True, help="Bundled scenarios.")
 data_app = typer.Typer(no_args_is_help=True, help="Data sets.")
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(scenarios_app, name="scenarios")
+validate_app = typer.Typer(no_args_is_help=True, help="Hold what neurosim computes against exact laws and published measurements.")
 app.add_typer(data_app, name="data")
+app.add_typer(validate_app, name="validate")
 
 ScenarioName = Annotated[str, typer.Argument(help="Name of a bundled scenario, or path of a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -205,6 +207,37 @@ def schema(what: Annotated[str, typer.Argument(help="scenario, profile or result
     _print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Model.model_json_schema(by_alias=True)})
 
 
+@validate_app.command("posterior")
+def validate_posterior(
+    drift: Annotated[str, typer.Option(metavar="MU,MU,...", help="Drift of each position, dE/dtheta + alpha.")] = "1,2,4,8",
+    active: Annotated[int, typer.Option(metavar="K", help="Connections that are active at every step.")] = 2,
+    temperature: Annotated[float, typer.Option(metavar="T", help="Temperature.")] = 1.0,
+    step_size: Annotated[float, typer.Option(metavar="ETA", help="Learning rate.")] = 1e-3,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random streams.")] = 0,
+    steps: Annotated[
+        Optional[int], typer.Option(metavar="N", help="Counted steps of each copy [default: 100 relaxation times].")
+    ] = None,
+    as_json: AsJson = False,
+):
+    """Hard DEEP R under constant drift: simulated inclusion probabilities and means against theory (exit code 4 outside)."""
+    from neurosim.validation.posterior import PosteriorPlan, parse_drift, validate_posterior
+
+    result = validate_posterior(PosteriorPlan(parse_drift(drift), active, temperature, step_size, seed, steps))
+    if as_json:
+        _print_json(result)
+    else:
+        from neurosim.reports.validation_table import print_posterior
+
+        print_posterior(_console(), result)
+    _exit_unless_inside(result)
+
+
+def _exit_unless_inside(*results):
+    """Exit code 4 when a validation case is not inside its band."""
+    if any(result["verdict"] not in ("inside", "refused, as it must be", "reported") for result in results):
+        raise typer.Exit(4)
+
+
 @data_app.command("fetch")
 def data_fetch(
     name: Annotated[str, typer.Argument(help="mnist")],
@@ -229,7 +262,7 @@ def data_list(as_json: AsJson = False):
 
 
 def main(arguments=None):
-    """Run the command line; returns the exit code (0, 1, 2, 3 or 130)."""
+    """Run the command line; returns the exit code (0, 1, 2, 3, 4 or 130)."""
     os.environ.pop("NEUROSIM_DEBUG", None)
     try:
         return _run(arguments)

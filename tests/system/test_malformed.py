@@ -423,3 +423,27 @@ def test_in_a_process(row, run_cli, tmp_path):
     for fragment in ("neurosim: file.yaml:", *fragments):
         assert fragment.replace("LINE", str(line)) in result.stderr
     assert tree(tmp_path) == before
+
+
+# --- validate ---
+
+POSTERIOR = [
+    ("a drift that is no number", ["--drift", "1,two"], ["--drift", "'1,two'", "commas"]),
+    ("a drift of zero", ["--drift", "1,0"], ["--drift", "found 0", "above 0"]),
+    ("a drift that is not finite", ["--drift", "1,inf"], ["--drift", "found inf"]),
+    ("one drift", ["--drift", "1", "--active", "1"], ["--drift", "found 1 numbers", "2 to 100"]),
+    ("drifts far apart", ["--drift", "1,5000"], ["--drift", "5000", "ratio"]),
+    ("more active than positions", ["--drift", "1,2", "--active", "3"], ["--active", "found 3", "1 to 2"]),
+    ("none active", ["--active", "0"], ["--active", "found 0"]),
+    ("no temperature", ["--temperature", "0"], ["--temperature", "found 0", "above 0"]),
+    ("negative step", ["--step-size", "-1e-3"], ["--step-size", "found -0.001"]),
+    ("negative seed", ["--seed", "-1"], ["--seed", "found -1"]),
+    ("no steps", ["--steps", "0"], ["--steps", "found 0"]),
+    ("a step for ages", ["--step-size", "1e-9"], ["--step-size", "--steps", "larger step"]),
+    ("misspelt option", ["--drft", "1,2"], ["--drft", "--drift"]),
+]
+
+
+@pytest.mark.parametrize(("options", "fragments"), [row[1:] for row in POSTERIOR], ids=[row[0] for row in POSTERIOR])
+def test_validate_posterior(options, fragments, assert_refused):
+    assert_refused(["validate", "posterior", *options], fragments)

@@ -1,0 +1,1 @@
+"""What neurosim computes, held against exact laws and published measurements."""
