@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.accounting.events import PHASE, PHASES, Shape, count_visits
+from neurosim.placement.memory import STEP_COUNT_BITS
 
 SECTIONS = (
     "synapses",
     "synapse_array",
     "row_pointers",
     "gradients",
+    "optimizer_state",
     "neuron_state",
     "input_buffer",
     "label_buffer",
@@ -86,6 +88,7 @@ class TrafficCounter:
         self.is_array = placement.profile.storage.family != "address_space"
         self.is_sorted = placement.workload.execution == "event_driven" and not self.is_array
         self.has_batch = placement.workload.batch_size > 1
+        self.state = placement.workload.state_words * self.w.gradient
         self.home_of_synapses = "synapse_array" if self.is_array else "synapses"
         self.bits = np.zeros((self.shape.n_cores, len(PHASES), len(SECTIONS), 2), np.int64)
 
@@ -215,8 +218,11 @@ class TrafficCounter:
             self._pass_free_slots("gradient", activity.n_samples, visits.learning)
         if self.has_batch:
             self._update_in_place("gradient", "gradients", self._per_segment(visits.learning_ops * w.gradient))
+        elif self.is_sorted and self.state:
+            # Only some slots have a gradient: it is added to their state at once, before the pass that moves all slots.
+            self._update_in_place("gradient", "optimizer_state", self._per_segment(visits.learning_ops * self.state))
         elif self.is_sorted:
-            # Only some slots have a gradient: it is applied at once, before the pass that moves all slots.
+            # It is applied at once, for the same reason.
             self._read("gradient", "synapses", self._per_segment(visits.learning_ops * w.strength))
             self._write("gradient", "synapses", self._per_segment(visits.learning_ops * w.weight))
 
@@ -227,6 +233,10 @@ class TrafficCounter:
         self._pass_free_slots("update", activity.n_steps, updated)
         if self.has_batch:
             self._update_in_place("update", "gradients", self._per_segment(updated * w.gradient))
+        self._update_in_place("update", "optimizer_state", self._per_segment(updated * self.state))
+        if self.placement.workload.counts_steps:
+            count = np.where(self.shape.own.any(axis=0), activity.n_steps * STEP_COUNT_BITS, 0)
+            self._update_in_place("update", "optimizer_state", count)
 
     def _rewire(self, activity):
         shape, w = self.shape, self.w
@@ -245,10 +255,13 @@ class TrafficCounter:
         # An exact draw walks the slots twice: to count the free positions, and to find the drawn one.
         self._read("rewire", self.home_of_synapses, self._per_segment(events["exact"] * 2 * shape.n_slots * w.position))
         self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * (w.position + w.strength)))
+        self._write("rewire", "optimizer_state", self._per_segment(arrivals * self.state))
         if self.is_sorted:
             self._update_in_place("rewire", "rewiring", self._per_segment(arrivals * w.position))
             word = events["merges"] * shape.n_slots * (w.position + w.strength)
             self._update_in_place("rewire", "synapses", self._per_segment(word))
+            moved = events["merges"] * shape.n_slots * self.state
+            self._update_in_place("rewire", "optimizer_state", self._per_segment(moved))
             pointers = events["merges"] * (shape.n_pre + 1) * w.row_pointer
             self._update_in_place("rewire", "row_pointers", self._per_segment(pointers))
 

@@ -10,6 +10,7 @@ import numpy as np
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.membership import find_slot, insert_slot, remove_slot
+from neurosim.kernels.optimizer import forget
 from neurosim.kernels.random import below, bits64, fold
 
 _RELEASED, _ACCEPTED, _REJECTED = int(SegmentEvent.RELEASED), int(SegmentEvent.ACCEPTED), int(SegmentEvent.REJECTED)
@@ -90,6 +91,7 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
     count_synapse(slots, segments, matrices, tally, segment, slots.pre[slot], slots.post[slot], -1)
     slots.active[slot] = 0
     slots.weight[slot] = np.float32(0.0)
+    forget(slots, slot)
     slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]] = np.int32(slot)
     slots.n_free[segment] += 1
     tally.by_segment[segment, _RELEASED] += 1
@@ -104,6 +106,7 @@ def occupy(slots, segments, matrices, tally, segment, pre, post, theta):
     slots.pre[slot], slots.post[slot] = np.int32(pre), np.int32(post)
     slots.weight[slot] = np.float32(theta) * sign_of(matrices, matrix, pre, post)
     slots.gradient[slot] = np.float32(0.0)
+    forget(slots, slot)
     slots.active[slot] = 1
     insert_slot(slots, matrices, matrix, slot)
     count_synapse(slots, segments, matrices, tally, segment, pre, post, 1)

@@ -18,6 +18,7 @@ class Slots(NamedTuple):
     weight: np.ndarray  #: float32 (S,), sign * theta; the sign bit is kept for zero as well
     active: np.ndarray  #: uint8 (S,), 1 for a connection, 0 for a free slot (its weight is +-0)
     gradient: np.ndarray  #: float32 (S,), dE/dweight of the current step, zero between steps
+    moments: np.ndarray  #: float32 (0 to 2, S), state of the optimizer, zero where a slot is not active
     table: np.ndarray  #: int32 (power of two,), hash table of positions -> slot, -1 where empty
     fan_in: np.ndarray  #: int32 (P,), active synapses of each post neuron
     fan_out: np.ndarray  #: int32 (sum of n_pre over segments,), active synapses per segment and pre

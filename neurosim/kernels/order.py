@@ -46,6 +46,8 @@ def sort_slots(slots, segments, matrices):
                     slots.post[a], slots.post[b] = slots.post[b], slots.post[a]
                     slots.weight[a], slots.weight[b] = slots.weight[b], slots.weight[a]
                     slots.active[a], slots.active[b] = slots.active[b], slots.active[a]
+                    for i in range(slots.moments.shape[0]):
+                        slots.moments[i, a], slots.moments[i, b] = slots.moments[i, b], slots.moments[i, a]
                 place[target] += 1
         # The lowest free slot lies on top of the stack.
         for i in range(slots.n_free[segment]):

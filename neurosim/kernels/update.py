@@ -1,9 +1,10 @@
-"""One step of stochastic gradient descent on theta, with L1 and noise, and who fell below zero.
+"""One step of gradient descent on theta, with L1 and noise, and who fell below zero.
 
     theta <- theta - eta * dE/dtheta - eta * alpha + noise_std * nu        nu ~ N(0, 1)
 
 (Bellec et al. 2018, algorithm 1, with noise_std = sqrt(2 eta T).) theta = |weight| and
-dE/dtheta = sign * dE/dweight; only active slots move.
+dE/dtheta = sign * dE/dweight; only active slots move. An optimizer with state has put its direction in the
+place of dE/dweight before (`kernels.optimizer`).
 """
 
 import numpy as np

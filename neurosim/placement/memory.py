@@ -8,7 +8,8 @@ This is the contract that the counting of traffic follows as well.
   index, weight and sign; the index of all ones marks a slot that is not in use.
 - Samples are processed one after another. Neuron state is therefore that of one sample, whatever the batch size: a
   scalar core gains nothing from holding the whole batch. With batch size 1 each sample updates the weights; above
-  1 gradients are summed in one accumulator per slot and applied once per batch.
+  1 gradients are summed in one accumulator per slot and applied once per batch. The optimizer keeps its numbers per slot
+  as wide as a gradient (momentum one, Adam two), and Adam one count of steps per core.
 - Forward: a core multiplies its slots with the activations of their pre neurons. The inputs come from the host into
   the input buffer of every core with a segment of matrix 0; activations of neurons on other cores arrive in copies.
 - Output: each core with output neurons has the one-hot label, and copies of the logits of other cores for the softmax.
@@ -17,8 +18,8 @@ This is the contract that the counting of traffic follows as well.
 - Rewiring overwrites released slots in place. `scan` walks all slots and needs no order. `event_driven` keeps the slots
   of a segment sorted by row behind row pointers, by a merge pass that takes at most `MERGE_ENTRIES` arrivals.
 
-Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers
-and gradients are arrays per segment; copies are arrays per segment; own activations and errors are arrays per core.
+Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers,
+gradients and each number of the optimizer are arrays per segment; copies are arrays per segment; own activations and errors are arrays per core.
 The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.
 
 On a crossbar the synapses live in the array and not in these bytes: slots are addressed by their place, so there are
@@ -30,11 +31,13 @@ import numpy as np
 from neurosim.errors import InputError
 
 MERGE_ENTRIES = 64
+STEP_COUNT_BITS = 32
 SECTIONS = (
     "code",
     "synapses",
     "row_pointers",
     "gradients",
+    "optimizer_state",
     "neuron_state",
     "input_buffer",
     "label_buffer",
@@ -88,6 +91,9 @@ def slot_sections(profile, workload, layout, slots):
         )
     if workload.batch_size > 1:
         sections["gradients"] = layout.per_core(_bytes(slots, profile.formats.gradient_bits.value))
+    if workload.state_words:
+        state = workload.state_words * layout.per_core(_bytes(slots, profile.formats.gradient_bits.value))
+        sections["optimizer_state"] = state + workload.counts_steps * layout.own.any(axis=0) * _bytes(1, STEP_COUNT_BITS)
     return sections
 
 

@@ -53,7 +53,9 @@ def _changes(placement):
     workload = placement.workload
     saved = max(core.sections.get("gradients", 0) for core in placement.cores)
     slots = sum(core.n_slots for core in placement.cores) - workload.n_synapses
+    state = max(core.sections.get("optimizer_state", 0) for core in placement.cores)
     options = [
+        (workload.state_words > 0, {"optimizer": "sgd"}, f"optimizer sgd alone would fit: it saves up to {state:,d} B of state per core"),
         (workload.batch_size > 1, {"batch_size": 1}, f"batch_size 1 alone would fit: it saves up to {saved:,d} B of gradients per core"),
         (workload.execution == "event_driven", {"execution": "scan"}, None),
         (slots > 0, {"headroom": 0.0}, f"headroom 0 alone would fit: it saves {slots:,d} free slots"),

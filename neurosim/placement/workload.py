@@ -8,6 +8,8 @@ from neurosim.errors import InputError, nearest
 
 EXECUTIONS = ("scan", "event_driven")
 SCOPES = ("core", "layer", "network")
+#: Numbers that an optimizer keeps per slot.
+STATE_WORDS = {"sgd": 0, "momentum": 1, "adam": 2}
 _MAX_NEURONS = 10**6  # per layer: products of three layer sizes stay inside int64
 
 
@@ -31,6 +33,8 @@ class Workload:
         Free slots of a segment, as a fraction of its active ones.
     code_bytes : int, optional
         Program and stack of a core in B, instead of the profile's reserve.
+    optimizer : {'sgd', 'momentum', 'adam'}
+        What it keeps per slot takes memory.
     rewires : bool
         Whether the run rewires, and so draws random numbers on the chip.
 
@@ -48,6 +52,7 @@ class Workload:
     headroom: float = 0.0
     code_bytes: int | None = None
     rewires: bool = True
+    optimizer: str = "sgd"
 
     def __post_init__(self):
         object.__setattr__(self, "layers", _check_layers(self.layers))
@@ -57,7 +62,7 @@ class Workload:
         for i, (k, n) in enumerate(zip(self.n_active, self.n_positions, strict=True)):
             if not 1 <= k <= n:
                 raise InputError(f"n_active: found {k:,d} synapses in matrix {i}; expected 1 to its {n:,d} positions")
-        for name, known in (("execution", EXECUTIONS), ("scope", SCOPES)):
+        for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(STATE_WORDS))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
         if _whole("batch_size", self.batch_size) < 1:
@@ -71,6 +76,16 @@ class Workload:
     def n_positions(self):
         """Positions of each matrix, as a tuple of int."""
         return tuple(a * b for a, b in zip(self.layers, self.layers[1:], strict=False))
+
+    @property
+    def state_words(self):
+        """Numbers that the optimizer keeps per slot."""
+        return STATE_WORDS[self.optimizer]
+
+    @property
+    def counts_steps(self):
+        """Whether each core counts the steps of the run, for the bias correction of Adam."""
+        return self.optimizer == "adam"
 
     @property
     def n_synapses(self):

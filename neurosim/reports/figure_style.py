@@ -48,6 +48,7 @@ SECTION_LOOKS = {
     "synapses": Look("#124a7d"),
     "row_pointers": Look("#9bd0ee", "////", _DARK),
     "gradients": Look("#c8501e", "\\\\\\\\"),
+    "optimizer_state": Look("#f2b28c", "||||", _DARK),
     "neuron_state": Look("#f3cf5b"),
     "input_buffer": Look("#0b7a5f", "...."),
     "label_buffer": Look("#bfe6cd", "xxxx", _DARK),

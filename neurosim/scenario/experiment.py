@@ -60,6 +60,7 @@ def _workload(scenario, profile, n_cores):
             scope=scenario.rewiring.scope,
             headroom=float(hardware.headroom),
             code_bytes=hardware.code_bytes,
+            optimizer=scenario.training.optimizer,
         )
 
     if scenario.network.synapses is not None:

@@ -28,5 +28,6 @@ def make_store(experiment):
         scope=experiment.scenario.rewiring.scope,
         home=placement.home,
         n_cores=placement.n_cores,
+        n_moments=placement.workload.state_words,
     )
     return SynapseStore.random(plan, experiment.scenario.seed)

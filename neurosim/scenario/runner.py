@@ -245,7 +245,7 @@ def _make_trainer(experiment, data_dir):
 
 def _training_plan(experiment):
     from neurosim.rewiring import RULES
-    from neurosim.training import Schedule, TrainingPlan
+    from neurosim.training import Optimizer, Schedule, TrainingPlan
 
     scenario = experiment.scenario
     training, schedule, rewiring = scenario.training, scenario.training.schedule, scenario.rewiring
@@ -259,6 +259,7 @@ def _training_plan(experiment):
             factor=schedule.factor if schedule.factor is not None else (0.0 if schedule.kind == "cosine" else 1.0),
             milestones=schedule.milestones or (),
         ),
+        optimizer=Optimizer(training.optimizer, **training.optimizer_numbers),
         rule=RULES[rewiring.rule](**rewiring.model_dump(exclude={"rule", "scope"})),
         merge_entries=MERGE_ENTRIES,
         watches=_watched(experiment),

@@ -14,6 +14,9 @@ PositiveInt = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, le=1e9)]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+# Below 1 in float32 as well, so that 1 - beta is not 0.
+Decay = Annotated[float, Field(ge=0, le=0.99999)]
+_OPTIMIZER_KEYS = {"sgd": (), "momentum": ("momentum",), "adam": ("beta1", "beta2", "epsilon")}
 
 
 class DatasetChoice(Strict):
@@ -125,7 +128,11 @@ class Training(Strict):
     ----------
     epochs, batch_size : int
     optimizer : str
-        Stochastic gradient descent.
+        Stochastic gradient descent, plain, with momentum, or with Adam; see `neurosim.training.Optimizer`.
+    momentum : float, optional
+        Of ``momentum``; 0.9 when left out.
+    beta1, beta2, epsilon : float, optional
+        Of ``adam``; 0.9, 0.999 and 1e-8 when left out.
     learning_rate : float
         Of epoch 0, for the mean gradient of a batch.
     schedule : ScheduleChoice
@@ -133,9 +140,25 @@ class Training(Strict):
 
     epochs: PositiveInt = 10
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 10
-    optimizer: Literal["sgd"] = "sgd"
+    optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
+    momentum: Decay | None = None
+    beta1: Decay | None = None
+    beta2: Decay | None = None
+    epsilon: Annotated[float, Field(ge=1e-30, le=1)] | None = None
     learning_rate: Positive = 0.5
     schedule: ScheduleChoice = ScheduleChoice()
+
+    @property
+    def optimizer_numbers(self):
+        """The numbers of the optimizer that are given, by name."""
+        return {key: getattr(self, key) for key in _OPTIMIZER_KEYS[self.optimizer] if getattr(self, key) is not None}
+
+    @model_validator(mode="after")
+    def _check(self):
+        for key in ("momentum", "beta1", "beta2", "epsilon"):
+            if key not in _OPTIMIZER_KEYS[self.optimizer] and getattr(self, key) is not None:
+                raise WrongKey([key], f"optimizer {self.optimizer} does not use it; leave it out")
+        return self
 
 
 class Rewiring(Strict):

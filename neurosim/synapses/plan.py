@@ -38,7 +38,8 @@ class StorePlan:
     """Plan of a whole network: segments are ordered by matrix, then by core.
 
     `scope` is one of ``core`` (a synapse stays in its core and matrix), ``layer`` (it stays in its
-    matrix) and ``network``. `home` gives the core of every neuron, -1 for inputs.
+    matrix) and ``network``. `home` gives the core of every neuron, -1 for inputs. `n_moments` is how many
+    numbers the optimizer keeps per slot.
     """
 
     matrices: tuple[MatrixPlan, ...]
@@ -46,6 +47,7 @@ class StorePlan:
     scope: str
     home: tuple[int, ...]
     n_cores: int
+    n_moments: int = 0
 
     @property
     def n_neurons(self):
@@ -69,7 +71,7 @@ class StorePlan:
         return tuple(sum(s.n_active for s in self.segments[a:b]) for a, b in zip(starts, starts[1:]))
 
 
-def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=0.0):
+def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0):
     """Plan of a multilayer perceptron on a single core.
 
     Parameters
@@ -84,6 +86,8 @@ def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=
         Most active synapses of one neuron.
     headroom : float
         Free slots of each segment, as a fraction of its active synapses.
+    n_moments : int
+        Numbers that the optimizer keeps per slot.
 
     Returns
     -------
@@ -98,4 +102,4 @@ def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=
         for i, (m, k) in enumerate(zip(matrices, n_active))
     )
     home = (-1,) * layers[0] + (0,) * sum(layers[1:])
-    return StorePlan(matrices, segments, scope, home, 1)
+    return StorePlan(matrices, segments, scope, home, 1, n_moments)

@@ -136,7 +136,7 @@ class SynapseStore:
 
     def state(self):
         """What a checkpoint needs: dict of arrays (copies are not made)."""
-        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "free_slot", "n_free", "n_exchanged")}
+        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "moments", "free_slot", "n_free", "n_exchanged")}
 
     def restore(self, state):
         """Take over the arrays of `state` and recompute everything that follows from them."""
@@ -201,6 +201,7 @@ def _empty_slots(plan, segments):
         weight=np.zeros(n, np.float32),
         active=np.zeros(n, np.uint8),
         gradient=np.zeros(n, np.float32),
+        moments=np.zeros((plan.n_moments, n), np.float32),
         table=np.full(table_size, -1, np.int32),
         fan_in=np.zeros(sum(m.n_post for m in plan.matrices), np.int32),
         fan_out=np.zeros(sum(plan.matrices[s.matrix].n_pre for s in plan.segments), np.int32),

@@ -30,6 +30,8 @@ def find_violations(store):
             found.append(f"{where}: weight not finite")
         if (weight[~used] != 0).any():
             found.append(f"{where}: free slot with a weight")
+        if (slots.moments[:, start:stop][:, ~used] != 0).any():
+            found.append(f"{where}: free slot with a state of the optimizer")
         ids = pre[used].astype(np.int64) * plan.matrices[segment.matrix].n_post + post[used]
         if np.unique(ids).size != ids.size:
             found.append(f"{where}: {ids.size - np.unique(ids).size} positions held twice")

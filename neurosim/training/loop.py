@@ -13,6 +13,7 @@ from neurosim.kernels.random import fill_bits
 from neurosim.nn import Evaluation, Mlp
 from neurosim.random import Stream, stream_key
 from neurosim.synapses.store import new_tally
+from neurosim.training.optimizers import Optimizer
 
 #: Seconds that one compiled call should take, so that an interruption and a progress bar are prompt.
 _SECONDS_A_CALL = 0.2
@@ -56,6 +57,7 @@ class TrainingPlan:
     is_counted: bool = True
     watches: str = "all"
     counts_pairs: bool = False
+    optimizer: Optimizer = Optimizer()
 
 
 class Trainer:
@@ -77,6 +79,8 @@ class Trainer:
     """
 
     def __init__(self, store, dataset, plan):
+        if store.plan.n_moments != plan.optimizer.n_moments:
+            raise ValueError(f"{plan.optimizer.kind} keeps {plan.optimizer.n_moments} numbers per slot, the store {store.plan.n_moments}")
         self.store, self.dataset, self.plan = store, dataset, plan
         self.network = Mlp(store, plan.batch_size)
         self.history = []
@@ -213,6 +217,7 @@ class Trainer:
             period=rule.period,
             noise_key=self._noise_key,
             proposal_key=self._proposal_key,
+            optimizer=self.plan.optimizer.step_numbers,
         )
 
     def _shuffle(self, epoch):

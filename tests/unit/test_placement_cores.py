@@ -46,6 +46,18 @@ def test_a_batch_adds_one_accumulator_per_slot_and_no_neuron_state():
     assert list(ten) == [name for name in SECTIONS if name in ten]
 
 
+def test_an_optimizer_adds_its_state():
+    plain = place(SANTOS, Workload(MNIST, SPARSE), 1).cores[0].sections
+    momentum = place(SANTOS, Workload(MNIST, SPARSE, optimizer="momentum"), 1).cores[0].sections
+    assert momentum == plain | {"optimizer_state": 3552 * 4}
+    adam = place(SANTOS, Workload(MNIST, SPARSE, optimizer="adam", headroom=0.5), 3).cores
+    slots = [core.n_slots for core in adam]
+    assert min(slots) > 1184 and [core.sections["optimizer_state"] for core in adam] == [n * 2 * 4 + 4 for n in slots]
+    # A core without neurons keeps no count; on a crossbar the state is in the processor's memory, 16 bits a number.
+    assert [c.sections.get("optimizer_state") for c in place(SANTOS, Workload((5, 2), (9,), optimizer="adam"), 4).cores] == [None, 44, None, 36]
+    assert place(BSS2, Workload((64, 100, 10), (640, 100), optimizer="adam"), 1).cores[0].sections["optimizer_state"] == 740 * 2 * 2 + 4
+
+
 def test_event_driven_adds_row_pointers_and_the_merge_list():
     scan = place(SANTOS, Workload(MNIST, SPARSE), 1).cores[0].sections
     event = place(SANTOS, Workload(MNIST, SPARSE, execution="event_driven"), 1).cores[0].sections

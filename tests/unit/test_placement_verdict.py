@@ -140,6 +140,7 @@ def test_what_is_not_modelled_is_said():
         (SANTOS, Workload(MNIST, (8_000, 2_000, 500), batch_size=10, execution="event_driven", headroom=0.1), 1),
         (SANTOS, Workload(MNIST, (8_000, 2_000, 500), batch_size=10), 2),
         (SANTOS, Workload(MNIST, (3_000, 1_000, 500), headroom=0.6), 1),
+        (SANTOS, Workload(MNIST, SPARSE, optimizer="adam"), 1),
         (SANTOS, Workload(MNIST, SPARSE), 9),
         (SPIN2, Workload((784, 3000, 1000, 10), (200_000, 300_000, 10_000), batch_size=16), 40),
         (BSS2, Workload((64, 100, 10), (6400, 1000), batch_size=10), 1),
@@ -163,6 +164,11 @@ def test_every_remedy_fits_and_the_next_synapse_does_not(profile, workload, n_co
     else:
         assert verdict.hints[1].startswith(f"{fewest} core")
         assert not any(place(profile, workload, n).fits for n in range(1, fewest))
+
+
+def test_plain_sgd_is_a_remedy_for_an_optimizer_that_does_not_fit():
+    hints = judge(place(SANTOS, Workload(MNIST, SPARSE, optimizer="adam"), 1)).hints
+    assert "optimizer sgd alone would fit: it saves up to 28,420 B of state per core" in hints
 
 
 def test_largest_fit_keeps_the_proportion_and_fills_the_core():

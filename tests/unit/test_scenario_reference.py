@@ -89,6 +89,9 @@ def test_the_example_is_accepted(key):
     if key.startswith("training.schedule."):
         kind = "step" if key.endswith("milestones") else "exponential"
         data["training"] = {"schedule": {"kind": kind, "factor": 0.5, **({"milestones": [1]} if kind == "step" else {})}}
+    used_by = {"momentum": "momentum", "beta1": "adam", "beta2": "adam", "epsilon": "adam"}
+    if key.removeprefix("training.") in used_by:
+        data["training"] = {"optimizer": used_by[key.removeprefix("training.")]}
     group = data
     for part in key.split(".")[:-1]:
         group = group.setdefault(part, {})

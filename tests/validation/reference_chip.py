@@ -45,6 +45,8 @@ class Widths:
     error: int
     gradient: int
     pointer: int | None
+    n_state: int = 0  # numbers of the optimizer per slot, each as wide as a gradient
+    step_count: int = 0  # of each core with neurons
 
     @property
     def index(self):
@@ -383,12 +385,22 @@ class ReferenceChip:
                 if self.batch_size > 1:
                     self.read(core, phase, "gradients", w.gradient)
                     self.write(core, phase, "gradients", w.gradient)
+                elif w.n_state:
+                    self.touch_state(core, phase)
                 else:
                     self.read(core, phase, self.words, w.weight + w.sign)
                     self.write(core, phase, self.words, w.weight)
 
+    def touch_state(self, core, phase):
+        for _ in range(self.widths.n_state):
+            self.read(core, phase, "optimizer_state", self.widths.gradient)
+            self.write(core, phase, "optimizer_state", self.widths.gradient)
+
     def update(self):
         w, phase = self.widths, "update"
+        for core in sorted({core for layer in range(1, self.last + 1) for core, _ in self.own(layer)}):
+            self.read(core, phase, "optimizer_state", w.step_count)
+            self.write(core, phase, "optimizer_state", w.step_count)
         for segment in self.segments:
             core = segment.core
             for slot in segment.slots:
@@ -399,6 +411,7 @@ class ReferenceChip:
                 self.read(core, phase, self.words, w.weight + w.sign)
                 self.write(core, phase, self.words, w.weight)
                 self.event(core, phase, "synaptic_update")
+                self.touch_state(core, phase)
                 if self.has_noise:
                     self.event(core, phase, "random_draw")
                 if self.batch_size > 1:
@@ -478,6 +491,8 @@ class ReferenceChip:
         self.seen["arrival"] += 1
         self.event(core, phase, "random_draw")
         self.write(core, phase, self.words, w.word)
+        for _ in range(w.n_state):
+            self.write(core, phase, "optimizer_state", w.gradient)
         self.event(core, phase, "synaptic_write")
         if self.style == "event_driven":
             self.write(core, phase, "rewiring", w.index)
@@ -492,6 +507,7 @@ class ReferenceChip:
             for _ in segment.slots:
                 self.read(core, phase, self.words, w.word)
                 self.write(core, phase, self.words, w.word)
+                self.touch_state(core, phase)
             for _ in range(segment.n_pre + 1):
                 self.read(core, phase, "row_pointers", w.pointer)
                 self.write(core, phase, "row_pointers", w.pointer)

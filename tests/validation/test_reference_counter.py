@@ -78,7 +78,7 @@ def odd_profile(name):
     return document
 
 
-def widths_of(profile):
+def widths_of(profile, optimizer):
     word, formats = profile.synapse_word, profile.formats
     bits = lambda quantity: 0 if quantity is None else quantity.value  # noqa: E731
     is_array = profile.storage.family == "crossbar_multibit"
@@ -92,6 +92,8 @@ def widths_of(profile):
         error=formats.error_bits.value,
         gradient=formats.gradient_bits.value,
         pointer=None if formats.row_pointer_bits is None else formats.row_pointer_bits.value,
+        n_state={"sgd": 0, "momentum": 1, "adam": 2}[optimizer],
+        step_count=32 if optimizer == "adam" else 0,
     )
 
 
@@ -118,10 +120,12 @@ class Case:
     l1: float = 1e-3
     shows: tuple = ()
     dataset: str = "sparse"
+    optimizer: str = "sgd"
 
     def __str__(self):
         parts = (self.profile, self.execution, f"{self.cores}core", f"batch{self.batch}", self.scope, f"every{self.period}")
         more = [f"{self.dataset}{'-'.join(map(str, self.layers))}"] if self.layers != (12, 10, 8, 4) else []
+        more += [self.optimizer] if self.optimizer != "sgd" else []
         return "-".join([*parts, *more, "quiet" if self.noise is None else "noise"])
 
 
@@ -168,6 +172,15 @@ CASES = (
     # The fan-in limit of the array (26 rows: 13 slots) binds in the second matrix: 12 of 20 on average.
     Case("brainscales2_odd", cores=2, batch=4, layers=(12, 20, 4), connectivity=(0.3, 0.6), scope="layer", headroom=0.3,
          shows=(*REWIRED, "packet")),
+    # Optimizers with state per slot.
+    Case(ODD, cores=3, batch=1, optimizer="momentum", shows=(*REWIRED, "packet")),
+    Case(ODD, EVENTS, cores=3, batch=1, optimizer="momentum", shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(ODD, EVENTS, cores=3, batch=1, rate=0.02, optimizer="adam", shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(ODD, EVENTS, cores=4, batch=4, period=3, rate=0.02, optimizer="adam", shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(ODD, cores=4, batch=4, layers=(12, 3, 7, 2), connectivity=0.6, dataset="sparse2", rate=0.02, optimizer="adam",
+         shows=(*REWIRED, "packet")),
+    Case(ODD, cores=4, batch=4, scope="layer", headroom=0.3, optimizer="momentum", shows=(*REWIRED, "packet", "free slot")),
+    Case("brainscales2_odd", EVENTS, cores=2, batch=1, period=3, rate=0.02, optimizer="adam", shows=(*REWIRED, "packet", "free slot")),
 )
 
 
@@ -205,7 +218,7 @@ def make_scenario(case, folder):
             "dataset": dataset,
             "network": {"layers": case.layers, "connectivity": case.connectivity},
             "hardware": {"profile": profile, "cores": case.cores, "execution": case.execution, "headroom": case.headroom},
-            "training": {"epochs": case.epochs, "batch_size": case.batch, "learning_rate": case.rate},
+            "training": {"epochs": case.epochs, "batch_size": case.batch, "learning_rate": case.rate, "optimizer": case.optimizer},
             "rewiring": rewiring,
         }
     )
@@ -238,7 +251,7 @@ def make_chip(experiment, store, has_noise):
         by_layer(np.array(placement.home), layers),
         segments,
         scopes,
-        widths_of(profile),
+        widths_of(profile, experiment.scenario.training.optimizer),
         experiment.scenario.hardware.execution if n_labels is None else "analog",
         experiment.scenario.training.batch_size,
         has_noise,
