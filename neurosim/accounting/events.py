@@ -190,6 +190,32 @@ def count_events(placement, training, evaluation):
     return events
 
 
+@dataclass(frozen=True)
+class Firing:
+    """Neurons that were non-zero or not, for chips on which it makes a difference: int64, shape (n_cores, len(PHASES)).
+
+    `spikes` are non-zero values of hidden neurons in a forward pass; `quiet` are updates of hidden neurons that were zero.
+    """
+
+    spikes: np.ndarray
+    quiet: np.ndarray
+
+
+def count_firing(placement, training, evaluation):
+    """`Firing` of a run, or None where synapses are words in memory: there neurons are not watched in every run."""
+    if placement.profile.storage.family == "address_space":
+        return None
+    shape = Shape(placement)
+    spikes, quiet = (np.zeros((shape.n_cores, len(PHASES)), np.int64) for _ in range(2))
+    hidden = slice(shape.layer_start[1], shape.layer_start[-2])
+    for phases, activity in ((("forward", "backward"), training), (("evaluate",), evaluation)):
+        fired = np.bincount(shape.home[hidden], weights=activity.nonzero[hidden], minlength=shape.n_cores).astype(np.int64)
+        spikes[:, PHASE[phases[0]]] = fired
+        for phase in phases:
+            quiet[:, PHASE[phase]] = activity.n_samples * shape.own_hidden - fired
+    return Firing(spikes, quiet)
+
+
 def image_bits(shape, formats):
     """Bits of one sample's inputs that the host writes to each core."""
     return np.where(shape.has_input, shape.layers[0] * formats.input_bits.value, 0)

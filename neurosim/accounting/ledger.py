@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.accounting.events import KIND, KINDS, PHASES, Shape, count_events, logit_bits
+from neurosim.accounting.events import KIND, KINDS, PHASES, Shape, count_events, count_firing, logit_bits
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
 from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, count_traffic, level_of
 from neurosim.errors import LedgerError
@@ -97,7 +97,8 @@ def make_ledger(placement, training, evaluation):
     # Bits are rounded up once, per core, phase, section and direction; totals are sums of these bytes.
     traffic = (count_traffic(placement, training, evaluation) + 7) // 8
     time_model = model_time(placement, events, training.n_samples, evaluation.n_samples)
-    energy = price_energy(placement.profile, events, traffic, time_model.total_s)
+    firing = count_firing(placement, training, evaluation)
+    energy = price_energy(placement.profile, events, traffic, time_model.total_s, firing)
     ledger = Ledger(events, traffic, energy, time_model, training.n_samples, evaluation.n_samples)
     close(ledger, placement, training)
     return ledger

@@ -63,7 +63,7 @@ class TimeModel:
         return None if self.training_s is None else self.training_s + (self.evaluation_s or 0.0)
 
 
-def price_energy(profile, events, traffic_bytes, seconds):
+def price_energy(profile, events, traffic_bytes, seconds, firing=None):
     """Energy lines of counted events and bytes on a chip: of a run, or of a published workload (`neurosim.validation`).
 
     Parameters
@@ -73,6 +73,8 @@ def price_energy(profile, events, traffic_bytes, seconds):
     traffic_bytes : int64 array, shape (n_cores, phases, sections, 2)
     seconds : float or None
         How long static power flows; None when it is not known.
+    firing : Firing, optional
+        Where quiet neurons and spikes have prices of their own; without it, neither is told apart.
 
     Returns
     -------
@@ -87,7 +89,17 @@ def price_energy(profile, events, traffic_bytes, seconds):
         if name in _PAID_ELSEWHERE[energy.accounting]:
             continue
         price = _event_price(profile, prices, name)
-        lines.append(_line(core, PHASES[phase], "proposal" if name.startswith("proposal") else name, count, price))
+        if name == "neuron_update" and firing is not None and prices["neuron_update_inactive"]:
+            quiet = int(firing.quiet[core, phase])
+            if quiet:
+                lines.append(_line(core, PHASES[phase], "neuron_update_inactive", quiet, _with_access(prices, "neuron_update_inactive")))
+            count -= quiet
+        if count:
+            lines.append(_line(core, PHASES[phase], "proposal" if name.startswith("proposal") else name, count, price))
+    if firing is not None and prices["spike_generate"]:
+        for core, phase in zip(*np.nonzero(firing.spikes)):
+            lines.append(_line(core, PHASES[phase], "spike_generate", int(firing.spikes[core, phase]), prices["spike_generate"].value))
+    lines += _hop_lines(prices, events)
     if energy.accounting == "memory":
         for core, phase, section, direction in zip(*np.nonzero(traffic_bytes)):
             name = f"local_{DIRECTIONS[direction]}_byte"
@@ -95,7 +107,7 @@ def price_energy(profile, events, traffic_bytes, seconds):
             price = prices[name].value if prices[name] and is_local else None
             count = int(traffic_bytes[core, phase, section, direction])
             lines.append(_line(core, PHASES[phase], f"{name}:{SECTIONS[section]}", count, price))
-    return lines + _static_lines(energy.static, len(events), seconds)
+    return lines + _static_lines(profile, len(events), seconds)
 
 
 def _event_price(profile, prices, kind):
@@ -105,24 +117,43 @@ def _event_price(profile, prices, kind):
             # A packet costs the network too, whatever the core spends on it.
             return prices["packet"].value if kind == "packet_sent" and prices["packet"] else None
         return cycles.value * prices["core_cycle"].value
-    price = prices.get(PRICE_OF.get(kind))
+    if kind == "neuron_update":
+        return _with_access(prices, kind)
+    price, bits = prices.get(PRICE_OF.get(kind)), profile.network.packet_bits
+    if kind == "packet_sent" and price is None and prices["packet_bit"] and bits:
+        return bits.value * prices["packet_bit"].value
     return price.value if price else None
+
+
+def _with_access(prices, name):
+    """Price of a neuron update, with the access to the neuron's state where that is priced by itself."""
+    if prices[name] is None:
+        return None
+    return prices[name].value + (prices["neuron_access"].value if prices["neuron_access"] else 0.0)
+
+
+def _hop_lines(prices, events):
+    """A packet between cores takes at least one hop. Where hops have a price they are not counted yet, and so not priced."""
+    if not any(prices[name] for name in ("hop", "hop_east_west", "hop_north_south")):
+        return []
+    sent = events[:, :, KIND["packet_sent"]]
+    return [_line(core, PHASES[phase], "hop", int(sent[core, phase]), None) for core, phase in zip(*np.nonzero(sent))]
 
 
 def _line(core, phase, component, count, price):
     return EnergyLine(int(core), phase, component, count, price, None if price is None else count * price)
 
 
-def _static_lines(static, n_cores, seconds):
-    """Static power of the used cores and of the chip, over `seconds`."""
+def _static_lines(profile, n_cores, seconds):
+    """Static power of the used cores, and of every chip and the board, which are powered as a whole, over `seconds`."""
+    static = profile.energy.static_power
     lines = []
-    for level, cores in (("core", range(n_cores)), ("chip", (-1,)), ("board", (-1,))):
+    for level, cores, count in (("core", range(n_cores), 1), ("chip", (-1,), profile.n_chips), ("board", (-1,), 1)):
         power = getattr(static, level)
         if power is None:
             continue
-        for core in cores:
-            energy = None if seconds is None else power.value * seconds
-            lines.append(EnergyLine(core, "static", f"static_{level}", 1, energy, energy))
+        price = None if seconds is None else power.value * seconds
+        lines += [_line(core, "static", f"static_{level}", count, price) for core in cores]
     return lines
 
 
@@ -140,17 +171,16 @@ def model_time(placement, events, n_trained, n_evaluated):
     -------
     TimeModel
     """
-    model = placement.profile.time
+    model, latencies = placement.profile.time, placement.profile.energy.chosen.latencies
     unmodelled = set()
     per_phase = np.zeros((placement.n_cores, len(PHASES)))
-    if model.clock is not None:
-        for kind, name in _CYCLES_OF.items():
-            cycles = getattr(model.cycles, name)
-            counts = events[:, :, KIND[kind]]
-            if cycles is not None:
-                per_phase += counts * (cycles.value / model.clock.value)
-            elif counts.any():
-                unmodelled.add(kind)
+    seconds = _event_seconds(placement.profile)
+    for kind in _CYCLES_OF if seconds or placement.profile.clock else ():
+        counts = events[:, :, KIND[kind]]
+        if kind in seconds:
+            per_phase += counts * seconds[kind]
+        elif counts.any():
+            unmodelled.add(kind)
     latency = model.forward_latency.value if model.forward_latency is not None else None
     if latency is not None:
         # A measured latency covers the whole forward pass of the chip.
@@ -162,7 +192,8 @@ def model_time(placement, events, n_trained, n_evaluated):
             unmodelled.add("packets between cores")
     if events[:, :, KIND["host_byte"]].any():
         unmodelled.add("transfer from and to the host")
-    if placement.n_cores > 1 and model.barrier is None:
+    barrier = model.barrier or latencies.barrier
+    if placement.n_cores > 1 and barrier is None:
         unmodelled.add("waiting of cores for each other")
     if not per_phase.any():
         return TimeModel(None, None, tuple([0.0] * placement.n_cores), False, tuple(sorted(unmodelled)))
@@ -172,8 +203,8 @@ def model_time(placement, events, n_trained, n_evaluated):
     communication = 0.0
     if model.packet_latency is not None:
         communication = float(events[:, :evaluate, KIND["packet_sent"]].sum(axis=1).max()) * model.packet_latency.value
-    if model.barrier is not None and placement.n_cores > 1:
-        communication += n_trained * model.barrier.value
+    if barrier is not None and placement.n_cores > 1:
+        communication += n_trained * barrier.value
     return TimeModel(
         training_s=float(np.delete(slowest, evaluate).sum()) + communication,
         evaluation_s=float(slowest[evaluate]),
@@ -183,3 +214,15 @@ def model_time(placement, events, n_trained, n_evaluated):
     )
 
 
+def _event_seconds(profile):
+    """Time that a core spends per kind of event: cycles over the clock, or the latencies of a chip without one."""
+    clock, latencies = profile.clock, profile.energy.chosen.latencies
+    found = {}
+    for kind, name in _CYCLES_OF.items():
+        cycles, latency = getattr(profile.time.cycles, name), getattr(latencies, name, None)
+        if clock is not None and cycles is not None:
+            found[kind] = cycles.value / clock.value
+        elif latency is not None:
+            access = latencies.neuron_access if kind == "neuron_update" else None
+            found[kind] = latency.value + (access.value if access else 0.0)
+    return found

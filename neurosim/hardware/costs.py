@@ -1,11 +1,15 @@
-"""What events cost on one chip: cycles and latencies, energy prices, static power."""
+"""What events cost on one chip: cycles and latencies, named sets of energy prices, static power."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from neurosim.documents import Strict, WrongKey
-from neurosim.hardware.quantities import Cycles, EventPrice, Frequency, Seconds, Text, Watts, iter_quantities
+from neurosim.errors import nearest
+from neurosim.hardware.quantities import Cycles, EventPrice, Frequency, Kind, Seconds, Text, Watts, iter_quantities
+
+SetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+CornerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]  # such as 0.8V
 
 
 class EventCycles(Strict):
@@ -19,8 +23,28 @@ class EventCycles(Strict):
     packet: Cycles | None = None
 
 
+class EventLatencies(Strict):
+    """Time in s that one core of a chip without a clock spends per event."""
+
+    synaptic_op: Seconds | None = None
+    synaptic_update: Seconds | None = None
+    neuron_update: Seconds | None = None
+    neuron_update_inactive: Seconds | None = None
+    neuron_access: Seconds | None = None
+    spike_generate: Seconds | None = None
+    packet: Seconds | None = None
+    packet_received: Seconds | None = None
+    packet_local: Seconds | None = None
+    hop_east_west: Seconds | None = None
+    hop_north_south: Seconds | None = None
+    barrier: Seconds | None = None
+
+
 class Time(Strict):
-    """Clock in Hz, cycles per event, and latencies in s; `forward_latency` is per sample for the whole chip."""
+    """Clock in Hz, cycles per event, and latencies in s; `forward_latency` is per sample for the whole chip.
+
+    A clock that depends on the operating point stands in `corners`; ask `HardwareProfile.clock`.
+    """
 
     clock: Frequency | None = None
     cycles: EventCycles = EventCycles()
@@ -30,15 +54,33 @@ class Time(Strict):
 
 
 class Prices(Strict):
-    """Energy per event in J. An absent price is unknown and makes a total a lower bound."""
+    """Energy per event in J. An absent price is unknown and makes a total a lower bound.
+
+    `synaptic_op_dense` and `synaptic_op_conv` are for other synapse formats than the sparse one that runs use;
+    `neuron_update` is for a neuron that is active where `neuron_update_inactive` stands beside it; `neuron_access` comes on
+    top of each neuron update; a packet costs `packet`, or `packet_bit` for each of its bits.
+    """
 
     synaptic_op: EventPrice | None = None
+    synaptic_op_dense: EventPrice | None = None
+    synaptic_op_conv: EventPrice | None = None
     synaptic_update: EventPrice | None = None
+    synaptic_write: EventPrice | None = None
     neuron_update: EventPrice | None = None
+    neuron_update_inactive: EventPrice | None = None
+    neuron_access: EventPrice | None = None
+    spike_generate: EventPrice | None = None
     random_draw: EventPrice | None = None
     packet: EventPrice | None = None
+    packet_bit: EventPrice | None = None
+    packet_received: EventPrice | None = None
+    packet_local: EventPrice | None = None
+    packet_offchip: EventPrice | None = None
     hop: EventPrice | None = None
-    synaptic_write: EventPrice | None = None
+    hop_east_west: EventPrice | None = None
+    hop_north_south: EventPrice | None = None
+    barrier: EventPrice | None = None
+    reset: EventPrice | None = None
     local_read_byte: EventPrice | None = None
     local_write_byte: EventPrice | None = None
     shared_read_byte: EventPrice | None = None
@@ -56,7 +98,8 @@ class StaticPower(Strict):
 
 
 _LOCAL = ("local_read_byte", "local_write_byte")
-_EVENTS_ON_A_CORE = ("synaptic_op", "synaptic_update", "neuron_update", "random_draw", "synaptic_write")
+_NEURON = ("neuron_update", "neuron_update_inactive", "neuron_access", "spike_generate")
+_SYNAPSE = ("synaptic_op", "synaptic_op_dense", "synaptic_op_conv", "synaptic_update", "synaptic_write")
 # What each accounting must not price, because another of its prices already contains it.
 CHARGED_TWICE = {
     "event": {
@@ -66,33 +109,44 @@ CHARGED_TWICE = {
     "memory": {
         "core_cycle": "a cycle price already contains the local memory accesses that are priced per byte",
         "synaptic_write": "a write is already priced by local_write_byte",
+        "neuron_access": "the access is already priced by local_read_byte",
     },
     "cycle": {
         **dict.fromkeys(_LOCAL, "core_cycle already contains the local memory accesses"),
-        **dict.fromkeys(_EVENTS_ON_A_CORE, "core_cycle already contains the work of the event; give time.cycles instead"),
+        **dict.fromkeys((*_SYNAPSE, *_NEURON, "random_draw"), "core_cycle already contains the work of the event; give time.cycles instead"),
     },
 }
 
 
-class Energy(Strict):
-    """How energy is counted, the prices, and the static power.
+class PriceSet(Strict):
+    """Prices that belong together: one way to count, one origin, one operating point.
 
     Attributes
     ----------
     accounting : str
         event: a price per event, memory accesses inside. memory: event prices are arithmetic only, memory is
         priced per byte. cycle: cycles per event x price of a core cycle.
-    price_set : str
-        Name of this set, cited by results. Fitted sets travel together.
+    kind : str
+        How the set came about. The prices of a simulated or fitted set all have the set's own source: taken out of their
+        set, or mixed with others, they mean nothing.
+    source : str
+        Key into the profile's `sources`.
+    corner : str, optional
+        Operating point for which the set holds; without it the source does not say.
     prices : Prices
+    latencies : EventLatencies
     static : StaticPower
+        Of this set alone; what holds for every set stands in `Energy.static`.
     note : str, optional
         What was published and left out, and why.
     """
 
     accounting: Literal["event", "memory", "cycle"]
-    price_set: Text
+    kind: Kind
+    source: str
+    corner: CornerName | None = None
     prices: Prices = Prices()
+    latencies: EventLatencies = EventLatencies()
     static: StaticPower = StaticPower()
     note: str | None = None
 
@@ -101,12 +155,78 @@ class Energy(Strict):
         for key, reason in CHARGED_TWICE[self.accounting].items():
             if getattr(self.prices, key) is not None:
                 raise WrongKey(["prices", key], f"charged twice with accounting {self.accounting}: {reason}")
-        has_static = any(True for _ in iter_quantities(self.static))
-        for key_path, price in iter_quantities(self.prices):
-            if has_static and price.meaning == "average_including_static":
-                raise WrongKey(
-                    ["prices", *key_path, "meaning"],
-                    "found average_including_static beside static power, which counts static twice; "
-                    "expected a marginal or dynamic_total price, or no static power",
-                )
+        for key, whole in (("packet_bit", "packet"), ("hop_east_west", "hop"), ("hop_north_south", "hop")):
+            if getattr(self.prices, key) is not None and getattr(self.prices, whole) is not None:
+                raise WrongKey(["prices", key], f"charged twice: {whole} already contains it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_origin(self):
+        if self.kind in ("fitted", "simulated"):
+            for key_path, price in iter_quantities(self.prices):
+                if price.source != self.source:
+                    message = f"found {price.source!r} in a {self.kind} set of {self.source}; expected a set of its own: such prices do not mix"
+                    raise WrongKey(["prices", *key_path, "source"], message)
+        return self
+
+
+class Energy(Strict):
+    """Named price sets, which of them counts, and the static power that all share.
+
+    Attributes
+    ----------
+    price_set : str
+        The set that is used; a scenario may choose another with ``hardware.price_set``. Cited by results.
+    price_sets : dict of str to PriceSet
+    static : StaticPower
+        Of every set; a level stands here or in the sets, not in both.
+    note : str, optional
+        What was published and left out, and why.
+    """
+
+    price_set: Text
+    price_sets: Annotated[dict[SetName, PriceSet], Field(min_length=1)]
+    static: StaticPower = StaticPower()
+    note: str | None = None
+
+    @property
+    def chosen(self):
+        """The `PriceSet` in use."""
+        return self.price_sets[self.price_set]
+
+    @property
+    def accounting(self):
+        return self.chosen.accounting
+
+    @property
+    def prices(self):
+        return self.chosen.prices
+
+    @property
+    def static_power(self):
+        """`StaticPower` of the set in use and of every set, together."""
+        return self.static_of(self.price_set)
+
+    def static_of(self, name):
+        """`StaticPower` that flows with a price set: its own and the shared one."""
+        own, shared = self.price_sets[name].static, self.static
+        return StaticPower.model_construct(**{key: getattr(own, key) or getattr(shared, key) for key in StaticPower.model_fields})
+
+    @model_validator(mode="after")
+    def _check_sets(self):
+        if self.price_set not in self.price_sets:
+            raise WrongKey(["price_set"], f"found {self.price_set!r}; {nearest(self.price_set, self.price_sets)}")
+        for name, chosen in self.price_sets.items():
+            for level in StaticPower.model_fields:
+                if getattr(self.static, level) is not None and getattr(chosen.static, level) is not None:
+                    message = f"a second static power of the level {level}, which energy.static states for every set; expected one of the two"
+                    raise WrongKey(["price_sets", name, "static", level], message)
+            has_static = any(True for _ in iter_quantities(self.static_of(name)))
+            for key_path, price in iter_quantities(chosen.prices):
+                if has_static and price.meaning == "average_including_static":
+                    raise WrongKey(
+                        ["price_sets", name, "prices", *key_path, "meaning"],
+                        "found average_including_static beside static power, which counts static twice; "
+                        "expected a marginal or dynamic_total price, or no static power",
+                    )
         return self

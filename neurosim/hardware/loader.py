@@ -57,7 +57,7 @@ def check_profile(profile):
     """
     return [
         {
-            "key": ".".join(key_path),
+            "key": ".".join(map(str, key_path)),
             "value": quantity.value,
             "unit": quantity.unit,
             "kind": quantity.kind,

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from neurosim.documents import Strict, WrongKey, as_tuple
 
 Kind = Literal["measured", "simulated", "fitted", "specified", "derived", "assumed"]
+#: Words in the note of a price of 0: it is published, and not merely unknown.
+ZERO_SAID = "source states 0"
 Meaning = Literal["marginal", "average_including_static", "dynamic_total"]
 
 
@@ -89,8 +91,8 @@ def _within(unit, low, high, whole=False):
         for keys, number in numbers:
             if whole and not isinstance(number.value, int):
                 raise WrongKey([*keys, "value"], f"found {number.value!r}; expected a whole number, {low:g} to {high:g} {label}")
-            states_zero = isinstance(quantity, Price) and number.value == 0 and "source states 0" in (number.note or "")
-            if not states_zero and not low <= number.value <= high:
+            is_said = isinstance(quantity, Price) and number.value == 0 and ZERO_SAID in (number.note or "")
+            if not is_said and not low <= number.value <= high:
                 hint = "; leave an unknown number out" if number.value == 0 else ""
                 if hint and isinstance(quantity, Price):
                     hint += ", or write in its note that the source states 0"
@@ -110,15 +112,22 @@ Frequency = Annotated[Quantity, _within("Hz", 1e3, 1e11)]
 Cycles = Annotated[Quantity, _within("cycle", 1e-3, 1e9)]
 Seconds = Annotated[Quantity, _within("s", 1e-12, 1e3)]
 Watts = Annotated[Quantity, _within("W", 1e-9, 1e6)]
+Volts = Annotated[Quantity, _within("V", 1e-2, 1e3)]
+BitRate = Annotated[Quantity, _within("bit/s", 1, 1e15)]
 EventPrice = Annotated[Price, _within("J", 1e-18, 1e-3)]
 Text = Annotated[str, Field(min_length=1)]
 
 
 def iter_quantities(model, key_path=()):
-    """Every number below a model, as ``(key path, Quantity)`` in the order of the schema."""
-    for key in type(model).model_fields:
-        value = getattr(model, key)
-        if isinstance(value, Quantity):
-            yield (*key_path, key), value
-        elif isinstance(value, Strict):
+    """Every number below a model, a mapping or a tuple, as ``(key path, Quantity)`` in the order of the schema."""
+    if isinstance(model, Quantity):
+        yield key_path, model
+    elif isinstance(model, Strict):
+        for key in type(model).model_fields:
+            yield from iter_quantities(getattr(model, key), (*key_path, key))
+    elif isinstance(model, dict):
+        for key, value in model.items():
             yield from iter_quantities(value, (*key_path, key))
+    elif isinstance(model, tuple):
+        for index, value in enumerate(model):
+            yield from iter_quantities(value, (*key_path, index))

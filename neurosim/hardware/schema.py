@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from neurosim.documents import Strict, WrongKey
+from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.errors import nearest
-from neurosim.hardware.costs import Energy, Time
+from neurosim.hardware.costs import CornerName, Energy, Time
+from neurosim.hardware.structure import ChipClass, Corner, Network
 from neurosim.hardware.quantities import Bits, Count, Text, iter_quantities
 from neurosim.hardware.storage import WORD_FIELDS, Formats, Storage, SynapseWord
 
@@ -39,6 +40,7 @@ class Limits(Strict):
     fan_in_per_neuron: CountLimit | None = None
     in_axons_per_core: CountLimit | None = None
     out_axons_per_core: CountLimit | None = None
+    targets_per_neuron: CountLimit | None = None
     routing_entries: CountLimit | None = None
     weight_bits_native: BitLimit | None = None
 
@@ -61,7 +63,12 @@ class HardwareProfile(Strict):
     Attributes
     ----------
     cores : Quantity
-        Cores of one chip that worker programs can use.
+        Cores of the chip, or of all chips of the board, that worker programs can use.
+    chips : tuple of ChipClass
+        Chips of a board, when there are several or some of their cores are reserved.
+    corner : str, optional
+        Operating point in use; a scenario may choose another with ``hardware.corner``.
+    corners : dict of str to Corner
     path, sha256 : str
         File it was loaded from and the digest of its bytes; empty for a profile made in Python.
     """
@@ -72,11 +79,15 @@ class HardwareProfile(Strict):
     description: Text
     sources: dict[str, Text]
     cores: Count
+    chips: Annotated[tuple[ChipClass, ...], as_tuple] = ()
+    corner: CornerName | None = None
+    corners: dict[CornerName, Corner] = {}
     storage: Storage
     synapse_word: SynapseWord
     formats: Formats
     limits: Limits = Limits()
     learning: Learning
+    network: Network = Network()
     time: Time = Time()
     energy: Energy
 
@@ -91,6 +102,49 @@ class HardwareProfile(Strict):
     def sha256(self):
         return self._sha256
 
+    @property
+    def n_chips(self):
+        """Chips that are powered."""
+        return sum(chip.chips.value for chip in self.chips) or 1
+
+    @property
+    def clock(self):
+        """`Quantity` of the clock at the operating point in use, or None."""
+        at_corner = self.corners[self.corner].clock if self.corner else None
+        return at_corner or self.time.clock
+
+    def choose(self, price_set=None, corner=None):
+        """The same chip with another price set or at another operating point.
+
+        A corner alone takes the first set that holds there; a set alone takes its corner.
+
+        Parameters
+        ----------
+        price_set, corner : str, optional
+
+        Returns
+        -------
+        HardwareProfile
+
+        Raises
+        ------
+        WrongKey
+            A name that does not exist, or a set that does not hold at the corner; the key is that of the argument.
+        """
+        sets = self.energy.price_sets
+        if price_set is not None and price_set not in sets:
+            raise WrongKey(["price_set"], f"{price_set!r} is not a price set of {self.name}; {nearest(price_set, sets)}")
+        if corner is not None and corner not in self.corners:
+            known = nearest(corner, self.corners) if self.corners else "it states no operating corners; leave the key out"
+            raise WrongKey(["corner"], f"{corner!r} is not an operating corner of {self.name}; {known}")
+        holds = [name for name, prices in sets.items() if corner is None or prices.corner in (None, corner)]
+        if price_set is not None and price_set not in holds:
+            message = f"price set {price_set} of {self.name} holds at corner {sets[price_set].corner}, not at {corner}; expected {holds[0]}"
+            raise WrongKey(["price_set"], message)
+        price_set = price_set or (self.energy.price_set if self.energy.price_set in holds else holds[0])
+        energy = self.energy.model_copy(update={"price_set": price_set})
+        return self.model_copy(update={"energy": energy, "corner": corner or sets[price_set].corner or self.corner})
+
     @model_validator(mode="after")
     def _check_sources(self):
         for key_path, quantity in iter_quantities(self):
@@ -98,11 +152,41 @@ class HardwareProfile(Strict):
             for index, other in enumerate(quantity.alternatives):
                 self._check_source((*key_path, "alternatives", index), other.source)
         self._check_source(("learning",), self.learning.source)
+        for name, prices in self.energy.price_sets.items():
+            self._check_source(("energy", "price_sets", name), prices.source)
         return self
 
     def _check_source(self, key_path, source):
         if source not in self.sources:
             raise WrongKey([*key_path, "source"], f"found {source!r}, which is not in sources; {nearest(source, self.sources)}")
+
+    @model_validator(mode="after")
+    def _check_chips(self):
+        total = sum(chip.n_cores for chip in self.chips)
+        if self.chips and total != self.cores.value:
+            raise WrongKey(["cores", "value"], f"found {self.cores.value}; expected {total}, the cores of chips that are not reserved")
+        return self
+
+    @model_validator(mode="after")
+    def _check_corners(self):
+        """Every corner that is named exists, has a price set, and the two defaults agree."""
+        sets = self.energy.price_sets
+        named = {("energy", "price_sets", name, "corner"): prices.corner for name, prices in sets.items()} | {("corner",): self.corner}
+        for key_path, corner in named.items():
+            if corner is not None and corner not in self.corners:
+                known = nearest(corner, self.corners) if self.corners else "corners is missing or empty"
+                raise WrongKey(key_path, f"found {corner!r}, which is not in corners; {known}")
+        if self.corners and self.corner is None:
+            raise WrongKey(["corner"], f"missing beside corners; expected one of them: {', '.join(self.corners)}")
+        for corner in self.corners:
+            if not any(prices.corner in (None, corner) for prices in sets.values()):
+                raise WrongKey(["corners", corner], "no price set holds at this corner; expected one in energy.price_sets, even without prices")
+        if self.energy.chosen.corner not in (None, self.corner):
+            message = f"found {self.energy.price_set!r}, which holds at corner {self.energy.chosen.corner}; the default corner is {self.corner}"
+            raise WrongKey(["energy", "price_set"], message)
+        if self.time.clock is not None and any(corner.clock is not None for corner in self.corners.values()):
+            raise WrongKey(["time", "clock"], "found beside the clocks of corners; expected one of the two")
+        return self
 
     @model_validator(mode="after")
     def _check_word(self):

@@ -84,7 +84,11 @@ def print_profile_list(console, profiles):
 
 
 def _short(key):
-    for prefix in ("energy.prices.", "energy.", "time."):
-        if key.startswith(prefix):
-            return key.removeprefix(prefix)
-    return key
+    """Last words of a key: ``energy.price_sets.fit.prices.hop -> "hop"``, ``corners.low.clock -> "clock at low"``."""
+    parts = key.split(".")
+    if key.startswith("corners."):
+        return f"{parts[-1]} at {'.'.join(parts[1:-1])}"
+    for word in ("prices", "energy", "time"):
+        if word in parts:
+            parts = parts[parts.index(word) + 1 :]
+    return ".".join(parts[2:] if parts[0] == "price_sets" else parts)

@@ -25,6 +25,7 @@ class ProfileUsed(_Part):
     sha256: str
     accounting: str
     price_set: str
+    corner: str | None = None
     prices: list[dict[str, Any]]
     not_modelled: list[str]
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from neurosim.datasets import dataset_shape
 from neurosim.errors import DoesNotFitError, InputError
-from neurosim.hardware import load_profile
 from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
 from neurosim.placement.search import scale_counts
+from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
 
 
@@ -39,7 +39,7 @@ def prepare(scenario):
     DoesNotFitError
         ``connectivity: fit``, and not even one synapse per matrix fits.
     """
-    profile = load_profile(scenario.hardware.profile)
+    profile = chosen_profile(scenario)
     _check_known_shape(scenario)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     workload = _workload(scenario, profile, n_cores)

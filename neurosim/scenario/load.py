@@ -1,6 +1,8 @@
 """Scenarios from files: by name or path, with overrides from the command line."""
 
-from neurosim.documents import bundled_names, find_document, read_yaml, validate
+from neurosim.documents import WrongKey, bundled_names, find_document, read_yaml, validate
+from neurosim.errors import InputError
+from neurosim.hardware import load_profile
 from neurosim.scenario.schema import Scenario
 
 
@@ -27,4 +29,25 @@ def load_scenario(name_or_path, overrides=()):
     document = read_yaml(find_document(name_or_path, "scenarios", what="scenario"))
     for assignment in overrides:
         document.override(assignment)
-    return validate(Scenario, document, what="scenario")
+    scenario = validate(Scenario, document, what="scenario")
+    if scenario.hardware.price_set or scenario.hardware.corner:
+        chosen_profile(scenario, document)  # here the line of a wrong name is known
+    return scenario
+
+
+def chosen_profile(scenario, document=None):
+    """Profile of a scenario with the price set and the operating corner that the scenario chooses.
+
+    Raises
+    ------
+    InputError
+        Unknown or malformed profile, or a price set or corner that it does not have.
+    """
+    hardware = scenario.hardware
+    profile = load_profile(hardware.profile)
+    try:
+        return profile.choose(hardware.price_set, hardware.corner)
+    except WrongKey as error:
+        keys = ("hardware", *error.keys)
+        where = f"{document.where(keys)}: " if document else ""
+        raise InputError(f"{where}{'.'.join(keys)}: {error}") from None

@@ -95,9 +95,15 @@ def _profile_part(experiment):
         "sha256": profile.sha256,
         "accounting": energy.accounting,
         "price_set": energy.price_set,
-        "prices": [row for row in rows if row["key"].startswith(("energy.", "time."))],
+        "corner": profile.corner,
+        "prices": [row for row in rows if row["key"].startswith(_used_prices(profile))],
         "not_modelled": list(experiment.verdict.not_modelled),
     }
+
+
+def _used_prices(profile):
+    """Beginnings of the keys of the numbers that a run is charged with: those of other price sets and corners are not."""
+    return ("energy.static.", f"energy.price_sets.{profile.energy.price_set}.", "time.", f"corners.{profile.corner}.clock")
 
 
 def _dataset_part(dataset):

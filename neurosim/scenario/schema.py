@@ -92,6 +92,8 @@ class Hardware(Strict):
         may move between segments (scopes layer and network).
     code_bytes : int, optional
         Bytes reserved for the program on each core, instead of the profile's figure.
+    price_set, corner : str, optional
+        Price set and operating point (voltage, clock) of the profile, instead of its defaults.
     """
 
     profile: Annotated[str, Field(min_length=1)]
@@ -99,6 +101,8 @@ class Hardware(Strict):
     execution: Literal["scan", "event_driven"] = "scan"
     headroom: Annotated[float, Field(ge=0, le=10)] = 0.0
     code_bytes: PositiveInt | None = None
+    price_set: Annotated[str, Field(min_length=1)] | None = None
+    corner: Annotated[str, Field(min_length=1)] | None = None
 
 
 class ScheduleChoice(Strict):

@@ -451,8 +451,8 @@ def modelled_time(chip, profile, n_trained, n_evaluated, n_cores):
     for phase in PHASES:
         if time.forward_latency is not None and phase in ("forward", "evaluate"):
             seconds.append(time.forward_latency.value * (n_trained if phase == "forward" else n_evaluated))
-        elif time.clock is not None:
-            seconds.append(max(phase_cycles(chip, cycles, phase, c) for c in range(n_cores)) / time.clock.value)
+        elif profile.clock is not None:
+            seconds.append(max(phase_cycles(chip, cycles, phase, c) for c in range(n_cores)) / profile.clock.value)
     return math.fsum(seconds)
 
 
@@ -476,7 +476,7 @@ def priced_energy(chip, profile, n_trained, n_evaluated, n_cores):
             if section != "host":
                 parts.append(n * prices[f"local_{direction}_byte"])
     seconds = modelled_time(chip, profile, n_trained, n_evaluated, n_cores)
-    static = energy.static
+    static = energy.static_power
     if static.core is not None:
         parts.append(static.core.value * seconds * n_cores)
     if static.chip is not None:
