@@ -72,9 +72,9 @@ def odd_profile(name):
         document["energy"]["static"] = {"core": number(1e-3, "W"), "chip": number(2e-3, "W")}
         cycles = ("synaptic_op", "synaptic_update", "synaptic_write", "neuron_update", "random_draw")
         document["time"]["cycles"] = {kind: number(7 + 3 * i, "cycle") for i, kind in enumerate(cycles)}
-    document["energy"]["accounting"] = "memory" if name == "santos_odd_memory" else "event"
     if base == "spinnaker2_santos":
-        document["energy"]["prices"] = prices
+        prices_in_use = document["energy"]["price_sets"][document["energy"]["price_set"]]
+        prices_in_use |= {"accounting": "memory" if name == "santos_odd_memory" else "event", "prices": prices}
     return document
 
 
