@@ -6,6 +6,7 @@ from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, p
 from neurosim.units import format_bytes, format_count
 
 CONFIDENCE = {"V": "primary", "S": "secondary", "D": "arithmetic", "A": "assumed"}
+_SETS = "energy.price_sets."
 
 
 def print_profile(console, profile):
@@ -20,22 +21,50 @@ def print_profile(console, profile):
     line(console, profile.description)
     console.print()
     learning, energy = profile.learning, profile.energy
+    others = [name for name in energy.price_sets if name != energy.price_set]
     pairs(
         console,
         [
             ("storage", f"{words(profile.storage.family)}; a removed synapse frees: {words(profile.storage.release)}"),
             ("learning", f"where: {words(learning.where)}; rewiring: {words(learning.rewiring)} ({profile.sources[learning.source]})"),
-            ("energy", f"accounting by {energy.accounting}, prices {energy.price_set}" + (f". {energy.note}" if energy.note else "")),
+            ("energy", f"prices {energy.price_set}" + (f"; other sets: {', '.join(others)}" if others else "") + (f". {energy.note}" if energy.note else "")),
         ],
     )
+    rows, sources = check_profile(profile), Sources()
     heading(console, "numbers")
-    print_quantities(console, check_profile(profile))
+    print_quantities(console, [row for row in rows if not row["key"].startswith(_SETS)], sources=sources)
+    for name, prices in energy.price_sets.items():
+        in_use = "in use" if name == energy.price_set else f"chosen by hardware.price_set: {name}"
+        corner = f", at corner {prices.corner}" if prices.corner else ""
+        cited = sources.cite(profile.sources[prices.source])
+        heading(console, f"price set {name}", f"{in_use}; accounting by {prices.accounting}, {prices.kind}{corner} {cited}")
+        of_set = [row for row in rows if row["key"].startswith(f"{_SETS}{name}.")]
+        print_quantities(console, of_set, sources=sources)
+        if prices.note or not of_set:
+            line(console, prices.note or "no prices", indent=2)
+    if others:
+        _print_side_by_side(console, energy)
     unstated = [name for name in KNOWN_LIMITS if getattr(profile.limits, name) is None]
     if unstated:
         heading(console, "limits not stated", ", ".join(unstated))
+    heading(console, "sources")
+    sources.print(console)
 
 
-def print_quantities(console, rows, *, with_notes=True):
+def _print_side_by_side(console, energy):
+    """One row per number, one column per price set: what is empty is unknown in that set."""
+    heading(console, "price sets side by side", "empty: unknown in that set")
+    found = {
+        name: {".".join(map(str, key_path)): quantity for key_path, quantity in iter_quantities(prices)}
+        for name, prices in energy.price_sets.items()
+    }
+    grid = Grid("=", *energy.price_sets)
+    for key in dict.fromkeys(key for quantities in found.values() for key in quantities):
+        grid.row(key, *(quantity_text(q[key].value, q[key].unit) if key in q else "" for q in found.values()))
+    grid.print(console)
+
+
+def print_quantities(console, rows, *, with_notes=True, sources=None):
     """Print rows of `check_profile`, or the ``prices`` of a record, with notes, other values and sources below.
 
     Parameters
@@ -45,14 +74,16 @@ def print_quantities(console, rows, *, with_notes=True):
         With keys key, value, unit, kind, meaning, source, confidence, and where known note and alternatives.
     with_notes : bool
         Without, only other published values are listed.
+    sources : Sources, optional
+        Numbered sources that the caller prints; without it they are printed here.
     """
     if not rows:
         return
-    sources, notes = Sources(), []
+    numbered, notes = sources or Sources(), []
     has_meaning = any(row.get("meaning") for row in rows)
     grid = Grid("=key", "value", "=kind", *(["<meaning"] if has_meaning else []), "=basis", "=from")
     for row in rows:
-        key, cited = _short(row["key"]), sources.cite(row["source"])
+        key, cited = _short(row["key"]), numbered.cite(row["source"])
         meaning = [words(row.get("meaning") or "")] if has_meaning else []
         known = CONFIDENCE.get(row.get("confidence"), row.get("confidence"))
         grid.row(key, quantity_text(row["value"], row["unit"]), row["kind"], *meaning, known, cited)
@@ -60,10 +91,11 @@ def print_quantities(console, rows, *, with_notes=True):
         for other in row.get("alternatives") or ():
             value = quantity_text(other["value"], row["unit"])
             why = f", {other['note']}" if other["note"] else ""
-            notes.append(f"{key}: also published: {value} {sources.cite(other['source'])}{why}")
+            notes.append(f"{key}: also published: {value} {numbered.cite(other['source'])}{why}")
     grid.print(console)
     bullets(console, notes)
-    sources.print(console)
+    if sources is None:
+        numbered.print(console)
 
 
 def print_profile_list(console, profiles):
@@ -74,13 +106,22 @@ def print_profile_list(console, profiles):
     console : rich.console.Console
     profiles : iterable of HardwareProfile
     """
-    grid = Grid("=name", "cores", "memory/core", "=storage", "prices", "<title")
+    grid = Grid("=name", "cores", "memory/core", "<storage", "<learning", "<prices", "<title")
     for profile in profiles:
-        memory = "not stated" if profile.storage.local_bytes is None else format_bytes(profile.storage.local_bytes.value)
-        n_prices = len(list(iter_quantities(profile.energy.prices)))
+        local = profile.storage.local_bytes
+        memory = "not stated" if local is None else format_bytes(local.value)
         cores, storage = format_count(profile.cores.value), words(profile.storage.family)
-        grid.row(profile.name, cores, memory, storage, n_prices or "none", profile.title)
+        grid.row(profile.name, cores, memory, storage, words(profile.learning.where), _priced(profile.energy), profile.title)
     grid.print(console)
+
+
+def _priced(energy):
+    """What the default price set prices, in few words."""
+    n_prices = len(list(iter_quantities(energy.prices)))
+    parts = [f"{n_prices} per {'byte' if energy.accounting == 'memory' else energy.accounting}"] if n_prices else []
+    parts += ["static"] if any(iter_quantities(energy.static_power)) else []
+    more = f" (+{len(energy.price_sets) - 1} sets)" if len(energy.price_sets) > 1 else ""
+    return (" + ".join(parts) or "none") + more
 
 
 def _short(key):
@@ -88,7 +129,8 @@ def _short(key):
     parts = key.split(".")
     if key.startswith("corners."):
         return f"{parts[-1]} at {'.'.join(parts[1:-1])}"
-    for word in ("prices", "energy", "time"):
-        if word in parts:
-            parts = parts[parts.index(word) + 1 :]
-    return ".".join(parts[2:] if parts[0] == "price_sets" else parts)
+    if key.startswith(_SETS):
+        parts = parts[3:]
+    elif parts[0] in ("energy", "time"):
+        parts = parts[1:]
+    return ".".join(parts[1:] if parts[0] == "prices" else parts)
