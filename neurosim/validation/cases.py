@@ -1,0 +1,167 @@
+"""What a published result says and how it is predicted: the schema of the case files, and their loader.
+
+A case holds the workload, the published figure, the band and the source. Prices, powers, sizes and clocks come from the
+hardware profiles that it names: a case repeats none of their numbers.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from neurosim.documents import Strict, WrongKey, as_tuple, read_yaml, validate
+from neurosim.hardware.quantities import Confidence, Text
+
+FOLDER = Path(__file__).parent / "cases"
+Factors = Annotated[tuple[Annotated[int | float, Field(gt=0)], ...], as_tuple, Field(min_length=1)]
+
+
+class Published(Strict):
+    """The figure to compare with, in `unit`, and who published it."""
+
+    value: Annotated[float, Field(gt=0)]
+    unit: Text
+    source: Text
+    confidence: Confidence
+
+
+class Band(Strict):
+    """Relative errors that are inside: (ours - published) / published from `low` to `high`."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _check(self):
+        if not -1 <= self.low < self.high:
+            raise WrongKey(["low"], f"found {self.low:g} to {self.high:g}; expected a range of relative errors, from -1 upwards")
+        return self
+
+
+class Workload(Strict):
+    """What a chip did.
+
+    Attributes
+    ----------
+    cores : int
+        Cores that are powered.
+    seconds : float, optional
+        How long; needed for power.
+    events : dict of str to tuple of number
+        Kind of event (`accounting.KINDS`) and the factors of its count.
+    quiet : bool
+        Whether the updated neurons stayed silent, where that has a price of its own.
+    synapses : {'sparse', 'dense'}
+        Format of the synapses, where the dense one has a price of its own.
+    """
+
+    cores: Annotated[int, Field(ge=1, le=10**6)]
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    events: dict[str, Factors] = {}
+    quiet: bool = False
+    synapses: Literal["sparse", "dense"] = "sparse"
+
+
+class _Point(Strict):
+    name: Text
+    profile: Text
+    price_set: Text | None = None
+    corner: Text | None = None
+    published: Published | None = None
+    band: Band | None = None
+    outside: bool = False  # a negative control: the case holds when the prediction misses the band
+    note: Text | None = None
+
+    @model_validator(mode="after")
+    def _check_band(self):
+        if self.band is not None and self.published is None:
+            raise WrongKey(["published"], "missing beside band")
+        if self.outside and self.band is None:
+            raise WrongKey(["band"], "missing; a point that must be outside needs a band")
+        return self
+
+
+class PricedPoint(_Point):
+    """Energy in J or power in W of a workload, priced as runs are. `changes` are overrides of the profile."""
+
+    kind: Literal["priced"]
+    workload: Workload
+    quantity: Literal["energy", "dynamic_energy", "power", "static_power"]
+    changes: Annotated[tuple[Text, ...], as_tuple] = ()
+
+    @model_validator(mode="after")
+    def _check_seconds(self):
+        if self.quantity.endswith("power") and self.workload.seconds is None:
+            raise WrongKey(["workload", "seconds"], f"missing; {self.quantity} needs it")
+        return self
+
+
+class RatioPoint(_Point):
+    """Dynamic energy of one workload over that of another, on the same chip."""
+
+    kind: Literal["ratio"]
+    workload: Workload
+    over: Workload
+
+
+class RefusedPoint(_Point):
+    """A profile with `changes` that the loader must refuse with a message that contains `because`."""
+
+    kind: Literal["refused"]
+    changes: Annotated[tuple[Text, ...], as_tuple, Field(min_length=1)]
+    because: Text
+
+
+class MemoryPoint(_Point):
+    """Bytes of the given sections on one core (`placement`), and whether the network fits it."""
+
+    kind: Literal["memory"]
+    layers: Annotated[tuple[int, ...], as_tuple]
+    connectivity: Annotated[tuple[float, ...], as_tuple]
+    sections: Annotated[tuple[Text, ...], as_tuple, Field(min_length=1)]
+    exact_bytes: int
+    fits: bool
+
+
+class ThroughputPoint(_Point):
+    """Operations per second of all cores in the time model, with `cycles` per event instead of the profile's."""
+
+    kind: Literal["throughput"]
+    event: Literal["synaptic_op"] = "synaptic_op"
+    cycles: Annotated[float, Field(gt=0)]
+    operations: Annotated[int, Field(ge=1)]  # per event
+
+
+Point = Annotated[PricedPoint | RatioPoint | RefusedPoint | MemoryPoint | ThroughputPoint, Field(discriminator="kind")]
+
+
+class Case(Strict):
+    """One published result, or one thing that must be refused.
+
+    Attributes
+    ----------
+    number : int
+        Order in the report.
+    independent : str
+        Whether the prices were obtained without the total that is predicted.
+    """
+
+    schema_version: Literal[1]
+    number: Annotated[int, Field(ge=1)]
+    title: Text
+    claim: Text
+    independent: Literal["yes", "partly", "no", "negative control"]
+    explanation: Text | None = None
+    points: Annotated[tuple[Point, ...], as_tuple, Field(min_length=1)]
+
+
+def load_cases(folder=FOLDER):
+    """All cases of a folder, in the order of their numbers.
+
+    Raises
+    ------
+    InputError
+        One line with file, line and key.
+    """
+    cases = [validate(Case, read_yaml(path), what="validation case") for path in sorted(Path(folder).glob("*.yaml"))]
+    return sorted(cases, key=lambda case: case.number)

@@ -1,0 +1,214 @@
+"""Published energies, powers and sizes, predicted by the code that accounts for runs."""
+
+import math
+
+import numpy as np
+
+from neurosim.accounting import KINDS, PHASES, SECTIONS, Ledger
+from neurosim.accounting.events import KIND, PHASE, Firing
+from neurosim.accounting.pricing import DIRECTIONS, model_time, price_energy
+from neurosim.documents import WrongKey, find_document, read_yaml
+from neurosim.errors import InputError, nearest
+from neurosim.hardware.loader import FOLDER, make_profile
+from neurosim.placement import Workload, judge, place, synapse_counts
+from neurosim.validation.cases import load_cases
+
+REFUSED = "refused, as it must be"
+OUTSIDE = "outside, as it must be"
+#: Verdicts with which a case holds.
+GOOD = ("inside", REFUSED, OUTSIDE, "reported")
+
+
+def validate_published(cases=None, read_profile=None):
+    """Predict every point of every case.
+
+    Parameters
+    ----------
+    cases : list of Case, optional
+        The bundled ones without.
+    read_profile : callable, optional
+        Gives the parsed document of a profile by its name.
+
+    Returns
+    -------
+    list of dict
+        One per point, plain data: ``number``, ``title``, ``claim``, ``point``, ``profile``, ``price_set``, ``published``, ``unit``,
+        ``ours``, ``error`` (relative), ``band``, ``verdict``, ``independent``, ``source``, ``note``. What does not apply is None.
+    """
+    read_profile = read_profile or _read_profile
+    rows = []
+    for case in load_cases() if cases is None else cases:
+        for point in case.points:
+            found = _PREDICT[point.kind](point, read_profile)
+            rows.append(_row(case, point, *found))
+    return rows
+
+
+def _row(case, point, ours, verdict, note, price_set=None):
+    published = point.published
+    error = None
+    if published is not None and ours is not None:
+        error = ours / published.value - 1
+    if verdict is None:
+        verdict = "reported" if point.band is None else _judge(point, error)
+    return {
+        "number": case.number,
+        "title": case.title,
+        "claim": case.claim,
+        "point": point.name,
+        "profile": point.profile,
+        "price_set": price_set,
+        "published": published.value if published else None,
+        "unit": published.unit if published else None,
+        "ours": ours,
+        "error": error,
+        "band": [point.band.low, point.band.high] if point.band else None,
+        "verdict": verdict,
+        "independent": case.independent,
+        "source": published.source if published else None,
+        "confidence": published.confidence if published else None,
+        "explanation": case.explanation,
+        "note": "; ".join(filter(None, (point.note, note))) or None,
+    }
+
+
+def _judge(point, error):
+    is_inside = point.band.low <= error <= point.band.high
+    if point.outside:
+        return "inside, as it must not be" if is_inside else OUTSIDE
+    return "inside" if is_inside else "outside"
+
+
+def _read_profile(name):
+    return read_yaml(find_document(name, FOLDER, what="hardware profile"))
+
+
+def _profile(point, read_profile):
+    """Profile of a point, with its changes, price set and corner."""
+    document = read_profile(point.profile)
+    for change in getattr(point, "changes", ()):
+        document.override(change)
+    profile = make_profile(document)
+    try:
+        return profile.choose(point.price_set, point.corner)
+    except WrongKey as error:
+        raise InputError(f"validation case, point {point.name}: {error}") from None
+
+
+def price_workload(profile, workload):
+    """The ledger of a workload: events in one table, priced as those of a run.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    workload : validation.cases.Workload
+
+    Returns
+    -------
+    Ledger
+        Without a time model; energy does not depend on which core an event is booked.
+
+    Raises
+    ------
+    InputError
+        An event that does not exist.
+    """
+    events = np.zeros((workload.cores, len(PHASES), len(KINDS)), np.int64)
+    quiet = np.zeros((workload.cores, len(PHASES)), np.int64)
+    for kind, factors in workload.events.items():
+        if kind not in KIND:
+            raise InputError(f"validation case: found the event {kind!r}; {nearest(kind, KIND)}")
+        phase = PHASE["update" if kind == "synaptic_update" else "forward"]
+        events[0, phase, KIND[kind]] = round(math.prod(factors))
+        if kind == "neuron_update" and workload.quiet:
+            quiet[0, phase] = events[0, phase, KIND[kind]]
+    if workload.synapses == "dense":
+        profile = _dense(profile)
+    traffic = np.zeros((workload.cores, len(PHASES), len(SECTIONS), len(DIRECTIONS)), np.int64)
+    lines = price_energy(profile, events, traffic, workload.seconds or 0.0, Firing(np.zeros_like(quiet), quiet))
+    return Ledger(events, traffic, lines, None, 0, 0)
+
+
+def _dense(profile):
+    """The same chip with the synaptic operation of dense synapses."""
+    energy, name = profile.energy, profile.energy.price_set
+    prices = energy.prices.model_copy(update={"synaptic_op": energy.prices.synaptic_op_dense})
+    sets = {**energy.price_sets, name: energy.price_sets[name].model_copy(update={"prices": prices})}
+    return profile.model_copy(update={"energy": energy.model_copy(update={"price_sets": sets})})
+
+
+def _predict_priced(point, read_profile):
+    profile = _profile(point, read_profile)
+    ledger = price_workload(profile, point.workload)
+    static = ledger.energy_by("phase").get("static", 0.0)
+    joules = {
+        "energy": ledger.total_energy_j,
+        "dynamic_energy": ledger.total_energy_j - static,
+        "power": ledger.total_energy_j,
+        "static_power": static,
+    }[point.quantity]
+    ours = joules / point.workload.seconds if point.quantity.endswith("power") else joules
+    return ours, *_unless_priced(ledger), profile.energy.price_set
+
+
+def _predict_ratio(point, read_profile):
+    profile = _profile(point, read_profile)
+    upper, lower = (price_workload(profile, workload) for workload in (point.workload, point.over))
+    verdict, note = _unless_priced(upper)
+    joules = [ledger.total_energy_j - ledger.energy_by("phase").get("static", 0.0) for ledger in (upper, lower)]
+    return joules[0] / joules[1], verdict, note or f"{joules[0]:.3g} J over {joules[1]:.3g} J", profile.energy.price_set
+
+
+def _unless_priced(ledger):
+    """(verdict, note) of a ledger with a missing price, else (None, None)."""
+    return ("incomplete", f"not priced: {', '.join(ledger.unpriced)}") if ledger.unpriced else (None, None)
+
+
+def _predict_refusal(point, read_profile):
+    try:
+        _profile(point, read_profile)
+    except InputError as error:
+        message = str(error)
+        if point.because in message:
+            return None, REFUSED, message
+        return None, "refused for another reason", message
+    return None, "accepted, as it must not be", None
+
+
+def _predict_memory(point, read_profile):
+    profile = _profile(point, read_profile)
+    counts = synapse_counts(point.layers, list(point.connectivity))
+    placement = place(profile, Workload(layers=point.layers, n_active=counts), n_cores=1)
+    sections = placement.cores[0].sections
+    unknown = [name for name in point.sections if name not in sections]
+    if unknown:
+        raise InputError(f"validation case, point {point.name}: found the section {unknown[0]!r}; {nearest(unknown[0], sections)}")
+    ours = sum(sections[name] for name in point.sections)
+    fits = judge(placement).fits
+    limit = profile.storage.local_bytes.value
+    note = f"{placement.cores[0].n_bytes:,} B with code, of {limit:,} B: {'fits' if fits else 'does not fit'}"
+    if ours != point.exact_bytes:
+        return ours, "outside", f"{note}; the formula gives {point.exact_bytes:,} B"
+    return ours, None if fits == point.fits else "outside", note
+
+
+def _predict_throughput(point, read_profile):
+    profile = _profile(point, read_profile)
+    cycles = profile.time.cycles
+    one = next(q for q in (getattr(cycles, name) for name in type(cycles).model_fields) if q is not None)
+    cycles = cycles.model_copy(update={point.event: one.model_copy(update={"value": point.cycles})})
+    profile = profile.model_copy(update={"time": profile.time.model_copy(update={"cycles": cycles})})
+    events = np.zeros((profile.cores.value, len(PHASES), len(KINDS)), np.int64)
+    n_each = 10**9
+    events[:, PHASE["forward"], KIND[point.event]] = n_each
+    seconds = model_time(profile, events, 1, 0).training_s
+    return len(events) * n_each * point.operations / seconds, None, None
+
+
+_PREDICT = {
+    "priced": _predict_priced,
+    "ratio": _predict_ratio,
+    "refused": _predict_refusal,
+    "memory": _predict_memory,
+    "throughput": _predict_throughput,
+}
