@@ -96,7 +96,7 @@ def make_ledger(placement, training, evaluation):
     events = count_events(placement, training, evaluation)
     # Bits are rounded up once, per core, phase, section and direction; totals are sums of these bytes.
     traffic = (count_traffic(placement, training, evaluation) + 7) // 8
-    time_model = model_time(placement, events, training.n_samples, evaluation.n_samples)
+    time_model = model_time(placement.profile, events, training.n_samples, evaluation.n_samples)
     firing = count_firing(placement, training, evaluation)
     energy = price_energy(placement.profile, events, traffic, time_model.total_s, firing)
     ledger = Ledger(events, traffic, energy, time_model, training.n_samples, evaluation.n_samples)

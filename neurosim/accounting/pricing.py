@@ -157,12 +157,12 @@ def _static_lines(profile, n_cores, seconds):
     return lines
 
 
-def model_time(placement, events, n_trained, n_evaluated):
+def model_time(profile, events, n_trained, n_evaluated):
     """Time of the chip: the slowest core's cycles, or the chip's latency per sample.
 
     Parameters
     ----------
-    placement : Placement
+    profile : HardwareProfile
     events : int64 array, shape (n_cores, phases, kinds)
     n_trained, n_evaluated : int
         Samples.
@@ -171,11 +171,11 @@ def model_time(placement, events, n_trained, n_evaluated):
     -------
     TimeModel
     """
-    model, latencies = placement.profile.time, placement.profile.energy.chosen.latencies
+    model, latencies, n_cores = profile.time, profile.energy.chosen.latencies, len(events)
     unmodelled = set()
-    per_phase = np.zeros((placement.n_cores, len(PHASES)))
-    seconds = _event_seconds(placement.profile)
-    for kind in _CYCLES_OF if seconds or placement.profile.clock else ():
+    per_phase = np.zeros((n_cores, len(PHASES)))
+    seconds = _event_seconds(profile)
+    for kind in _CYCLES_OF if seconds or profile.clock else ():
         counts = events[:, :, KIND[kind]]
         if kind in seconds:
             per_phase += counts * seconds[kind]
@@ -193,17 +193,17 @@ def model_time(placement, events, n_trained, n_evaluated):
     if events[:, :, KIND["host_byte"]].any():
         unmodelled.add("transfer from and to the host")
     barrier = model.barrier or latencies.barrier
-    if placement.n_cores > 1 and barrier is None:
+    if n_cores > 1 and barrier is None:
         unmodelled.add("waiting of cores for each other")
     if not per_phase.any():
-        return TimeModel(None, None, tuple([0.0] * placement.n_cores), False, tuple(sorted(unmodelled)))
+        return TimeModel(None, None, tuple([0.0] * n_cores), False, tuple(sorted(unmodelled)))
     # The core that is slowest over the whole run decides each phase; waiting within single samples is not modelled.
     slowest = per_phase.max(axis=0)
     evaluate = PHASE["evaluate"]
     communication = 0.0
     if model.packet_latency is not None:
         communication = float(events[:, :evaluate, KIND["packet_sent"]].sum(axis=1).max()) * model.packet_latency.value
-    if barrier is not None and placement.n_cores > 1:
+    if barrier is not None and n_cores > 1:
         communication += n_trained * barrier.value
     return TimeModel(
         training_s=float(np.delete(slowest, evaluate).sum()) + communication,

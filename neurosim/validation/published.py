@@ -189,7 +189,7 @@ def _predict_memory(point, read_profile):
     note = f"{placement.cores[0].n_bytes:,} B with code, of {limit:,} B: {'fits' if fits else 'does not fit'}"
     if ours != point.exact_bytes:
         return ours, "outside", f"{note}; the formula gives {point.exact_bytes:,} B"
-    return ours, None if fits == point.fits else "outside", note
+    return ours, "inside" if fits == point.fits else "outside", note
 
 
 def _predict_throughput(point, read_profile):
