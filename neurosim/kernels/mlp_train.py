@@ -17,7 +17,7 @@ from neurosim.kernels.compile import inlined, kernel, parallel_kernel
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.lanes import uses_runs
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.optimizer import NO_STATE, OptimizerStep, bias_corrections, direct_chunk
+from neurosim.kernels.optimizer import bias_corrections, direct_chunk
 from neurosim.kernels.order import sort_slots
 from neurosim.kernels.random import fold
 from neurosim.kernels.update import CHUNK, count_update, release_marked, update_chunk
@@ -46,7 +46,10 @@ class StepRule(NamedTuple):
     period: int  #: steps between rewirings
     noise_key: np.uint64
     proposal_key: np.uint64
-    optimizer: OptimizerStep = NO_STATE  #: its state has as many rows as `Slots.moments`
+    # The numbers of an `OptimizerStep`, side by side: a parallel loop cannot take a tuple out of a tuple.
+    decay: np.float32 = np.float32(0.0)
+    decay_square: np.float32 = np.float32(0.0)
+    epsilon: np.float32 = np.float32(0.0)
 
 
 class Counting(NamedTuple):
@@ -177,13 +180,13 @@ def _train_steps(
             count_update(slots, segments, tally, rule.noise_std > 0)
 
         step_key = fold(rule.noise_key, step)
-        correct_first, correct_second = bias_corrections(slots, rule.optimizer, step)
+        correct_first, correct_second = bias_corrections(slots, rule, step)
         for piece in prange(n_pieces):
             for chunk in range(piece * chunks_a_piece, min((piece + 1) * chunks_a_piece, n_chunks)):
                 start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
                 for t in range(n_tiles):
                     mlp.add_gradient(slots, matrices, act[t], err[t], start, stop, lanes)
-                direct_chunk(slots, start, stop, rule.optimizer, correct_first, correct_second)
+                direct_chunk(slots, start, stop, rule, correct_first, correct_second)
                 below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)

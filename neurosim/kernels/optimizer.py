@@ -14,15 +14,11 @@ from neurosim.kernels.compile import fma, inlined
 
 
 class OptimizerStep(NamedTuple):
-    """Numbers of an optimizer. Read only; plain SGD uses none of them."""
+    """Numbers of an optimizer, or any tuple that has them among others. Read only; plain SGD uses none."""
 
     decay: np.float32  #: momentum, or beta1 of Adam
     decay_square: np.float32  #: beta2 of Adam
     epsilon: np.float32  #: of Adam
-
-
-#: Of plain SGD.
-NO_STATE = OptimizerStep(np.float32(0.0), np.float32(0.0), np.float32(0.0))
 
 
 @inlined

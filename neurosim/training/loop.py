@@ -217,7 +217,7 @@ class Trainer:
             period=rule.period,
             noise_key=self._noise_key,
             proposal_key=self._proposal_key,
-            optimizer=self.plan.optimizer.step_numbers,
+            **self.plan.optimizer.step_numbers._asdict(),
         )
 
     def _shuffle(self, epoch):
