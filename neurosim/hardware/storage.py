@@ -38,14 +38,14 @@ class _BesideProcessor(Strict):
         return self
 
 
-class AddressSpace(Strict):
+class AddressSpace(_BesideProcessor):
     """Byte-addressed local memory, as on SpiNNaker: a removed synapse frees its exact bytes.
 
     Attributes
     ----------
-    local_bytes : Quantity
-        Local memory per core, B.
-    code_bytes : Quantity
+    local_bytes : Quantity, optional
+        Local memory per core, B; absent where no size is published: then bytes are counted and not limited.
+    code_bytes : Quantity, optional
         Reserved for program and stack, B per core, part of `local_bytes`.
     shares_code_and_data : bool
         Whether program and data live in one memory.
@@ -58,8 +58,6 @@ class AddressSpace(Strict):
     """
 
     family: Literal["address_space"]
-    local_bytes: Bytes
-    code_bytes: Bytes
     shares_code_and_data: bool
     shared_bytes: Bytes | None = None
     shared_bandwidth: Bandwidth | None = None
@@ -68,7 +66,6 @@ class AddressSpace(Strict):
 
     @model_validator(mode="after")
     def _check(self):
-        _check_code_fits(self)
         if self.shared_used and self.shared_bytes is None:
             raise WrongKey(["shared_used"], "found true; expected shared_bytes beside it")
         return self

@@ -59,8 +59,11 @@ def _print_side_by_side(console, energy):
         for name, prices in energy.price_sets.items()
     }
     grid = Grid("=", *energy.price_sets)
-    for key in dict.fromkeys(key for quantities in found.values() for key in quantities):
-        grid.row(key, *(quantity_text(q[key].value, q[key].unit) if key in q else "" for q in found.values()))
+    for part in ("prices", "latencies", "static"):
+        for name in type(getattr(energy.chosen, part)).model_fields:
+            key = f"{part}.{name}"
+            if any(key in quantities for quantities in found.values()):
+                grid.row(_short(key), *(quantity_text(q[key].value, q[key].unit) if key in q else "" for q in found.values()))
     grid.print(console)
 
 
@@ -106,13 +109,22 @@ def print_profile_list(console, profiles):
     console : rich.console.Console
     profiles : iterable of HardwareProfile
     """
-    grid = Grid("=name", "cores", "memory/core", "<storage", "<learning", "<prices", "<title")
+    grid = Grid("=name", "cores", "<storage of a core", "=learning", "=prices")
     for profile in profiles:
-        local = profile.storage.local_bytes
-        memory = "not stated" if local is None else format_bytes(local.value)
-        cores, storage = format_count(profile.cores.value), words(profile.storage.family)
-        grid.row(profile.name, cores, memory, storage, words(profile.learning.where), _priced(profile.energy), profile.title)
+        storage = f"{words(profile.storage.family)}, {_room(profile.storage)}"
+        grid.row(profile.name, format_count(profile.cores.value), storage, words(profile.learning.where), _priced(profile.energy))
     grid.print(console)
+
+
+def _room(storage):
+    """Room for synapses on one core, in the measure of the storage family."""
+    if storage.family.startswith("crossbar"):
+        return f"{format_count(storage.rows.value)} x {format_count(storage.columns.value)}"
+    if storage.family == "packed_lists":
+        return format_bytes(storage.synapse_bits.value / 8)
+    if storage.family == "cam_per_neuron":
+        return f"{format_count(storage.words_per_neuron.value)} per neuron"
+    return "size not stated" if storage.local_bytes is None else format_bytes(storage.local_bytes.value)
 
 
 def _priced(energy):
@@ -120,7 +132,7 @@ def _priced(energy):
     n_prices = len(list(iter_quantities(energy.prices)))
     parts = [f"{n_prices} per {'byte' if energy.accounting == 'memory' else energy.accounting}"] if n_prices else []
     parts += ["static"] if any(iter_quantities(energy.static_power)) else []
-    more = f" (+{len(energy.price_sets) - 1} sets)" if len(energy.price_sets) > 1 else ""
+    more = f" (+{len(energy.price_sets) - 1} set{'s' * (len(energy.price_sets) > 2)})" if len(energy.price_sets) > 1 else ""
     return (" + ".join(parts) or "none") + more
 
 

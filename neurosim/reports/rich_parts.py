@@ -138,5 +138,5 @@ def quantity_text(value, unit):
     if unit == "B":
         return f"{value:,d} B" if value < 2**20 else format_bytes(value)
     if unit in ("bit", "cycle"):
-        return f"{value:,g} {unit}{'s' * (value != 1)}"
+        return f"{value:{',d' if isinstance(value, int) else ',g'}} {unit}{'s' * (value != 1)}"
     return format_si(value, unit)
