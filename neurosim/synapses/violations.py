@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from neurosim.kernels.layout import Resource
+from neurosim.kernels.limits import recount_use
 from neurosim.kernels.membership import find_slot
 from neurosim.synapses.recount import count_from_slots
 
@@ -62,9 +64,28 @@ def find_violations(store):
         most = slots.fan_in[first : first + matrix.n_post].max(initial=0)
         if matrix.fan_in_limit is not None and most > matrix.fan_in_limit:
             found.append(f"matrix {m}: fan-in {most} above its limit {matrix.fan_in_limit}")
+    found += _limits(store)
     starts = segments.scope_start
     for scope, wanted in enumerate(segments.n_wanted):
         have = int(store.n_active_by_segment[starts[scope] : starts[scope + 1]].sum())
         if have > wanted:
             found.append(f"scope {scope}: {have} active synapses, promised {wanted}")
     return found
+
+
+def _limits(store):
+    """Counters of the cores' rows that differ from a recount, and limits that are broken, now or at the peak."""
+    slots, limits = store.slots, store.segments.limits
+    fresh = slots.use._replace(**{name: np.zeros_like(array) for name, array in slots.use._asdict().items()})
+    recount_use(slots._replace(use=fresh), store.segments, store.matrices, store.tally)
+    for name in ("in_axons", "out_axons", "words", "segment_words"):
+        if not np.array_equal(getattr(slots.use, name), getattr(fresh, name)):
+            yield f"{name} differs from a recount"
+    if limits.is_on:
+        for resource in Resource:
+            name, peak = resource.name.lower(), store.tally.peak[resource]
+            used, limit = getattr(slots.use, name), getattr(limits, name)
+            for core in np.flatnonzero(np.maximum(used, peak) > limit):
+                yield f"core {core}: {name} {used[core]} (peak {peak[core]}) above its limit {limit[core]}"
+            if (peak < used).any():
+                yield f"{name}: the peak is below what is used"
