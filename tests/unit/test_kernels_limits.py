@@ -28,7 +28,7 @@ def chip(scope="core", fan_in=None, n_active=(30, 12, 14, 6), room=4, **limits):
     bounds = ((0, 0, 0, 5), (0, 1, 5, 10), (1, 0, 0, 3), (1, 1, 3, 6))
     segments = tuple(SegmentPlan(*b, k, k + room) for b, k in zip(bounds, n_active, strict=True))
     home = (-1,) * 12 + (0,) * 5 + (1,) * 5 + (0,) * 3 + (1,) * 3
-    return StorePlan(matrices, segments, scope, home, 2, CorePlan(**limits))
+    return StorePlan(matrices, segments, scope, home, 2, limits=CorePlan(**limits))
 
 
 def rows_of(store):
@@ -173,7 +173,7 @@ def test_a_lone_synapse_costs_a_word_and_the_second_is_free():
     """Loihi's list: 31 bits a synapse, 10 of a header, words of 64; the release of one of two frees nothing."""
     plan = StorePlan(
         (MatrixPlan(4, 8, 0, 4),), (SegmentPlan(0, 0, 0, 8, 4, 4),), "core", (-1,) * 4 + (0,) * 8, 1,
-        CorePlan(words=(100,), synapse_bits=(23,), header_bits=10, block_synapses=64, word_bits=64),
+        limits=CorePlan(words=(100,), synapse_bits=(23,), header_bits=10, block_synapses=64, word_bits=64),
     )  # fmt: skip
     store = SynapseStore(plan, 0)
     used = [0]
