@@ -54,7 +54,7 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
             tally.n_destinations[neuron] += np.int32(change)
             tally.sent[home] -= change * seen
             tally.received[core] -= change * seen
-    if segments.limits.is_on:
+    if segments.is_limited:
         count_use(slots, segments, tally, segment, neuron, before, after)
 
 
@@ -75,8 +75,8 @@ def settle_tally(slots, segments, matrices, tally):
             neuron = matrices.pre_neuron[matrix] + pre
             if n > 0:
                 seen = tally.by_neuron[neuron]
-                if segments.limits.word_bits > 0:
-                    words = list_words(segments.limits, segments.core[segment], n)
+                if segments.word_bits > 0:
+                    words = list_words(segments, segments.core[segment], n)
                     tally.by_segment[segment, _WORDS_NONZERO] += words * seen
                 tally.by_segment[segment, _PRE_NONZERO] += n * seen
                 tally.by_segment[segment, _ROWS_NONZERO] += seen
@@ -161,9 +161,9 @@ def _rank_draw(slots, segments, matrices, scope, random):
 def count_full_columns(slots, segments, matrices, segment):
     """Post neurons of a segment at their fan-in; where there are any, `row_work` gets the synapses of each row on them.
 
-    Writes `slots.use.row_work`. Costs O(post neurons), and O(slots) where there are any.
+    Writes `slots.row_work`. Costs O(post neurons), and O(slots) where there are any.
     """
-    matrix, work = segments.matrix[segment], slots.use.row_work
+    matrix, work = segments.matrix[segment], slots.row_work
     n_pre, first = matrices.n_pre[matrix], segments.post_start[segment]
     n_full = np.int64(0)
     for post in range(first, first + segments.n_positions[segment] // n_pre):
@@ -181,7 +181,7 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
     """As `_rank_draw`, with limits on rows: a row is feasible or not, a column is full or not.
 
     A feasible row has as many free feasible positions as columns that are not full, less its synapses on those.
-    Costs O(pre + post neurons of the scope), and O(slots) where a column is full. Writes `slots.use.row_work`.
+    Costs O(pre + post neurons of the scope), and O(slots) where a column is full. Writes `slots.row_work`.
     """
     n_free_positions = np.int64(0)
     for count_only in (True, False):
@@ -199,7 +199,7 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
             for pre in range(n_pre):
                 if not row_has_room(slots, segments, matrices, tally, segment, pre):
                     continue
-                room = n_open - slots.fan_out[segments.fan_out_start[segment] + pre] + slots.use.row_work[pre]
+                room = n_open - slots.fan_out[segments.fan_out_start[segment] + pre] + slots.row_work[pre]
                 if count_only:
                     n_free_positions += room
                 elif rank >= room:
@@ -222,7 +222,7 @@ def is_feasible(slots, segments, matrices, tally, segment, pre, post):
         slots.n_free[segment] > 0
         and slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
         and find_slot(slots, matrices, matrix, pre, post) < 0
-        and (not segments.limits.is_on or row_has_room(slots, segments, matrices, tally, segment, pre))
+        and (not segments.is_limited or row_has_room(slots, segments, matrices, tally, segment, pre))
     )
 
 
@@ -266,9 +266,9 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
             pre = position % matrices.n_pre[matrix]
             post = segments.post_start[segment] + position // matrices.n_pre[matrix]
             tally.by_segment[segment, _ROWS_CHECKED] += slots.fan_out[segments.fan_out_start[segment] + pre]
-            if segments.limits.word_bits > 0:
+            if segments.word_bits > 0:
                 n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
-                tally.by_segment[segment, _WORDS_READ] += list_words(segments.limits, segments.core[segment], n)
+                tally.by_segment[segment, _WORDS_READ] += list_words(segments, segments.core[segment], n)
             if is_feasible(slots, segments, matrices, tally, segment, pre, post):
                 tally.by_segment[segment, _ACCEPTED] += 1
                 occupy(slots, segments, matrices, tally, segment, pre, post, theta)
@@ -278,7 +278,7 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
         if not placed:
             random = bits64(scope_key, n_draws)
             n_draws += 1
-            if segments.limits.is_on:
+            if segments.is_limited:
                 segment, pre, post = _rank_draw_by_rows(slots, segments, matrices, tally, scope, random)
             else:
                 segment, pre, post = _rank_draw(slots, segments, matrices, scope, random)
@@ -287,7 +287,7 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
                 note_binding(slots, segments, matrices, tally, scope, n_missing)
                 return n_missing
             tally.by_segment[segment, _EXACT] += 1
-            tally.by_segment[segment, _WORDS_READ] += 2 * slots.use.segment_words[segment]
+            tally.by_segment[segment, _WORDS_READ] += 2 * slots.segment_words[segment]
             occupy(slots, segments, matrices, tally, segment, pre, post, theta)
         n_missing -= 1
     return np.int64(0)

@@ -10,32 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 
-class CoreLimits(NamedTuple):
-    """What the rows of a core may use beside its slots; `NO_LIMIT` where nothing is stated. Read only.
-
-    A row is a pre neuron with at least one synapse in a segment. Lengths: C cores.
-    """
-
-    is_on: bool  #: whether anything here limits; False costs nothing
-    in_axons: np.ndarray  #: int64 (C,), most rows of a core over all its segments
-    out_axons: np.ndarray  #: int64 (C,), most pairs (neuron of the core, other core that holds synapses of it)
-    words: np.ndarray  #: int64 (C,), most words of packed lists
-    synapse_bits: np.ndarray  #: int64 (C,), bits of a synapse in a packed list
-    header_bits: int  #: bits of a block beside its synapses
-    block_synapses: int  #: most synapses of a block
-    word_bits: int  #: unit that a block is rounded up to; 0 where lists are not packed
-
-
-class CoreUse(NamedTuple):
-    """What the rows of each core use: kept in step with every exchange where `CoreLimits.is_on`, else zero."""
-
-    in_axons: np.ndarray  #: int64 (C,)
-    out_axons: np.ndarray  #: int64 (C,)
-    words: np.ndarray  #: int64 (C,)
-    segment_words: np.ndarray  #: int64 (G,)
-    row_work: np.ndarray  #: int64 (largest n_pre,), work space of the exact draw
-
-
 class Slots(NamedTuple):
     """State of the synapses; everything here is written during training."""
 
@@ -51,7 +25,13 @@ class Slots(NamedTuple):
     free_slot: np.ndarray  #: int32 (S,), stack of the free slots of each segment, from its first slot
     n_free: np.ndarray  #: int64 (G,), height of that stack
     n_exchanged: np.ndarray  #: int64 (1,), arrivals since the slots were last sorted
-    use: CoreUse
+    # What the rows of each core use, kept in step where `Segments.is_limited`, else zero. A row is a pre neuron with
+    # at least one synapse in a segment.
+    in_axons: np.ndarray  #: int64 (C,), rows of a core over all its segments
+    out_axons: np.ndarray  #: int64 (C,), pairs (neuron of the core, other core that holds synapses of it)
+    words: np.ndarray  #: int64 (C,), words of packed lists
+    segment_words: np.ndarray  #: int64 (G,), the same per segment
+    row_work: np.ndarray  #: int64 (largest n_pre,), work space of the exact draw
 
 
 class Segments(NamedTuple):
@@ -65,7 +45,16 @@ class Segments(NamedTuple):
     fan_out_start: np.ndarray  #: int64 (G,), where the segment's rows start in `Slots.fan_out`
     n_wanted: np.ndarray  #: int64 (number of scopes,), active synapses promised per scope
     scope_start: np.ndarray  #: int64 (number of scopes + 1,), segments of each scope
-    limits: CoreLimits
+    # Limits on rows; `NO_LIMIT` where nothing is stated. (Not a tuple of their own: numba's parallel loops take no
+    # tuples inside tuples.)
+    is_limited: bool  #: whether any of them is stated; False costs nothing
+    in_axon_limit: np.ndarray  #: int64 (C,)
+    out_axon_limit: np.ndarray  #: int64 (C,)
+    word_limit: np.ndarray  #: int64 (C,)
+    synapse_bits: np.ndarray  #: int64 (C,), bits of a synapse in a packed list
+    header_bits: int  #: bits of a block of a list beside its synapses
+    block_synapses: int  #: most synapses of a block
+    word_bits: int  #: unit that a block is rounded up to; 0 where lists are not packed
 
 
 class Matrices(NamedTuple):
@@ -91,7 +80,7 @@ class Tally(NamedTuple):
     n_destinations: np.ndarray  #: int32 (N,), other cores that hold synapses of the neuron
     home: np.ndarray  #: int64 (N,), core of the neuron, -1 for inputs (they come from the host)
     nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run
-    peak: np.ndarray  #: int64 (number of Resource, C), most of `CoreUse` at any moment, first draw included
+    peak: np.ndarray  #: int64 (number of Resource, C), most in use at any moment, first draw included
     unfilled_by: np.ndarray  #: int64 (number of Binding,), (rewiring step, slot) pairs without a position, by what bound
 
 
@@ -122,7 +111,7 @@ N_SEGMENT_EVENTS = len(SegmentEvent)
 
 
 class Resource(IntEnum):
-    """Rows of `Tally.peak`: what `CoreUse` counts per core."""
+    """Rows of `Tally.peak`: what the rows of a core use."""
 
     IN_AXONS = 0
     OUT_AXONS = 1

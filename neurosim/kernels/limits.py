@@ -1,6 +1,6 @@
 """Limits of whole cores that every exchange keeps: input axons, output axons, words of packed lists.
 
-A chip that states none of them has `CoreLimits.is_on` false, and none of this runs.
+A chip that states none of them has `Segments.is_limited` false, and none of this runs.
 """
 
 import numpy as np
@@ -16,30 +16,30 @@ _BY_OUT_AXONS, _BY_WORDS = int(Binding.OUT_AXONS), int(Binding.WORDS)
 
 
 @inlined
-def list_words(limits, core, n):
+def list_words(segments, core, n):
     """Words of a packed list of n synapses: blocks of at most `block_synapses`, each rounded up to whole words."""
-    bits, block, unit = limits.synapse_bits[core], limits.block_synapses, limits.word_bits
+    bits, block, unit = segments.synapse_bits[core], segments.block_synapses, segments.word_bits
     rest = n % block
-    words = n // block * ((block * bits + limits.header_bits + unit - 1) // unit)
+    words = n // block * ((block * bits + segments.header_bits + unit - 1) // unit)
     if rest > 0:
-        words += (rest * bits + limits.header_bits + unit - 1) // unit
+        words += (rest * bits + segments.header_bits + unit - 1) // unit
     return words
 
 
 @inlined
 def row_limits_at(slots, segments, matrices, tally, segment, pre):
     """Which limits of cores keep a row from taking one more synapse: (in-axons, out-axons, words), booleans."""
-    limits, use, core = segments.limits, slots.use, segments.core[segment]
+    core = segments.core[segment]
     n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
     by_in, by_out, by_words = False, False, False
     if n == 0:
-        by_in = use.in_axons[core] >= limits.in_axons[core]
+        by_in = slots.in_axons[core] >= segments.in_axon_limit[core]
         home = tally.home[matrices.pre_neuron[segments.matrix[segment]] + pre]
         if home >= 0 and home != core:
-            by_out = use.out_axons[home] >= limits.out_axons[home]
-    if limits.word_bits > 0:
-        more = list_words(limits, core, n + 1) - list_words(limits, core, n)
-        by_words = use.words[core] + more > limits.words[core]
+            by_out = slots.out_axons[home] >= segments.out_axon_limit[home]
+    if segments.word_bits > 0:
+        more = list_words(segments, core, n + 1) - list_words(segments, core, n)
+        by_words = slots.words[core] + more > segments.word_limit[core]
     return by_in, by_out, by_words
 
 
@@ -52,21 +52,21 @@ def row_has_room(slots, segments, matrices, tally, segment, pre):
 
 @inlined
 def count_use(slots, segments, tally, segment, neuron, before, after):
-    """Keep `slots.use` and its peak when a row goes from `before` to `after` synapses. Writes `slots` and `tally`."""
-    limits, use, core = segments.limits, slots.use, segments.core[segment]
+    """Keep what rows use, and its peak, when a row goes from `before` to `after` synapses. Writes `slots` and `tally`."""
+    core = segments.core[segment]
     if before == 0 or after == 0:
         change = np.int64(after) - np.int64(before)
-        use.in_axons[core] += change
-        tally.peak[_IN_AXONS, core] = max(tally.peak[_IN_AXONS, core], use.in_axons[core])
+        slots.in_axons[core] += change
+        tally.peak[_IN_AXONS, core] = max(tally.peak[_IN_AXONS, core], slots.in_axons[core])
         home = tally.home[neuron]
         if home >= 0 and home != core:
-            use.out_axons[home] += change
-            tally.peak[_OUT_AXONS, home] = max(tally.peak[_OUT_AXONS, home], use.out_axons[home])
-    if limits.word_bits > 0:
-        was, now = list_words(limits, core, np.int64(before)), list_words(limits, core, np.int64(after))
-        use.words[core] += now - was
-        use.segment_words[segment] += now - was
-        tally.peak[_WORDS, core] = max(tally.peak[_WORDS, core], use.words[core])
+            slots.out_axons[home] += change
+            tally.peak[_OUT_AXONS, home] = max(tally.peak[_OUT_AXONS, home], slots.out_axons[home])
+    if segments.word_bits > 0:
+        was, now = list_words(segments, core, np.int64(before)), list_words(segments, core, np.int64(after))
+        slots.words[core] += now - was
+        slots.segment_words[segment] += now - was
+        tally.peak[_WORDS, core] = max(tally.peak[_WORDS, core], slots.words[core])
         # The whole list is written anew, so it stays packed; what it costs per sample is booked as for `PRE_NONZERO`.
         tally.by_segment[segment, _WORDS_READ] += was
         tally.by_segment[segment, _WORDS_WRITTEN] += now
@@ -89,7 +89,7 @@ def note_binding(slots, segments, matrices, tally, scope, n_missing):
         for post in range(first, first + n_posts):
             fan_in = slots.fan_in[matrices.fan_in_start[matrix] + post]
             by_fan_in = by_fan_in or (fan_in >= matrices.fan_in_limit[matrix] and fan_in < n_pre)
-        if segments.limits.is_on:
+        if segments.is_limited:
             for pre in range(n_pre):
                 if slots.fan_out[segments.fan_out_start[segment] + pre] < n_posts:
                     at_in, at_out, at_words = row_limits_at(slots, segments, matrices, tally, segment, pre)
@@ -103,24 +103,23 @@ def note_binding(slots, segments, matrices, tally, scope, n_missing):
 
 @kernel
 def recount_use(slots, segments, matrices, tally):
-    """Count `slots.use` anew from `slots.fan_out`. Writes `slots.use`."""
-    limits, use = segments.limits, slots.use
-    use.in_axons[:] = 0
-    use.out_axons[:] = 0
-    use.words[:] = 0
-    use.segment_words[:] = 0
-    if not limits.is_on:
+    """Count what rows use anew, from `slots.fan_out`. Writes `slots`."""
+    slots.in_axons[:] = 0
+    slots.out_axons[:] = 0
+    slots.words[:] = 0
+    slots.segment_words[:] = 0
+    if not segments.is_limited:
         return
     for segment in range(segments.matrix.size):
         matrix, core = segments.matrix[segment], segments.core[segment]
         for pre in range(matrices.n_pre[matrix]):
             n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
             if n > 0:
-                use.in_axons[core] += 1
+                slots.in_axons[core] += 1
                 home = tally.home[matrices.pre_neuron[matrix] + pre]
                 if home >= 0 and home != core:
-                    use.out_axons[home] += 1
-                if limits.word_bits > 0:
-                    words = list_words(limits, core, n)
-                    use.words[core] += words
-                    use.segment_words[segment] += words
+                    slots.out_axons[home] += 1
+                if segments.word_bits > 0:
+                    words = list_words(segments, core, n)
+                    slots.words[core] += words
+                    slots.segment_words[segment] += words

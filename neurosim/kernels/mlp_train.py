@@ -91,7 +91,7 @@ def count_slots(slots, segments, tally, n_samples):
     for segment in range(segments.matrix.size):
         n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
         tally.by_segment[segment, _SLOTS] += n * n_samples
-        tally.by_segment[segment, _WORDS] += slots.use.segment_words[segment] * n_samples
+        tally.by_segment[segment, _WORDS] += slots.segment_words[segment] * n_samples
 
 
 @inlined
@@ -103,7 +103,7 @@ def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries
     progress.n_unfilled[0] = 0
     n_scopes = segments.n_wanted.size
     # Scopes that share a core's limits take turns in being the first.
-    turn = step % n_scopes if segments.limits.is_on else 0
+    turn = step % n_scopes if segments.is_limited else 0
     for i in range(n_scopes):
         scope = (turn + i) % n_scopes
         progress.n_unfilled[0] += fill_scope(

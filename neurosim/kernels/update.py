@@ -79,6 +79,6 @@ def count_update(slots, segments, tally, has_noise):
     for segment in range(segments.matrix.size):
         n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
         tally.by_segment[segment, _UPDATED] += n
-        tally.by_segment[segment, _WORDS] += slots.use.segment_words[segment]
+        tally.by_segment[segment, _WORDS] += slots.segment_words[segment]
         if has_noise:
             tally.by_segment[segment, _DRAWN] += n

@@ -22,14 +22,14 @@ def draw_connections(store):
         scope_start=np.arange(len(plan.segments) + 1, dtype=np.int64),
     )
     order = range(len(plan.segments))
-    if segments.limits.is_on:
+    if segments.is_limited:
         order = sorted(order, key=lambda g: plan.segments[g].n_active)
     for g in order:
         segment = plan.segments[g]
         n_pre = plan.matrices[segment.matrix].n_pre
         limit = plan.matrices[segment.matrix].fan_in_limit
         n_positions = int(segments.n_positions[g])
-        if 4 * segment.n_active >= n_positions and (limit is None or limit >= n_pre) and not segments.limits.is_on:
+        if 4 * segment.n_active >= n_positions and (limit is None or limit >= n_pre) and not segments.is_limited:
             chosen = np.empty(segment.n_active, np.int64)
             choose_positions(chosen, n_positions, np.uint64(key) + np.uint64(g))
             occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosim.kernels.exchange import fill_scope, release_slot, sign_of
-from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, CoreLimits, CoreUse, Matrices, Resource, Segments, Slots, Tally
+from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, Segments, Slots, Tally
 from neurosim.kernels.membership import rebuild_table
 from neurosim.kernels.order import sort_slots
 from neurosim.random import Stream, mix64, stream_key
@@ -180,6 +180,11 @@ def _matrix_arrays(plan, seed):
 def _segment_arrays(plan):
     n_pre = [plan.matrices[s.matrix].n_pre for s in plan.segments]
     widths = [s.post_stop - s.post_start for s in plan.segments]
+    limits = plan.limits
+
+    def per_core(values, absent):
+        return np.full(plan.n_cores, absent, np.int64) if values is None else np.array(values, np.int64)
+
     return Segments(
         matrix=np.array([s.matrix for s in plan.segments], np.int64),
         core=np.array([s.core for s in plan.segments], np.int64),
@@ -189,26 +194,16 @@ def _segment_arrays(plan):
         fan_out_start=np.cumsum([0] + n_pre)[:-1].astype(np.int64),
         n_wanted=np.array(plan.n_wanted, np.int64),
         scope_start=np.array(plan.scope_start, np.int64),
-        limits=_core_limits(plan),
-    )
-
-
-def _core_limits(plan):
-    limits = plan.limits
-
-    def per_core(values, absent):
-        return np.full(plan.n_cores, absent, np.int64) if values is None else np.array(values, np.int64)
-
-    return CoreLimits(
-        is_on=any(values is not None for values in (limits.in_axons, limits.out_axons, limits.words)),
-        in_axons=per_core(limits.in_axons, NO_LIMIT),
-        out_axons=per_core(limits.out_axons, NO_LIMIT),
-        words=per_core(limits.words, NO_LIMIT),
+        is_limited=any(values is not None for values in (limits.in_axons, limits.out_axons, limits.words)),
+        in_axon_limit=per_core(limits.in_axons, NO_LIMIT),
+        out_axon_limit=per_core(limits.out_axons, NO_LIMIT),
+        word_limit=per_core(limits.words, NO_LIMIT),
         synapse_bits=per_core(limits.synapse_bits, 0),
         header_bits=limits.header_bits,
         block_synapses=limits.block_synapses,
         word_bits=limits.word_bits,
     )
+
 
 
 def _empty_slots(plan, segments):
@@ -227,13 +222,11 @@ def _empty_slots(plan, segments):
         free_slot=np.empty(n, np.int32),
         n_free=np.diff(segments.slot_start).astype(np.int64),
         n_exchanged=np.zeros(1, np.int64),
-        use=CoreUse(
-            in_axons=np.zeros(plan.n_cores, np.int64),
-            out_axons=np.zeros(plan.n_cores, np.int64),
-            words=np.zeros(plan.n_cores, np.int64),
-            segment_words=np.zeros(len(plan.segments), np.int64),
-            row_work=np.zeros(max(m.n_pre for m in plan.matrices), np.int64),
-        ),
+        in_axons=np.zeros(plan.n_cores, np.int64),
+        out_axons=np.zeros(plan.n_cores, np.int64),
+        words=np.zeros(plan.n_cores, np.int64),
+        segment_words=np.zeros(len(plan.segments), np.int64),
+        row_work=np.zeros(max(m.n_pre for m in plan.matrices), np.int64),
     )
     for g, segment in enumerate(plan.segments):
         start, stop = segments.slot_start[g], segments.slot_start[g + 1]

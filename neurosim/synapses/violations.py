@@ -75,16 +75,18 @@ def find_violations(store):
 
 def _limits(store):
     """Counters of the cores' rows that differ from a recount, and limits that are broken, now or at the peak."""
-    slots, limits = store.slots, store.segments.limits
-    fresh = slots.use._replace(**{name: np.zeros_like(array) for name, array in slots.use._asdict().items()})
-    recount_use(slots._replace(use=fresh), store.segments, store.matrices, store.tally)
-    for name in ("in_axons", "out_axons", "words", "segment_words"):
-        if not np.array_equal(getattr(slots.use, name), getattr(fresh, name)):
+    slots, segments = store.slots, store.segments
+    names = ("in_axons", "out_axons", "words", "segment_words")
+    fresh = slots._replace(**{name: np.zeros_like(getattr(slots, name)) for name in names})
+    recount_use(fresh, segments, store.matrices, store.tally)
+    for name in names:
+        if not np.array_equal(getattr(slots, name), getattr(fresh, name)):
             yield f"{name} differs from a recount"
-    if limits.is_on:
-        for resource in Resource:
+    if segments.is_limited:
+        limits = (segments.in_axon_limit, segments.out_axon_limit, segments.word_limit)
+        for resource, limit in zip(Resource, limits, strict=True):
             name, peak = resource.name.lower(), store.tally.peak[resource]
-            used, limit = getattr(slots.use, name), getattr(limits, name)
+            used = getattr(slots, name)
             for core in np.flatnonzero(np.maximum(used, peak) > limit):
                 yield f"core {core}: {name} {used[core]} (peak {peak[core]}) above its limit {limit[core]}"
             if (peak < used).any():

@@ -52,7 +52,7 @@ def count_anew(store):
 def check(store):
     used = count_anew(store)
     for row, name in zip(used, RESOURCES, strict=True):
-        assert getattr(store.slots.use, name).tolist() == row.tolist()
+        assert getattr(store.slots, name).tolist() == row.tolist()
         limit = getattr(store.plan.limits, name)
         if limit is not None:
             assert (row <= limit).all() and (store.tally.peak[Resource[name.upper()]] <= limit).all()
@@ -91,7 +91,7 @@ def test_limits_hold_over_thousands_of_exchanges(plan, seed):
         store.release(rng.choice(active, min(active.size, 1 + i % 8), replace=False))
         store.fill(i)
         used = count_anew(store)
-        assert used[0].tolist() == store.slots.use.in_axons.tolist() and used[2].tolist() == store.slots.use.words.tolist()
+        assert used[0].tolist() == store.slots.in_axons.tolist() and used[2].tolist() == store.slots.words.tolist()
     check(store)
     n = int(store.tally.by_segment[:, [SegmentEvent.ACCEPTED, SegmentEvent.EXACT]].sum())
     event("more than a thousand arrivals" if n > 1000 else "a store that holds little")

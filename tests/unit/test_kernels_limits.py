@@ -95,8 +95,8 @@ def binding_store(name, seed=3):
     store = SynapseStore.random(chip(**more, **generous), seed)
     unlimited = len(feasible_positions(store, scope))
     for limit, room in slack.items():
-        getattr(store.segments.limits, limit)[:] = getattr(store.slots.use, limit) + room
-    tight = {limit: tuple(getattr(store.segments.limits, limit).tolist()) for limit in slack}
+        getattr(store.segments, f"{limit[:-1]}_limit")[:] = getattr(store.slots, limit) + room
+    tight = {limit: tuple(getattr(store.segments, f"{limit[:-1]}_limit").tolist()) for limit in slack}
     store.plan = replace(store.plan, limits=replace(store.plan.limits, **tight))
     assert store.violations() == []
     starts = store.segments.scope_start
@@ -180,7 +180,7 @@ def test_a_lone_synapse_costs_a_word_and_the_second_is_free():
 
     def arrive(pre, post):
         occupy(store.slots, store.segments, store.matrices, store.tally, 0, pre, post, np.float32(1))
-        used.append(int(store.slots.use.words[0]))
+        used.append(int(store.slots.words[0]))
 
     arrive(1, 3)  # 33 bits: one word
     arrive(1, 5)  # 56 bits: the same word
@@ -189,7 +189,7 @@ def test_a_lone_synapse_costs_a_word_and_the_second_is_free():
     assert used == [0, 1, 1, 2, 3]
     for slot, words in ((2, 2), (1, 2), (0, 1), (3, 0)):
         store.release([slot])
-        assert store.slots.use.words[0] == words
+        assert store.slots.words[0] == words
     assert store.tally.peak[Resource.WORDS, 0] == 3 and store.violations() == []
 
 
@@ -197,7 +197,7 @@ def test_a_wrong_counter_is_a_violation():
     store = SynapseStore.random(chip(in_axons=(14, 17), out_axons=(9, 9), words=(30, 30), synapse_bits=(21, 9), **PACKED), 3)
     assert store.violations() == []
     for name in ("in_axons", "out_axons", "words", "segment_words"):
-        array = getattr(store.slots.use, name)
+        array = getattr(store.slots, name)
         array[0] += 1
         assert any(line.startswith(f"{name} differs") for line in store.violations())
         array[0] -= 1

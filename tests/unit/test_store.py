@@ -346,16 +346,11 @@ def test_views():
     assert store.n_active == 90 and store.n_slots == 108
 
 
-def arrays_of(part):
-    """Everything inside named tuples of named tuples."""
-    return [a for value in part for a in (arrays_of(value) if isinstance(value, tuple) else [value])]
-
-
 def test_memory_does_not_grow_with_the_matrix():
     """A million by a million positions with 100 synapses: arrays of slots and of neurons only."""
     n = 1_000_000
     store = SynapseStore.random(layered_plan((n, n), (100,)), 1)
-    arrays = arrays_of((store.slots, store.segments, store.matrices, store.tally))
+    arrays = (*store.slots, *store.segments, *store.matrices, *store.tally)
     assert max(np.size(a) for a in arrays) <= 2 * n
     assert store.n_active == 100 and store.violations() == []
     assert store.slots.pre.max() > n // 2 and store.slots.post.max() > n // 2
