@@ -120,6 +120,36 @@ def run(
             console.print(f"  {figure}", soft_wrap=True)
 
 
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN RUN ...", show_default=False)],
+    as_json: AsJson = False,
+):
+    """Show runs side by side: how their scenarios differ, accuracy, memory, traffic, energy and time."""
+    from neurosim.results import read_record
+    from neurosim.results.comparison import compare as compare_records
+
+    comparison = compare_records([str(run) for run in runs], [read_record(run) for run in runs])
+    if as_json:
+        _print_json(comparison)
+    else:
+        from neurosim.reports.compare_table import print_comparison
+
+        print_comparison(_console(), comparison)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="DIR", show_default=False)]):
+    """Write figures and report.html of a finished run, and print the path of the page."""
+    from neurosim.results import read_record
+
+    record = read_record(folder)
+    from neurosim.reports.publish import publish_run
+
+    paths = publish_run(record, folder if folder.is_dir() else folder.parent)
+    print(paths[-1])
+
+
 @profiles_app.command("list")
 def profiles_list(as_json: AsJson = False):
     """List the bundled hardware profiles."""

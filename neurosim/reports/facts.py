@@ -1,6 +1,6 @@
 """Numbers and sentences that tables and figures share, so that both say the same about a run."""
 
-from neurosim.units import format_bytes
+from neurosim.units import format_bytes, format_si
 
 EVALUATION = "evaluate"
 STATIC = "static"
@@ -119,3 +119,55 @@ def traffic_by_phase(record):
         ways[0] += row.read_bytes
         ways[1] += row.write_bytes
     return {phase: found[phase] for phase in in_order(found, PHASES)}
+
+
+def energy_amounts(record):
+    """What a run spent, in one line; `missing_energy` says why it may be a lower bound."""
+    if not is_priced(record):
+        return "unknown, not even a lower bound" if missing_energy(record) else "unknown: no event of this run has a price"
+    at_least = ">= " if missing_energy(record) else ""
+    evaluation = record.energy.total_j - record.energy.per_sample_j * n_trained(record)
+    return (
+        f"{at_least}{format_si(record.energy.per_sample_j, 'J')} per trained sample, "
+        f"{at_least}{format_si(record.energy.total_j, 'J')} in all, {at_least}{format_si(max(evaluation, 0.0), 'J')} of it in evaluation"
+    )
+
+
+def time_amounts(record):
+    """How long the chip would take, in one line; `missing_time` says why it may be a lower bound."""
+    timing = record.timing
+    if timing.model_s_per_sample is None:
+        return "unknown, not even a lower bound"
+    at_least = ">= " if missing_time(record) else ""
+    return (
+        f"{at_least}{format_si(timing.model_s_per_sample, 's')} per trained sample on the chip, "
+        f"{at_least}{format_si(timing.model_training_s, 's')} for the training"
+    )
+
+
+def with_reason(amounts, missing):
+    """Amounts with the reason why they are a lower bound, if they are."""
+    if not missing:
+        return amounts
+    return f"{amounts}: {missing}" if amounts.startswith("unknown") else f"{amounts}; lower bound: {missing}"
+
+
+def typeset(text):
+    """A text of `format_si` and `energy_amounts` as a page sets it: ``">= 1.44 uJ" -> "≥ 1.44 µJ"``."""
+    return text.replace(">= ", "≥ ").replace(" uJ", " µJ").replace(" us", " µs")
+
+
+def percent_text(fraction):
+    """Fraction as percent: ``0.9667 -> "96.67 %"``; empty when unknown."""
+    return "" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def tightest(verdict):
+    """Limits of a verdict, each at its fullest place: list of (usage, places with that limit), fullest first."""
+    fullest, places = {}, {}
+    for usage in verdict["violations"] + verdict["headroom"]:
+        name = usage["name"]
+        places[name] = places.get(name, 0) + 1
+        if name not in fullest or usage["used"] * fullest[name]["limit"] > fullest[name]["used"] * usage["limit"]:
+            fullest[name] = usage
+    return [(usage, places[usage["name"]]) for usage in sorted(fullest.values(), key=lambda u: -u["used"] / max(1, u["limit"]))]

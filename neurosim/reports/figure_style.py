@@ -1,6 +1,6 @@
 """How every figure looks: size, colours with hatches, frame, captions, scales.
 
-Figures are `matplotlib.figure.Figure` with the Agg canvas; nothing global is read or set. Colours are of
+Figures are `matplotlib.figure.Figure` with the Agg canvas; nothing global is read, or set for longer than a file takes. Colours are of
 the colour-blind safe kind. Neighbours of a stack alternate between dark and light, and hatches tell
 those of like luminance apart, so that a print in grey keeps its meaning.
 """
@@ -10,6 +10,7 @@ import math
 import textwrap
 from dataclasses import dataclass
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -99,7 +100,8 @@ def render(figure, file_format="png"):
     """Bytes of a figure; equal figures give equal bytes."""
     stream = io.BytesIO()
     metadata = {"Date": None} if file_format == "svg" else None
-    figure.savefig(stream, format=file_format, dpi=DPI, facecolor="white", bbox_inches=None, metadata=metadata)
+    with rc_context({"svg.hashsalt": "neurosim"}):
+        figure.savefig(stream, format=file_format, dpi=DPI, facecolor="white", bbox_inches=None, metadata=metadata)
     return stream.getvalue()
 
 

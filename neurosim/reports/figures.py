@@ -1,6 +1,9 @@
 """Figures of a run. `FIGURES` names each and the function that draws it: a new figure is one entry."""
 
+from dataclasses import dataclass
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError
@@ -26,6 +29,16 @@ FIGURES = {
     "inputs": draw_inputs,
 }
 
+FORMATS = ("png", "svg")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A figure and its bytes by format."""
+
+    figure: Figure
+    files: dict[str, bytes]
+
 
 def make_figure(name, record):
     """Figure of a record, not written yet.
@@ -45,16 +58,31 @@ def make_figure(name, record):
     return figure
 
 
-def write_figures(record, folder, formats=("png",)):
-    """Write all figures of a record.
+def render_figures(record, formats=FORMATS):
+    """Bytes of all figures of a record.
 
     Parameters
     ----------
     record : RunRecord
-    folder : path-like
-        Made when it does not exist.
     formats : iterable of str
         ``png``, ``svg``, ``pdf``.
+
+    Returns
+    -------
+    dict of str to Rendered
+    """
+    return {name: Rendered(figure := make_figure(name, record), {f: render(figure, f) for f in formats}) for name in FIGURES}
+
+
+def write_rendered(rendered, folder, formats):
+    """Write figures into a folder, which is made when it does not exist.
+
+    Parameters
+    ----------
+    rendered : dict of str to Rendered
+    folder : path-like
+    formats : iterable of str
+        Which ones to write.
 
     Returns
     -------
@@ -71,9 +99,13 @@ def write_figures(record, folder, formats=("png",)):
     except OSError as error:
         raise InputError(f"{folder}: cannot be created: {error.strerror}") from None
     paths = []
-    for name in FIGURES:
-        figure = make_figure(name, record)
+    for name, found in rendered.items():
         for file_format in formats:
             paths.append(folder / f"{name}.{file_format}")
-            write_atomic(paths[-1], render(figure, file_format))
+            write_atomic(paths[-1], found.files[file_format])
     return paths
+
+
+def write_figures(record, folder, formats=FORMATS):
+    """Write all figures of a record: `render_figures` and `write_rendered`."""
+    return write_rendered(render_figures(record, formats), folder, formats)

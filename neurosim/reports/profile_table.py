@@ -86,7 +86,7 @@ def print_quantities(console, rows, *, with_notes=True, sources=None):
     has_meaning = any(row.get("meaning") for row in rows)
     grid = Grid("=key", "value", "=kind", *(["<meaning"] if has_meaning else []), "=basis", "=from")
     for row in rows:
-        key, cited = _short(row["key"]), numbered.cite(row["source"])
+        key, cited = short_key(row["key"]), numbered.cite(row["source"])
         meaning = [words(row.get("meaning") or "")] if has_meaning else []
         known = CONFIDENCE.get(row.get("confidence"), row.get("confidence"))
         grid.row(key, quantity_text(row["value"], row["unit"]), row["kind"], *meaning, known, cited)
@@ -136,7 +136,7 @@ def _priced(energy):
     return (" + ".join(parts) or "none") + more
 
 
-def _short(key):
+def short_key(key):
     """Last words of a key: ``energy.price_sets.fit.prices.hop -> "hop"``, ``corners.low.clock -> "clock at low"``."""
     parts = key.split(".")
     if key.startswith("corners."):

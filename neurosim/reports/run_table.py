@@ -7,15 +7,19 @@ from neurosim.reports.facts import (
     PHASES,
     STATIC,
     bytes_text,
+    energy_amounts,
     in_order,
     is_priced,
     missing_energy,
     missing_time,
     n_cores_text,
     n_trained,
+    percent_text,
     priced_names,
     static_training_share,
+    time_amounts,
     traffic_by_phase,
+    with_reason,
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_quantities
@@ -60,17 +64,17 @@ def _print_summary(console, record):
         ),
         (
             "accuracy",
-            f"test {_percent(accuracy.test)}, best {_percent(accuracy.best)}, train {_percent(accuracy.train_per_epoch[-1])}",
+            f"test {percent_text(accuracy.test)}, best {percent_text(accuracy.best)}, train {percent_text(accuracy.train_per_epoch[-1])}",
             "bold",
         ),
         (
             "synapses",
-            f"{net.active:,d} of {net.possible:,d} possible ({_percent(net.fraction)}), {net.rewired:,d} rewired, "
+            f"{net.active:,d} of {net.possible:,d} possible ({percent_text(net.fraction)}), {net.rewired:,d} rewired, "
             f"{net.least_active:,d} to {net.most_active:,d} active after every {_rewiring(record)}"
             + (f", {net.unfilled:,d} slots unfilled" if net.unfilled else ""),
         ),
-        ("energy", _energy_text(record)),
-        ("time", _time_text(record)),
+        ("energy", with_reason(energy_amounts(record), missing_energy(record))),
+        ("time", with_reason(time_amounts(record), missing_time(record))),
     ]
     pairs(console, rows)
 
@@ -78,31 +82,6 @@ def _print_summary(console, record):
 def _rewiring(record):
     period = record.scenario.get("rewiring", {}).get("period", 1)
     return "step" if period == 1 else f"rewiring, each {period} steps"
-
-
-def _energy_text(record):
-    missing = missing_energy(record)
-    if not is_priced(record):
-        return f"unknown, not even a lower bound: {missing}" if missing else "unknown: no event of this run has a price"
-    at_least = ">= " if missing else ""
-    evaluation = record.energy.total_j - record.energy.per_sample_j * n_trained(record)
-    found = (
-        f"{at_least}{format_si(record.energy.per_sample_j, 'J')} per trained sample, "
-        f"{at_least}{format_si(record.energy.total_j, 'J')} in all, {at_least}{format_si(max(evaluation, 0.0), 'J')} of it in evaluation"
-    )
-    return f"{found}; lower bound: {missing}" if missing else found
-
-
-def _time_text(record):
-    timing, missing = record.timing, missing_time(record)
-    if timing.model_s_per_sample is None:
-        return f"unknown, not even a lower bound: {missing}"
-    at_least = ">= " if missing else ""
-    found = (
-        f"{at_least}{format_si(timing.model_s_per_sample, 's')} per trained sample on the chip, "
-        f"{at_least}{format_si(timing.model_training_s, 's')} for the training"
-    )
-    return f"{found}; lower bound: {missing}" if missing else found
 
 
 def _core_memory(core, with_further):
@@ -197,8 +176,3 @@ def _unknown(value):
 
 def _share(part, total):
     return f"{100 * part / total:.1f} %" if total else ""
-
-
-def _percent(fraction):
-    return f"{100 * fraction:.2f} %"
-

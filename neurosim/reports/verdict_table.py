@@ -1,6 +1,6 @@
 """Does it fit: the verdict of a placement as tables."""
 
-from neurosim.reports.facts import n_cores_text, span, words
+from neurosim.reports.facts import n_cores_text, span, tightest, words
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, percent
 from neurosim.units import format_count
@@ -37,7 +37,7 @@ def print_verdict(console, verdict, *, name=None):
         bullets(console, verdict["hints"])
     limits = {u["core"]: u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY}
     print_memory(console, [CoreMemory(core["id"], core["sections"], limits.get(core["id"])) for core in verdict["cores"]])
-    _print_headroom(console, [usage for usage in verdict["headroom"] if usage["name"] != MEMORY])
+    _print_headroom(console, verdict)
     if verdict["unstated"]:
         heading(console, "not checked", "the profile states no limit for: " + ", ".join(verdict["unstated"]))
     if verdict["not_modelled"]:
@@ -88,20 +88,15 @@ def _print_sections_over(console, overs):
         )
 
 
-def _print_headroom(console, headroom):
+def _print_headroom(console, verdict):
     """The tightest place of each limit that holds, tightest first."""
-    tightest, places = {}, {}
-    for usage in headroom:
-        name = usage["name"]
-        places[name] = places.get(name, 0) + 1
-        if name not in tightest or usage["used"] * tightest[name]["limit"] > tightest[name]["used"] * usage["limit"]:
-            tightest[name] = usage
-    if not tightest:
+    found = [pair for pair in tightest({"violations": [], "headroom": verdict["headroom"]}) if pair[0]["name"] != MEMORY]
+    if not found:
         return
     heading(console, "room on the other limits", "each at its tightest place")
     grid = Grid("=limit", "<tightest at", "used", "allowed", "=unit", "share")
-    for usage in sorted(tightest.values(), key=lambda u: -u["used"] / u["limit"]):
-        where = usage["where"] + (f" (of {places[usage['name']]:,d})" if places[usage["name"]] > 1 else "")
+    for usage, n_places in found:
+        where = usage["where"] + (f" (of {n_places:,d})" if n_places > 1 else "")
         numbers = map(format_count, (usage["used"], usage["limit"]))
         grid.row(usage["name"], where, *numbers, usage["unit"], percent(usage["used"], usage["limit"]))
     grid.print(console)

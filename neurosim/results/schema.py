@@ -18,7 +18,10 @@ class _Part(BaseModel):
 
 
 class ProfileUsed(_Part):
-    """The hardware profile: `prices` and `cycles` are the records used, with unit, kind and source."""
+    """The hardware profile: `prices` and `cycles` are the records used, with unit, kind and source.
+
+    `mesh` holds what is known of width and height in tiles, and of cores_per_tile.
+    """
 
     name: str
     title: str
@@ -28,6 +31,7 @@ class ProfileUsed(_Part):
     corner: str | None = None
     prices: list[dict[str, Any]]
     not_modelled: list[str]
+    mesh: dict[str, int] | None = None
 
 
 class DatasetUsed(_Part):

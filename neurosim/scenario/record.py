@@ -98,7 +98,14 @@ def _profile_part(experiment):
         "corner": profile.corner,
         "prices": [row for row in rows if row["key"].startswith(_used_prices(profile))],
         "not_modelled": list(experiment.verdict.not_modelled),
+        "mesh": _mesh_part(profile.network.mesh),
     }
+
+
+def _mesh_part(mesh):
+    if mesh is None:
+        return None
+    return {key: getattr(mesh, key).value for key in type(mesh).model_fields if getattr(mesh, key) is not None}
 
 
 def _used_prices(profile):

@@ -148,10 +148,10 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
 def _write_views(record, folder, scenario):
     """Write tables and figures, which follow from the record."""
     write_tables(record, folder.path)
-    if scenario.report.figures:
-        from neurosim.reports.figures import write_figures
+    if scenario.report.figures or scenario.report.html:
+        from neurosim.reports.publish import publish_run
 
-        write_figures(record, folder.path / "figures")
+        publish_run(record, folder.path, formats=("png",) if scenario.report.figures else (), page=scenario.report.html)
 
 
 class _Saver:

@@ -202,9 +202,18 @@ class Rewiring(Strict):
 
 
 class Report(Strict):
-    """What a run writes besides result.json and the tables."""
+    """What a run writes besides result.json and the tables; `neurosim report` writes both of them later, too.
+
+    Attributes
+    ----------
+    figures : bool
+        PNG files in ``figures/``.
+    html : bool
+        The page report.html; it costs about a second.
+    """
 
     figures: bool = True
+    html: bool = False
 
 
 class Scenario(Strict):

@@ -11,6 +11,7 @@ from neurosim.errors import InputError
 from neurosim.placement import SECTIONS
 from neurosim.reports import figure_style as style
 from neurosim.reports.facts import training_energy_by_core
+from neurosim.reports.figure_cores import Grid
 from neurosim.reports.figures import FIGURES, make_figure, write_figures
 
 #: Height in pixels where it is not the usual one; the records have two matrices.
@@ -40,7 +41,7 @@ def heights_by_bar(axes):
 
 @pytest.mark.parametrize("case", ["one_core", "many_cores_priced", "nothing_priced", "one_epoch"])
 def test_every_figure_is_a_png_of_the_right_size(case, tmp_path):
-    paths = write_figures(make_record(**CASES[case]), tmp_path / "deep" / "figures")
+    paths = write_figures(make_record(**CASES[case]), tmp_path / "deep" / "figures", formats=("png",))
     assert [path.name for path in paths] == [f"{name}.png" for name in FIGURES]
     assert sorted(path.name for path in paths) == sorted(p.name for p in (tmp_path / "deep" / "figures").iterdir())
     for path in paths:
@@ -49,12 +50,12 @@ def test_every_figure_is_a_png_of_the_right_size(case, tmp_path):
         assert (width, height) == (1050, PIXELS.get(path.stem, 630))
 
 
-def test_equal_records_give_equal_files_and_svg_is_one_word_away(tmp_path):
+def test_equal_records_give_equal_files_of_both_formats(tmp_path):
     record = make_record()
     first, second = (write_figures(record, tmp_path / name) for name in "ab")
     assert [a.read_bytes() for a in first] == [b.read_bytes() for b in second]
-    svg = write_figures(record, tmp_path / "c", formats=("svg",))
-    assert all(b"<svg" in path.read_bytes() for path in svg)
+    assert all(path.read_bytes().startswith(PNG) for path in first[0::2])
+    assert all(b"<svg" in path.read_bytes() for path in first[1::2])
 
 
 def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
@@ -281,3 +282,22 @@ def test_records_of_version_1_say_what_they_lack():
     for name in ("weights", "inputs"):
         figure = make_figure(name, record)
         assert not figure.axes and "does not hold it" in words_of(figure)
+
+
+@pytest.mark.parametrize(
+    "n_cells, mesh, shape, positions",
+    [
+        (1, {}, (1, 1), {0: (0, 0)}),
+        (2, {}, (2, 1), {1: (1, 0)}),
+        (152, {}, (13, 12), {13: (0, 1), 151: (8, 11)}),
+        (8, {"width": 2, "height": 4}, (2, 4), {7: (1, 3)}),
+        (8, {"width": 1, "height": 4}, (3, 3), {7: (1, 2)}),
+        (152, {"cores_per_tile": 4}, (14, 12), {1: (1, 0), 2: (0, 1), 3: (1, 1), 4: (2, 0), 28: (0, 2)}),
+    ],
+)
+def test_cores_lie_on_the_mesh_of_the_profile_or_on_a_square(n_cells, mesh, shape, positions):
+    grid = Grid.of(n_cells, mesh)
+    assert (grid.n_columns, grid.n_rows) == shape
+    assert {core: grid.position(core) for core in positions} == positions
+    places = [grid.position(core) for core in range(n_cells)]
+    assert len(set(places)) == n_cells and all(x < grid.n_columns and y < grid.n_rows for x, y in places)

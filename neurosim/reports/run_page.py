@@ -1,0 +1,354 @@
+"""report.html of a run: what the record says, in the order in which people ask."""
+
+from neurosim.documents import dump_yaml
+from neurosim.reports.facts import (
+    EVALUATION,
+    PHASES,
+    STATIC,
+    bytes_text,
+    energy_amounts,
+    in_order,
+    is_priced,
+    missing_energy,
+    missing_time,
+    n_cores_text,
+    n_trained,
+    percent_text,
+    priced_names,
+    static_training_share,
+    tightest,
+    time_amounts,
+    traffic_by_phase,
+    typeset,
+    words,
+)
+from neurosim.reports.page import PageTable, Tile, render_page
+from neurosim.reports.profile_table import CONFIDENCE, short_key
+from neurosim.reports.rich_parts import quantity_text
+from neurosim.units import format_bytes, format_count, format_si
+
+#: Anchor and heading of each section, in order.
+SECTIONS = (
+    ("verdict", "Verdict"),
+    ("accuracy", "Accuracy"),
+    ("memory", "Memory per core"),
+    ("connections", "Connections"),
+    ("traffic", "Traffic"),
+    ("energy", "Energy"),
+    ("time", "Time"),
+    ("prices", "Prices and sources"),
+    ("scenario", "Scenario"),
+    ("environment", "Environment"),
+)
+
+
+def render_run_page(record, figures):
+    """Page of a run.
+
+    Parameters
+    ----------
+    record : RunRecord
+    figures : dict of str to Drawing
+
+    Returns
+    -------
+    str
+    """
+    profile, verdict, missing = record.profile, record.verdict, missing_energy(record)
+    return render_page(
+        "run.html",
+        figures,
+        title=record.scenario.get("name", "run"),
+        source="result.json",
+        sections=SECTIONS,
+        description=record.scenario.get("description", ""),
+        fits=verdict.get("fits", True),
+        answer=answer(record),
+        tiles=_tiles(record),
+        verdict_text=_verdict_text(record),
+        limits=_limits(verdict),
+        unstated=", ".join(map(words, verdict.get("unstated", ()))),
+        not_modelled=profile.not_modelled,
+        accuracy_text=_accuracy_text(record),
+        epochs=_epochs(record),
+        memory_text=_memory_text(record),
+        cores=_cores(record),
+        connections_text=_connections_text(record),
+        matrices=_matrices(record),
+        traffic_text=_traffic_text(record),
+        traffic=_traffic(record),
+        energy_text=typeset(_sentence(energy_amounts(record))),
+        energy_missing=missing and _sentence(missing),
+        energy_phases=_energy_phases(record),
+        energy_components=_energy_components(record),
+        time_text=typeset(_sentence(time_amounts(record))),
+        time_missing=missing_time(record) and _sentence(missing_time(record)),
+        price_set=profile.price_set + (f" at corner {profile.corner}" if profile.corner else ""),
+        profile_name=profile.name,
+        accounting=profile.accounting,
+        prices=_prices(profile.prices),
+        price_notes=_price_notes(profile.prices),
+        scenario_yaml=dump_yaml(record.scenario),
+        environment=_environment(record),
+    )
+
+
+def answer(record):
+    """The run in one sentence: accuracy, synapses, memory of the fullest core, energy."""
+    fullest = max(record.cores, key=lambda core: core.memory_bytes.used).memory_bytes
+    room = f"{fullest.used:,d} of {fullest.limit:,d} B" if fullest.limit else f"{fullest.used:,d} B"
+    where = "" if len(record.cores) == 1 else f" on the fullest of {n_cores_text(len(record.cores))}"
+    energy = "energy unknown (no price)"
+    if is_priced(record):
+        joules = typeset(format_si(record.energy.per_sample_j, "J"))
+        energy = f"energy ≥ {joules} per sample (lower bound)" if missing_energy(record) else f"energy {joules} per sample"
+    return f"{percent_text(record.accuracy.test)} with {record.connectivity.active:,d} synapses in {room}{where}; {energy}."
+
+
+def _sentence(text):
+    return text[:1].upper() + text[1:] + "."
+
+
+def _tiles(record):
+    accuracy, net = record.accuracy, record.connectivity
+    fullest = max(record.cores, key=lambda core: core.memory_bytes.used).memory_bytes
+    n_epochs = len(record.epochs)
+    memory_note = f"{percent_text(fullest.used / fullest.limit)} of {format_bytes(fullest.limit)}" if fullest.limit else "no limit stated"
+    return [
+        Tile("Test accuracy", percent_text(accuracy.test), f"best {percent_text(accuracy.best)}, {n_epochs} epoch{'s' * (n_epochs != 1)}"),
+        Tile("Synapses", format_count(net.active), f"{percent_text(net.fraction)} of {net.possible:,d} possible"),
+        Tile("Memory, fullest core", format_bytes(fullest.used), memory_note),
+        Tile("Traffic per sample", bytes_text(_training_traffic(record) / n_trained(record)), "read and written in training"),
+        _energy_tile(record),
+        _time_tile(record),
+    ]
+
+
+def _energy_tile(record):
+    if not is_priced(record):
+        return Tile("Energy per sample", "unknown", "no event has a price", True)
+    missing = missing_energy(record)
+    value = typeset(format_si(record.energy.per_sample_j, "J"))
+    return Tile("Energy per sample", f"≥ {value}", "lower bound: not everything is priced", True) if missing else Tile("Energy per sample", value)
+
+
+def _time_tile(record):
+    seconds = record.timing.model_s_per_sample
+    if seconds is None:
+        return Tile("Time per sample", "unknown", "the chip's time is not modelled", True)
+    value = typeset(format_si(seconds, "s"))
+    if missing_time(record):
+        return Tile("Time per sample", f"≥ {value}", "lower bound, on the chip", True)
+    return Tile("Time per sample", value, "on the chip")
+
+
+def _verdict_text(record):
+    profile, n = record.profile, len(record.cores)
+    head = f"{format_count(record.connectivity.active)} synapses on {n_cores_text(n)} of {profile.name}: {profile.title}."
+    found = tightest(record.verdict) if record.verdict else []
+    if not found:
+        return head
+    usage = found[0][0]
+    share = 100 * usage["used"] / max(1, usage["limit"])
+    return f"{head} The tightest limit is {words(usage['name'])}: {share:.1f} % used at {usage['where']}."
+
+
+def _limits(verdict):
+    table = PageTable(
+        "Limits of the chip, each at its tightest place", "=limit", "=tightest at", "used", "allowed", "=unit", "share", "=from"
+    )
+    for usage, n_places in tightest(verdict) if verdict else ():
+        share = usage["used"] / max(1, usage["limit"])
+        table.row(
+            words(usage["name"]),
+            usage["where"] + (f" (of {n_places:,d})" if n_places > 1 else ""),
+            _count(usage["used"]),
+            _count(usage["limit"]),
+            usage["unit"],
+            (f"{100 * share:.1f} %", share),
+            usage["source"],
+            kind="" if usage["used"] <= usage["limit"] else "bad",
+        )
+    return table
+
+
+def _accuracy_text(record):
+    data, accuracy = record.dataset, record.accuracy
+    layers = "-".join(str(n) for n in record.scenario.get("network", {}).get("layers", ()))
+    return (
+        f"{percent_text(accuracy.test)} on the {data.n_test:,d} test samples of {data.name} after {len(record.epochs)} epochs over "
+        f"{data.n_train:,d} training samples; best epoch {percent_text(accuracy.best)}, training set {percent_text(accuracy.train_per_epoch[-1])}."
+        + (f" Network {layers}." if layers else "")
+    )
+
+
+def _epochs(record):
+    table = PageTable(
+        "Epochs", "epoch", "test accuracy", "training accuracy", "test loss (nats)", "training loss (nats)", "learning rate",
+        "arrived", "released", "active",
+    )  # fmt: skip
+    for e in record.epochs:
+        table.row(
+            _count(e.epoch + 1),
+            *((percent_text(x), x) for x in (e.test_accuracy, e.train_accuracy)),
+            *((f"{x:.4f}", x) for x in (e.test_loss, e.train_loss)),
+            (f"{e.learning_rate:.4g}", e.learning_rate),
+            *map(_count, (e.n_arrived, e.n_released, e.n_active)),
+        )
+    return table
+
+
+def _memory_text(record):
+    cores = record.cores
+    fullest = max(cores, key=lambda core: core.memory_bytes.used)
+    memory = fullest.memory_bytes
+    limit = f" of {memory.limit:,d} B ({100 * memory.used / memory.limit:.1f} %)" if memory.limit else " (the profile states no limit)"
+    if len(cores) == 1:
+        return f"The one core uses {memory.used:,d} B{limit}."
+    mean = sum(core.memory_bytes.used for core in cores) / len(cores)
+    return f"The fullest core, {fullest.id}, uses {memory.used:,d} B{limit}; the mean of {n_cores_text(len(cores))} is {mean:,.0f} B."
+
+
+def _cores(record):
+    ordered = sorted(record.cores, key=lambda core: -len(core.memory_bytes.sections))
+    names = list(dict.fromkeys(name for core in ordered for name in core.memory_bytes.sections))
+    table = PageTable(
+        "Memory of each core in B, its synapses, and its share of traffic and energy over the whole run",
+        "core", "neurons", "synapses", *map(words, names), "used", "limit", "share", "traffic", "energy",
+    )  # fmt: skip
+    for core in record.cores:
+        memory = core.memory_bytes
+        share = memory.used / memory.limit if memory.limit else None
+        table.row(
+            *map(_count, (core.id, core.n_neurons, core.synapses.used)),
+            *(_count(memory.sections.get(name, 0)) for name in names),
+            _count(memory.used),
+            _count(memory.limit),
+            ("" if share is None else f"{100 * share:.1f} %", share),
+            (format_bytes(core.traffic_bytes), core.traffic_bytes),
+            _joules(core.energy_j) if core.energy_by_phase_j else ("unknown", None),
+        )
+    return table
+
+
+def _connections_text(record):
+    net = record.connectivity
+    least, most = f"{net.least_active:,d}", f"{net.most_active:,d}"
+    return (
+        f"{net.active:,d} of {net.possible:,d} possible connections are active at the end ({percent_text(net.fraction)}); "
+        f"{net.rewired:,d} arrived during the training. After every rewiring {'exactly ' + most if least == most else least + ' to ' + most} were active"
+        + (f"; {net.unfilled:,d} slots found no free position." if net.unfilled else ".")
+    )
+
+
+def _matrices(record):
+    table = PageTable("Matrices", "matrix", "from neurons", "to neurons", "active", "possible", "share", "mean fan-in")
+    for m, matrix in enumerate(record.connectivity.matrices):
+        counts = map(_count, (m, matrix.n_pre, matrix.n_post, matrix.active, matrix.possible))
+        fan_in = matrix.active / matrix.n_post
+        table.row(*counts, (percent_text(matrix.fraction), matrix.fraction), (f"{fan_in:.1f}", fan_in))
+    return table
+
+
+def _training_traffic(record):
+    return sum(n for phase, n in record.traffic_bytes.by_phase.items() if phase != EVALUATION)
+
+
+def _traffic_text(record):
+    n_bytes = _training_traffic(record)
+    host = record.traffic_bytes.by_level_and_phase.get("host", {})
+    trained = sum(n for phase, n in host.items() if phase != EVALUATION)
+    text = (
+        f"Training reads and writes {bytes_text(n_bytes / n_trained(record))} per sample, {format_bytes(n_bytes)} in all, "
+        f"on {n_cores_text(len(record.cores))} together."
+    )
+    return text + (f" The host sends and takes {bytes_text(trained / n_trained(record))} per sample." if trained else "")
+
+
+def _traffic(record):
+    table = PageTable("Traffic by phase and memory level, whole run", "=phase", "=level", "read", "written", "both", "per sample")
+    n = n_trained(record)
+    for phase, levels in traffic_by_phase(record).items():
+        for level, (read, write) in levels.items():
+            per_sample = None if phase == EVALUATION else (read + write) / n
+            cells = ((format_bytes(x), x) for x in (read, write, read + write))
+            table.row(phase, words(level), *cells, ("" if per_sample is None else bytes_text(per_sample), per_sample))
+    return table
+
+
+def _energy_phases(record):
+    energy, n = record.energy, n_trained(record)
+    priced, lacking = priced_names(record, "phase")
+    table = PageTable("Energy by phase", "=phase", "whole run", "per sample")
+    for phase in in_order([*energy.by_phase_j, *priced, *lacking], PHASES):
+        if phase not in priced:
+            table.row(phase, ("not priced", None), ("", None))
+            continue
+        joules, is_bound = energy.by_phase_j.get(phase, 0.0), phase in lacking
+        share = static_training_share(record) if phase == STATIC else 1.0
+        table.row(phase, _joules(joules, is_bound), ("", None) if phase == EVALUATION else _joules(joules * share / n, is_bound))
+    if is_priced(record):
+        table.row("all", *(_joules(x, not energy.complete) for x in (energy.total_j, energy.per_sample_j)), kind="total")
+    return table
+
+
+def _energy_components(record):
+    energy = record.energy
+    priced, lacking = priced_names(record, "component")
+    table = PageTable("Energy by component", "=component", "whole run", "share")
+    for name, joules in sorted(energy.by_component_j.items(), key=lambda item: -item[1]):
+        if name in priced:
+            share = joules / energy.total_j if energy.total_j else None
+            table.row(words(name), _joules(joules, name in lacking), ("" if share is None else f"{100 * share:.1f} %", share))
+    for name in sorted(lacking - priced):
+        table.row(words(name), ("not priced", None), ("", None))
+    return table
+
+
+def _prices(rows):
+    has_meaning = any(row.get("meaning") for row in rows)
+    table = PageTable("Prices and durations", "=key", "value", "=kind", *(["=meaning"] if has_meaning else []), "=basis", "=source")
+    for row in rows:
+        table.row(
+            short_key(row["key"]),
+            (typeset(quantity_text(row["value"], row["unit"])), row["value"]),
+            row["kind"],
+            *([words(row.get("meaning") or "")] if has_meaning else []),
+            CONFIDENCE.get(row.get("confidence"), row.get("confidence")),
+            row["source"],
+        )
+    return table
+
+
+def _price_notes(rows):
+    notes = []
+    for row in rows:
+        key = short_key(row["key"])
+        notes += [f"{key}: {row['note']}"] if row.get("note") else []
+        for other in row.get("alternatives") or ():
+            value = typeset(quantity_text(other["value"], row["unit"]))
+            notes.append(f"{key}: also published: {value} ({other['source']})" + (f", {other['note']}" if other["note"] else ""))
+    return notes
+
+
+def _environment(record):
+    table = PageTable("What it was computed with", "=what", "=which")
+    data, profile = record.dataset, record.profile
+    for name, value in record.environment.items():
+        table.row(words(name), value)
+    table.row("seed", record.seed)
+    table.row("simulation time", f"{sum(record.timing.epoch_s):.2f} s of training, {sum(record.timing.evaluation_s):.2f} s of evaluation")
+    table.row("data set", f"{data.name}: {data.source}")
+    table.row("data set, SHA-256", data.sha256)
+    table.row("profile", f"{profile.name}: {profile.title}")
+    table.row("profile, SHA-256", profile.sha256)
+    table.row("record", record.schema_)
+    return table
+
+
+def _count(n):
+    return ("" if n is None else f"{n:,d}", n)
+
+
+def _joules(value, is_bound=False):
+    return (("≥ " if is_bound else "") + typeset(format_si(value, "J")), value)
