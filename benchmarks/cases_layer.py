@@ -9,7 +9,6 @@ from benchmarks.peers.timing import interleave, on_torch_threads
 from benchmarks.row import ratio_row
 from neurosim.kernels import mlp
 from neurosim.kernels.compile import parallel_kernel
-from neurosim.kernels.update import CHUNK
 from neurosim.nn.mlp import zero_tiles
 from neurosim.synapses import SynapseStore, layered_plan
 
@@ -26,23 +25,21 @@ def forward(slots, layer, act, lanes):
 
 
 @parallel_kernel
-def backward_and_gradient(slots, layer, network, act, err, lanes):
-    """Errors of the inputs, then the gradient of every slot. Writes `err` and `slots.gradient`.
+def backward_and_gradient(slots, network, act, err, partial, lanes):
+    """Errors of the inputs and the gradient of every slot, one thread a tile. Writes `err` and `slots.gradient`.
 
     `network` has a matrix of one synapse before the layer, because errors stop at the first matrix.
+    `partial` : float32 (n_tiles - 1, S), zero before and after.
     """
+    slots.gradient[:] = np.float32(0.0)
     for t in prange(act.shape[0]):
-        mlp.backward(slots, network, act[t], err[t], lanes)
-    start, stop = layer.slot_start[0], layer.slot_start[1]
-    n_chunks = (stop - start + CHUNK - 1) // CHUNK
-    n_pieces = (n_chunks + 31) // 32
+        mlp.backward(slots, network, act[t], err[t], slots.gradient if t == 0 else partial[t - 1], lanes)
+    n_slots = slots.pre.size
+    n_pieces = (n_slots + 8191) // 8192
     for piece in prange(n_pieces):
-        for chunk in range(piece * 32, min((piece + 1) * 32, n_chunks)):
-            first = start + chunk * CHUNK
-            last = min(first + CHUNK, stop)
-            slots.gradient[first:last] = np.float32(0.0)
-            for t in range(act.shape[0]):
-                mlp.add_gradient(slots, layer, act[t], err[t], first, last, lanes)
+        first, last = piece * 8192, min((piece + 1) * 8192, n_slots)
+        for t in range(partial.shape[0]):
+            mlp.move_gradient(slots.gradient[first:last], partial[t, first:last])
 
 
 class OurLayer:
@@ -66,6 +63,7 @@ class OurLayer:
         )
         n_tiles, self.n = BATCH_SIZE // len(LANES), n
         self.act, self.err = (zero_tiles(n_tiles, 1 + 2 * n, len(LANES)) for _ in range(2))
+        self.partial = np.zeros((n_tiles - 1, self.store.n_slots), np.float32)
         for t in range(n_tiles):
             columns = slice(t * len(LANES), (t + 1) * len(LANES))
             self.rows(self.act, 1)[t] = self.peer.x[:, columns]
@@ -79,7 +77,7 @@ class OurLayer:
         forward(self.store.slots, self.layer, self.act, LANES)
 
     def backward(self):
-        backward_and_gradient(self.store.slots, self.layer, self.store.matrices, self.act, self.err, LANES)
+        backward_and_gradient(self.store.slots, self.store.matrices, self.act, self.err, self.partial, LANES)
 
     def check(self):
         """Compare with dense float64 products; the store's own backward pass includes the ReLU."""

@@ -4,14 +4,16 @@ A *tile* holds the values of some neurons for `n_lanes` samples side by side, so
 vector operation. Plain loops over the lanes do not serve here: LLVM cannot prove that the rows of a
 tile do not overlap and falls back to scalar code or to a run-time test in front of every slot.
 
-Two forms, chosen by the width of the tile (`uses_runs`):
+Two forms of the forward pass, chosen by the width of the tile (`uses_runs`):
 
-- wide tiles walk *runs*, stretches of slots that share the post neuron. The accumulator (forward) or the
-  error (backward, gradient) stays in registers, which saves two thirds of the memory traffic; slots have
-  to be sorted (`neurosim.kernels.order`).
+- wide tiles walk *runs*, stretches of slots that share the post neuron. The accumulator stays in
+  registers; slots have to be sorted (`neurosim.kernels.order`).
 - narrow tiles walk slots one by one, in any order. There a slot is so cheap that the unpredictable end of
   a run costs more than the memory traffic, and rewiring needs no sorting. Neighbouring slots should not
   share a post neuron: each would wait for the sum of the one before.
+
+The backward pass walks slots one by one in every tile: it adds to the rows of the pre neurons, which
+differ from slot to slot, and the row of the post neuron comes from the nearest cache.
 
 The number of lanes is the length of the tuple `lanes`: the only part of an argument's type that a
 caller can vary and the compiler knows (closures over the number would not be cached on disk).
@@ -151,47 +153,6 @@ def forward_run(typingctx, z, z_row, x, x_base, pre, weight, start, stop, lanes)
 
 
 @intrinsic
-def backward_run(typingctx, e, e_base, d, d_row, pre, weight, start, stop, lanes):
-    """Add weight * d, d being one row of errors, to the rows of `e` of the slots [start, stop)."""
-    signature = types.void(e, types.int64, d, types.int64, pre, weight, types.int64, types.int64, lanes)
-
-    def codegen(context, builder, sig, args):
-        e_ty, _, d_ty, _, pre_ty, w_ty, _, _, lanes_ty = sig.args
-        n_lanes = lanes_ty.count
-        e_, e_base_, d_, d_row_, pre_, w_, start_, stop_, _ = args
-        error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row_, n_lanes))
-        with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
-            row = _row(context, builder, pre_ty, pre_, k, e_base_, n_lanes)
-            out = _vector_pointer(context, builder, e_ty, e_, row, n_lanes)
-            w = builder.load(_element_pointer(context, builder, w_ty, w_, k))
-            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), error, _load(builder, out)), out, align=4)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
-def gradient_run(typingctx, gradient, x, x_base, d, d_row, pre, start, stop, lanes):
-    """Add the sum over the lanes of x * d to ``gradient[slot]`` of the slots [start, stop)."""
-    signature = types.void(gradient, x, types.int64, d, types.int64, pre, types.int64, types.int64, lanes)
-
-    def codegen(context, builder, sig, args):
-        g_ty, x_ty, _, d_ty, _, pre_ty, _, _, lanes_ty = sig.args
-        n_lanes = lanes_ty.count
-        g_, x_, x_base_, d_, d_row_, pre_, start_, stop_, _ = args
-        error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row_, n_lanes))
-
-        def product(slot):
-            row = _row(context, builder, pre_ty, pre_, slot, x_base_, n_lanes)
-            return builder.fmul(_load(builder, _vector_pointer(context, builder, x_ty, x_, row, n_lanes)), error)
-
-        _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
 def nonzero_lanes(typingctx, x, row, lanes):
     """Which lanes of one row are not zero, as bits: uint64. NaN counts as not zero."""
     signature = types.uint64(x, types.int64, lanes)
@@ -242,6 +203,35 @@ def gradient_slots(typingctx, gradient, x, x_base, d, d_base, pre, post, start, 
             d_row = _row(context, builder, post_ty, post_, slot, d_base_, n_lanes)
             value = _load(builder, _vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
             return builder.fmul(value, _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row, n_lanes)))
+
+        _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def backward_slots(typingctx, gradient, x, e, pre_base, post_base, pre, post, weight, start, stop, lanes):
+    """`gradient_slots`, and in the same pass weight * d added to the pre row of `e`: both read the same two rows.
+
+    d are the rows of `e` from `post_base` on, x and the sums lie from `pre_base` on in `x` and `e`.
+    """
+    signature = types.void(gradient, x, e, types.int64, types.int64, pre, post, weight, types.int64, types.int64, lanes)
+
+    def codegen(context, builder, sig, args):
+        g_ty, x_ty, e_ty, _, _, pre_ty, post_ty, w_ty, _, _, lanes_ty = sig.args
+        n_lanes = lanes_ty.count
+        g_, x_, e_, pre_base_, post_base_, pre_, post_, w_, start_, stop_, _ = args
+
+        def product(slot):
+            pre_row = _row(context, builder, pre_ty, pre_, slot, pre_base_, n_lanes)
+            post_row = _row(context, builder, post_ty, post_, slot, post_base_, n_lanes)
+            error = _load(builder, _vector_pointer(context, builder, e_ty, e_, post_row, n_lanes))
+            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, pre_row, n_lanes))
+            out = _vector_pointer(context, builder, e_ty, e_, pre_row, n_lanes)
+            w = builder.load(_element_pointer(context, builder, w_ty, w_, slot))
+            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), error, _load(builder, out)), out, align=4)
+            return builder.fmul(value, error)
 
         _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
         return context.get_dummy_value()

@@ -8,10 +8,9 @@ import numpy as np
 
 from neurosim.kernels.compile import fma, inlined
 from neurosim.kernels.lanes import (
-    backward_run,
+    backward_slots,
     forward_run,
     forward_slots,
-    gradient_run,
     gradient_slots,
     nonzero_lanes,
     uses_runs,
@@ -65,46 +64,32 @@ def forward(slots, matrices, act, lanes):
 
 
 @inlined
-def backward(slots, matrices, act, err, lanes):
-    """Errors of the hidden layers from those of the outputs, in place in `err`: dE/d(input sum)."""
+def backward(slots, matrices, act, err, gradient, lanes):
+    """From the errors of the outputs to those of the hidden layers, and to this tile's dE/dweight.
+
+    Writes the hidden rows of `err`, dE/d(input sum), and adds to `gradient`: float32 (S,).
+    """
     n_lanes = len(lanes)
-    for m in range(matrices.n_pre.size - 1, 0, -1):
+    for m in range(matrices.n_pre.size - 1, -1, -1):
         e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
+        start, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
+        if m == 0:
+            gradient_slots(gradient, act, e_base, err, d_base, slots.pre, slots.post, start, stop, lanes)
+            break
         e_end = e_base + matrices.n_pre[m] * n_lanes
         errors, hidden = err[e_base:e_end], act[e_base:e_end]
         errors[:] = np.float32(0.0)
-        k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
-        if not uses_runs(lanes):
-            # The same product as forward, with the roles of pre and post exchanged.
-            forward_slots(err, e_base, err, d_base, slots.post, slots.pre, slots.weight, k, stop, lanes)
-            k = stop
-        while k < stop:
-            first, post = k, slots.post[k]
-            k += 1
-            while k < stop and slots.post[k] == post:
-                k += 1
-            backward_run(err, e_base, err, d_base + np.int64(post) * n_lanes, slots.pre, slots.weight, first, k, lanes)
+        backward_slots(gradient, act, err, e_base, d_base, slots.pre, slots.post, slots.weight, start, stop, lanes)
         for i in range(errors.size):
             errors[i] = errors[i] if hidden[i] > np.float32(0.0) else np.float32(0.0)
 
 
 @inlined
-def add_gradient(slots, matrices, act, err, start, stop, lanes):
-    """Add this tile's dE/dweight to `slots.gradient` of the slots [start, stop)."""
-    n_lanes = len(lanes)
-    for m in range(matrices.n_pre.size):
-        x_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
-        k, end = max(start, matrices.slot_start[m]), min(stop, matrices.slot_start[m + 1])
-        if not uses_runs(lanes):
-            gradient_slots(slots.gradient, act, x_base, err, d_base, slots.pre, slots.post, k, end, lanes)
-            k = end
-        while k < end:
-            first, post = k, slots.post[k]
-            k += 1
-            while k < end and slots.post[k] == post:
-                k += 1
-            d_row = d_base + np.int64(post) * n_lanes
-            gradient_run(slots.gradient, act, x_base, err, d_row, slots.pre, first, k, lanes)
+def move_gradient(total, part):
+    """Add the gradient of one group of tiles to the total, and set it to zero: float32 (n_slots,)."""
+    for k in range(total.size):
+        total[k] += part[k]
+        part[k] = np.float32(0.0)
 
 
 @inlined

@@ -1,9 +1,9 @@
 """Many training steps of a perceptron in one compiled call, for mini-batches.
 
-One step: every tile of the batch goes forward and backward, one thread a tile; then every chunk of
-slots gathers its gradient from all tiles and is updated, one thread a chunk; then, in one thread, the
-slots below zero are released and re-used. No two threads ever write to the same place, and every sum
-has one order, so results do not depend on the number of threads.
+One step: every group of tiles goes forward and backward and sums its gradient, one thread a group; then
+every chunk of slots adds up the gradients of the groups and is updated, one thread a chunk; then, in one
+thread, the slots below zero are released and re-used. No two threads ever write to the same place, and
+every sum has one order, so results do not depend on the number of threads.
 """
 
 from types import FunctionType
@@ -128,11 +128,12 @@ def finish_step(slots, segments, matrices, tally, progress, rule, step, below, m
 
 
 def _train_steps(
-    slots, segments, matrices, tally, batch, rule, counting, progress, act, err, lanes, first_step, n_steps, offset
+    slots, segments, matrices, tally, batch, rule, counting, progress, act, err, partial, lanes, first_step, n_steps, offset
 ):
     """Run steps [first_step, first_step + n_steps); step s takes samples from offset on.
 
     `act`, `err` : float32, shape (n_tiles, N * n_lanes), work space.
+    `partial` : float32, shape (n_groups - 1, S), gradients of all groups of tiles but the first; zero between steps.
     Stops early, after the step, when the loss is not finite. Returns the number of steps done.
     """
     n_lanes = len(lanes)
@@ -146,6 +147,8 @@ def _train_steps(
     n_pieces = (n_chunks + 31) // 32
     chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
     n_tiles_most = act.shape[0]
+    n_groups = partial.shape[0] + 1
+    tiles_a_group = (n_tiles_most + n_groups - 1) // n_groups
     below = np.zeros(n_chunks, np.int32)
     before = np.zeros(segments.matrix.size, np.int64)
     nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
@@ -160,19 +163,21 @@ def _train_steps(
         n_batch = min(batch.size, batch.order.size - first)
         n_tiles = (n_batch + n_lanes - 1) // n_lanes
 
-        for t in prange(n_tiles):
-            begin = first + t * n_lanes
-            n = min(n_lanes, n_batch - t * n_lanes)
-            mlp.load_tile(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, n_lanes)
-            mlp.forward(slots, matrices, act[t], lanes)
-            loss[t], correct[t] = mlp.softmax_errors(
-                act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
-            )
-            mlp.backward(slots, matrices, act[t], err[t], lanes)
-            mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[t])
-            if counting.pairs:
-                mlp.pack_nonzero(act[t], 0, out, lanes, pre_mask[t])
-                mlp.pack_nonzero(err[t], n_inputs, n_neurons, lanes, post_mask[t])
+        for group in prange(n_groups):
+            gradient = slots.gradient if group == 0 else partial[group - 1]
+            for t in range(group * tiles_a_group, min((group + 1) * tiles_a_group, n_tiles)):
+                begin = first + t * n_lanes
+                n = min(n_lanes, n_batch - t * n_lanes)
+                mlp.load_tile(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, n_lanes)
+                mlp.forward(slots, matrices, act[t], lanes)
+                loss[t], correct[t] = mlp.softmax_errors(
+                    act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
+                )
+                mlp.backward(slots, matrices, act[t], err[t], gradient, lanes)
+                mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[t])
+                if counting.pairs:
+                    mlp.pack_nonzero(act[t], 0, out, lanes, pre_mask[t])
+                    mlp.pack_nonzero(err[t], n_inputs, n_neurons, lanes, post_mask[t])
 
         if counting.is_on:
             count_slots(slots, segments, tally, n_batch)
@@ -189,8 +194,8 @@ def _train_steps(
         for piece in prange(n_pieces):
             for chunk in range(piece * chunks_a_piece, min((piece + 1) * chunks_a_piece, n_chunks)):
                 start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
-                for t in range(n_tiles):
-                    mlp.add_gradient(slots, matrices, act[t], err[t], start, stop, lanes)
+                for group in range(n_groups - 1):
+                    mlp.move_gradient(slots.gradient[start:stop], partial[group, start:stop])
                 direct_chunk(slots, start, stop, rule, correct_first, correct_second)
                 below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
 

@@ -12,6 +12,9 @@ from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps
 #: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
 PARALLEL_WORK = 2**21
 
+#: Most groups of tiles that sum their gradients apart, each in 4 bytes a slot more: so many threads share the backward pass.
+MAX_GROUPS = 4
+
 #: Bytes of a cache line, and of the widest vector register.
 _LINE = 64
 
@@ -81,6 +84,8 @@ class Mlp:
         # Follows from the network and the batch alone: the two builds may round differently.
         self.is_parallel = n_tiles > 1 and store.n_slots * batch_size >= PARALLEL_WORK
         self._train = train_steps_parallel if self.is_parallel else train_steps
+        n_groups = min(n_tiles, MAX_GROUPS) if self.is_parallel else 1
+        self._partial = np.zeros((n_groups - 1, store.n_slots), np.float32)
         if self.n_lanes > NARROW:
             store.sort()
 
@@ -93,7 +98,7 @@ class Mlp:
         return int(
             self._train(
                 s.slots, s.segments, s.matrices, s.tally, batch, rule, counting, progress,
-                self._act, self._err, (0,) * self.n_lanes, first_step, n_steps, offset,
+                self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset,
             )
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ import collections
 import numpy as np
 import pytest
 
+from neurosim.kernels import order
 from neurosim.kernels.membership import find_slot
 from neurosim.random import Stream, stream_key
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore, layered_plan
@@ -271,6 +272,25 @@ def test_sort_keeps_every_synapse(scope):
         assert store.slots.n_exchanged[0] == 0
         store.fill(i)
     assert n_unsorted > 10
+
+
+def test_sort_by_strips_of_many_inputs():
+    """3000 inputs are cut into strips of at least 512 rows; within a strip slots are sorted by post neuron."""
+    store = SynapseStore.random(layered_plan((3000, 40, 700), (9000, 4000), headroom=0.1), 5)
+    store.release(np.flatnonzero(store.slots.active)[::7])
+    before = [set(zip(*store.connections(m), strict=True)) for m in (0, 1)]
+    store.sort()
+    assert [set(zip(*store.connections(m), strict=True)) for m in (0, 1)] == before
+    check_by_recount(store)
+    for m, n_strips in ((0, 5), (1, 1)):
+        assert order.count_strips(store.matrices, m) == n_strips
+        pre, post, _ = (a.astype(np.int64) for a in store.connections(m))
+        strip = pre * n_strips // store.plan.matrices[m].n_pre
+        assert np.unique(strip).size == n_strips
+        assert np.all(np.diff(strip * 700 + post) >= 0)
+        start, stop = store.segments.slot_start[m : m + 2]
+        n_free = store.slots.n_free[m]
+        assert n_free > 0 and np.all(store.slots.active[stop - n_free : stop] == 0)
 
 
 # signs

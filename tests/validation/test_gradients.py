@@ -35,9 +35,7 @@ def run_batch(slots, matrices, batch, act, err, lanes, loss, n_correct):
         loss[t], n_correct[t] = mlp.softmax_errors(
             act[t], err[t], base, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
-        mlp.backward(slots, matrices, act[t], err[t], lanes)
-    for t in range(act.shape[0]):
-        mlp.add_gradient(slots, matrices, act[t], err[t], 0, slots.pre.size, lanes)
+        mlp.backward(slots, matrices, act[t], err[t], slots.gradient, lanes)
 
 
 def make_store(seed=3):
