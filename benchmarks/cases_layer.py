@@ -33,7 +33,7 @@ def backward_and_gradient(slots, network, act, err, partial, lanes):
     """
     slots.gradient[:] = np.float32(0.0)
     for t in prange(act.shape[0]):
-        mlp.backward(slots, network, act[t], err[t], slots.gradient if t == 0 else partial[t - 1], lanes)
+        mlp.backward_of_group(slots, network, act[t], err[t], partial, t, lanes)
     n_slots = slots.pre.size
     n_pieces = (n_slots + 8191) // 8192
     for piece in prange(n_pieces):

@@ -85,6 +85,17 @@ def backward(slots, matrices, act, err, gradient, lanes):
 
 
 @inlined
+def backward_of_group(slots, matrices, act, err, partial, group, lanes):
+    """`backward` of a tile, with the gradient summed where its group of tiles does.
+
+    `partial` : float32 (n_groups - 1, S); the first group writes `slots.gradient`. A function of its own, because
+    a choice between two arrays inside a parallel loop is taken for a race.
+    """
+    gradient = slots.gradient if group == 0 else partial[group - 1]
+    backward(slots, matrices, act, err, gradient, lanes)
+
+
+@inlined
 def move_gradient(total, part):
     """Add the gradient of one group of tiles to the total, and set it to zero: float32 (n_slots,)."""
     for k in range(total.size):

@@ -164,7 +164,6 @@ def _train_steps(
         n_tiles = (n_batch + n_lanes - 1) // n_lanes
 
         for group in prange(n_groups):
-            gradient = slots.gradient if group == 0 else partial[group - 1]
             for t in range(group * tiles_a_group, min((group + 1) * tiles_a_group, n_tiles)):
                 begin = first + t * n_lanes
                 n = min(n_lanes, n_batch - t * n_lanes)
@@ -173,7 +172,7 @@ def _train_steps(
                 loss[t], correct[t] = mlp.softmax_errors(
                     act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
                 )
-                mlp.backward(slots, matrices, act[t], err[t], gradient, lanes)
+                mlp.backward_of_group(slots, matrices, act[t], err[t], partial, group, lanes)
                 mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[t])
                 if counting.pairs:
                     mlp.pack_nonzero(act[t], 0, out, lanes, pre_mask[t])
