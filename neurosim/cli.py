@@ -24,7 +24,7 @@ scenarios_app = typer.Typer(no_args_is_help=True, help="Bundled scenarios.")
 data_app = typer.Typer(no_args_is_help=True, help="Data sets.")
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(scenarios_app, name="scenarios")
-validate_app = typer.Typer(no_args_is_help=True, help="Hold what neurosim computes against exact laws and published measurements.")
+validate_app = typer.Typer(help="Hold what neurosim computes against published measurements and exact laws.")
 app.add_typer(data_app, name="data")
 app.add_typer(validate_app, name="validate")
 
@@ -237,6 +237,59 @@ def schema(what: Annotated[str, typer.Argument(help="scenario, profile or result
     _print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Model.model_json_schema(by_alias=True)})
 
 
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print docs/validation.md and nothing else.")]
+
+
+@validate_app.callback(invoke_without_command=True)
+def validate(context: typer.Context, as_json: AsJson = False):
+    """Hold what neurosim computes against published measurements and exact laws (exit code 4 outside a band).
+
+    Without a command: published energies, powers and sizes, as `energy`.
+    """
+    if context.invoked_subcommand is None:
+        validate_energy(as_json)
+    elif as_json:
+        raise InputError(f"validate: found --json before {context.invoked_subcommand}; write it behind")
+
+
+@validate_app.command("energy")
+def validate_energy(as_json: AsJson = False):
+    """Published energies, powers and sizes, predicted by the code that accounts for runs."""
+    from neurosim.validation.published import validate_published
+
+    _show_validation(validate_published(), [], as_json)
+
+
+@validate_app.command("all")
+def validate_all(as_json: AsJson = False, as_markdown: AsMarkdown = False):
+    """Published results, then the exact laws of DEEP R."""
+    from neurosim.validation.posterior import DOCUMENTED, validate_posterior
+    from neurosim.validation.published import validate_published
+
+    _show_validation(validate_published(), [validate_posterior(plan) for plan in DOCUMENTED], as_json, as_markdown)
+
+
+def _show_validation(rows, laws, as_json, as_markdown=False):
+    """Print published results and laws; exit code 4 when one is outside."""
+    holds = all(row["holds"] for row in rows) and all(law["verdict"] == "inside" for law in laws)
+    if as_json:
+        _print_json({"holds": holds, "published": rows, "laws": laws})
+    elif as_markdown:
+        from neurosim.reports.validation_page import validation_page
+
+        print(validation_page(rows, laws), end="")
+    else:
+        from neurosim.reports.validation_table import print_posterior, print_published
+
+        console = _console()
+        print_published(console, rows)
+        for law in laws:
+            console.print()
+            print_posterior(console, law)
+    if not holds:
+        raise typer.Exit(4)
+
+
 @validate_app.command("posterior")
 def validate_posterior(
     drift: Annotated[str, typer.Option(metavar="MU,MU,...", help="Drift of each position, dE/dtheta + alpha.")] = "1,2,4,8",
@@ -259,13 +312,26 @@ def validate_posterior(
         from neurosim.reports.validation_table import print_posterior
 
         print_posterior(_console(), result)
-    _exit_unless_inside(result)
-
-
-def _exit_unless_inside(*results):
-    """Exit code 4 when a validation case is not inside its band."""
-    if any(result["verdict"] not in ("inside", "refused, as it must be", "reported") for result in results):
+    if result["verdict"] != "inside":
         raise typer.Exit(4)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.", metavar="RUN", show_default=False)],
+    what: Annotated[str, typer.Option("--format", metavar="FORMAT", help="action-counts (YAML) or action-counts-csv.")],
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing.")] = None,
+):
+    """Write a run's counts for other energy estimators: events and bytes per core, phase and kind."""
+    from neurosim.documents import write_atomic
+    from neurosim.results import read_record
+    from neurosim.results.export import export_run
+
+    text = export_run(read_record(run), what)
+    if out is None:
+        print(text, end="")
+    else:
+        write_atomic(out, text)
 
 
 @data_app.command("fetch")

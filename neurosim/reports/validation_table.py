@@ -1,7 +1,7 @@
 """What `neurosim validate` prints."""
 
-from neurosim.reports.rich_parts import Grid, bullets, heading, line
-from neurosim.units import format_count
+from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line
+from neurosim.units import format_count, format_si
 
 _STYLE = {"outside": "bold red", "not resolved": "bold yellow"}
 
@@ -44,3 +44,53 @@ def _grid(console, rows, theories, compared):
         values = ["never active", "", ""] if simulated is None else [f"{simulated:.4f}", f"{error:.4f}", f"{simulated - row[compared]:+.4f}"]
         grid.row(f"{row['drift']:g}", *(f"{row[name]:.4f}" for name in theories), *values, "inside" if row["inside"] else "outside")
     grid.print(console)
+
+
+def print_published(console, rows):
+    """Print every published figure beside ours, then what the figures do and do not show.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    rows : list of dict
+        Of `validation.published.validate_published`.
+    """
+    line(console, ("Published results", "bold"), "  predicted by the code that accounts for runs")
+    grid, sources = Grid("#", "<claim", "published", "=from", "ours", "error", "band", "=independent", "=verdict"), Sources()
+    for row in rows:
+        cited = sources.cite(row["source"]) if row["source"] else ""
+        grid.row(row["number"], f"{row['title']}: {row['point']}", *figures(row, cited), row["independent"], row["verdict"])
+    grid.print(console)
+    sources.print(console)
+    console.print()
+    bullets(console, remarks(rows))
+    wrong = [row for row in rows if not row["holds"]]
+    verdict = f"{len(wrong)} of {len(rows)} outside" if wrong else f"all {len(rows)} as they must be"
+    line(console, ("verdict: ", "bold"), (verdict, "bold red" if wrong else "bold green"))
+
+
+def figures(row, cited):
+    """Texts of one row: published, source, ours, error, band."""
+    unit = row["unit"] or ("B" if isinstance(row["ours"], int) else "")
+    error = "" if row["error"] is None else f"{row['error']:+.1%}".replace("%", " %")
+    band = "" if row["band"] is None else "{:+g} to {:+g} %".format(*(100 * end for end in row["band"]))
+    return _value(row["published"], unit), cited, _value(row["ours"], unit), error, band
+
+
+def _value(value, unit):
+    if value is None:
+        return ""
+    if unit == "B":
+        return f"{round(value):,d} B"
+    return f"{value:.3g}" if unit in ("", "1") else format_si(value, unit)
+
+
+def remarks(rows):
+    """Explanations of the cases and notes of their points, once each, with the number of the case."""
+    texts = []
+    for row in rows:
+        if row["explanation"]:
+            texts.append(f"{row['number']}: {row['explanation']}")
+        if row["note"]:
+            texts.append(f"{row['number']}, {row['point']}: {row['note']}")
+    return list(dict.fromkeys(texts))

@@ -44,7 +44,9 @@ class Workload(Strict):
     Attributes
     ----------
     cores : int
-        Cores that are powered.
+        Cores that are powered, where cores have static power of their own.
+    chips : int
+        How many of the profile's chips work together.
     seconds : float, optional
         How long; needed for power.
     events : dict of str to tuple of number
@@ -53,13 +55,17 @@ class Workload(Strict):
         Whether the updated neurons stayed silent, where that has a price of its own.
     synapses : {'sparse', 'dense'}
         Format of the synapses, where the dense one has a price of its own.
+    without : tuple of str
+        Components that the measurement did not see, such as ``static_board``.
     """
 
-    cores: Annotated[int, Field(ge=1, le=10**6)]
+    cores: Annotated[int, Field(ge=1, le=10**6)] = 1
+    chips: Annotated[int, Field(ge=1, le=10**6)] = 1
     seconds: Annotated[float, Field(gt=0)] | None = None
     events: dict[str, Factors] = {}
     quiet: bool = False
     synapses: Literal["sparse", "dense"] = "sparse"
+    without: Annotated[tuple[Text, ...], as_tuple] = ()
 
 
 class _Point(Strict):
@@ -82,12 +88,15 @@ class _Point(Strict):
 
 
 class PricedPoint(_Point):
-    """Energy in J or power in W of a workload, priced as runs are. `changes` are overrides of the profile."""
+    """Energy in J or power in W of a workload, priced as runs are.
+
+    `alternatives` takes another published value of a number of the profile: its key, and a word of the note of that value.
+    """
 
     kind: Literal["priced"]
     workload: Workload
     quantity: Literal["energy", "dynamic_energy", "power", "static_power"]
-    changes: Annotated[tuple[Text, ...], as_tuple] = ()
+    alternatives: dict[str, Text] = {}
 
     @model_validator(mode="after")
     def _check_seconds(self):

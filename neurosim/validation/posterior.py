@@ -117,6 +117,14 @@ class PosteriorPlan:
         return BAND * max(1.0, beta / _DOCUMENTED_BETA)
 
 
+#: The cases of docs/validation.md.
+DOCUMENTED = (
+    PosteriorPlan((1.0, 2.0, 4.0, 8.0), 1),
+    PosteriorPlan((1.0, 2.0, 4.0, 8.0), 2),
+    PosteriorPlan((2.0, 2.0, 3.0, 5.0, 5.0, 7.0), 4, temperature=2.0),
+)
+
+
 @dataclass(frozen=True)
 class Walked:
     """What a simulation counted: `n_active` int64 and `theta` float64, shape (copies, positions), and exchanges."""

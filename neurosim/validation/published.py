@@ -10,6 +10,7 @@ from neurosim.accounting.pricing import DIRECTIONS, model_time, price_energy
 from neurosim.documents import WrongKey, find_document, read_yaml
 from neurosim.errors import InputError, nearest
 from neurosim.hardware.loader import FOLDER, make_profile
+from neurosim.hardware.structure import ChipClass
 from neurosim.placement import Workload, judge, place, synapse_counts
 from neurosim.validation.cases import load_cases
 
@@ -33,7 +34,7 @@ def validate_published(cases=None, read_profile=None):
     -------
     list of dict
         One per point, plain data: ``number``, ``title``, ``claim``, ``point``, ``profile``, ``price_set``, ``published``, ``unit``,
-        ``ours``, ``error`` (relative), ``band``, ``verdict``, ``independent``, ``source``, ``note``. What does not apply is None.
+        ``ours``, ``error`` (relative), ``band``, ``verdict``, ``holds``, ``independent``, ``source``, ``note``. What does not apply is None.
     """
     read_profile = read_profile or _read_profile
     rows = []
@@ -64,6 +65,7 @@ def _row(case, point, ours, verdict, note, price_set=None):
         "error": error,
         "band": [point.band.low, point.band.high] if point.band else None,
         "verdict": verdict,
+        "holds": verdict in GOOD,
         "independent": case.independent,
         "source": published.source if published else None,
         "confidence": published.confidence if published else None,
@@ -86,6 +88,8 @@ def _read_profile(name):
 def _profile(point, read_profile):
     """Profile of a point, with its changes, price set and corner."""
     document = read_profile(point.profile)
+    for key, word in getattr(point, "alternatives", {}).items():
+        _take_alternative(document, key, word, point)
     for change in getattr(point, "changes", ()):
         document.override(change)
     profile = make_profile(document)
@@ -93,6 +97,18 @@ def _profile(point, read_profile):
         return profile.choose(point.price_set, point.corner)
     except WrongKey as error:
         raise InputError(f"validation case, point {point.name}: {error}") from None
+
+
+def _take_alternative(document, key, word, point):
+    """Put another published value of a number in its place."""
+    level = document.data
+    for part in key.split("."):
+        level = level.get(part) if isinstance(level, dict) else None
+    others = [other for other in (level or {}).get("alternatives", ()) if word in (other.get("note") or "")]
+    if len(others) != 1:
+        found = f"found {len(others)} alternatives of {key} with {word!r} in the note"
+        raise InputError(f"validation case, point {point.name}: {found}; expected one")
+    level["value"] = others[0]["value"]
 
 
 def price_workload(profile, workload):
@@ -124,9 +140,15 @@ def price_workload(profile, workload):
             quiet[0, phase] = events[0, phase, KIND[kind]]
     if workload.synapses == "dense":
         profile = _dense(profile)
+    if workload.chips > 1:
+        many = profile.cores.model_copy(update={"value": workload.chips})
+        profile = profile.model_copy(update={"chips": (ChipClass(chips=many, working_cores=profile.cores),)})
     traffic = np.zeros((workload.cores, len(PHASES), len(SECTIONS), len(DIRECTIONS)), np.int64)
     lines = price_energy(profile, events, traffic, workload.seconds or 0.0, Firing(np.zeros_like(quiet), quiet))
-    return Ledger(events, traffic, lines, None, 0, 0)
+    unseen = [name for name in workload.without if name not in {line.component for line in lines}]
+    if unseen:
+        raise InputError(f"validation case: without {unseen[0]!r}, which costs nothing here")
+    return Ledger(events, traffic, [line for line in lines if line.component not in workload.without], None, 0, 0)
 
 
 def _dense(profile):

@@ -1,0 +1,81 @@
+"""docs/validation.md, from the results of `neurosim validate all`."""
+
+from neurosim.reports.validation_table import figures, remarks
+
+_HEAD = """\
+# Validation: published results and exact laws
+
+Written by `neurosim validate all --markdown > docs/validation.md`; a test fails when this page is stale. `neurosim validate`
+prints the first table in under two seconds, `neurosim validate posterior --drift 1,2,4,8 --active 2` any case of the last one.
+Both end with exit code 4 when a figure leaves its band.
+
+## Published energies, powers and sizes
+
+Each case (`neurosim/validation/cases/`) is a file with the workload, the published figure, its source and its band. Prices, static
+power, sizes and clocks come from the hardware profiles. The workload becomes a table of events, which the code that accounts for
+runs prices: another price, or another way of pricing, moves these figures. "Independent" says whether the prices were obtained
+without the total that they predict; where they were not, the case guards the arithmetic and shows nothing about the chip.
+"""
+_LAWS = """\
+## Exact laws of DEEP R
+
+Constant gradients at every position, through the synapse store and the compiled steps that train. K of N positions are active. In the
+limit of small steps P(active set) is proportional to the product of 1/mu over the set, and theta given active is exponential
+with mean T/mu. The finite step moves both by a known amount: the columns *finite step* hold the exact law at this step size (the life
+and the maximum of a Gaussian random walk, `neurosim/validation/laws.py`), whose first correction of the mean is T/mu - 0.5826
+sqrt(2 eta T). A case is inside when each probability lies in the band around the limit *and* each probability and mean lies within
+5 standard errors of the law of the finite step, and the standard error is at most a fifth of the band. The band is 0.015 up to the
+largest scaled drift mu sqrt(eta / 2T) of the documented case (mu = 8, T = 1, eta = 1e-3, where the step alone makes 0.012 of it) and
+grows in proportion beyond. Standard errors come from 128 independent copies, so no correlation time is guessed.
+"""
+
+
+def validation_page(rows, laws):
+    """Markdown page.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of `validation.published.validate_published`.
+    laws : list of dict
+        Of `validation.posterior.validate_posterior`.
+
+    Returns
+    -------
+    str
+    """
+    sources = list(dict.fromkeys(row["source"] for row in rows if row["source"]))
+    parts = [_HEAD, _table(_published_rows(rows, sources), ("#", "claim", "published", "ours", "error", "band", "independent", "verdict"))]
+    parts += ["".join(f"- {text}\n" for text in remarks(rows)), "Published by:\n"]
+    parts += ["".join(f"{i}. {source}\n" for i, source in enumerate(sources, 1)), _LAWS]
+    for law in laws:
+        parts.append(
+            f"K = {law['active']} of {len(law['positions'])}, T = {law['temperature']:g}, eta = {law['step_size']:g}, {law['copies']} copies of "
+            f"{law['steps']:,} steps, {law['exchanged']:,} exchanges; band {law['band']:.3g}; verdict: **{law['verdict']}**\n"
+        )
+        header = ("mu", "P limit", "P finite step", "P simulated", "error", "theta limit", "corrected", "finite step", "simulated", "error")
+        parts.append(_table(_law_rows(law), header))
+    return "\n".join(parts)
+
+
+def _published_rows(rows, sources):
+    said = None
+    for row in rows:
+        published, cited, *numbers = figures(row, f"[{sources.index(row['source']) + 1}]" if row["source"] else "")
+        used = ", ".join(filter(None, (f"`{row['profile']}`", row["price_set"])))
+        claim = f"{row['point']} ({used})" if row["claim"] == said else f"**{row['title']}**: {row['claim']}. {row['point']} ({used})"
+        said = row["claim"]
+        yield row["number"], claim, f"{published} {cited}".strip(), *numbers, row["independent"], row["verdict"]
+
+
+def _law_rows(law):
+    for position in law["positions"]:
+        theta = position["theta"]
+        chances = [position[name] for name in ("theory", "finite_step", "simulated", "standard_error")]
+        means = [theta[name] for name in ("theory", "corrected", "finite_step", "simulated", "standard_error")]
+        yield f"{position['drift']:g}", *("" if value is None else f"{value:.4f}" for value in (*chances, *means))
+
+
+def _table(rows, header):
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |\n" for line in lines)
