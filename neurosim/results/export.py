@@ -1,0 +1,74 @@
+"""A run's counts for other energy estimators: action counts in the terms of Accelergy, as YAML or CSV."""
+
+import csv
+import io
+
+from neurosim.documents import dump_yaml
+from neurosim.errors import InputError, nearest
+
+
+def export_run(record, what):
+    """Text of an export.
+
+    Parameters
+    ----------
+    record : RunRecord
+    what : str
+        One of `FORMATS`.
+
+    Raises
+    ------
+    InputError
+        Unknown format.
+    """
+    if what not in FORMATS:
+        raise InputError(f"--format: found {what!r}; {nearest(what, FORMATS)}")
+    return FORMATS[what](list(action_counts(record)))
+
+
+def action_counts(record):
+    """Every counted action: events of the cores, and bytes read and written per memory section.
+
+    Yields
+    ------
+    dict
+        ``component`` (dotted path: chip, core, unit), ``action``, ``phase``, ``counts`` (int). Prices are left out: they are the
+        business of the reader.
+    """
+    chip = record.profile.name
+    for row in record.energy.rows:
+        # Static power is no action; bytes follow from the traffic, for every profile and not only where they are priced.
+        if row.phase != "static" and ":" not in row.component:
+            yield _action(f"{chip}.core[{row.core}].compute", row.component, row.phase, row.count)
+    for core in record.cores:
+        # Priced at the sender; which phases they arrived in is not recorded.
+        if core.packets["received"]:
+            yield _action(f"{chip}.core[{core.id}].compute", "packet_received", "all", core.packets["received"])
+    for row in record.traffic_bytes.rows:
+        for action, n in (("read_byte", row.read_bytes), ("write_byte", row.write_bytes)):
+            if n:
+                yield _action(f"{chip}.core[{row.core}].{row.level}.{row.section}", action, row.phase, n)
+
+
+def _action(component, action, phase, counts):
+    return {"component": component, "action": action, "phase": phase, "counts": counts}
+
+
+def _as_yaml(rows):
+    components = {}
+    for row in rows:
+        entry = {"name": row["action"], "arguments": {"phase": row["phase"]}, "counts": row["counts"]}
+        components.setdefault(row["component"], []).append(entry)
+    local = [{"name": name, "action_counts": entries} for name, entries in components.items()]
+    return dump_yaml({"action_counts": {"version": "0.4", "local": local}})
+
+
+def _as_csv(rows):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=("component", "action", "phase", "counts"), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+FORMATS = {"action-counts": _as_yaml, "action-counts-csv": _as_csv}
