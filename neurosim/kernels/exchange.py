@@ -9,6 +9,7 @@ import numpy as np
 
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.limits import count_use, list_words, note_binding, row_has_room
 from neurosim.kernels.membership import find_slot, insert_slot, remove_slot
 from neurosim.kernels.optimizer import forget
 from neurosim.kernels.random import below, bits64, fold
@@ -16,6 +17,7 @@ from neurosim.kernels.random import below, bits64, fold
 _RELEASED, _ACCEPTED, _REJECTED = int(SegmentEvent.RELEASED), int(SegmentEvent.ACCEPTED), int(SegmentEvent.REJECTED)
 _PRE_NONZERO, _ROWS_NONZERO = int(SegmentEvent.PRE_NONZERO), int(SegmentEvent.ROWS_NONZERO)
 _EXACT, _ROWS_CHECKED, _UNFILLED = int(SegmentEvent.EXACT), int(SegmentEvent.ROWS_CHECKED), int(SegmentEvent.UNFILLED)
+_WORDS_NONZERO, _WORDS_READ = int(SegmentEvent.WORDS_NONZERO), int(SegmentEvent.WORDS_READ)
 
 #: Proposals by rejection before the exact draw; both are uniform, so the number affects only speed.
 MAX_PROPOSALS = 64
@@ -52,6 +54,8 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
             tally.n_destinations[neuron] += np.int32(change)
             tally.sent[home] -= change * seen
             tally.received[core] -= change * seen
+    if segments.is_limited:
+        count_use(slots, segments, tally, segment, neuron, before, after)
 
 
 @kernel
@@ -71,6 +75,9 @@ def settle_tally(slots, segments, matrices, tally):
             neuron = matrices.pre_neuron[matrix] + pre
             if n > 0:
                 seen = tally.by_neuron[neuron]
+                if segments.word_bits > 0:
+                    words = list_words(segments, segments.core[segment], n)
+                    tally.by_segment[segment, _WORDS_NONZERO] += words * seen
                 tally.by_segment[segment, _PRE_NONZERO] += n * seen
                 tally.by_segment[segment, _ROWS_NONZERO] += seen
                 if tally.home[neuron] >= 0 and tally.home[neuron] != segments.core[segment]:
@@ -151,6 +158,75 @@ def _rank_draw(slots, segments, matrices, scope, random):
 
 
 @inlined
+def count_full_columns(slots, segments, matrices, segment):
+    """Post neurons of a segment at their fan-in; where there are any, `row_work` gets the synapses of each row on them.
+
+    Writes `slots.row_work`. Costs O(post neurons), and O(slots) where there are any.
+    """
+    matrix, work = segments.matrix[segment], slots.row_work
+    n_pre, first = matrices.n_pre[matrix], segments.post_start[segment]
+    n_full = np.int64(0)
+    for post in range(first, first + segments.n_positions[segment] // n_pre):
+        n_full += slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix]
+    work[:n_pre] = 0
+    if n_full > 0:
+        for slot in range(segments.slot_start[segment], segments.slot_start[segment + 1]):
+            if slots.active[slot] and slots.fan_in[matrices.fan_in_start[matrix] + slots.post[slot]] >= matrices.fan_in_limit[matrix]:
+                work[slots.pre[slot]] += 1
+    return n_full
+
+
+@kernel
+def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
+    """As `_rank_draw`, with limits on rows: a row is feasible or not, a column is full or not.
+
+    A feasible row has as many free feasible positions as columns that are not full, less its synapses on those.
+    Costs O(pre + post neurons of the scope), and O(slots) where a column is full. Writes `slots.row_work`.
+    """
+    n_free_positions = np.int64(0)
+    for count_only in (True, False):
+        if not count_only:
+            if n_free_positions == 0:
+                return np.int64(-1), np.int64(-1), np.int64(-1)
+            rank = below(random, n_free_positions)
+        for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
+            if slots.n_free[segment] == 0:
+                continue
+            matrix = segments.matrix[segment]
+            n_pre, first = matrices.n_pre[matrix], segments.post_start[segment]
+            n_posts = segments.n_positions[segment] // n_pre
+            n_open = n_posts - count_full_columns(slots, segments, matrices, segment)
+            for pre in range(n_pre):
+                if not row_has_room(slots, segments, matrices, tally, segment, pre):
+                    continue
+                room = n_open - slots.fan_out[segments.fan_out_start[segment] + pre] + slots.row_work[pre]
+                if count_only:
+                    n_free_positions += room
+                elif rank >= room:
+                    rank -= room
+                else:
+                    for post in range(first, first + n_posts):
+                        is_open = slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
+                        if is_open and find_slot(slots, matrices, matrix, pre, post) < 0:
+                            if rank == 0:
+                                return np.int64(segment), np.int64(pre), np.int64(post)
+                            rank -= 1
+    return np.int64(-1), np.int64(-1), np.int64(-1)
+
+
+@inlined
+def is_feasible(slots, segments, matrices, tally, segment, pre, post):
+    """Whether a synapse may be put at a position: it is free, and slots, fan-in and the limits of the cores have room."""
+    matrix = segments.matrix[segment]
+    return (
+        slots.n_free[segment] > 0
+        and slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
+        and find_slot(slots, matrices, matrix, pre, post) < 0
+        and (not segments.is_limited or row_has_room(slots, segments, matrices, tally, segment, pre))
+    )
+
+
+@inlined
 def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
     """Activate uniformly drawn free feasible positions until `n_wanted` are active in the scope.
 
@@ -190,23 +266,28 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
             pre = position % matrices.n_pre[matrix]
             post = segments.post_start[segment] + position // matrices.n_pre[matrix]
             tally.by_segment[segment, _ROWS_CHECKED] += slots.fan_out[segments.fan_out_start[segment] + pre]
-            if (
-                slots.n_free[segment] > 0
-                and slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
-                and find_slot(slots, matrices, matrix, pre, post) < 0
-            ):
+            if segments.word_bits > 0:
+                n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
+                tally.by_segment[segment, _WORDS_READ] += list_words(segments, segments.core[segment], n)
+            if is_feasible(slots, segments, matrices, tally, segment, pre, post):
                 tally.by_segment[segment, _ACCEPTED] += 1
                 occupy(slots, segments, matrices, tally, segment, pre, post, theta)
                 placed = True
                 break
             tally.by_segment[segment, _REJECTED] += 1
         if not placed:
-            segment, pre, post = _rank_draw(slots, segments, matrices, scope, bits64(scope_key, n_draws))
+            random = bits64(scope_key, n_draws)
             n_draws += 1
+            if segments.is_limited:
+                segment, pre, post = _rank_draw_by_rows(slots, segments, matrices, tally, scope, random)
+            else:
+                segment, pre, post = _rank_draw(slots, segments, matrices, scope, random)
             if segment < 0:
                 tally.by_segment[first, _UNFILLED] += n_missing
+                note_binding(slots, segments, matrices, tally, scope, n_missing)
                 return n_missing
             tally.by_segment[segment, _EXACT] += 1
+            tally.by_segment[segment, _WORDS_READ] += 2 * slots.segment_words[segment]
             occupy(slots, segments, matrices, tally, segment, pre, post, theta)
         n_missing -= 1
     return np.int64(0)

@@ -25,6 +25,13 @@ class Slots(NamedTuple):
     free_slot: np.ndarray  #: int32 (S,), stack of the free slots of each segment, from its first slot
     n_free: np.ndarray  #: int64 (G,), height of that stack
     n_exchanged: np.ndarray  #: int64 (1,), arrivals since the slots were last sorted
+    # What the rows of each core use, kept in step where `Segments.is_limited`, else zero. A row is a pre neuron with
+    # at least one synapse in a segment.
+    in_axons: np.ndarray  #: int64 (C,), rows of a core over all its segments
+    out_axons: np.ndarray  #: int64 (C,), pairs (neuron of the core, other core that holds synapses of it)
+    words: np.ndarray  #: int64 (C,), words of packed lists
+    segment_words: np.ndarray  #: int64 (G,), the same per segment
+    row_work: np.ndarray  #: int64 (largest n_pre,), work space of the exact draw
 
 
 class Segments(NamedTuple):
@@ -38,6 +45,16 @@ class Segments(NamedTuple):
     fan_out_start: np.ndarray  #: int64 (G,), where the segment's rows start in `Slots.fan_out`
     n_wanted: np.ndarray  #: int64 (number of scopes,), active synapses promised per scope
     scope_start: np.ndarray  #: int64 (number of scopes + 1,), segments of each scope
+    # Limits on rows; `NO_LIMIT` where nothing is stated. (Not a tuple of their own: numba's parallel loops take no
+    # tuples inside tuples.)
+    is_limited: bool  #: whether any of them is stated; False costs nothing
+    in_axon_limit: np.ndarray  #: int64 (C,)
+    out_axon_limit: np.ndarray  #: int64 (C,)
+    word_limit: np.ndarray  #: int64 (C,)
+    synapse_bits: np.ndarray  #: int64 (C,), bits of a synapse in a packed list
+    header_bits: int  #: bits of a block of a list beside its synapses
+    block_synapses: int  #: most synapses of a block
+    word_bits: int  #: unit that a block is rounded up to; 0 where lists are not packed
 
 
 class Matrices(NamedTuple):
@@ -63,6 +80,8 @@ class Tally(NamedTuple):
     n_destinations: np.ndarray  #: int32 (N,), other cores that hold synapses of the neuron
     home: np.ndarray  #: int64 (N,), core of the neuron, -1 for inputs (they come from the host)
     nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run
+    peak: np.ndarray  #: int64 (number of Resource, C), most in use at any moment, first draw included
+    unfilled_by: np.ndarray  #: int64 (number of Binding,), (rewiring step, slot) pairs without a position, by what bound
 
 
 class SegmentEvent(IntEnum):
@@ -81,6 +100,33 @@ class SegmentEvent(IntEnum):
     ROWS_CHECKED = 10  #: slots in the rows of the proposals, when they were made
     MERGES = 11  #: passes that put arrivals in order in a layout sorted by row
     UNFILLED = 12  #: (rewiring step, slot) pairs that found no feasible position
+    WORDS = 13  #: (sample, word of a packed list) pairs
+    WORDS_NONZERO = 14  #: ... in the list of a non-zero pre neuron
+    WORDS_UPDATED = 15  #: (step, word) pairs
+    WORDS_READ = 16  #: words read by rewiring: in searches, and of lists before they change
+    WORDS_WRITTEN = 17  #: words of lists after they changed
 
 
 N_SEGMENT_EVENTS = len(SegmentEvent)
+
+
+class Resource(IntEnum):
+    """Rows of `Tally.peak`: what the rows of a core use."""
+
+    IN_AXONS = 0
+    OUT_AXONS = 1
+    WORDS = 2
+
+
+class Binding(IntEnum):
+    """Columns of `Tally.unfilled_by`: what kept every free position of a scope from being used; several may."""
+
+    SLOTS = 0  #: segments without a free slot
+    FAN_IN = 1  #: post neurons at their fan-in
+    IN_AXONS = 2
+    OUT_AXONS = 3
+    WORDS = 4
+
+
+#: Stands for a limit that nobody states.
+NO_LIMIT = np.iinfo(np.int32).max

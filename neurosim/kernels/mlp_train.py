@@ -23,7 +23,7 @@ from neurosim.kernels.random import fold
 from neurosim.kernels.update import CHUNK, count_update, release_marked, update_chunk
 
 _SLOTS, _PAIR, _MERGES = int(SegmentEvent.SLOTS), int(SegmentEvent.PAIR_NONZERO), int(SegmentEvent.MERGES)
-_ACCEPTED, _EXACT = int(SegmentEvent.ACCEPTED), int(SegmentEvent.EXACT)
+_ACCEPTED, _EXACT, _WORDS = int(SegmentEvent.ACCEPTED), int(SegmentEvent.EXACT), int(SegmentEvent.WORDS)
 
 
 class Batch(NamedTuple):
@@ -91,6 +91,7 @@ def count_slots(slots, segments, tally, n_samples):
     for segment in range(segments.matrix.size):
         n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
         tally.by_segment[segment, _SLOTS] += n * n_samples
+        tally.by_segment[segment, _WORDS] += slots.segment_words[segment] * n_samples
 
 
 @inlined
@@ -100,7 +101,11 @@ def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries
     for segment in range(n_segments):
         before[segment] = tally.by_segment[segment, _ACCEPTED] + tally.by_segment[segment, _EXACT]
     progress.n_unfilled[0] = 0
-    for scope in range(segments.n_wanted.size):
+    n_scopes = segments.n_wanted.size
+    # Scopes that share a core's limits take turns in being the first.
+    turn = step % n_scopes if segments.is_limited else 0
+    for i in range(n_scopes):
+        scope = (turn + i) % n_scopes
         progress.n_unfilled[0] += fill_scope(
             slots, segments, matrices, tally, scope, segments.n_wanted[scope], fold(rule.proposal_key, step), rule.theta_born
         )

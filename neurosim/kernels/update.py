@@ -14,7 +14,7 @@ from neurosim.kernels.exchange import release_slot
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.random import bits32, normal_from_bits
 
-_UPDATED, _DRAWN = int(SegmentEvent.UPDATED), int(SegmentEvent.DRAWN)
+_UPDATED, _DRAWN, _WORDS = int(SegmentEvent.UPDATED), int(SegmentEvent.DRAWN), int(SegmentEvent.WORDS_UPDATED)
 
 _SIGN = np.uint32(0x80000000)
 
@@ -79,5 +79,6 @@ def count_update(slots, segments, tally, has_noise):
     for segment in range(segments.matrix.size):
         n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
         tally.by_segment[segment, _UPDATED] += n
+        tally.by_segment[segment, _WORDS] += slots.segment_words[segment]
         if has_noise:
             tally.by_segment[segment, _DRAWN] += n

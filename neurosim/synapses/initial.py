@@ -11,7 +11,8 @@ def draw_connections(store):
     """Activate ``n_active`` uniformly drawn positions of every segment and set their strengths.
 
     Sparse segments use the same proposals as rewiring. Segments with a quarter of their positions or
-    more (and no binding fan-in limit) use selection sampling, which reads every position once.
+    more (and no binding limit) use selection sampling, which reads every position once. Small segments come
+    first where the segments of a core share limits, so that a large one leaves them their room.
     """
     plan, segments = store.plan, store.segments
     key = stream_key(store.seed, Stream.INITIAL_POSITION)
@@ -20,11 +21,15 @@ def draw_connections(store):
         n_wanted=np.array([s.n_active for s in plan.segments], np.int64),
         scope_start=np.arange(len(plan.segments) + 1, dtype=np.int64),
     )
-    for g, segment in enumerate(plan.segments):
+    order = range(len(plan.segments))
+    if segments.is_limited:
+        order = sorted(order, key=lambda g: plan.segments[g].n_active)
+    for g in order:
+        segment = plan.segments[g]
         n_pre = plan.matrices[segment.matrix].n_pre
         limit = plan.matrices[segment.matrix].fan_in_limit
         n_positions = int(segments.n_positions[g])
-        if 4 * segment.n_active >= n_positions and (limit is None or limit >= n_pre):
+        if 4 * segment.n_active >= n_positions and (limit is None or limit >= n_pre) and not segments.is_limited:
             chosen = np.empty(segment.n_active, np.int64)
             choose_positions(chosen, n_positions, np.uint64(key) + np.uint64(g))
             occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)

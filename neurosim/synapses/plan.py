@@ -34,6 +34,24 @@ class SegmentPlan:
 
 
 @dataclass(frozen=True)
+class CorePlan:
+    """Limits of each core beside its slots: one number per core, or None where nothing is stated.
+
+    `in_axons`: distinct pre neurons with synapses on the core. `out_axons`: pairs of a neuron of the core and another
+    core that holds synapses of it. `words`: words of packed lists, with `synapse_bits` bits a synapse on each core; a
+    block of at most `block_synapses` has `header_bits` more and is rounded up to `word_bits`.
+    """
+
+    in_axons: tuple[int, ...] | None = None
+    out_axons: tuple[int, ...] | None = None
+    words: tuple[int, ...] | None = None
+    synapse_bits: tuple[int, ...] | None = None
+    header_bits: int = 0
+    block_synapses: int = 1
+    word_bits: int = 0
+
+
+@dataclass(frozen=True)
 class StorePlan:
     """Plan of a whole network: segments are ordered by matrix, then by core.
 
@@ -48,6 +66,7 @@ class StorePlan:
     home: tuple[int, ...]
     n_cores: int
     n_moments: int = 0
+    limits: CorePlan = CorePlan()
 
     @property
     def n_neurons(self):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurosim.kernels.limits import recount_use
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -41,3 +43,4 @@ def recount(store):
     store.slots.fan_in[:] = counts.fan_in
     store.slots.fan_out[:] = counts.fan_out
     store.tally.n_destinations[:] = counts.n_destinations
+    recount_use(store.slots, store.segments, store.matrices, store.tally)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosim.kernels.exchange import fill_scope, release_slot, sign_of
-from neurosim.kernels.layout import N_SEGMENT_EVENTS, Matrices, Segments, Slots, Tally
+from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, Segments, Slots, Tally
 from neurosim.kernels.membership import rebuild_table
 from neurosim.kernels.order import sort_slots
 from neurosim.random import Stream, mix64, stream_key
@@ -11,8 +11,6 @@ from neurosim.synapses.initial import draw_connections
 from neurosim.synapses.plan import StorePlan
 from neurosim.synapses.recount import recount
 from neurosim.synapses.violations import find_violations
-
-_NO_LIMIT = np.iinfo(np.int32).max
 
 
 class SynapseStore:
@@ -158,6 +156,8 @@ def new_tally(plan):
         n_destinations=np.zeros(n_neurons, np.int32),
         home=np.asarray(plan.home, np.int64),
         nonzero=np.zeros(n_neurons, np.int64),
+        peak=np.zeros((len(Resource), n_cores), np.int64),
+        unfilled_by=np.zeros(len(Binding), np.int64),
     )
 
 
@@ -170,7 +170,7 @@ def _matrix_arrays(plan, seed):
         n_post=np.array([m.n_post for m in plan.matrices], np.int64),
         slot_start=np.cumsum([0] + slots_of).astype(np.int64),
         fan_in_start=fan_in_start.astype(np.int64),
-        fan_in_limit=np.array([_NO_LIMIT if m.fan_in_limit is None else m.fan_in_limit for m in plan.matrices], np.int64),
+        fan_in_limit=np.array([NO_LIMIT if m.fan_in_limit is None else m.fan_in_limit for m in plan.matrices], np.int64),
         pre_neuron=np.array([m.pre_neuron for m in plan.matrices], np.int64),
         post_neuron=np.array([m.post_neuron for m in plan.matrices], np.int64),
         sign_key=np.array([mix64(key + i) for i in range(len(plan.matrices))], np.uint64),
@@ -180,6 +180,11 @@ def _matrix_arrays(plan, seed):
 def _segment_arrays(plan):
     n_pre = [plan.matrices[s.matrix].n_pre for s in plan.segments]
     widths = [s.post_stop - s.post_start for s in plan.segments]
+    limits = plan.limits
+
+    def per_core(values, absent):
+        return np.full(plan.n_cores, absent, np.int64) if values is None else np.array(values, np.int64)
+
     return Segments(
         matrix=np.array([s.matrix for s in plan.segments], np.int64),
         core=np.array([s.core for s in plan.segments], np.int64),
@@ -189,7 +194,16 @@ def _segment_arrays(plan):
         fan_out_start=np.cumsum([0] + n_pre)[:-1].astype(np.int64),
         n_wanted=np.array(plan.n_wanted, np.int64),
         scope_start=np.array(plan.scope_start, np.int64),
+        is_limited=any(values is not None for values in (limits.in_axons, limits.out_axons, limits.words)),
+        in_axon_limit=per_core(limits.in_axons, NO_LIMIT),
+        out_axon_limit=per_core(limits.out_axons, NO_LIMIT),
+        word_limit=per_core(limits.words, NO_LIMIT),
+        synapse_bits=per_core(limits.synapse_bits, 0),
+        header_bits=limits.header_bits,
+        block_synapses=limits.block_synapses,
+        word_bits=limits.word_bits,
     )
+
 
 
 def _empty_slots(plan, segments):
@@ -208,6 +222,11 @@ def _empty_slots(plan, segments):
         free_slot=np.empty(n, np.int32),
         n_free=np.diff(segments.slot_start).astype(np.int64),
         n_exchanged=np.zeros(1, np.int64),
+        in_axons=np.zeros(plan.n_cores, np.int64),
+        out_axons=np.zeros(plan.n_cores, np.int64),
+        words=np.zeros(plan.n_cores, np.int64),
+        segment_words=np.zeros(len(plan.segments), np.int64),
+        row_work=np.zeros(max(m.n_pre for m in plan.matrices), np.int64),
     )
     for g, segment in enumerate(plan.segments):
         start, stop = segments.slot_start[g], segments.slot_start[g + 1]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from neurosim.kernels.layout import Resource
+from neurosim.kernels.limits import recount_use
 from neurosim.kernels.membership import find_slot
 from neurosim.synapses.recount import count_from_slots
 
@@ -62,9 +64,30 @@ def find_violations(store):
         most = slots.fan_in[first : first + matrix.n_post].max(initial=0)
         if matrix.fan_in_limit is not None and most > matrix.fan_in_limit:
             found.append(f"matrix {m}: fan-in {most} above its limit {matrix.fan_in_limit}")
+    found += _limits(store)
     starts = segments.scope_start
     for scope, wanted in enumerate(segments.n_wanted):
         have = int(store.n_active_by_segment[starts[scope] : starts[scope + 1]].sum())
         if have > wanted:
             found.append(f"scope {scope}: {have} active synapses, promised {wanted}")
     return found
+
+
+def _limits(store):
+    """Counters of the cores' rows that differ from a recount, and limits that are broken, now or at the peak."""
+    slots, segments = store.slots, store.segments
+    names = ("in_axons", "out_axons", "words", "segment_words")
+    fresh = slots._replace(**{name: np.zeros_like(getattr(slots, name)) for name in names})
+    recount_use(fresh, segments, store.matrices, store.tally)
+    for name in names:
+        if not np.array_equal(getattr(slots, name), getattr(fresh, name)):
+            yield f"{name} differs from a recount"
+    if segments.is_limited:
+        limits = (segments.in_axon_limit, segments.out_axon_limit, segments.word_limit)
+        for resource, limit in zip(Resource, limits, strict=True):
+            name, peak = resource.name.lower(), store.tally.peak[resource]
+            used = getattr(slots, name)
+            for core in np.flatnonzero(np.maximum(used, peak) > limit):
+                yield f"core {core}: {name} {used[core]} (peak {peak[core]}) above its limit {limit[core]}"
+            if (peak < used).any():
+                yield f"{name}: the peak is below what is used"

@@ -1,0 +1,125 @@
+"""Limits of whole cores that every exchange keeps: input axons, output axons, words of packed lists.
+
+A chip that states none of them has `Segments.is_limited` false, and none of this runs.
+"""
+
+import numpy as np
+
+from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.layout import Binding, Resource, SegmentEvent
+
+_IN_AXONS, _OUT_AXONS, _WORDS = int(Resource.IN_AXONS), int(Resource.OUT_AXONS), int(Resource.WORDS)
+_WORDS_NONZERO = int(SegmentEvent.WORDS_NONZERO)
+_WORDS_READ, _WORDS_WRITTEN = int(SegmentEvent.WORDS_READ), int(SegmentEvent.WORDS_WRITTEN)
+_BY_SLOTS, _BY_FAN_IN, _BY_IN_AXONS = int(Binding.SLOTS), int(Binding.FAN_IN), int(Binding.IN_AXONS)
+_BY_OUT_AXONS, _BY_WORDS = int(Binding.OUT_AXONS), int(Binding.WORDS)
+
+
+@inlined
+def list_words(segments, core, n):
+    """Words of a packed list of n synapses: blocks of at most `block_synapses`, each rounded up to whole words."""
+    bits, block, unit = segments.synapse_bits[core], segments.block_synapses, segments.word_bits
+    rest = n % block
+    words = n // block * ((block * bits + segments.header_bits + unit - 1) // unit)
+    if rest > 0:
+        words += (rest * bits + segments.header_bits + unit - 1) // unit
+    return words
+
+
+@inlined
+def row_limits_at(slots, segments, matrices, tally, segment, pre):
+    """Which limits of cores keep a row from taking one more synapse: (in-axons, out-axons, words), booleans."""
+    core = segments.core[segment]
+    n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
+    by_in, by_out, by_words = False, False, False
+    if n == 0:
+        by_in = slots.in_axons[core] >= segments.in_axon_limit[core]
+        home = tally.home[matrices.pre_neuron[segments.matrix[segment]] + pre]
+        if home >= 0 and home != core:
+            by_out = slots.out_axons[home] >= segments.out_axon_limit[home]
+    if segments.word_bits > 0:
+        more = list_words(segments, core, n + 1) - list_words(segments, core, n)
+        by_words = slots.words[core] + more > segments.word_limit[core]
+    return by_in, by_out, by_words
+
+
+@inlined
+def row_has_room(slots, segments, matrices, tally, segment, pre):
+    """Whether a row may take one more synapse as far as the limits of the cores go."""
+    by_in, by_out, by_words = row_limits_at(slots, segments, matrices, tally, segment, pre)
+    return not (by_in or by_out or by_words)
+
+
+@inlined
+def count_use(slots, segments, tally, segment, neuron, before, after):
+    """Keep what rows use, and its peak, when a row goes from `before` to `after` synapses. Writes `slots` and `tally`."""
+    core = segments.core[segment]
+    if before == 0 or after == 0:
+        change = np.int64(after) - np.int64(before)
+        slots.in_axons[core] += change
+        tally.peak[_IN_AXONS, core] = max(tally.peak[_IN_AXONS, core], slots.in_axons[core])
+        home = tally.home[neuron]
+        if home >= 0 and home != core:
+            slots.out_axons[home] += change
+            tally.peak[_OUT_AXONS, home] = max(tally.peak[_OUT_AXONS, home], slots.out_axons[home])
+    if segments.word_bits > 0:
+        was, now = list_words(segments, core, np.int64(before)), list_words(segments, core, np.int64(after))
+        slots.words[core] += now - was
+        slots.segment_words[segment] += now - was
+        tally.peak[_WORDS, core] = max(tally.peak[_WORDS, core], slots.words[core])
+        # The whole list is written anew, so it stays packed; what it costs per sample is booked as for `PRE_NONZERO`.
+        tally.by_segment[segment, _WORDS_READ] += was
+        tally.by_segment[segment, _WORDS_WRITTEN] += now
+        tally.by_segment[segment, _WORDS_NONZERO] -= (now - was) * tally.by_neuron[neuron]
+
+
+@kernel
+def note_binding(slots, segments, matrices, tally, scope, n_missing):
+    """Book `n_missing` under everything that keeps free positions of a scope from being used. Writes `tally`."""
+    bound = tally.unfilled_by
+    by_slots, by_fan_in, by_in, by_out, by_words = False, False, False, False, False
+    for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
+        matrix = segments.matrix[segment]
+        n_pre, first = matrices.n_pre[matrix], segments.post_start[segment]
+        n_posts = segments.n_positions[segment] // n_pre
+        n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
+        if slots.n_free[segment] == 0:
+            by_slots = by_slots or n_slots < segments.n_positions[segment]
+            continue
+        for post in range(first, first + n_posts):
+            fan_in = slots.fan_in[matrices.fan_in_start[matrix] + post]
+            by_fan_in = by_fan_in or (fan_in >= matrices.fan_in_limit[matrix] and fan_in < n_pre)
+        if segments.is_limited:
+            for pre in range(n_pre):
+                if slots.fan_out[segments.fan_out_start[segment] + pre] < n_posts:
+                    at_in, at_out, at_words = row_limits_at(slots, segments, matrices, tally, segment, pre)
+                    by_in, by_out, by_words = by_in or at_in, by_out or at_out, by_words or at_words
+    bound[_BY_SLOTS] += n_missing * by_slots
+    bound[_BY_FAN_IN] += n_missing * by_fan_in
+    bound[_BY_IN_AXONS] += n_missing * by_in
+    bound[_BY_OUT_AXONS] += n_missing * by_out
+    bound[_BY_WORDS] += n_missing * by_words
+
+
+@kernel
+def recount_use(slots, segments, matrices, tally):
+    """Count what rows use anew, from `slots.fan_out`. Writes `slots`."""
+    slots.in_axons[:] = 0
+    slots.out_axons[:] = 0
+    slots.words[:] = 0
+    slots.segment_words[:] = 0
+    if not segments.is_limited:
+        return
+    for segment in range(segments.matrix.size):
+        matrix, core = segments.matrix[segment], segments.core[segment]
+        for pre in range(matrices.n_pre[matrix]):
+            n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
+            if n > 0:
+                slots.in_axons[core] += 1
+                home = tally.home[matrices.pre_neuron[matrix] + pre]
+                if home >= 0 and home != core:
+                    slots.out_axons[home] += 1
+                if segments.word_bits > 0:
+                    words = list_words(segments, core, n)
+                    slots.words[core] += words
+                    slots.segment_words[segment] += words
