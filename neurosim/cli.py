@@ -32,6 +32,10 @@ ScenarioName = Annotated[str, typer.Argument(help="Name of a bundled scenario, o
 Overrides = Annotated[
     Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.epochs=3.")
 ]
+Plugins = Annotated[
+    Optional[list[str]],
+    typer.Option("--plugin", metavar="MODULE", help="Import this Python module, so that rewiring.rule may name a rule of it."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -65,14 +69,14 @@ def _print_json(data):
 
 
 @app.command()
-def check(scenario: ScenarioName, overrides: Overrides = None, as_json: AsJson = False):
+def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins = None, as_json: AsJson = False):
     """Say whether a scenario fits its chip, without training (exit code 3 if not)."""
     from neurosim.errors import DoesNotFitError
     from neurosim.scenario.experiment import prepare
     from neurosim.scenario.load import load_scenario
 
     try:
-        verdict = prepare(load_scenario(scenario, overrides or ())).verdict
+        verdict = prepare(load_scenario(scenario, overrides or (), plugins or ())).verdict
     except DoesNotFitError as error:
         if not as_json:
             raise
@@ -91,6 +95,7 @@ def check(scenario: ScenarioName, overrides: Overrides = None, as_json: AsJson =
 def run(
     scenario: ScenarioName,
     overrides: Overrides = None,
+    plugins: Plugins = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the run [default: runs/NAME].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
     data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="Look for data sets here first.")] = None,
@@ -103,7 +108,7 @@ def run(
     from neurosim.scenario.load import load_scenario
     from neurosim.scenario.runner import run_scenario
 
-    chosen = load_scenario(scenario, overrides or ())
+    chosen = load_scenario(scenario, overrides or (), plugins or ())
     with RunObserver(None if quiet or as_json else _console()) as observer:
         record, folder = run_scenario(
             chosen, out=out, resume=resume, data_dir=data, n_threads=threads, observer=observer

@@ -20,6 +20,8 @@ class Stream(IntEnum):
     NOISE = 4
     PROPOSAL = 5
     SHUFFLE = 6
+    RULE_START = 7
+    RULE_NOISE = 8
 
 
 def mix64(value):
@@ -31,6 +33,11 @@ def mix64(value):
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
     return value ^ (value >> 31)
+
+
+def step_key(key, step):
+    """Key of one step of a stream; equals `neurosim.kernels.random.fold`."""
+    return mix64(key + int(step) * _GOLDEN)
 
 
 def stream_key(seed, stream):

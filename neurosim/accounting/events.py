@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurosim.placement.memory import SEARCH_BITS
+
 PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", "evaluate")
 KINDS = (
     "synaptic_op",
@@ -33,7 +35,8 @@ class Activity:
     ----------
     segment : dict of str to int64 array, shape (n_segments,)
         ``slots``, ``pre_nonzero``, ``pair_nonzero``, ``rows_nonzero``, ``updated``, ``drawn``,
-        ``released``, ``accepted``, ``rejected``, ``exact``, ``rows_checked``, ``merges``, ``unfilled``.
+        ``released``, ``accepted``, ``rejected``, ``exact``, ``rows_checked``, ``merges``, ``unfilled``, ``placed``, ``erased``,
+        ``searches``, ``ranked``, ``dense_samples``, ``dense_rows``, ``dense_searches``, ``masked``, ``dormant``.
         See `kernels.layout.SegmentEvent`.
     nonzero : int64 array, shape (n_neurons,)
         Samples in which a neuron was non-zero (inputs and hidden neurons).
@@ -56,7 +59,7 @@ class Shape:
 
     Attributes
     ----------
-    core, matrix, n_pre, n_slots : int64 array, shape (n_segments,)
+    core, matrix, n_pre, n_slots, n_positions : int64 array, shape (n_segments,)
     own : int64 array, shape (n_layers, n_cores)
         Neurons of each layer that live on a core; 0 for inputs.
     remote : int64 array, shape (n_segments,)
@@ -76,6 +79,7 @@ class Shape:
         self.matrix = np.array([s.matrix for s in segments], np.int64)
         self.n_pre = np.array([s.n_pre for s in segments], np.int64)
         self.n_slots = np.array([s.n_slots for s in segments], np.int64)
+        self.n_positions = np.array([s.n_positions for s in segments], np.int64)
         home = np.asarray(placement.home)
         starts = np.cumsum([0, *self.layers])
         self.own = np.zeros((len(self.layers), self.n_cores), np.int64)
@@ -138,6 +142,45 @@ def count_visits(placement, activity):
     return Visits(slots, slots, slots, slots)
 
 
+@dataclass(frozen=True)
+class Dense:
+    """What dense gradients took: (sample, position) products per segment; packets per core, int64."""
+
+    operations: np.ndarray
+    sent: np.ndarray
+    received: np.ndarray
+
+
+def count_dense(placement, activity):
+    """Products and packets of dense gradients.
+
+    ``event_driven`` skips the rows of zero activations. Every core needs all activations of the layers before it, with or
+    without a synapse, so each hidden neuron sends to every other core with a segment of the next matrix.
+    """
+    shape = Shape(placement)
+    samples = activity.segment["dense_samples"]
+    is_sorted = placement.profile.storage.family == "address_space" and placement.workload.execution == "event_driven"
+    rows = activity.segment["dense_rows"] if is_sorted else samples * shape.n_pre
+    received = shape.per_core(samples * shape.remote)
+    sent = np.zeros(shape.n_cores, np.int64)
+    for g in np.flatnonzero(shape.remote):
+        own = shape.own[shape.matrix[g]].copy()
+        own[shape.core[g]] = 0
+        sent += samples[g] * own
+    return Dense(rows * (shape.n_positions // shape.n_pre), sent, received)
+
+
+def count_arrivals(placement, activity):
+    """Synapses that were written into slots. In fixed places a dormant one wakes where it lies: its update has written it."""
+    events = activity.segment
+    return events["accepted"] + events["exact"] + (0 if placement.workload.has_places else events["placed"])
+
+
+def count_passes(bits):
+    """Passes over numbers of `bits` bits in which a search counts."""
+    return -(-bits // SEARCH_BITS)
+
+
 def count_events(placement, training, evaluation):
     """Events of a run.
 
@@ -176,13 +219,23 @@ def count_events(placement, training, evaluation):
     add("gradient", "synaptic_op", shape.per_core(visits.learning_ops))
     add("update", "synaptic_update", shape.per_core(training.segment["updated"]))
     add("update", "random_draw", shape.per_core(training.segment["drawn"]))
+    for kind in ("synaptic_update", "random_draw"):
+        add("update", kind, shape.per_core(training.segment["dormant"]))
     proposals = training.segment["accepted"] + training.segment["rejected"]
-    arrivals = training.segment["accepted"] + training.segment["exact"]
+    arrivals = count_arrivals(placement, training)
     add("rewire", "proposal_accepted", shape.per_core(training.segment["accepted"]))
     add("rewire", "proposal_rejected", shape.per_core(training.segment["rejected"]))
     # One draw a proposal, one for the sign of an arrival.
     add("rewire", "random_draw", shape.per_core(proposals + training.segment["exact"] + arrivals))
     add("rewire", "synaptic_write", shape.per_core(arrivals))
+    dense = count_dense(placement, training)
+    add("rewire", "packet_sent", dense.sent)
+    add("rewire", "packet_received", dense.received)
+    # A search looks at every number once a pass, and once more to name what it found.
+    n_looks = count_passes(placement.profile.synapse_word.weight_bits.value) + 1
+    n_dense_looks = count_passes(formats.gradient_bits.value) + 1
+    searched = n_looks * training.segment["ranked"] + n_dense_looks * training.segment["dense_searches"] * shape.n_positions
+    add("rewire", "synaptic_op", shape.per_core(dense.operations + searched))
     n = evaluation.n_samples
     add("evaluate", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * logit_bits(shape, formats)))
     add("evaluate", "synaptic_op", shape.per_core(count_visits(placement, evaluation).forward_ops))

@@ -11,6 +11,8 @@ import numpy as np
 
 from neurosim.accounting.events import PHASE, PHASES, Shape, count_visits
 from neurosim.placement.memory import STEP_COUNT_BITS
+from neurosim.accounting.events import PHASE, PHASES, Shape, count_arrivals, count_dense, count_passes, count_visits
+from neurosim.placement.memory import COUNTER_BITS
 
 SECTIONS = (
     "synapses",
@@ -18,6 +20,7 @@ SECTIONS = (
     "row_pointers",
     "gradients",
     "optimizer_state",
+    "dense_gradient",
     "neuron_state",
     "input_buffer",
     "label_buffer",
@@ -41,6 +44,7 @@ class _Widths:
     """Bits of what is stored, from the profile; index widths are 0 where slots have a fixed place."""
 
     position: int
+    mark: int  # what says whether a slot is free: its index, or its weight in a fixed place; nothing where none ever is
     post: int
     strength: int  # weight and sign
     weight: int
@@ -51,12 +55,15 @@ class _Widths:
     row_pointer: int
 
     @classmethod
-    def of(cls, profile):
+    def of(cls, profile, workload):
         word, formats = profile.synapse_word, profile.formats
         bits = {name: getattr(word, name).value if getattr(word, name) else 0 for name in type(word).model_fields}
+        if workload.has_places:
+            bits["pre_index_bits"] = bits["post_index_bits"] = 0
         position = bits["pre_index_bits"] + bits["post_index_bits"] + bits["label_bits"]
         return cls(
             position=position,
+            mark=position or (bits["weight_bits"] if workload.rewires else 0),
             post=bits["post_index_bits"] or position,
             strength=bits["weight_bits"] + bits["sign_bits"],
             weight=bits["weight_bits"],
@@ -84,7 +91,7 @@ class TrafficCounter:
     def __init__(self, placement):
         self.placement = placement
         self.shape = Shape(placement)
-        self.w = _Widths.of(placement.profile)
+        self.w = _Widths.of(placement.profile, placement.workload)
         self.is_array = placement.profile.storage.family != "address_space"
         self.is_sorted = placement.workload.execution == "event_driven" and not self.is_array
         self.has_batch = placement.workload.batch_size > 1
@@ -134,9 +141,9 @@ class TrafficCounter:
         self._read(phase, "neuron_state", self._per_segment(times * self.w.activation, ~first))
 
     def _pass_free_slots(self, phase, n_passes, used, where=True):
-        """A walk over all slots reads the position of the free ones too, to pass them over."""
+        """A walk over all slots reads the mark of the free ones too, to pass them over."""
         free = n_passes * self.shape.n_slots - used
-        self._read(phase, self.home_of_synapses, self._per_segment(free * self.w.position, where))
+        self._read(phase, self.home_of_synapses, self._per_segment(free * self.w.mark, where))
 
     def _walk_rows(self, phase, activity, with_first=True):
         """Test every pre neuron of every segment and read two row pointers where it is non-zero."""
@@ -214,7 +221,7 @@ class TrafficCounter:
             self._read("gradient", "synapses", self._per_segment(visits.learning * w.post))
         else:
             self._read_pre("gradient", visits.learning)
-            self._read("gradient", self.home_of_synapses, self._per_segment(visits.learning * w.position))
+            self._read("gradient", self.home_of_synapses, self._per_segment(visits.learning * w.mark))
             self._pass_free_slots("gradient", activity.n_samples, visits.learning)
         if self.has_batch:
             self._update_in_place("gradient", "gradients", self._per_segment(visits.learning_ops * w.gradient))
@@ -237,12 +244,16 @@ class TrafficCounter:
         if self.placement.workload.counts_steps:
             count = np.where(self.shape.own.any(axis=0), activity.n_steps * STEP_COUNT_BITS, 0)
             self._update_in_place("update", "optimizer_state", count)
+        # The walk has read the dormant ones already, as it passed them.
+        self._write("update", self.home_of_synapses, self._per_segment(activity.segment["dormant"] * w.weight))
 
     def _rewire(self, activity):
         shape, w = self.shape, self.w
         events = activity.segment
         proposals = events["accepted"] + events["rejected"]
-        arrivals = events["accepted"] + events["exact"]
+        arrivals = count_arrivals(self.placement, activity)
+        self._search(events)
+        self._take_dense_gradient(activity)
         if self.is_sorted:
             self._read("rewire", "row_pointers", self._per_segment(proposals * 2 * w.row_pointer))
             self._read("rewire", "synapses", self._per_segment(events["rows_checked"] * w.post))
@@ -256,6 +267,7 @@ class TrafficCounter:
         self._read("rewire", self.home_of_synapses, self._per_segment(events["exact"] * 2 * shape.n_slots * w.position))
         self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * (w.position + w.strength)))
         self._write("rewire", "optimizer_state", self._per_segment(arrivals * self.state))
+        self._write("rewire", self.home_of_synapses, self._per_segment(events["erased"] * w.mark))
         if self.is_sorted:
             self._update_in_place("rewire", "rewiring", self._per_segment(arrivals * w.position))
             word = events["merges"] * shape.n_slots * (w.position + w.strength)
@@ -264,6 +276,32 @@ class TrafficCounter:
             self._update_in_place("rewire", "optimizer_state", self._per_segment(moved))
             pointers = events["merges"] * (shape.n_pre + 1) * w.row_pointer
             self._update_in_place("rewire", "row_pointers", self._per_segment(pointers))
+
+
+    def _search(self, events):
+        """Smallest weights: passes that count, and one that names."""
+        n_counting = count_passes(self.w.weight)
+        free = events["searches"] * self.shape.n_slots - events["ranked"]
+        bits = (n_counting + 1) * (events["ranked"] * self.w.weight + free * self.w.mark)
+        self._read("rewire", self.home_of_synapses, self._per_segment(bits))
+        self._update_in_place("rewire", "rewiring", self._per_segment(n_counting * events["ranked"] * COUNTER_BITS))
+
+    def _take_dense_gradient(self, activity):
+        shape, w, events = self.shape, self.w, activity.segment
+        dense = count_dense(self.placement, activity)
+        self._read("rewire", "neuron_state", dense.sent * w.activation)
+        self._write("rewire", "neuron_state", dense.received * w.activation)
+        self._read_pre("rewire", events["dense_samples"] * shape.n_pre)
+        self._read("rewire", "neuron_state", self._per_segment(dense.operations * w.error))
+        self._update_in_place("rewire", "dense_gradient", self._per_segment(dense.operations * w.gradient))
+        # Positions that are taken are no candidates.
+        free = events["dense_searches"] * shape.n_slots - events["masked"]
+        self._read("rewire", self.home_of_synapses, self._per_segment(events["masked"] * w.position + free * w.mark))
+        self._write("rewire", "dense_gradient", self._per_segment(events["masked"] * w.gradient))
+        n_counting = count_passes(w.gradient)
+        searched = events["dense_searches"] * shape.n_positions
+        self._read("rewire", "dense_gradient", self._per_segment((n_counting + 1) * searched * w.gradient))
+        self._update_in_place("rewire", "rewiring", self._per_segment(n_counting * searched * COUNTER_BITS))
 
 
 def count_traffic(placement, training, evaluation):

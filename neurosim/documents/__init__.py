@@ -6,7 +6,7 @@ A document is refused as a whole or understood as a whole. Every refusal is one 
 
 from neurosim.documents.files import bundled_folder, bundled_names, find_document, write_atomic
 from neurosim.documents.parsing import MAX_BYTES, MAX_DEPTH, Document, dump_yaml, parse_yaml, read_yaml, set_key
-from neurosim.documents.validation import Strict, WrongKey, as_tuple, validate, validate_data
+from neurosim.documents.validation import Strict, WrongKey, as_tuple, check_part, validate, validate_data
 
 __all__ = [
     "MAX_BYTES",
@@ -17,6 +17,7 @@ __all__ = [
     "as_tuple",
     "bundled_folder",
     "bundled_names",
+    "check_part",
     "dump_yaml",
     "find_document",
     "parse_yaml",

@@ -39,7 +39,7 @@ class WrongKey(ValueError):
         self.keys = tuple(keys)
 
 
-def validate(model_class, document, *, what):
+def validate(model_class, document, *, what, context=None):
     """Turn a document into a frozen object.
 
     Parameters
@@ -49,6 +49,8 @@ def validate(model_class, document, *, what):
     document : Document
     what : str
         What the document is, for messages: ``"scenario"``.
+    context : dict, optional
+        What validators may ask for.
 
     Raises
     ------
@@ -56,16 +58,46 @@ def validate(model_class, document, *, what):
         One line for the first error: place, key, value found, what is expected, nearest known word.
     """
     try:
-        return model_class.model_validate(document.data)
+        return model_class.model_validate(document.data, context=context)
     except pydantic.ValidationError as error:
-        # Unknown keys first: a missing key is most often a misspelt one.
-        details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+        key_path, first, more = _first_problem(error, document.data)
+    raise input_error(document.where(key_path), _explain(key_path, first, model_class, what) + more)
+
+
+def check_part(model_class, data, *, what):
+    """Validate a part of a document inside a validator of the whole, by a schema that the part itself names.
+
+    Parameters
+    ----------
+    model_class : type
+        Subclass of `Strict`.
+    data : dict
+    what : str
+        What the part is, for messages about unknown keys: ``"rule set"``.
+
+    Raises
+    ------
+    WrongKey
+        The first problem, at its key.
+    """
+    try:
+        return model_class.model_validate(data)
+    except pydantic.ValidationError as error:
+        key_path, first, more = _first_problem(error, data)
+    if first[0]["type"] == "extra_forbidden":
+        raise WrongKey(key_path, f"{what} does not use it; {nearest(key_path[-1], _known_keys(model_class, first[0]['loc']))}{more}")
+    raise WrongKey(key_path, _problem(first) + more)
+
+
+def _first_problem(error, data):
+    """Key path of the first problem of a pydantic error, its details, and how many more there are, in words."""
+    # Unknown keys first: a missing key is most often a misspelt one.
+    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
     messages = {}  # the members of a union each report at the same key: one problem, several expectations
     for detail in details:
-        messages.setdefault(_document_path(detail, document.data), []).append(detail)
+        messages.setdefault(_document_path(detail, data), []).append(detail)
     key_path, first = next(iter(messages.items()))
-    more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-    raise input_error(document.where(key_path), _explain(key_path, first, model_class, what) + more)
+    return key_path, first, f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
 
 
 def validate_data(model_class, data, *, name, what):
@@ -109,14 +141,21 @@ def _explain(key_path, details, model_class, what):
         return f"{key}: this key is required and missing"
     if kind == "extra_forbidden":
         return f"{key} is not a key of the {what}; {nearest(key_path[-1], _known_keys(model_class, details[0]['loc']))}"
-    value = details[0]["input"]
+    return f"{key}: {_problem(details)}"
+
+
+def _problem(details):
+    """What was found at a key and what is expected there."""
+    kind, value = details[0]["type"], details[0]["input"]
+    if kind == "missing":
+        return "this key is required and missing"
     if kind == "union_tag_invalid":
         context = details[0]["ctx"]
-        return f"{key}: found {short(context['tag'])}; {nearest(context['tag'], _QUOTED.findall(context['expected_tags']))}"
+        return f"found {short(context['tag'])}; {nearest(context['tag'], _QUOTED.findall(context['expected_tags']))}"
     found = "" if isinstance(value, (dict, list)) and kind == "value_error" else f"found {short(value)}; "
     if kind == "value_error":
         error = details[0]["ctx"]["error"]
-        return f"{key}: {'' if getattr(error, 'keys', ()) else found}{error}"
+        return f"{'' if getattr(error, 'keys', ()) else found}{error}"
     kinds = {detail["type"] for detail in details}
     should, words = [], []
     for detail in details:
@@ -127,7 +166,7 @@ def _explain(key_path, details, model_class, what):
             words += _QUOTED.findall(detail["ctx"]["expected"])
     hint = nearest(value, words) if isinstance(value, str) and len(words) > 1 else ""
     hint = f"; {hint}" if hint.startswith("nearest") else ""  # the known words stand in `should` already
-    return f"{key}: {found}{' or '.join(dict.fromkeys(should))}{hint}"
+    return f"{found}{' or '.join(dict.fromkeys(should))}{hint}"
 
 
 def _known_keys(model_class, loc):

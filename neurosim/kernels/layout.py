@@ -105,6 +105,15 @@ class SegmentEvent(IntEnum):
     WORDS_UPDATED = 15  #: (step, word) pairs
     WORDS_READ = 16  #: words read by rewiring: in searches, and of lists before they change
     WORDS_WRITTEN = 17  #: words of lists after they changed
+    PLACED = 18  #: arrivals at positions that the rule chose
+    ERASED = 19  #: synapses that left without a successor and are marked as gone
+    SEARCHES = 20  #: searches for the smallest weights of the segment
+    RANKED = 21  #: (search, active slot) pairs
+    DENSE_SAMPLES = 22  #: samples of dense gradients
+    DENSE_ROWS = 23  #: (sample, pre neuron) pairs of dense gradients with a non-zero pre activation
+    DENSE_SEARCHES = 24  #: searches for the largest dense gradients of the segment
+    MASKED = 25  #: (such a search, active slot) pairs: positions that are taken
+    DORMANT = 26  #: (step, dormant position) pairs that move by noise alone
 
 
 N_SEGMENT_EVENTS = len(SegmentEvent)

@@ -50,6 +50,7 @@ class StepRule(NamedTuple):
     decay: np.float32 = np.float32(0.0)
     decay_square: np.float32 = np.float32(0.0)
     epsilon: np.float32 = np.float32(0.0)
+    has_free_signs: bool = False  #: weights change their signs, and nobody leaves in a step
 
 
 class Counting(NamedTuple):
@@ -196,7 +197,7 @@ def _train_steps(
                 for group in range(n_groups - 1):
                     mlp.move_gradient(slots.gradient[start:stop], partial[group, start:stop])
                 direct_chunk(slots, start, stop, rule, correct_first, correct_second)
-                below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
+                below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key, rule.has_free_signs)
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
         if uses_runs(lanes) and slots.n_exchanged[0] * 8 > n_slots:

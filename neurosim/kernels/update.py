@@ -26,8 +26,10 @@ MARKED = np.uint8(2)
 
 
 @inlined
-def update_chunk(slots, start, stop, eta, l1, noise_std, step_key):
+def update_chunk(slots, start, stop, eta, l1, noise_std, step_key, has_free_signs=False):
     """Update slots [start, stop), zero their gradient, mark those below zero; returns how many.
+
+    With `has_free_signs` nobody is marked: a weight whose theta falls below zero changes its sign.
 
     Writes `slots.weight`, `slots.gradient` and `slots.active`.
     """
@@ -45,6 +47,13 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key):
     if noise_std > np.float32(0.0):
         for k in range(stop - start):
             gradient[k] = fma(noise_std, normal_from_bits(bits32(step_key, start + k)), gradient[k])
+    if has_free_signs:
+        for k in range(stop - start):
+            sign = np.float32(weight[k]).view(np.uint32) & _SIGN
+            moved = gradient[k] if active[k] == 1 else np.float32(0.0)
+            weight[k] = np.uint32(np.float32(moved).view(np.uint32) ^ sign).view(np.float32)
+            gradient[k] = np.float32(0.0)
+        return n_below
     for k in range(stop - start):
         theta = gradient[k]
         sign = np.float32(weight[k]).view(np.uint32) & _SIGN

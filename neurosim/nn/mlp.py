@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.kernels.exchange import settle_tally
+from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
@@ -101,6 +102,31 @@ class Mlp:
                 self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset,
             )
         )  # fmt: skip
+
+    def dense_gradient(self, segment, n_samples):
+        """Mean dE/dweight of all positions of a segment over the batch of the last training step.
+
+        Parameters
+        ----------
+        segment : int
+        n_samples : int
+            Samples of that batch.
+
+        Returns
+        -------
+        gradient : float32 array, shape (positions,)
+            In the order of `SynapseStore.place`.
+        n_rows : int
+            (sample, pre neuron) pairs with a non-zero activation.
+        """
+        segments, matrices = self.store.segments, self.store.matrices
+        m, post = segments.matrix[segment], segments.post_start[segment]
+        gradient = np.empty(segments.n_positions[segment], np.float32)
+        n_rows = dense_gradient(
+            self._act, self._err, n_samples, self.n_lanes, matrices.pre_neuron[m], matrices.n_pre[m],
+            matrices.post_neuron[m] + post, gradient.size // matrices.n_pre[m], gradient,
+        )  # fmt: skip
+        return gradient, n_rows
 
     def evaluate(self, x, y, scale, tally=None):
         """Accuracy and loss on samples that are not trained on.

@@ -5,7 +5,7 @@ from neurosim.placement.memory import MERGE_ENTRIES, SECTIONS
 from neurosim.placement.place import CoreUse, Placement, Segment, place
 from neurosim.placement.remedies import Remedy
 from neurosim.placement.search import largest_fit, smallest_cores
-from neurosim.placement.verdict import SectionOver, Verdict, judge, refuse_unless_fits
+from neurosim.placement.verdict import SectionOver, Verdict, judge, refuse_unless_fits, summarize
 from neurosim.placement.workload import Workload, synapse_counts
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "place",
     "refuse_unless_fits",
     "smallest_cores",
+    "summarize",
     "synapse_counts",
 ]

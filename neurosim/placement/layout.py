@@ -84,8 +84,11 @@ class Layout:
         return total
 
 
-def n_slots(n_active, n_positions, headroom):
-    """Capacity of segments: min(positions, n_active + round(headroom * n_active)), arrays in and out."""
+def n_slots(n_active, n_positions, workload):
+    """Capacity of segments: min(positions, n_active + round(headroom * n_active)), or all positions; arrays in and out."""
+    if workload.has_places:
+        return n_positions.copy()
+    headroom = workload.headroom
     return np.minimum(n_positions, n_active + np.rint(headroom * n_active).astype(np.int64))
 
 

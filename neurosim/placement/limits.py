@@ -115,7 +115,8 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes):
     limit, source = fan_in_limit(profile)
     if limit is not None:
         # Rewiring keeps single neurons inside the limit; there must be room for the average, rounded up.
-        yield Check("fan_in_per_neuron", -(-n_active // layout.n_post), limit, "synapses", source, layout.core, layout.matrix)
+        most = slots if workload.starts_dense else n_active
+        yield Check("fan_in_per_neuron", -(-most // layout.n_post), limit, "synapses", source, layout.core, layout.matrix)
     if has_row_pointers(profile, workload):
         bits = profile.formats.row_pointer_bits
         source = _cite(profile, "formats.row_pointer_bits", bits)

@@ -18,6 +18,10 @@ This is the contract that the counting of traffic follows as well.
 - Rewiring overwrites released slots in place. `scan` walks all slots and needs no order. `event_driven` keeps the slots
   of a segment sorted by row behind row pointers, by a merge pass that takes at most `MERGE_ENTRIES` arrivals.
 
+- A rule that gives every possible connection a fixed place (`has_places`) keeps no indices; a place that is not active says so by
+  its weight, and accumulators exist for all places. A search for the smallest weights or largest dense gradients looks at
+  `SEARCH_BITS` of each number per pass and counts how often each value occurs.
+
 Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers,
 gradients and each number of the optimizer are arrays per segment; copies are arrays per segment; own activations and errors are arrays per core.
 The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.
@@ -32,12 +36,15 @@ from neurosim.errors import InputError
 
 MERGE_ENTRIES = 64
 STEP_COUNT_BITS = 32
+#: A search looks at so many bits of a number in each pass, and counts in one counter per value of these bits.
+SEARCH_BITS, COUNTER_BITS = 8, 32
 SECTIONS = (
     "code",
     "synapses",
     "row_pointers",
     "gradients",
     "optimizer_state",
+    "dense_gradient",
     "neuron_state",
     "input_buffer",
     "label_buffer",
@@ -85,7 +92,7 @@ def slot_sections(profile, workload, layout, slots):
     sections = {}
     if has_words(profile):
         word = profile.synapse_word
-        index_bits = word.pre_index_bits.value + word.post_index_bits.value
+        index_bits = 0 if workload.has_places else word.pre_index_bits.value + word.post_index_bits.value
         sections["synapses"] = layout.per_core(
             _bytes(slots, index_bits) + _bytes(slots, word.weight_bits.value) + _bytes(slots, word.sign_bits.value)
         )
@@ -111,14 +118,26 @@ def fixed_sections(profile, workload, layout):
         "label_buffer": has_outputs * _bytes(layout.layers[-1], formats.input_bits.value),
     }
     has_slots = layout.own.any(axis=0)
+    rewiring = 0
+    if workload.has_dense_gradient:
+        sections["dense_gradient"] = layout.per_core(_bytes(layout.n_positions, formats.gradient_bits.value))
+    if workload.searches:
+        rewiring += _bytes(2**SEARCH_BITS, COUNTER_BITS)
     if workload.rewires:
         sections["random_state"] = has_slots * _bytes(1, formats.random_state_bits.value)
     if has_row_pointers(profile, workload):
+        if workload.has_places:
+            raise InputError(
+                "hardware.execution: found event_driven with a rewiring rule that keeps every connection in its fixed place; "
+                "rows behind pointers are for sparse slots: use execution scan"
+            )
         if formats.row_pointer_bits is None:
             raise InputError(f"profile {profile.name}: formats.row_pointer_bits missing; execution event_driven needs it")
         sections["row_pointers"] = layout.per_core(_bytes(layout.n_pre + 1, formats.row_pointer_bits.value))
         if workload.rewires:
-            sections["rewiring"] = has_slots * _bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
+            rewiring += _bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
+    if rewiring:
+        sections["rewiring"] = has_slots * rewiring
     return sections
 
 

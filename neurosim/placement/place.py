@@ -78,7 +78,7 @@ class Placement:
         """Every resource with its limit: tuple of `Usage`, cores in order within one name."""
         layout = layouts.make_layout(self.workload.layers, self.n_cores)
         n_active = layout.divide(self.workload.n_active)
-        slots = layouts.n_slots(n_active, layout.n_positions, self.workload.headroom)
+        slots = layouts.n_slots(n_active, layout.n_positions, self.workload)
         return tuple(u for check in make_checks(self.profile, self.workload, layout, n_active, slots) for u in check.usages())
 
     @property
@@ -116,7 +116,7 @@ def place(profile, workload, n_cores=None):
     check_cores(profile, n_cores)
     layout = layouts.make_layout(workload.layers, n_cores)
     n_active = layout.divide(workload.n_active)
-    slots = layouts.n_slots(n_active, layout.n_positions, workload.headroom)
+    slots = layouts.n_slots(n_active, layout.n_positions, workload)
     columns = (layout.matrix, layout.core, layout.post_start, layout.post_stop, n_active, slots, layout.n_pre, layout.n_positions)
     return Placement(
         profile=profile,

@@ -24,6 +24,12 @@ def find_remedies(placement):
     list of Remedy
     """
     profile, workload, n_cores = placement.profile, placement.workload, placement.n_cores
+    if workload.has_places:
+        n = sum(workload.n_positions)
+        return [
+            Remedy(f"the rewiring rule keeps a place for each of the {n:,d} possible connections; one without, such as deep_r, needs fewer"),
+            _other_cores(profile, workload),
+        ]
     return [
         _fewer_synapses(profile, workload, n_cores),
         _other_cores(profile, workload),

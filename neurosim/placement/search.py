@@ -129,7 +129,7 @@ def _make_fits(profile, workload, n_cores):
         if not is_possible:
             return False
         divided = layout.divide_at_least(n_active) if at_least else layout.divide(n_active)
-        slots = n_slots(divided, n_positions, workload.headroom)
+        slots = n_slots(divided, n_positions, workload)
         return all(check.fits for check in slot_checks(profile, workload, layout, divided, slots, fixed_bytes))
 
     return fits

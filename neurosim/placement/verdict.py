@@ -117,6 +117,12 @@ def refuse_unless_fits(placement):
     verdict = judge(placement)
     if verdict.fits:
         return verdict
+    raise DoesNotFitError(summarize(verdict), verdict)
+
+
+def summarize(verdict):
+    """One line on a placement that does not fit: how many limits are broken, the worst of them, the first hint."""
+    placement = verdict.placement
     worst, n = verdict.worst, len(verdict.violations)
     over = next((s for s in verdict.section_over if s.core == worst.core), None) if worst.name == "local_memory" else None
     parts = [
@@ -126,7 +132,7 @@ def refuse_unless_fits(placement):
         f"limit from {worst.source}",
         *verdict.hints[:1],
     ]
-    raise DoesNotFitError("; ".join(parts), verdict)
+    return "; ".join(parts)
 
 
 def _section_over(core, usage):

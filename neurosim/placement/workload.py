@@ -37,6 +37,14 @@ class Workload:
         What it keeps per slot takes memory.
     rewires : bool
         Whether the run rewires, and so draws random numbers on the chip.
+    searches : bool
+        Whether the rewiring rule searches for smallest or largest values.
+    has_places : bool
+        Whether every possible connection has a slot in a fixed place, without indices, whatever `n_active` is.
+    starts_dense : bool
+        Whether all possible connections are active at the start.
+    has_dense_gradient : bool
+        Whether there is an accumulator for the gradient of every possible connection.
 
     Raises
     ------
@@ -53,6 +61,10 @@ class Workload:
     code_bytes: int | None = None
     rewires: bool = True
     optimizer: str = "sgd"
+    searches: bool = False
+    has_places: bool = False
+    starts_dense: bool = False
+    has_dense_gradient: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "layers", _check_layers(self.layers))
@@ -67,6 +79,8 @@ class Workload:
                 raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
         if _whole("batch_size", self.batch_size) < 1:
             raise InputError(f"batch_size: found {self.batch_size}; expected at least 1")
+        if self.starts_dense and not self.has_places:
+            raise InputError("starts_dense: found without has_places; all connections need a place of their own")
         if self.code_bytes is not None and _whole("code_bytes", self.code_bytes) < 0:
             raise InputError(f"code_bytes: found {self.code_bytes}; expected at least 0 B")
         if not isinstance(self.headroom, Real) or not 0 <= self.headroom <= 1e6:

@@ -50,6 +50,7 @@ SECTION_LOOKS = {
     "row_pointers": Look("#9bd0ee", "////", _DARK),
     "gradients": Look("#c8501e", "\\\\\\\\"),
     "optimizer_state": Look("#f2b28c", "||||", _DARK),
+    "dense_gradient": Look("#8a2f0b", "////", "#ffffff"),
     "neuron_state": Look("#f3cf5b"),
     "input_buffer": Look("#0b7a5f", "...."),
     "label_buffer": Look("#bfe6cd", "xxxx", _DARK),

@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
+
+from neurosim.rewiring.rule import NonNegative, PositiveInt, Rule
 
 
 @dataclass(frozen=True)
-class DeepR:
+class DeepR(Rule):
     """Deep rewiring with a strictly bounded number of connections.
 
     Every active connection moves by ``-eta * (dE/dtheta + l1) + noise``; one whose theta falls below
@@ -29,11 +32,18 @@ class DeepR:
         theta of a new connection.
     """
 
-    l1: float = 1e-5
-    temperature: float | None = None
-    noise_std: float | None = None
-    period: int = 1
-    theta_born: float = 0.0
+    signs: ClassVar[str] = "constant"
+    is_compiled: ClassVar[bool] = True
+
+    l1: NonNegative = 1e-5
+    temperature: NonNegative | None = None
+    noise_std: NonNegative | None = None
+    period: PositiveInt = 1
+    theta_born: NonNegative = 0.0
+
+    def __post_init__(self):
+        if self.temperature is not None and self.noise_std is not None:
+            raise ValueError("noise_std: found beside temperature; expected one of the two")
 
     def step_noise(self, learning_rate):
         """Standard deviation of the noise of one step."""

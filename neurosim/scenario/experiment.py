@@ -48,7 +48,7 @@ def prepare(scenario):
 
 
 def _workload(scenario, profile, n_cores):
-    layers, hardware = scenario.network.layers, scenario.hardware
+    layers, hardware, rule = scenario.network.layers, scenario.hardware, scenario.rewiring.rule_class
     positions = [a * b for a, b in zip(layers, layers[1:])]
 
     def workload(n_active):
@@ -61,7 +61,15 @@ def _workload(scenario, profile, n_cores):
             headroom=float(hardware.headroom),
             code_bytes=hardware.code_bytes,
             optimizer=scenario.training.optimizer,
+            rewires=rule.rewires,
+            searches=rule.searches,
+            has_places=rule.has_places,
+            starts_dense=rule.starts_dense,
+            has_dense_gradient=rule.has_dense_gradient,
         )
+
+    if rule.starts_dense and not rule.rewires:
+        return workload(positions)
 
     if scenario.network.synapses is not None:
         return workload(scale_counts(positions, positions, scenario.network.synapses))

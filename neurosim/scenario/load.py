@@ -3,6 +3,7 @@
 from neurosim.documents import WrongKey, bundled_names, find_document, read_yaml, validate
 from neurosim.errors import InputError
 from neurosim.hardware import load_profile
+from neurosim.scenario.rules import load_plugin
 from neurosim.scenario.schema import Scenario
 
 
@@ -11,7 +12,7 @@ def list_scenarios():
     return bundled_names("scenarios")
 
 
-def load_scenario(name_or_path, overrides=()):
+def load_scenario(name_or_path, overrides=(), plugins=()):
     """Read and validate a scenario.
 
     Parameters
@@ -20,6 +21,8 @@ def load_scenario(name_or_path, overrides=()):
         Name of a bundled scenario or path of a YAML file.
     overrides : iterable of str
         Assignments such as ``training.epochs=3``.
+    plugins : iterable of str
+        Dotted names of modules to import: their rules can be used. Nothing else in a scenario runs code.
 
     Raises
     ------
@@ -29,7 +32,7 @@ def load_scenario(name_or_path, overrides=()):
     document = read_yaml(find_document(name_or_path, "scenarios", what="scenario"))
     for assignment in overrides:
         document.override(assignment)
-    scenario = validate(Scenario, document, what="scenario")
+    scenario = validate(Scenario, document, what="scenario", context={"plugins": [load_plugin(name) for name in plugins]})
     if scenario.hardware.price_set or scenario.hardware.corner:
         chosen_profile(scenario, document)  # here the line of a wrong name is known
     return scenario

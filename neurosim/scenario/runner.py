@@ -12,7 +12,7 @@ from pathlib import Path
 import neurosim
 from neurosim.documents import dump_yaml, read_yaml, write_atomic
 from neurosim.errors import InputError, InterruptedRunError
-from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits
+from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits, summarize
 from neurosim.results import read_record, write_record, write_tables
 from neurosim.scenario.experiment import check_shape, prepare
 
@@ -115,7 +115,8 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
         The last checkpoint is kept.
     """
     experiment = prepare(scenario)
-    refuse_unless_fits(experiment.placement)
+    if scenario.hardware.on_violation == "refuse":
+        refuse_unless_fits(experiment.placement)
     folder = choose_folder(scenario.name, out, resume)
     trainer, identity = _make_trainer(experiment, data_dir)
     n_threads = _set_threads(n_threads)
@@ -239,16 +240,16 @@ def _make_trainer(experiment, data_dir):
         "profile": experiment.profile.sha256,
         "dataset": dataset.sha256,
         "version": neurosim.__version__,
+        "rule": scenario.rewiring.source_digest,
     }
     return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _training_plan(experiment):
-    from neurosim.rewiring import RULES
     from neurosim.training import Optimizer, Schedule, TrainingPlan
 
     scenario = experiment.scenario
-    training, schedule, rewiring = scenario.training, scenario.training.schedule, scenario.rewiring
+    training, schedule = scenario.training, scenario.training.schedule
     return TrainingPlan(
         seed=scenario.seed,
         n_epochs=training.epochs,
@@ -260,7 +261,7 @@ def _training_plan(experiment):
             milestones=schedule.milestones or (),
         ),
         optimizer=Optimizer(training.optimizer, **training.optimizer_numbers),
-        rule=RULES[rewiring.rule](**rewiring.model_dump(exclude={"rule", "scope"})),
+        rule=scenario.rewiring.make_rule(),
         merge_entries=MERGE_ENTRIES,
         watches=_watched(experiment),
         counts_pairs=scenario.hardware.execution == "event_driven" and experiment.profile.storage.family == "address_space",
@@ -297,3 +298,5 @@ def _start_folder(folder, experiment, resume):
         write_atomic(folder.path / "scenario.yaml", dump_yaml(scenario))
         write_atomic(folder.path / "profile.yaml", Path(experiment.profile.path).read_text(encoding="utf-8"))
     folder.log(("resumed: " if resume else "started: ") + experiment.scenario.name)
+    if not experiment.verdict.fits:
+        folder.log(f"DOES NOT FIT, trained all the same (hardware.on_violation: report): {summarize(experiment.verdict)}")

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from neurosim.documents import Strict, WrongKey, as_tuple
+from neurosim.rewiring import RULES
+from neurosim.scenario.rules import RewiringChoice, keys_of
 
 PositiveInt = Annotated[int, Field(ge=1)]
 # Far above any use, and far below the end of float32.
@@ -94,6 +96,8 @@ class Hardware(Strict):
         Bytes reserved for the program on each core, instead of the profile's figure.
     price_set, corner : str, optional
         Price set and operating point (voltage, clock) of the profile, instead of its defaults.
+    on_violation : str
+        Whether a network that does not fit is refused, or trained all the same and reported as not fitting.
     """
 
     profile: Annotated[str, Field(min_length=1)]
@@ -103,6 +107,7 @@ class Hardware(Strict):
     code_bytes: PositiveInt | None = None
     price_set: Annotated[str, Field(min_length=1)] | None = None
     corner: Annotated[str, Field(min_length=1)] | None = None
+    on_violation: Literal["refuse", "report"] = "refuse"
 
 
 class ScheduleChoice(Strict):
@@ -165,42 +170,6 @@ class Training(Strict):
         return self
 
 
-class Rewiring(Strict):
-    """How connections move; see `neurosim.rewiring`.
-
-    Attributes
-    ----------
-    rule : str
-    scope : str
-        Where a released slot may be re-used: in its ``core`` and matrix, in its ``layer`` (matrix) on
-        any core, or anywhere in the ``network``.
-    l1 : float
-        alpha of Bellec et al. 2018.
-    temperature : float, optional
-        T: noise of standard deviation sqrt(2 eta T) in each step.
-    noise_std : float, optional
-        Instead: noise of standard deviation eta * noise_std, which falls with the learning rate.
-    period : int
-        Training steps between rewirings.
-    theta_born : float
-        Strength of a new connection.
-    """
-
-    rule: Literal["deep_r"] = "deep_r"
-    scope: Literal["core", "layer", "network"] = "core"
-    l1: NonNegative = 1e-5
-    temperature: NonNegative | None = None
-    noise_std: NonNegative | None = None
-    period: PositiveInt = 1
-    theta_born: NonNegative = 0.0
-
-    @model_validator(mode="after")
-    def _check(self):
-        if self.temperature is not None and self.noise_std is not None:
-            raise WrongKey(["noise_std"], "found beside temperature; expected one of the two")
-        return self
-
-
 class Report(Strict):
     """What a run writes besides result.json and the tables; `neurosim report` writes both of them later, too.
 
@@ -226,7 +195,7 @@ class Scenario(Strict):
     network: Network
     hardware: Hardware
     training: Training = Training()
-    rewiring: Rewiring = Rewiring()
+    rewiring: RewiringChoice = keys_of("deep_r", RULES["deep_r"])()
     report: Report = Report()
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from neurosim.random import Stream, stream_key
 
 
 def draw_connections(store):
-    """Activate ``n_active`` uniformly drawn positions of every segment and set their strengths.
+    """Activate ``n_start`` uniformly drawn positions of every segment and set their strengths.
 
     Sparse segments use the same proposals as rewiring. Segments with a quarter of their positions or
     more (and no binding limit) use selection sampling, which reads every position once. Small segments come
@@ -18,24 +18,24 @@ def draw_connections(store):
     key = stream_key(store.seed, Stream.INITIAL_POSITION)
     # Initial draws are per segment, whatever the scope of rewiring is.
     per_segment = segments._replace(
-        n_wanted=np.array([s.n_active for s in plan.segments], np.int64),
+        n_wanted=np.array(plan.n_start, np.int64),
         scope_start=np.arange(len(plan.segments) + 1, dtype=np.int64),
     )
     order = range(len(plan.segments))
     if segments.is_limited:
         order = sorted(order, key=lambda g: plan.segments[g].n_active)
     for g in order:
-        segment = plan.segments[g]
+        segment, n_start = plan.segments[g], plan.n_start[g]
         n_pre = plan.matrices[segment.matrix].n_pre
         limit = plan.matrices[segment.matrix].fan_in_limit
         n_positions = int(segments.n_positions[g])
-        if 4 * segment.n_active >= n_positions and (limit is None or limit >= n_pre) and not segments.is_limited:
-            chosen = np.empty(segment.n_active, np.int64)
+        if 4 * n_start >= n_positions and (limit is None or limit >= n_pre) and not segments.is_limited:
+            chosen = np.empty(n_start, np.int64)
             choose_positions(chosen, n_positions, np.uint64(key) + np.uint64(g))
             occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)
         else:
             fill_scope(
-                store.slots, per_segment, store.matrices, store.tally, g, segment.n_active, np.uint64(key), np.float32(0.0)
+                store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0)
             )
     set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
     # Placing the first synapses is loading, not training.

@@ -58,6 +58,10 @@ class StorePlan:
     `scope` is one of ``core`` (a synapse stays in its core and matrix), ``layer`` (it stays in its
     matrix) and ``network``. `home` gives the core of every neuron, -1 for inputs. `n_moments` is how many
     numbers the optimizer keeps per slot.
+
+    What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
+    with ``free`` ones weights learn it; `starts_dense` activates every position at the start; `is_strict` promises
+    that never more than `n_active` synapses are active.
     """
 
     matrices: tuple[MatrixPlan, ...]
@@ -67,6 +71,9 @@ class StorePlan:
     n_cores: int
     n_moments: int = 0
     limits: CorePlan = CorePlan()
+    signs: str = "constant"
+    starts_dense: bool = False
+    is_strict: bool = True
 
     @property
     def n_neurons(self):
@@ -88,6 +95,13 @@ class StorePlan:
         """Active synapses promised in each scope."""
         starts = self.scope_start
         return tuple(sum(s.n_active for s in self.segments[a:b]) for a, b in zip(starts, starts[1:]))
+
+    @property
+    def n_start(self):
+        """Synapses of each segment that are active at the start."""
+        if not self.starts_dense:
+            return tuple(s.n_active for s in self.segments)
+        return tuple(self.matrices[s.matrix].n_pre * (s.post_stop - s.post_start) for s in self.segments)
 
 
 def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from neurosim.kernels.exchange import fill_scope, release_slot, sign_of
-from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, Segments, Slots, Tally
+from neurosim.kernels.growth import place_first
+from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, SegmentEvent, Segments, Slots, Tally
 from neurosim.kernels.membership import rebuild_table
 from neurosim.kernels.order import sort_slots
 from neurosim.random import Stream, mix64, stream_key
@@ -18,7 +19,8 @@ class SynapseStore:
 
     A slot holds `pre` and `post` (int32), a signed weight (float32) and an active flag. The strength
     theta of Bellec et al. 2018 is ``abs(weight)`` and its constant sign is the sign bit, which is kept
-    for a zero weight too; the sign of a position is a hash of (seed, matrix, pre, post).
+    for a zero weight too; the sign of a position is a hash of (seed, matrix, pre, post). With
+    ``plan.signs == 'free'`` the hash decides the first sign only, and the weight learns its own.
 
     The slots of one matrix on one core are contiguous (a *segment*). No array has n_pre * n_post
     elements, and nothing is allocated when synapses are exchanged.
@@ -119,6 +121,40 @@ class SynapseStore:
                 self.slots, self.segments, self.matrices, self.tally, scope, wanted, np.uint64(key), np.float32(theta)
             )
         return int(unfilled)
+
+    def place(self, segment, positions, n_wanted, theta=0.0):
+        """Re-use free slots of one segment for the first feasible of the given positions; returns how many.
+
+        Parameters
+        ----------
+        segment : int
+        positions : int64 array, shape (n,)
+            ``(post - first post of the segment) * n_pre + pre``, best first.
+        n_wanted : int
+            Most arrivals.
+        theta : float
+            Strength of the arrivals.
+        """
+        return int(
+            place_first(self.slots, self.segments, self.matrices, self.tally, segment, positions, n_wanted, np.float32(theta))
+        )
+
+    def smallest(self, segment, n):
+        """The `n` active slots of one segment with the smallest ``abs(weight)``: int64, ascending by it.
+
+        Of equals, the one with the lower post and then pre neuron comes first: the order of slots does not matter.
+        The search is booked for the account.
+        """
+        start, stop = self.segments.slot_start[segment], self.segments.slot_start[segment + 1]
+        active = start + np.flatnonzero(self.slots.active[start:stop])
+        order = np.lexsort((self.slots.pre[active], self.slots.post[active], np.abs(self.slots.weight[active])))
+        self.count(segment, SegmentEvent.SEARCHES, 1)
+        self.count(segment, SegmentEvent.RANKED, active.size)
+        return active[order[:n]]
+
+    def count(self, segment, event, n):
+        """Book `n` events of one segment; `event` is a `SegmentEvent`."""
+        self.tally.by_segment[segment, event] += n
 
     def sort(self):
         """Sort the slots of each segment by post neuron; gradients must be zero."""

@@ -11,12 +11,16 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
 from neurosim.kernels.random import fill_bits
 from neurosim.nn import Evaluation, Mlp
-from neurosim.random import Stream, stream_key
+from neurosim.random import Stream, step_key, stream_key
+from neurosim.rewiring import Moment
 from neurosim.synapses.store import new_tally
 from neurosim.training.optimizers import Optimizer
 
 #: Seconds that one compiled call should take, so that an interruption and a progress bar are prompt.
 _SECONDS_A_CALL = 0.2
+
+#: Period of a compiled rewiring that never comes.
+_NEVER = 2**62
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,10 @@ class Trainer:
         self._seconds = 0.0
         self._noise_key = np.uint64(stream_key(plan.seed, Stream.NOISE))
         self._proposal_key = np.uint64(stream_key(plan.seed, Stream.PROPOSAL))
+        self._rule_key = stream_key(plan.seed, Stream.RULE_NOISE)
+        self.rule_state = plan.rule.first_state(
+            store, plan.schedule.rate(0, plan.n_epochs), stream_key(plan.seed, Stream.RULE_START)
+        )
 
     @property
     def epoch(self):
@@ -103,6 +111,11 @@ class Trainer:
     @property
     def steps_per_epoch(self):
         return -(-self.dataset.n_train // self.plan.batch_size)
+
+    @property
+    def n_steps(self):
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.plan.n_epochs
 
     @property
     def is_done(self):
@@ -148,7 +161,8 @@ class Trainer:
         self.network.train(batch, rule, counting, self.progress, self.step, 0, 0)
         n_steps = 1
         while self.step_in_epoch < self.steps_per_epoch:
-            n_steps = min(n_steps, self.steps_per_epoch - self.step_in_epoch)
+            due = self.plan.rule.next_rewiring(self.step, self.n_steps)
+            n_steps = min(n_steps, self.steps_per_epoch - self.step_in_epoch, self.n_steps if due is None else due - self.step)
             begin = time.perf_counter()
             done = self.network.train(
                 batch, rule, counting, self.progress, self.step, n_steps, self.step_in_epoch * self.plan.batch_size
@@ -159,12 +173,48 @@ class Trainer:
             self.step_in_epoch += done
             if not np.isfinite(self.progress.loss[0]):
                 self._raise_diverged("the loss is not finite")
+            if self.step == due:
+                self._rewire(rate)
             if on_progress:
                 on_progress(self.epoch, self.step_in_epoch, self.steps_per_epoch)
             if should_stop and should_stop():
                 return False
             n_steps = _next_call(n_steps, seconds)
         return True
+
+    def _rewire(self, rate):
+        """Let the rule exchange connections after the step just made."""
+        store, progress, merge_entries = self.store, self.progress, self.plan.merge_entries
+        before = _arrivals(store)
+        moment = Moment(
+            step=self.step,
+            n_steps=self.n_steps,
+            learning_rate=rate,
+            key=step_key(int(self._proposal_key), self.step - 1),
+            noise_key=step_key(self._rule_key, self.step - 1),
+            state=self.rule_state,
+            dense_gradient=self._dense_gradient,
+        )
+        progress.n_unfilled[0] = self.plan.rule.rewire(store, moment)
+        merges = -(-(_arrivals(store) - before) // merge_entries)
+        store.tally.by_segment[:, SegmentEvent.MERGES] += merges
+        progress.least_active[0] = min(progress.least_active[0], store.n_active)
+        progress.most_active[0] = max(progress.most_active[0], store.n_active)
+
+    def _dense_gradient(self, segment):
+        """Gradient of all positions of a segment on the batch of the last step; books what it costs."""
+        first = (self.step_in_epoch - 1) * self.plan.batch_size
+        n_samples = min(self.plan.batch_size, self.dataset.n_train - first)
+        gradient, n_rows = self.network.dense_gradient(segment, n_samples)
+        store = self.store
+        for event, n in (
+            (SegmentEvent.DENSE_SAMPLES, n_samples),
+            (SegmentEvent.DENSE_ROWS, n_rows),
+            (SegmentEvent.DENSE_SEARCHES, 1),
+            (SegmentEvent.MASKED, store.n_active_by_segment[segment]),
+        ):
+            store.count(segment, event, n)
+        return gradient
 
     def _finish_epoch(self):
         store, progress = self.store, self.progress
@@ -214,10 +264,11 @@ class Trainer:
             l1=np.float32(rule.l1),
             noise_std=np.float32(rule.step_noise(rate)),
             theta_born=np.float32(rule.theta_born),
-            period=rule.period,
+            period=rule.period if rule.is_compiled else _NEVER,
             noise_key=self._noise_key,
             proposal_key=self._proposal_key,
             **self.plan.optimizer.step_numbers._asdict(),
+            has_free_signs=not rule.is_compiled,
         )
 
     def _shuffle(self, epoch):
@@ -238,6 +289,7 @@ class Trainer:
         for name, tally in (("tally", self.store.tally), ("evaluation", self.evaluation_tally)):
             arrays |= {f"{name}.{k}": v for k, v in tally._asdict().items() if k not in ("home", "n_destinations")}
         arrays |= {f"progress.{k}": v for k, v in self.progress._asdict().items()}
+        arrays |= {f"rule.{k}": v for k, v in self.rule_state.items()}
         if self.last_evaluation is not None:
             arrays["last_nonzero"] = self.last_evaluation.n_nonzero
         return arrays, {
@@ -256,6 +308,8 @@ class Trainer:
             for key, array in target._asdict().items():
                 if f"{name}.{key}" in arrays:
                     array[...] = arrays[f"{name}.{key}"]
+        for name, array in self.rule_state.items():
+            array[...] = arrays[f"rule.{name}"]
         self.history = [EpochRecord(**record) for record in values["history"]]
         self.step, self.step_in_epoch = values["step"], values["step_in_epoch"]
         self.n_evaluated, self._seconds = values["n_evaluated"], values["seconds"]
@@ -287,5 +341,9 @@ def _new_progress():
 
 def _exchange_counts(store):
     """Synapses released and arrived since the start of the run."""
-    total = store.tally.by_segment.sum(axis=0)
-    return int(total[SegmentEvent.RELEASED]), int(total[SegmentEvent.ACCEPTED] + total[SegmentEvent.EXACT])
+    return int(store.tally.by_segment[:, SegmentEvent.RELEASED].sum()), int(_arrivals(store).sum())
+
+
+def _arrivals(store):
+    """Synapses that arrived in each segment: int64, shape (G,)."""
+    return store.tally.by_segment[:, [SegmentEvent.ACCEPTED, SegmentEvent.EXACT, SegmentEvent.PLACED]].sum(axis=1)

@@ -11,15 +11,30 @@ from pydantic_core import PydanticUndefined
 
 from neurosim.datasets import DATASETS
 from neurosim.documents import Document, parse_yaml, validate
+from neurosim.rewiring import RULES
 from neurosim.scenario import Scenario
+from neurosim.scenario.rules import Rewiring, keys_of
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "scenario-reference.md").read_text(encoding="utf-8")
+
+
+def fields_of_rules():
+    """``rule: key`` and field of every key by which a rule differs from the rule that it is derived from."""
+    for name, rule_class in RULES.items():
+        fields = keys_of(name, rule_class).model_fields
+        parent = next((keys_of(n, c).model_fields for n, c in RULES.items() if c is rule_class.__base__), Rewiring.model_fields)
+        for key, field in fields.items():
+            if key not in parent or key not in ("rule", "scope") and field.default != parent[key].default:
+                yield f"{name}: {key}", field
 
 
 def leaves(model, path=()):
     """Key path and field of every key that is not itself a group of keys."""
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
+        if field.annotation is Rewiring:
+            yield from leaves(Rewiring, (*path, name))
+            yield from fields_of_rules()
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
             yield from leaves(field.annotation, (*path, name))
         else:
             yield ".".join((*path, name)), field
@@ -32,23 +47,33 @@ def words_in(annotation):
     return [word for part in get_args(annotation) for word in words_in(part)]
 
 
+def rows_of(page):
+    """Rows such as | `seed` | whole number | `0` | unit | meaning | example |; below the heading of a rule: its keys."""
+    rule = ""
+    for line in page.splitlines():
+        if line.startswith("## "):
+            rule = ""
+        elif heading := re.match(r"### `rewiring.rule: (\w+)`", line):
+            rule = f"{heading[1]}: "
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 6 and cells[0].startswith("`"):
+            yield rule + cells[0].strip("`"), cells[1:]
+
+
 def example_values():
     """Value of the last column of each row of keys."""
     return {key: parse_yaml(f"value: {cells[-1].strip('`')}", key).data["value"] for key, cells in ROWS.items()}
 
 
 KEYS = dict(leaves(Scenario))
-# Rows such as | `seed` | whole number | `0` | unit | meaning | example |
-ROWS = {
-    cells[0].strip("`"): cells[1:]
-    for line in PAGE.splitlines()
-    if len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 6 and cells[0].startswith("`")
-}
+ROWS = dict(rows_of(PAGE))
 
 
 def test_keys_are_found():
     assert len(KEYS) > 20
     assert "training.schedule.factor" in KEYS
+    assert {"rewiring.scope", "deep_r: period", "set: period", "soft_deep_r: theta_min"} < set(KEYS)
+    assert "rigl: period" not in KEYS
 
 
 def test_the_page_lists_the_keys_of_the_schema_in_its_order():
@@ -92,7 +117,12 @@ def test_the_example_is_accepted(key):
     used_by = {"momentum": "momentum", "beta1": "adam", "beta2": "adam", "epsilon": "adam"}
     if key.removeprefix("training.") in used_by:
         data["training"] = {"optimizer": used_by[key.removeprefix("training.")]}
-    group = data
+    if ": " in key:
+        rule, key = key.split(": ")
+        group = data["rewiring"] = {"rule": rule} | ({"noise_std": 1e-5} if rule == "soft_deep_r" else {})
+        values[key] = values[f"{rule}: {key}"]
+    else:
+        group = data
     for part in key.split(".")[:-1]:
         group = group.setdefault(part, {})
     group[key.split(".")[-1]] = values[key]
