@@ -266,7 +266,7 @@ class TrafficCounter:
         # An exact draw walks the slots twice: to count the free positions, and to find the drawn one.
         self._read("rewire", self.home_of_synapses, self._per_segment(events["exact"] * 2 * shape.n_slots * w.position))
         self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * (w.position + w.strength)))
-        self._write("rewire", "optimizer_state", self._per_segment(arrivals * self.state))
+        self._write("rewire", "optimizer_state", self._per_segment((events["accepted"] + events["exact"] + events["placed"]) * self.state))
         self._write("rewire", self.home_of_synapses, self._per_segment(events["erased"] * w.mark))
         if self.is_sorted:
             self._update_in_place("rewire", "rewiring", self._per_segment(arrivals * w.position))
