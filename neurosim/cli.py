@@ -68,6 +68,20 @@ def _print_json(data):
     print(json.dumps(data, indent=1, allow_nan=False))
 
 
+def _print_described(items, as_json):
+    """List things that have a name and a description."""
+    rows = [{"name": item.name, "description": item.description.strip()} for item in items]
+    if as_json:
+        _print_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in rows:
+        table.add_row(f"[bold]{row['name']}[/]", row["description"])
+    _console().print(table)
+
+
 @app.command()
 def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins = None, as_json: AsJson = False):
     """Say whether a scenario fits its chip, without training (exit code 3 if not)."""
@@ -155,6 +169,48 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run
     print(paths[-1])
 
 
+@app.command()
+def sweep(
+    name: Annotated[
+        Optional[str], typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the sweep [default: runs/NAME].")] = None,
+    jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="local, dask or ray.")] = "local",
+    scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
+    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="Look for data sets here first.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept more than 1,000 points.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List the bundled sweeps.")] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+):
+    """Run a scenario along axes and seeds; a repeated or interrupted sweep does only what is missing."""
+    from neurosim.sweeps import expand, list_sweeps, load_sweep, run_sweep
+
+    if show_list:
+        _print_described([load_sweep(each)[0] for each in list_sweeps()], as_json)
+        return
+    if name is None:
+        raise InputError(f"sweep: name a sweep or a file; known: {', '.join(list_sweeps())}")
+    plan = expand(*load_sweep(name), overrides=overrides or (), yes=yes)
+    from neurosim.reports.sweep_progress import SweepObserver
+
+    with SweepObserver(None if quiet or as_json else _console()) as observer:
+        record, folder = run_sweep(
+            plan, out=out, engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data, retry_failed=retry_failed, observer=observer
+        )
+    if as_json:
+        _print_json(record.model_dump(by_alias=True))
+    elif not quiet:
+        from neurosim.reports.tables import print_sweep
+
+        console = _console()
+        print_sweep(console, record)
+        console.print(f"\nWritten to [bold]{folder}/[/]: sweep.json, results.csv, summary.csv, points/", soft_wrap=True)
+
+
 @profiles_app.command("list")
 def profiles_list(as_json: AsJson = False):
     """List the bundled hardware profiles."""
@@ -203,16 +259,7 @@ def scenarios_list(as_json: AsJson = False):
     """List the bundled scenarios."""
     from neurosim.scenario.load import list_scenarios, load_scenario
 
-    rows = [{"name": s.name, "description": s.description.strip()} for s in map(load_scenario, list_scenarios())]
-    if as_json:
-        _print_json(rows)
-        return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for row in rows:
-        table.add_row(f"[bold]{row['name']}[/]", row["description"])
-    _console().print(table)
+    _print_described(map(load_scenario, list_scenarios()), as_json)
 
 
 @scenarios_app.command("show")
@@ -229,16 +276,20 @@ def scenarios_show(scenario: ScenarioName, overrides: Overrides = None, as_json:
 
 
 @app.command()
-def schema(what: Annotated[str, typer.Argument(help="scenario, profile or result.")]):
-    """Print the JSON Schema of scenario files, profile files or result.json."""
+def schema(what: Annotated[str, typer.Argument(help="scenario, sweep, profile, result or sweep-result.")]):
+    """Print the JSON Schema of scenario, sweep and profile files, of result.json or sweep.json."""
     if what == "scenario":
         from neurosim.scenario.schema import Scenario as Model
     elif what == "profile":
         from neurosim.hardware import HardwareProfile as Model
     elif what == "result":
         from neurosim.results import RunRecord as Model
+    elif what == "sweep":
+        from neurosim.sweeps.schema import Sweep as Model
+    elif what == "sweep-result":
+        from neurosim.results import SweepRecord as Model
     else:
-        raise InputError(f"schema: found {what!r}; {nearest(what, ('scenario', 'profile', 'result'))}")
+        raise InputError(f"schema: found {what!r}; {nearest(what, ('scenario', 'sweep', 'profile', 'result', 'sweep-result'))}")
     _print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Model.model_json_schema(by_alias=True)})
 
 

@@ -38,15 +38,15 @@ class Document:
         The text as read.
     lines : dict of tuple to int
         1-based line of each key path.
-    overridden : set of tuple
-        Key paths set by `override`; errors there name ``--set`` instead of a line.
+    overridden : dict of tuple to str
+        Key paths set by `override` or `put`, and where from: errors there name that place instead of a line.
     """
 
     data: dict
     path: str
     text: str
     lines: dict = field(default_factory=dict)
-    overridden: set = field(default_factory=set)
+    overridden: dict = field(default_factory=dict)
 
     @property
     def sha256(self):
@@ -61,10 +61,10 @@ class Document:
         return self.lines.get(key_path, 1)
 
     def where(self, key_path):
-        """``path:line`` of a key, or ``--set`` when an override put it there."""
+        """``path:line`` of a key, or the place that an override came from, such as ``--set``."""
         for n in range(1, len(key_path) + 1):
             if tuple(key_path[:n]) in self.overridden:
-                return "--set"
+                return self.overridden[tuple(key_path[:n])]
         return f"{self.path}:{self.line(key_path)}"
 
     def override(self, assignment):
@@ -72,7 +72,11 @@ class Document:
         dotted, equals, value_text = assignment.partition("=")
         if not equals:
             raise input_error("--set", f"found {short(assignment)}; expected KEY=VALUE, such as training.epochs=3")
-        self.overridden.add(set_key(self.data, dotted, value_text))
+        self.overridden[set_key(self.data, dotted, value_text)] = "--set"
+
+    def put(self, dotted, value, where):
+        """Set a nested key to plain data that stands elsewhere: at `where`, such as ``sweep.yaml:7``."""
+        self.overridden[put_key(self.data, dotted, value, where)] = where
 
 
 class _Loader(yaml.SafeLoader):
@@ -258,13 +262,17 @@ def set_key(data, dotted, value_text):
         When the key or value cannot be used.
     """
     label = f"--set {join_keys((dotted,))}"
-    parts = dotted.split(".")
-    if not all(part and part == part.strip() for part in parts):
-        raise input_error(label, f"found the key {short(dotted)}; expected words joined by dots, such as training.epochs")
     if not value_text.strip():
         raise input_error(label, "found no value; expected KEY=VALUE (write null for nothing)")
     node = _compose(value_text, label)
-    value = None if node is None else _plain(node, label, (), {})
+    return put_key(data, dotted, None if node is None else _plain(node, label, (), {}), label)
+
+
+def put_key(data, dotted, value, label):
+    """`set_key` for a value that is plain data already; `label` begins its errors."""
+    parts = dotted.split(".")
+    if not all(part and part == part.strip() for part in parts):
+        raise input_error(label, f"found the key {short(dotted)}; expected words joined by dots, such as training.epochs")
     level, key_path = data, ()
     for depth, part in enumerate(parts):
         if isinstance(level, list):

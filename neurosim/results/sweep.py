@@ -24,6 +24,7 @@ from neurosim.errors import InputError
 
 SWEEP_SCHEMA = "neurosim.sweep/1"
 SWEEP_FILE = "sweep.json"
+CHIP = "hardware.profile"
 
 Status = Literal["done", "unfit", "failed", "missing"]
 
@@ -181,6 +182,18 @@ class SweepRecord(_Part):
     def keys(self):
         """Keys of all axes, in order."""
         return [key for axis in self.axes for key in axis.keys]
+
+    @property
+    def telling_keys(self):
+        """Keys that tell points of one chip apart.
+
+        The other keys of an axis that names each of its chips once (cores, execution, ...) follow from the chip.
+        """
+        found = []
+        for axis in self.axes:
+            chips = [value.get(CHIP) for value in axis.values]
+            found += [] if CHIP in axis.keys and len(set(chips)) == len(chips) else [key for key in axis.keys if key != CHIP]
+        return found
 
     def count(self, status):
         """Number of points of a status."""

@@ -1,0 +1,77 @@
+"""Progress of a sweep: one bar over all points on a terminal, plain lines in a pipe."""
+
+import time
+
+
+class SweepObserver:
+    """Shows a sweep while it happens; a context manager.
+
+    Parameters
+    ----------
+    console : rich.console.Console or None
+        None shows nothing.
+    """
+
+    def __init__(self, console):
+        self.console = console
+        self.bar = self.task = None
+        self.n_left = self.n_workers = 0
+        self.keys = []
+        self.ended = {"done": 0, "unfit": 0, "failed": 0}
+        self.began = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.bar:
+            self.bar.stop()
+
+    def start(self, record, folder, n_left, n_workers):
+        """The sweep begins (or goes on): say what and where."""
+        if self.console is None:
+            return
+        self.n_left, self.n_workers, self.began = n_left, n_workers, time.monotonic()
+        self.keys = record.telling_keys
+        n = len(record.points)
+        self.console.print(
+            f"[bold]{record.name}[/]: {n:,} points, {n - n_left:,} of them done before, "
+            f"{n_workers} worker{'s' * (n_workers != 1)}, in {folder}; compiling kernels at first use",
+            soft_wrap=True,
+        )
+        if self.console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self.bar = Progress(*columns, console=self.console)
+            self.task = self.bar.add_task(self._text(), total=n, completed=n - n_left)
+            self.bar.start()
+
+    def point(self, point, status):
+        """A point has ended."""
+        self.ended[status] += 1
+        if self.bar:
+            self.bar.update(self.task, advance=1, description=self._text())
+        elif self.console is not None:
+            values = [f"{key}={point.overrides[key]}" for key in self.keys if key in point.overrides]
+            where = ", ".join([point.scenario.hardware.profile, *values, f"seed={point.scenario.seed}"])
+            self.console.print(f"{status} {where}: {self._text()}", soft_wrap=True, markup=False)
+
+    def _text(self):
+        n_ended = sum(self.ended.values())
+        left = self.n_left - n_ended
+        parts = [f"{n} {status}" for status, n in self.ended.items() if n or status == "done"]
+        parts += [f"{min(left, self.n_workers)} running", f"{max(left - self.n_workers, 0)} waiting"]
+        # The points that end first say most about the others; one of them is enough for a first guess.
+        if n_ended and left:
+            parts.append(f"about {duration((time.monotonic() - self.began) / n_ended * left)} left")
+        return ", ".join(parts)
+
+
+def duration(seconds):
+    """Time as people read it: ``95 -> "1 min 35 s"``."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -1,0 +1,181 @@
+"""Where points run: processes of this computer, or a Dask or Ray cluster, all through joblib."""
+
+import importlib
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+from neurosim.errors import InputError, NeurosimError, nearest
+from neurosim.sweeps.collect import point_folder
+from neurosim.sweeps.expand import with_absolute_paths
+from neurosim.sweeps.point import Outcome, begun_since, run_point, status_of, write_outcome
+
+ENGINES = ("local", "dask", "ray")
+#: A point that took its process down this often is a failed one.
+_STRIKES = 3
+#: Seconds between two looks at points that another sweep is working on.
+_BUSY_SECONDS = 0.5
+#: Seconds between two looks at whether the parent lives: after kill -9 no worker goes on for itself.
+_FOLLOW_SECONDS = 0.2
+#: Seconds for a cluster to answer.
+_CLUSTER_SECONDS = 20
+
+
+def check_engine(engine, scheduler):
+    """Refuse an engine that is not known, not installed, or lacks its scheduler.
+
+    Raises
+    ------
+    InputError
+    """
+    if engine not in ENGINES:
+        raise InputError(f"--engine: found {engine!r}; {nearest(engine, ENGINES)}")
+    if scheduler is not None and engine == "local":
+        raise InputError("--scheduler: processes of this computer have none; add --engine dask or --engine ray")
+    if engine == "dask" and scheduler is None:
+        raise InputError("--engine dask: needs the address of a running scheduler: --scheduler tcp://HOST:8786")
+    module = {"dask": "distributed", "ray": "ray"}.get(engine)
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise InputError(f"--engine {engine}: {module} is not installed; pip install 'neurosim[{engine}]'") from None
+
+
+def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, data_dir=None, retry=False, on_point=None):
+    """Run points until each has ended, whatever happens to the workers.
+
+    Parameters
+    ----------
+    points : list of PlannedPoint
+    folder : Path
+        Of the sweep; absolute, and the same for all workers.
+    engine, scheduler, jobs
+        `jobs` counts processes of this computer; None takes one per core. A cluster brings its own.
+    data_dir : str, optional
+    retry : bool
+        Run failed points again.
+    on_point : callable, optional
+        Called as ``on_point(point, status, n_workers)`` as soon as a point has ended, and with point None before the first.
+
+    Raises
+    ------
+    NeurosimError
+        The workers cannot be reached, or end before they begin.
+    KeyboardInterrupt
+        When a point was interrupted.
+    """
+    with _backend(engine, scheduler, jobs) as (make_parallel, n_workers):
+        if on_point:
+            on_point(None, None, n_workers)
+        left, strikes = {point.id: point for point in points}, {}
+        while left:
+            began, n_before = time.time() - 1.0, len(left)
+            tasks = [
+                (point.id, str(point_folder(folder, point)), with_absolute_paths(point.scenario).model_dump(mode="json", exclude_none=True))
+                for point in left.values()
+            ]
+            try:
+                for name, status in _run_round(make_parallel, tasks, data_dir, retry):
+                    if status == "interrupted":
+                        raise KeyboardInterrupt
+                    if status != "busy":
+                        point = left.pop(name)
+                        if on_point:
+                            on_point(point, status, n_workers)
+            except (NeurosimError, OSError):
+                raise
+            except Exception as error:  # joblib's, Dask's or Ray's word for a dead worker
+                _count_strikes(left, strikes, folder, began, error)
+                continue
+            if left and len(left) == n_before:
+                time.sleep(_BUSY_SECONDS)
+
+
+def _run_round(make_parallel, tasks, data_dir, retry):
+    """(id, status) of each task, as they end."""
+    import joblib
+
+    calls = (joblib.delayed(_run_named)(name, path, scenario, data_dir, retry) for name, path, scenario in tasks)
+    yield from make_parallel()(calls)
+
+
+def _run_named(name, path, scenario, data_dir, retry):
+    return name, run_point(path, scenario, data_dir, retry)
+
+
+def _count_strikes(left, strikes, folder, began, error):
+    """Note which points were at work when a worker died; give up those that did it too often."""
+    suspects = [point for point in left.values() if begun_since(point_folder(folder, point), began)]
+    suspects = [point for point in suspects if status_of(point_folder(folder, point)) == "missing"]
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if not suspects:
+        raise NeurosimError(f"the workers of the sweep end before they begin: {reason}") from None
+    for point in suspects:
+        strikes[point.id] = strikes.get(point.id, 0) + 1
+        if strikes[point.id] >= _STRIKES:
+            text = f"its process ended {_STRIKES} times without a result (killed, or out of memory)"
+            write_outcome(point_folder(folder, point), Outcome(status="failed", reason=text))
+
+
+@contextmanager
+def _backend(engine, scheduler, jobs):
+    """(function that makes a `joblib.Parallel`, number of workers) with the workers at hand."""
+    import joblib
+
+    options = {"batch_size": 1, "return_as": "generator_unordered"}
+    if engine == "local":
+        n_jobs = jobs or joblib.cpu_count()
+        config = {"backend": "sequential"}
+        if n_jobs > 1:
+            start = {"initializer": _follow, "initargs": (os.getpid(),)}
+            config = {"backend": "loky", "n_jobs": n_jobs, "inner_max_num_threads": 1, **start}
+        with joblib.parallel_config(**config):
+            yield lambda: joblib.Parallel(**options), n_jobs
+    elif engine == "dask":
+        with _dask_client(scheduler) as client:
+            n_workers = sum(client.nthreads().values())
+            with joblib.parallel_config(backend="dask", wait_for_workers_timeout=_CLUSTER_SECONDS):
+                yield lambda: joblib.Parallel(n_jobs=-1, **options), n_workers
+    else:
+        import ray
+        from ray.util.joblib import register_ray
+
+        ray.init(address=scheduler or "auto", log_to_driver=False)
+        register_ray()
+        try:
+            with joblib.parallel_config(backend="ray", n_jobs=jobs or -1):
+                # Ray's backend hands its results over at the end of a round.
+                yield lambda: joblib.Parallel(batch_size=1), int(ray.cluster_resources().get("CPU", 1))
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _dask_client(scheduler):
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=_CLUSTER_SECONDS)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers ({' '.join(str(error).split())})") from None
+    try:
+        if not client.nthreads():
+            raise InputError(f"--scheduler {scheduler}: has no workers; start some with: dask worker {scheduler}")
+        yield client
+    finally:
+        client.close()
+
+
+def _follow(parent):
+    """Make this process end with its parent, and leave Ctrl-C, which a terminal sends to both, to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(_FOLLOW_SECONDS)
+        os._exit(1)  # every file is written atomically, so any moment is as good as another
+
+    threading.Thread(target=watch, daemon=True).start()

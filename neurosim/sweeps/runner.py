@@ -1,0 +1,140 @@
+"""Run a sweep: refuse early, do what is missing, collect."""
+
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from neurosim.documents import write_atomic
+from neurosim.errors import InputError, InterruptedRunError
+from neurosim.results import is_sweep, read_sweep, write_sweep
+from neurosim.scenario.experiment import check_shape
+from neurosim.sweeps.collect import collect, point_folder
+from neurosim.sweeps.engine import check_engine, run_points
+from neurosim.sweeps.point import RESULT, status_of
+
+#: Seconds between two writings of sweep.json while points run.
+_COLLECT_SECONDS = 10.0
+
+
+def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, observer=None):
+    """Run the points of a sweep that have not ended yet, and write its tables.
+
+    Parameters
+    ----------
+    plan : Plan
+    out : path-like, optional
+        Folder; ``runs/NAME`` without. One that holds this sweep already is continued.
+    engine : {"local", "dask", "ray"}
+    scheduler : str, optional
+        Address of the cluster.
+    jobs : int, optional
+        Processes on this computer, each with one kernel thread; one per core without.
+    data_dir : path-like, optional
+        Where to look for data sets first.
+    retry_failed : bool
+        Run failed points again.
+    observer : object, optional
+        With methods ``start(record, folder, n_left, n_workers)`` and ``point(point, status)``.
+
+    Returns
+    -------
+    record : SweepRecord
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        Before anything is written.
+    InterruptedRunError
+        After Ctrl-C; the same command continues.
+    """
+    check_engine(engine, scheduler)
+    if jobs is not None and not 1 <= jobs <= 1024:
+        raise InputError(f"--jobs: found {jobs}; expected 1 to 1024")
+    folder = _folder(plan, out)
+    again = ("missing", "failed") if retry_failed else ("missing",)
+    left = [point for point in plan.points if status_of(point_folder(folder, point)) in again]
+    _check_data(left, data_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be created: {error.strerror}") from None
+    write_atomic(folder / "sweep.yaml", plan.text)
+    known = {}
+    record = collect(plan, folder, known)
+    write_sweep(record, folder)
+    written = time.monotonic()
+
+    def on_point(point, status, n_workers):
+        nonlocal written
+        if observer and point is None:
+            observer.start(record, folder, len(left), n_workers)
+        elif observer:
+            observer.point(point, status)
+        if time.monotonic() - written > _COLLECT_SECONDS:
+            write_sweep(collect(plan, folder, known), folder)
+            written = time.monotonic()
+
+    data_dir = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
+    try:
+        with _stop_on_sigterm():
+            if left:
+                run_points(
+                    left, folder.resolve(),
+                    engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data_dir, retry=retry_failed, on_point=on_point,
+                )  # fmt: skip
+    except KeyboardInterrupt:
+        record = collect(plan, folder, known)
+        write_sweep(record, folder)
+        n_left = record.count("missing")
+        raise InterruptedRunError(
+            f"interrupted with {n_left} of {len(plan.points)} points to do; the same command continues in {folder}"
+        ) from None
+    record = collect(plan, folder, known)
+    write_sweep(record, folder)
+    return record, folder
+
+
+def _folder(plan, out):
+    if out is not None and str(out) in ("", "."):
+        raise InputError(f"--out: found {str(out)!r}; give a folder of its own, such as --out runs/{plan.sweep.name}")
+    folder = Path(out) if out is not None else Path("runs") / plan.sweep.name
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; --out takes a folder")
+    if (folder / RESULT).exists():
+        raise InputError(f"{folder}: holds a run, not a sweep; give another --out")
+    if is_sweep(folder) and (name := read_sweep(folder).name) != plan.sweep.name:
+        raise InputError(f"{folder}: holds the sweep {name}; give another --out for {plan.sweep.name}")
+    return folder
+
+
+def _check_data(points, data_dir):
+    """Load each data set once, so that a missing file is told before anything runs and not by every point."""
+    from neurosim.datasets import load_dataset
+
+    shapes = {}
+    for point in points:
+        choice = point.scenario.dataset
+        if choice.name not in shapes:
+            dataset = load_dataset(choice.name, data_dir=data_dir, limit=choice.limit)
+            shapes[choice.name] = dataset.n_features, dataset.n_classes
+        check_shape(point.scenario, *shapes[choice.name])
+
+
+@contextmanager
+def _stop_on_sigterm():
+    """Let a polite end of the process be the same as Ctrl-C."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
