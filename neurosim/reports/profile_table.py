@@ -63,7 +63,7 @@ def _print_side_by_side(console, energy):
         for name in type(getattr(energy.chosen, part)).model_fields:
             key = f"{part}.{name}"
             if any(key in quantities for quantities in found.values()):
-                grid.row(_short(key), *(quantity_text(q[key].value, q[key].unit) if key in q else "" for q in found.values()))
+                grid.row(short_key(key), *(quantity_text(q[key].value, q[key].unit) if key in q else "" for q in found.values()))
     grid.print(console)
 
 

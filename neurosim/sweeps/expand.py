@@ -114,7 +114,7 @@ def expand(sweep, document, *, overrides=(), yes=False):
         base.put(key, value, document.where(("set", key)))
     for assignment in overrides:
         base.override(assignment)
-    base.data.setdefault("report", {"figures": False})  # of every point: figures of the sweep say more, and take no time
+    base.data.setdefault("report", {"figures": False})  # those of every point would take longer than many a training
     points, profiles, seeds = [], {}, sweep.seeds
     for combination in itertools.product(*axes):
         scenario = _scenario(base, combination, document)
