@@ -244,14 +244,18 @@ def profiles_check(
     names: Annotated[Optional[list[str]], typer.Argument(help="Names or paths; all bundled ones without.", metavar="[PROFILE]...")] = None,
     as_json: AsJson = False,
 ):
-    """Load profiles strictly: every number must have a unit, a kind and a source."""
-    from neurosim.hardware import check_profile, list_profiles, load_profile
+    """Load profiles strictly: every number has a unit, a kind and a source, and no price is 0 unless its source says so."""
+    from neurosim.hardware import audit_profile, list_profiles, load_profile
+    from neurosim.reports.profile_table import audit_text
 
-    rows = [{"name": p.name, "numbers": len(check_profile(p)), "ok": True} for p in map(load_profile, names or list_profiles())]
+    rows = [audit_profile(p) for p in map(load_profile, names or list_profiles())]
     if as_json:
         _print_json(rows)
     for row in rows if not as_json else ():
-        print(f"{row['name']}: {row['numbers']} numbers, each with unit, kind and source")
+        print(audit_text(row))
+    problems = [f"{row['name']}: {problem}" for row in rows for problem in row["problems"]]
+    if problems:
+        raise InputError("; ".join(problems))
 
 
 @scenarios_app.command("list")

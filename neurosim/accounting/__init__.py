@@ -2,6 +2,7 @@
 
 from neurosim.accounting.events import KINDS, PHASES, Activity
 from neurosim.accounting.ledger import Ledger, count_by_phase, make_ledger
+from neurosim.accounting.sensitivity import price_sensitivity
 from neurosim.accounting.traffic import LEVELS, SECTIONS
 
-__all__ = ["KINDS", "LEVELS", "PHASES", "SECTIONS", "Activity", "Ledger", "count_by_phase", "make_ledger"]
+__all__ = ["KINDS", "LEVELS", "PHASES", "SECTIONS", "Activity", "Ledger", "count_by_phase", "make_ledger", "price_sensitivity"]

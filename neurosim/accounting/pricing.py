@@ -83,16 +83,17 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None):
     """
     energy = profile.energy
     prices = {name: getattr(energy.prices, name) for name in type(energy.prices).model_fields}
+    price_of = {component: _event_price(profile, component) for component in (*KINDS, "neuron_update_inactive")}
     lines = []
     for core, phase, kind in zip(*np.nonzero(events)):
         name, count = KINDS[kind], int(events[core, phase, kind])
         if name in _PAID_ELSEWHERE[energy.accounting]:
             continue
-        price = _event_price(profile, prices, name)
+        price = price_of[name]
         if name == "neuron_update" and firing is not None and prices["neuron_update_inactive"]:
             quiet = int(firing.quiet[core, phase])
             if quiet:
-                lines.append(_line(core, PHASES[phase], "neuron_update_inactive", quiet, _with_access(prices, "neuron_update_inactive")))
+                lines.append(_line(core, PHASES[phase], "neuron_update_inactive", quiet, price_of["neuron_update_inactive"]))
             count -= quiet
         if count:
             lines.append(_line(core, PHASES[phase], "proposal" if name.startswith("proposal") else name, count, price))
@@ -110,26 +111,45 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None):
     return lines + _static_lines(profile, len(events), seconds)
 
 
-def _event_price(profile, prices, kind):
-    if profile.energy.accounting == "cycle" and kind in _CYCLES_OF:
-        cycles = getattr(profile.time.cycles, _CYCLES_OF[kind])
-        if cycles is None or prices["core_cycle"] is None:
-            # A packet costs the network too, whatever the core spends on it.
-            return prices["packet"].value if kind == "packet_sent" and prices["packet"] else None
-        return cycles.value * prices["core_cycle"].value
-    if kind == "neuron_update":
-        return _with_access(prices, kind)
-    price, bits = prices.get(PRICE_OF.get(kind)), profile.network.packet_bits
-    if kind == "packet_sent" and price is None and prices["packet_bit"] and bits:
-        return bits.value * prices["packet_bit"].value
-    return price.value if price else None
+def price_parts(profile, component):
+    """The prices that pay for one event of a component.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    component : str
+        As in `EnergyLine`, static power excepted.
+
+    Returns
+    -------
+    dict of str to float
+        Name in `Prices` to J per event; empty when the event is not priced.
+    """
+    prices, component = profile.energy.prices, component.partition(":")[0]
+    found = {name: quantity.value for name, quantity in prices if quantity is not None}
+
+    def part(name):
+        return {name: found[name]} if name in found else {}
+
+    if profile.energy.accounting == "cycle" and component in _CYCLES_OF:
+        cycles = getattr(profile.time.cycles, _CYCLES_OF[component])
+        if cycles is not None and "core_cycle" in found:
+            return {"core_cycle": cycles.value * found["core_cycle"]}
+        # A packet costs the network too, whatever the core spends on it.
+        return part("packet") if component == "packet_sent" else {}
+    if component in ("neuron_update", "neuron_update_inactive"):
+        # The access to the neuron's state comes on top where it is priced by itself.
+        return part(component) | part("neuron_access") if component in found else {}
+    bits = profile.network.packet_bits
+    if component == "packet_sent" and "packet" not in found and "packet_bit" in found and bits is not None:
+        return {"packet_bit": bits.value * found["packet_bit"]}
+    return part(PRICE_OF.get(component, component))
 
 
-def _with_access(prices, name):
-    """Price of a neuron update, with the access to the neuron's state where that is priced by itself."""
-    if prices[name] is None:
-        return None
-    return prices[name].value + (prices["neuron_access"].value if prices["neuron_access"] else 0.0)
+def _event_price(profile, component):
+    """J per event of a component, None when it is not priced."""
+    parts = price_parts(profile, component)
+    return sum(parts.values()) if parts else None
 
 
 def _hop_lines(prices, events):

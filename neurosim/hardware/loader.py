@@ -1,7 +1,9 @@
 """Finds, loads and lists hardware profiles."""
 
+from collections import Counter
+
 from neurosim.documents import bundled_names, find_document, read_yaml, validate
-from neurosim.hardware.quantities import iter_quantities
+from neurosim.hardware.quantities import ZERO_SAID, iter_quantities
 from neurosim.hardware.schema import HardwareProfile
 
 FOLDER = "hardware_profiles"
@@ -44,6 +46,31 @@ def make_profile(document):
     profile = validate(HardwareProfile, document, what="hardware profile")
     profile._path, profile._sha256 = document.path, document.sha256
     return profile
+
+
+def audit_profile(profile):
+    """What stands behind the numbers of a profile, counted from its rows and not from what the loader promises.
+
+    Returns
+    -------
+    dict
+        ``name``, ``numbers`` (how many), ``by_confidence`` (letter to count), ``assumed`` (keys), ``zero_prices`` (keys of
+        prices of 0 that their source states), ``problems`` (texts; empty when every number has unit, kind and source
+        and nothing is 0 without its source saying so), ``ok``.
+    """
+    rows = check_profile(profile)
+    zero = [row for row in rows if row["value"] == 0]
+    problems = [f"{row['key']}: no {what}" for row in rows for what in ("unit", "kind", "source", "confidence") if not row[what]]
+    problems += [f"{row['key']}: 0, and its note does not say {ZERO_SAID!r}" for row in zero if ZERO_SAID not in (row["note"] or "")]
+    return {
+        "name": profile.name,
+        "numbers": len(rows),
+        "by_confidence": dict(sorted(Counter(row["confidence"] for row in rows).items())),
+        "assumed": [row["key"] for row in rows if row["kind"] == "assumed"],
+        "zero_prices": [row["key"] for row in zero],
+        "problems": problems,
+        "ok": not problems,
+    }
 
 
 def check_profile(profile):

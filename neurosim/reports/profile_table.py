@@ -101,6 +101,14 @@ def print_quantities(console, rows, *, with_notes=True, sources=None):
         numbered.print(console)
 
 
+def audit_text(row):
+    """One line of `audit_profile`: ``odin: 21 numbers, each with unit, kind and source (15 secondary, ...); no price is 0``."""
+    basis = ", ".join(f"{n} {CONFIDENCE[letter]}" for letter, n in row["by_confidence"].items())
+    zero = f"0 because the source says so: {', '.join(row['zero_prices'])}" if row["zero_prices"] else "no price is 0"
+    found = f"each with unit, kind and source ({basis}); {zero}" if row["ok"] else f"{len(row['problems'])} without what they need"
+    return f"{row['name']}: {row['numbers']} numbers, {found}"
+
+
 def print_profile_list(console, profiles):
     """Print one row per profile.
 

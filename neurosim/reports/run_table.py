@@ -23,10 +23,11 @@ from neurosim.reports.facts import (
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_quantities
-from neurosim.reports.rich_parts import Grid, heading, line, pairs
+from neurosim.reports.rich_parts import Grid, bullets, heading, line, pairs, percent, quantity_text
 from neurosim.units import format_bytes, format_count, format_si
 
 MOST_COMPONENTS = 10
+MOST_PRICES = 5
 _BETWEEN = 4
 
 
@@ -43,6 +44,7 @@ def print_run(console, record):
     _print_traffic(console, record)
     if is_priced(record):
         _print_energy(console, record)
+        _print_sensitivity(console, record)
     profile = record.profile
     note = f"{profile.price_set} of profile {profile.name}, accounting by {profile.accounting}"
     heading(console, "prices", note if profile.prices else f"{note}: none")
@@ -114,6 +116,32 @@ def _print_traffic(console, record):
     if host:
         grid.row("from/to host", "", "", format_bytes(sum(host.values())), bytes_text(trained / n))
     grid.print(console)
+
+
+def _print_sensitivity(console, record):
+    """How the total follows the prices that matter most, and what it is where sources disagree."""
+    rows = record.energy.sensitivity[:MOST_PRICES]
+    if not rows:
+        return
+    what = "total energy" if record.energy.complete else "priced part of the energy"
+    heading(console, "sensitivity", f"{what} of the run with one price changed")
+    grid = Grid("=price", "used", "share", "at -20 %", "at +20 %")
+    for row in rows:
+        used = quantity_text(row.value, row.unit)
+        grid.row(row.price, used, percent(row.energy_j, record.energy.total_j), _joules(row.total_low_j), _joules(row.total_high_j))
+    grid.print(console)
+    bullets(console, [disagreement(row, record.energy.total_j) for row in rows if row.published])
+
+
+def disagreement(row, total_j):
+    """Range of the total over all published values: ``450 pJ to 1.50 nJ per synaptic_op published: total 1 J to 3 J``."""
+    values = [(row.value, total_j), *((other.value, other.total_j) for other in row.published)]
+    (low, total_low), (high, total_high) = min(values), max(values)
+    per = f"of {row.price}" if row.price.startswith("static.") else f"per {row.price}"
+    return (
+        f"{quantity_text(low, row.unit)} to {quantity_text(high, row.unit)} {per} published, {quantity_text(row.value, row.unit)} used: "
+        f"total {_joules(total_low)} to {_joules(total_high)}"
+    )
 
 
 def _print_energy(console, record):

@@ -152,6 +152,28 @@ class EnergyRow(_Part):
     energy_j: float | None
 
 
+class PublishedPrice(_Part):
+    """Another published value of a price, in the unit of the row, and the total energy with it."""
+
+    value: float
+    source: str
+    note: str
+    total_j: float
+
+
+class Sensitivity(_Part):
+    """What the total would be with one price changed: 20 % lower, 20 % higher, or as published elsewhere."""
+
+    price: str
+    value: float
+    unit: str
+    energy_j: float
+    share: float
+    total_low_j: float
+    total_high_j: float
+    published: list[PublishedPrice]
+
+
 class Energy(_Part):
     """Energy of the modelled chip. With `complete` false, `total_j` is a lower bound and `unpriced` says why."""
 
@@ -162,6 +184,7 @@ class Energy(_Part):
     by_component_j: dict[str, float]
     per_sample_j: float
     rows: list[EnergyRow]
+    sensitivity: list[Sensitivity] = []
 
 
 class TrafficRow(_Part):

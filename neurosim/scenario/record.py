@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 import neurosim
-from neurosim.accounting import KINDS, PHASES, Activity, count_by_phase, make_ledger
+from neurosim.accounting import KINDS, PHASES, Activity, count_by_phase, make_ledger, price_sensitivity
 from neurosim.hardware import check_profile
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.results.schema import RunRecord
@@ -65,7 +65,7 @@ def make_record(experiment, trainer, n_threads):
         epochs=[_epoch_part(record) for record in history],
         connectivity=_connectivity_part(trainer),
         cores=_core_parts(experiment.placement, ledger),
-        energy=_energy_part(ledger),
+        energy=_energy_part(experiment.profile, ledger),
         traffic_bytes=_traffic_part(ledger),
         events=count_by_phase(ledger),
         metrics=_metrics(experiment, trainer, ledger),
@@ -187,7 +187,7 @@ def _core_parts(placement, ledger):
     return parts
 
 
-def _energy_part(ledger):
+def _energy_part(profile, ledger):
     return {
         "total_j": ledger.total_energy_j,
         "complete": ledger.is_complete,
@@ -196,6 +196,7 @@ def _energy_part(ledger):
         "by_component_j": ledger.energy_by("component"),
         "per_sample_j": ledger.training_energy_j / ledger.n_trained,
         "rows": [vars(line) for line in ledger.energy],
+        "sensitivity": price_sensitivity(profile, ledger.energy),
     }
 
 

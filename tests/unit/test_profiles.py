@@ -6,7 +6,7 @@ import pytest
 
 from neurosim.documents import bundled_folder, read_yaml
 from neurosim.errors import InputError
-from neurosim.hardware import KNOWN_LIMITS, HardwareProfile, Quantity, check_profile, iter_quantities, list_profiles, load_profile
+from neurosim.hardware import KNOWN_LIMITS, HardwareProfile, Quantity, audit_profile, check_profile, iter_quantities, list_profiles, load_profile
 
 PROFILES = list_profiles()
 
@@ -142,3 +142,17 @@ def test_a_price_of_zero_is_kept_when_the_source_states_it():
 
 def test_quantity_is_exported():
     assert isinstance(load_profile("spinnaker2").cores, Quantity)
+
+
+def test_the_audit_counts_every_number_and_the_zero_that_its_source_states():
+    rows = {name: audit_profile(load_profile(name)) for name in PROFILES}
+    assert all(row["ok"] and not row["problems"] and row["numbers"] == sum(row["by_confidence"].values()) > 10 for row in rows.values())
+    zeros = {name: row["zero_prices"] for name, row in rows.items() if row["zero_prices"]}
+    assert zeros == {"loihi1": ["energy.price_sets.sanafe2025_fit.prices.packet_received"]}
+
+
+def test_the_audit_finds_what_a_profile_made_by_hand_hides():
+    profile = load_profile("spinnaker2_santos")
+    cores = profile.cores.model_copy(update={"value": 0, "unit": ""})
+    row = audit_profile(profile.model_copy(update={"cores": cores}))
+    assert not row["ok"] and row["problems"] == ["cores: no unit", "cores: 0, and its note does not say 'source states 0'"]
