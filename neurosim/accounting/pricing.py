@@ -87,7 +87,7 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None):
     lines = []
     for core, phase, kind in zip(*np.nonzero(events)):
         name, count = KINDS[kind], int(events[core, phase, kind])
-        if name in _PAID_ELSEWHERE[energy.accounting]:
+        if name in _PAID_ELSEWHERE[energy.accounting] or PRICE_OF.get(name, name) in energy.chosen.inside:
             continue
         price = price_of[name]
         if name == "neuron_update" and firing is not None and prices["neuron_update_inactive"]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from neurosim.documents import Strict, WrongKey
+from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.errors import nearest
 from neurosim.hardware.quantities import Cycles, EventPrice, Frequency, Kind, Seconds, Text, Watts, iter_quantities
 
@@ -134,6 +134,8 @@ class PriceSet(Strict):
     corner : str, optional
         Operating point for which the set holds; without it the source does not say.
     prices : Prices
+    inside : tuple of str
+        Names of prices that others of the set, or its static power, already contain: the event is paid for, not unknown.
     latencies : EventLatencies
     static : StaticPower
         Of this set alone; what holds for every set stands in `Energy.static`.
@@ -146,6 +148,7 @@ class PriceSet(Strict):
     source: str
     corner: CornerName | None = None
     prices: Prices = Prices()
+    inside: Annotated[tuple[str, ...], as_tuple] = ()
     latencies: EventLatencies = EventLatencies()
     static: StaticPower = StaticPower()
     note: str | None = None
@@ -155,6 +158,11 @@ class PriceSet(Strict):
         for key, reason in CHARGED_TWICE[self.accounting].items():
             if getattr(self.prices, key) is not None:
                 raise WrongKey(["prices", key], f"charged twice with accounting {self.accounting}: {reason}")
+        for index, key in enumerate(self.inside):
+            if key not in Prices.model_fields:
+                raise WrongKey(["inside", index], f"found {key!r}, which is no price; {nearest(key, Prices.model_fields)}")
+            if getattr(self.prices, key) is not None:
+                raise WrongKey(["prices", key], "charged twice: inside says that another price of the set already contains it")
         for key, whole in (("packet_bit", "packet"), ("hop_east_west", "hop"), ("hop_north_south", "hop")):
             if getattr(self.prices, key) is not None and getattr(self.prices, whole) is not None:
                 raise WrongKey(["prices", key], f"charged twice: {whole} already contains it")

@@ -40,6 +40,8 @@ def print_profile(console, profile):
         heading(console, f"price set {name}", f"{in_use}; accounting by {prices.accounting}, {prices.kind}{corner} {cited}")
         of_set = [row for row in rows if row["key"].startswith(f"{_SETS}{name}.")]
         print_quantities(console, of_set, sources=sources)
+        if prices.inside:
+            line(console, f"inside other prices of the set: {', '.join(prices.inside)}", indent=2)
         if prices.note or not of_set:
             line(console, prices.note or "no prices", indent=2)
     if others:
@@ -119,12 +121,12 @@ def print_profile_list(console, profiles):
     """
     grid = Grid("=name", "cores", "<storage of a core", "=learning", "=prices")
     for profile in profiles:
-        storage = f"{words(profile.storage.family)}, {_room(profile.storage)}"
-        grid.row(profile.name, format_count(profile.cores.value), storage, words(profile.learning.where), _priced(profile.energy))
+        storage = f"{words(profile.storage.family)}, {room_text(profile.storage)}"
+        grid.row(profile.name, format_count(profile.cores.value), storage, words(profile.learning.where), price_summary(profile.energy))
     grid.print(console)
 
 
-def _room(storage):
+def room_text(storage):
     """Room for synapses on one core, in the measure of the storage family."""
     if storage.family.startswith("crossbar"):
         return f"{format_count(storage.rows.value)} x {format_count(storage.columns.value)}"
@@ -135,7 +137,7 @@ def _room(storage):
     return "size not stated" if storage.local_bytes is None else format_bytes(storage.local_bytes.value)
 
 
-def _priced(energy):
+def price_summary(energy):
     """What the default price set prices, in few words."""
     n_prices = len(list(iter_quantities(energy.prices)))
     parts = [f"{n_prices} per {'byte' if energy.accounting == 'memory' else energy.accounting}"] if n_prices else []

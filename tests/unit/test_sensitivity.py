@@ -100,6 +100,14 @@ def test_quiet_neurons_and_spikes_have_prices_of_their_own():
     assert updates[0] == updates[1] > 0
 
 
+def test_what_is_inside_another_price_is_neither_charged_nor_unknown():
+    lines = {name: lines_of(load_profile(name)) for name in ("odin", "truenorth", "dynap_se2")}
+    found = {name: {line.component for line in of_chip if line.price_j is None} for name, of_chip in lines.items()}
+    assert "neuron_update" in found["dynap_se2"] and not {"neuron_update", "packet_sent"} & (found["odin"] | found["truenorth"])
+    assert {"synaptic_update", "host_byte"} <= found["odin"]
+    assert not any(line.component in ("neuron_update", "packet_sent") for line in lines["odin"] + lines["truenorth"])
+
+
 def test_a_board_powers_all_its_chips_and_pays_packets_by_the_bit():
     lines = {line.component: line for line in lines_of(load_profile("spinn5_board"))}
     assert lines["static_chip"].count == 48 and math.isclose(lines["static_chip"].energy_j, 48 * 0.35 * SECONDS, rel_tol=1e-12)
