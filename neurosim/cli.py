@@ -158,14 +158,16 @@ def compare(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="DIR", show_default=False)]):
-    """Write figures and report.html of a finished run, and print the path of the page."""
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)]):
+    """Write figures and report.html of a finished run, or of a sweep, and print the path of the page."""
     from neurosim.results import read_record
+    from neurosim.results.sweep import is_sweep, read_sweep
 
-    record = read_record(folder)
-    from neurosim.reports.publish import publish_run
+    is_of_a_sweep = is_sweep(folder)
+    record = read_sweep(folder) if is_of_a_sweep else read_record(folder)
+    from neurosim.reports.publish import publish_run, publish_sweep
 
-    paths = publish_run(record, folder if folder.is_dir() else folder.parent)
+    paths = (publish_sweep if is_of_a_sweep else publish_run)(record, folder if folder.is_dir() else folder.parent)
     print(paths[-1])
 
 

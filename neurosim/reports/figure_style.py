@@ -106,8 +106,8 @@ def render(figure, file_format="png"):
     return stream.getvalue()
 
 
-def frame(figure, record, title, subtitle="", right=0.77, left=0.105):
-    """Write title, subtitle and caption; returns (left, bottom, width, height) of the room between them.
+def frame(figure, record, title, subtitle="", right=0.77, left=0.105, caption=None):
+    """Write title, subtitle and caption, that of a run unless given; returns (left, bottom, width, height) of the room between.
 
     Long lines are wrapped and take their room from the axes; nothing is cut off.
     """
@@ -118,7 +118,7 @@ def frame(figure, record, title, subtitle="", right=0.77, left=0.105):
         if lines:
             write(figure, 0.02, y, "\n".join(lines), fontsize=size, fontweight=weight, color=color, va="top", linespacing=1.25)
             y -= (len(lines) * size * 1.25 / 72 + 0.06) / height
-    lines = textwrap.wrap(caption(record), 128)
+    lines = textwrap.wrap(caption or run_caption(record), 128)
     write(figure, 0.02, 0.07 / height, "\n".join(lines), fontsize=6.5, color=FAINT, va="bottom")
     bottom = (0.56 + 0.11 * len(lines)) / height
     return left, bottom, right - left, y - 0.12 / height - bottom
@@ -150,7 +150,7 @@ def write_below(axes, x, y, content, **kwargs):
     return axes.annotate(content, (x, y), (0, -5), textcoords="offset points", va="top", parse_math=False, **kwargs)
 
 
-def caption(record):
+def run_caption(record):
     name, profile = record.scenario.get("name", "run"), record.profile
     return f"scenario {name}  ·  profile {profile.name}  ·  price set {profile.price_set}  ·  seed {record.seed}"
 

@@ -1,6 +1,7 @@
-"""Figures of a run. `FIGURES` names each and the function that draws it: a new figure is one entry."""
+"""Figures of a run and of a sweep. `FIGURES` and `SWEEP_FIGURES` name each and what draws it: a new one is one entry."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -16,6 +17,8 @@ from neurosim.reports.figure_traffic import draw_traffic
 from neurosim.reports.figure_training import draw_training
 from neurosim.reports.figure_turnover import draw_turnover
 from neurosim.reports.figure_weights import draw_weights
+from neurosim.reports.sweep_figure_curves import ENERGY, MEMORY, SYNAPSES, TRAFFIC, draw_curves
+from neurosim.reports.sweep_figure_limits import draw_limits
 
 #: File name without its ending, and ``draw(record, figure)``.
 FIGURES = {
@@ -29,6 +32,13 @@ FIGURES = {
     "inputs": draw_inputs,
 }
 
+SWEEP_FIGURES = {
+    "accuracy_synapses": partial(draw_curves, cost=SYNAPSES),
+    "accuracy_memory": partial(draw_curves, cost=MEMORY),
+    "accuracy_energy": partial(draw_curves, cost=ENERGY),
+    "accuracy_traffic": partial(draw_curves, cost=TRAFFIC),
+    "limits": draw_limits,
+}
 FORMATS = ("png", "svg")
 
 
@@ -46,32 +56,34 @@ def make_figure(name, record):
     Parameters
     ----------
     name : str
-        Key of `FIGURES`.
-    record : RunRecord
+        Key of `FIGURES` or `SWEEP_FIGURES`.
+    record : RunRecord or SweepRecord
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     figure = new_figure()
-    FIGURES[name](record, figure)
+    {**FIGURES, **SWEEP_FIGURES}[name](record, figure)
     return figure
 
 
-def render_figures(record, formats=FORMATS):
-    """Bytes of all figures of a record.
+def render_figures(record, formats=FORMATS, names=FIGURES):
+    """Bytes of figures of a record.
 
     Parameters
     ----------
-    record : RunRecord
+    record : RunRecord or SweepRecord
     formats : iterable of str
         ``png``, ``svg``, ``pdf``.
+    names : iterable of str
+        Those of a run, or `SWEEP_FIGURES`.
 
     Returns
     -------
     dict of str to Rendered
     """
-    return {name: Rendered(figure := make_figure(name, record), {f: render(figure, f) for f in formats}) for name in FIGURES}
+    return {name: Rendered(figure := make_figure(name, record), {f: render(figure, f) for f in formats}) for name in names}
 
 
 def write_rendered(rendered, folder, formats):

@@ -6,7 +6,8 @@ from pathlib import Path
 import jinja2
 
 import neurosim
-from neurosim.reports.page_svg import Drawing
+from neurosim.reports.facts import typeset
+from neurosim.units import format_si
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = "report.html"
@@ -73,6 +74,16 @@ class PageTable:
         self.rows.append(Row(cells, kind))
 
 
+def count_cell(n):
+    """Cell of a whole number; empty when it is None."""
+    return ("" if n is None else f"{n:,d}", n)
+
+
+def joules_cell(value, is_bound=False):
+    """Cell of an energy, marked when it is a lower bound."""
+    return (("≥ " if is_bound else "") + typeset(format_si(value, "J")), value)
+
+
 def render_page(template, figures, **context):
     """Text of a page.
 
@@ -105,6 +116,3 @@ class _Figures(dict):
 
     def __missing__(self, name):
         return None
-
-
-__all__ = ["REPORT", "Drawing", "PageTable", "Tile", "render_page"]

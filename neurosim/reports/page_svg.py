@@ -12,7 +12,7 @@ _VARIABLES = {
     "#6b6b6b": "--faint",
     "#dddddd": "--line",
     "#999999": "--axis",
-    **{f"#{color}": f"--s-{color}" for color in ("124a7d", "0b7a5f", "5b3486", "c8501e", "b3261e", "f2dede", "f2b98a")},
+    **{f"#{color}": f"--s-{color}" for color in ("124a7d", "0b7a5f", "5b3486", "c8501e", "b3261e", "f2dede", "f2b98a", "8c4a9e", "6f4e37", "5b6b23")},
 }
 _COLOR = re.compile("|".join(_VARIABLES))
 _ID = re.compile(r'(\bid="|\bhref="#|url\(#)')

@@ -1,12 +1,15 @@
 """Write what people read: the figures of a run or a sweep, and the page that holds them."""
 
+from functools import partial
 from pathlib import Path
 
 from neurosim.documents import write_atomic
-from neurosim.reports.figures import FORMATS, render_figures, write_rendered
+from neurosim.reports.figures import FORMATS, SWEEP_FIGURES, render_figures, write_rendered
 from neurosim.reports.page import REPORT
 from neurosim.reports.page_svg import make_drawing
 from neurosim.reports.run_page import render_run_page
+from neurosim.reports.sweep_page import render_sweep_page
+from neurosim.results import read_record
 
 FIGURES_FOLDER = "figures"
 
@@ -35,7 +38,23 @@ def publish_run(record, folder, *, formats=FORMATS, page=True):
         A file cannot be written.
     """
     rendered = render_figures(record, _needed(formats, page))
-    return _write(rendered, Path(folder), formats, render_run_page if page else None, record)
+    return _write(rendered, Path(folder), formats, partial(render_run_page, record) if page else None)
+
+
+def publish_sweep(record, folder, *, formats=FORMATS):
+    """Write figures and report.html of a sweep; the same as `publish_run` for a `SweepRecord`."""
+    folder = Path(folder)
+    rendered = render_figures(record, _needed(formats, True), SWEEP_FIGURES)
+    return _write(rendered, folder, formats, partial(render_sweep_page, record, runs=_one_run_per_chip(record, folder)))
+
+
+def _one_run_per_chip(record, folder):
+    """Record of the first finished point of each chip that is still in the folder."""
+    found = {}
+    for point in record.points:
+        if point.status == "done" and point.profile not in found and (folder / point.folder / "result.json").is_file():
+            found[point.profile] = read_record(folder / point.folder)
+    return list(found.values())
 
 
 def _needed(formats, page):
@@ -43,10 +62,10 @@ def _needed(formats, page):
     return tuple(dict.fromkeys([*formats, *(["svg"] if page else [])]))
 
 
-def _write(rendered, folder, formats, render, record):
+def _write(rendered, folder, formats, render):
     paths = write_rendered(rendered, folder / FIGURES_FOLDER, formats) if formats else []
     if render:
         drawings = {name: make_drawing(name, found.figure, found.files["svg"]) for name, found in rendered.items()}
-        write_atomic(folder / REPORT, render(record, drawings))
+        write_atomic(folder / REPORT, render(figures=drawings))
         paths.append(folder / REPORT)
     return paths

@@ -22,7 +22,7 @@ from neurosim.reports.facts import (
     typeset,
     words,
 )
-from neurosim.reports.page import PageTable, Tile, render_page
+from neurosim.reports.page import PageTable, Tile, count_cell, joules_cell, render_page
 from neurosim.reports.profile_table import CONFIDENCE, short_key
 from neurosim.reports.rich_parts import quantity_text
 from neurosim.units import format_bytes, format_count, format_si
@@ -86,8 +86,8 @@ def render_run_page(record, figures):
         price_set=profile.price_set + (f" at corner {profile.corner}" if profile.corner else ""),
         profile_name=profile.name,
         accounting=profile.accounting,
-        prices=_prices(profile.prices),
-        price_notes=_price_notes(profile.prices),
+        prices=price_table(profile.prices),
+        price_notes=price_notes(profile.prices),
         scenario_yaml=dump_yaml(record.scenario),
         environment=_environment(record),
     )
@@ -162,8 +162,8 @@ def _limits(verdict):
         table.row(
             words(usage["name"]),
             usage["where"] + (f" (of {n_places:,d})" if n_places > 1 else ""),
-            _count(usage["used"]),
-            _count(usage["limit"]),
+            count_cell(usage["used"]),
+            count_cell(usage["limit"]),
             usage["unit"],
             (f"{100 * share:.1f} %", share),
             usage["source"],
@@ -189,11 +189,11 @@ def _epochs(record):
     )  # fmt: skip
     for e in record.epochs:
         table.row(
-            _count(e.epoch + 1),
+            count_cell(e.epoch + 1),
             *((percent_text(x), x) for x in (e.test_accuracy, e.train_accuracy)),
             *((f"{x:.4f}", x) for x in (e.test_loss, e.train_loss)),
             (f"{e.learning_rate:.4g}", e.learning_rate),
-            *map(_count, (e.n_arrived, e.n_released, e.n_active)),
+            *map(count_cell, (e.n_arrived, e.n_released, e.n_active)),
         )
     return table
 
@@ -220,13 +220,13 @@ def _cores(record):
         memory = core.memory_bytes
         share = memory.used / memory.limit if memory.limit else None
         table.row(
-            *map(_count, (core.id, core.n_neurons, core.synapses.used)),
-            *(_count(memory.sections.get(name, 0)) for name in names),
-            _count(memory.used),
-            _count(memory.limit),
+            *map(count_cell, (core.id, core.n_neurons, core.synapses.used)),
+            *(count_cell(memory.sections.get(name, 0)) for name in names),
+            count_cell(memory.used),
+            count_cell(memory.limit),
             ("" if share is None else f"{100 * share:.1f} %", share),
             (format_bytes(core.traffic_bytes), core.traffic_bytes),
-            _joules(core.energy_j) if core.energy_by_phase_j else ("unknown", None),
+            joules_cell(core.energy_j) if core.energy_by_phase_j else ("unknown", None),
         )
     return table
 
@@ -244,7 +244,7 @@ def _connections_text(record):
 def _matrices(record):
     table = PageTable("Matrices", "matrix", "from neurons", "to neurons", "active", "possible", "share", "mean fan-in")
     for m, matrix in enumerate(record.connectivity.matrices):
-        counts = map(_count, (m, matrix.n_pre, matrix.n_post, matrix.active, matrix.possible))
+        counts = map(count_cell, (m, matrix.n_pre, matrix.n_post, matrix.active, matrix.possible))
         fan_in = matrix.active / matrix.n_post
         table.row(*counts, (percent_text(matrix.fraction), matrix.fraction), (f"{fan_in:.1f}", fan_in))
     return table
@@ -286,9 +286,9 @@ def _energy_phases(record):
             continue
         joules, is_bound = energy.by_phase_j.get(phase, 0.0), phase in lacking
         share = static_training_share(record) if phase == STATIC else 1.0
-        table.row(phase, _joules(joules, is_bound), ("", None) if phase == EVALUATION else _joules(joules * share / n, is_bound))
+        table.row(phase, joules_cell(joules, is_bound), ("", None) if phase == EVALUATION else joules_cell(joules * share / n, is_bound))
     if is_priced(record):
-        table.row("all", *(_joules(x, not energy.complete) for x in (energy.total_j, energy.per_sample_j)), kind="total")
+        table.row("all", *(joules_cell(x, not energy.complete) for x in (energy.total_j, energy.per_sample_j)), kind="total")
     return table
 
 
@@ -299,15 +299,16 @@ def _energy_components(record):
     for name, joules in sorted(energy.by_component_j.items(), key=lambda item: -item[1]):
         if name in priced:
             share = joules / energy.total_j if energy.total_j else None
-            table.row(words(name), _joules(joules, name in lacking), ("" if share is None else f"{100 * share:.1f} %", share))
+            table.row(words(name), joules_cell(joules, name in lacking), ("" if share is None else f"{100 * share:.1f} %", share))
     for name in sorted(lacking - priced):
         table.row(words(name), ("not priced", None), ("", None))
     return table
 
 
-def _prices(rows):
+def price_table(rows, caption="Prices and durations"):
+    """Table of prices and durations as a record holds them, with their sources."""
     has_meaning = any(row.get("meaning") for row in rows)
-    table = PageTable("Prices and durations", "=key", "value", "=kind", *(["=meaning"] if has_meaning else []), "=basis", "=source")
+    table = PageTable(caption, "=key", "value", "=kind", *(["=meaning"] if has_meaning else []), "=basis", "=source")
     for row in rows:
         table.row(
             short_key(row["key"]),
@@ -320,7 +321,8 @@ def _prices(rows):
     return table
 
 
-def _price_notes(rows):
+def price_notes(rows):
+    """Notes of prices, and other published values: list of str."""
     notes = []
     for row in rows:
         key = short_key(row["key"])
@@ -344,11 +346,3 @@ def _environment(record):
     table.row("profile, SHA-256", profile.sha256)
     table.row("record", record.schema_)
     return table
-
-
-def _count(n):
-    return ("" if n is None else f"{n:,d}", n)
-
-
-def _joules(value, is_bound=False):
-    return (("≥ " if is_bound else "") + typeset(format_si(value, "J")), value)

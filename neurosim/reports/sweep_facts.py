@@ -1,0 +1,130 @@
+"""What figures and pages of a sweep share: series, fronts, where a chip stops fitting, what binds first."""
+
+from dataclasses import dataclass
+
+from neurosim.results.sweep import LimitUse, Summary
+
+#: Keys that set how many synapses a network has.
+BUDGET_KEYS = {"network.connectivity", "network.synapses"}
+PROFILE_KEY = "hardware.profile"
+
+
+@dataclass(frozen=True)
+class Series:
+    """The groups of one curve, in the order of their synapses: one chip, one choice on every axis but the budget's."""
+
+    label: str
+    profile: str
+    groups: list[Summary]
+
+    @property
+    def done(self):
+        """Groups with an accuracy."""
+        return [group for group in self.groups if "test_accuracy" in group.metrics]
+
+    @property
+    def first_unfit(self):
+        """The smallest group that fits with no seed; None when all fit."""
+        return next((group for group in self.groups if group.n_unfit and not group.n_done), None)
+
+
+def series_of(record):
+    """Curves of a sweep.
+
+    Parameters
+    ----------
+    record : SweepRecord
+
+    Returns
+    -------
+    list of Series
+    """
+    budget = _budget_keys(record)
+    found = {}
+    for group in record.summary:
+        others = {key: value for key, value in group.overrides.items() if key not in budget and key != PROFILE_KEY}
+        label = ", ".join([group.profile, *(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in others.items())])
+        found.setdefault(label, []).append(group)
+    return [Series(label, groups[0].profile, sorted(groups, key=n_synapses)) for label, groups in found.items()]
+
+
+def n_synapses(group):
+    """Synapses of a group, 0 when unknown."""
+    found = group.metrics.get("n_active")
+    return found.mean if found else 0
+
+
+def pareto_front(points):
+    """Points that no other one beats: none has less cost and as much gain, or as little cost and more gain.
+
+    Parameters
+    ----------
+    points : iterable of (cost, gain, what)
+
+    Returns
+    -------
+    list of (cost, gain, what)
+        By rising cost.
+    """
+    front = []
+    for point in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Which limit stops a series: `limit` is exceeded at `group`, or, with `is_reached` false, only the fullest one there."""
+
+    series: Series
+    limit: LimitUse
+    group: Summary
+    is_reached: bool
+
+    @property
+    def last(self):
+        """Largest group that fits, or None."""
+        return self.series.done[-1] if self.series.done else None
+
+
+def bindings_of(record):
+    """For each series, the limit that binds first.
+
+    Returns
+    -------
+    list of Binding
+        Without the series for which nothing is known.
+    """
+    found = []
+    for series in series_of(record):
+        unfit = series.first_unfit
+        known = [(group, limits) for group in series.groups if (limits := limits_at(record, group))]
+        if unfit is not None:
+            violation = next((p.violation for p in record.points if p.group == unfit.group and p.violation), None)
+            if violation:
+                found.append(Binding(series, violation, unfit, True))
+                continue
+        if known:
+            group, limits = known[-1]
+            found.append(Binding(series, limits[0], group, False))
+    return found
+
+
+def limits_at(record, group):
+    """Limits of a group's first point that knows them, fullest first; empty when none does."""
+    return next((point.limits for point in record.points if point.group == group.group and point.limits), [])
+
+
+def _budget_keys(record):
+    """Keys of the axis along which a curve runs: that of the synapses, else the longest one that is not the chip's."""
+    axes = [axis for axis in record.axes if PROFILE_KEY not in axis.keys]
+    chosen = [axis for axis in axes if BUDGET_KEYS & set(axis.keys)] or sorted(axes, key=lambda axis: -len(axis.values))[:1]
+    # Beside the chip's own key, an axis of chips may set others, such as its cores: they follow from the chip.
+    chips = [axis for axis in record.axes if PROFILE_KEY in axis.keys]
+    return {key for axis in (*chosen, *chips) for key in axis.keys}
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) <= 24 else text[:21] + "..."

@@ -1,0 +1,72 @@
+"""Which limit binds first, chip by chip: how full each limit is against the size of the network."""
+
+from neurosim.reports import figure_style as style
+from neurosim.reports.facts import words
+from neurosim.reports.sweep_facts import bindings_of, limits_at, n_synapses
+from neurosim.reports.sweep_figure_curves import WIDE, caption, log_axis
+
+MOST_ROWS, MOST_LINES = 8, 4
+_ROW, _MARGIN, _GAP = 1.55, 1.3, 0.6
+OTHERS = (("#124a7d", "-"), ("#0b7a5f", (0, (5, 1.5))), ("#6b6b6b", (0, (2, 1))), ("#8c4a9e", (0, (5, 1, 1, 1))))
+
+
+def draw_limits(record, figure):
+    """One panel per series; the limit that binds first is drawn in the colour of an alarm."""
+    bindings = bindings_of(record)
+    title = "Which limit binds first"
+    if not bindings:
+        style.frame(figure, record, title, caption=caption(record))
+        style.write(figure, 0.5, 0.5, "No point knows its limits yet.", fontsize=10, ha="center", color=style.INK)
+        return
+    shown = bindings[:MOST_ROWS]
+    figure.set_size_inches(style.WIDTH, _MARGIN + _ROW * len(shown))
+    height = figure.get_size_inches()[1]
+    more = f"; {len(bindings) - MOST_ROWS} more are in the table" if len(bindings) > MOST_ROWS else ""
+    subtitle = f"use of each limit at its fullest place, against the synapses of the network{more}"
+    left, bottom, width, tall = style.frame(figure, record, title, subtitle, right=0.72, left=0.1, caption=caption(record))
+    each = (tall - 0.25 / height - (len(shown) - 1) * _GAP / height) / len(shown)
+    for i, binding in enumerate(shown):
+        y = bottom + tall - 0.25 / height - (i + 1) * each - i * _GAP / height
+        axes = style.plain_axes(figure, (left, y, width, each), "used (%)", "active synapses" if i == len(shown) - 1 else "")
+        _draw(axes, record, binding)
+        style.write(axes, 0, 1.06, sentence(binding), transform=axes.transAxes, fontsize=8.5, color=style.INK, va="bottom", fontweight="bold")
+
+
+def sentence(binding):
+    """What binds, in words."""
+    name, label = words(binding.limit.name), binding.series.label
+    if binding.is_reached:
+        most = f"{n_synapses(binding.last):,.0f} synapses fit, {n_synapses(binding.group):,.0f} do not" if binding.last else "nothing fits"
+        return f"{label}: {name} binds, {most}"
+    share = 100 * binding.limit.used / max(1, binding.limit.limit)
+    return f"{label}: nothing binds in this sweep; fullest is {name}, {share:.0f} %"
+
+
+def _draw(axes, record, binding):
+    uses = {}
+    for group in binding.series.groups:
+        for use in limits_at(record, group):
+            uses.setdefault(use.name, []).append((n_synapses(group), 100 * use.used / max(1, use.limit)))
+    first = binding.limit.name
+    names = sorted(uses, key=lambda name: (name != first, -max(share for _, share in uses[name])))[:MOST_LINES]
+    everything = [share for name in names for _, share in uses[name]]
+    others = iter(OTHERS)
+    for name in names:
+        color, dashes = (style.ALARM, "-") if name == first else next(others)
+        axes.plot(*zip(*uses[name]), color=color, linestyle=dashes, linewidth=2.2 if name == first else 1.3,
+                  marker="o", markersize=3.5, label=words(name))  # fmt: skip
+    axes.axhline(100, color=style.ALARM, linewidth=1.1, linestyle=(0, (5, 2)))
+    sizes = [x for name in names for x, _ in uses[name]]
+    if min(sizes) > 0 and max(sizes) > WIDE * min(sizes):
+        log_axis(axes, max(sizes) / min(sizes))
+    else:
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    if max(everything) > 400:
+        low = max(min(share for share in everything if share > 0), 0.5)
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.5, max(everything) * 1.6)
+        axes.minorticks_off()
+    else:
+        axes.set_ylim(0, max(112, max(everything) * 1.12))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.05), borderaxespad=0, frameon=False, fontsize=8, handlelength=2.4)
