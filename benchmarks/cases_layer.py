@@ -25,15 +25,16 @@ def forward(slots, layer, act, lanes):
 
 
 @parallel_kernel
-def backward_and_gradient(slots, network, act, err, partial, lanes):
+def backward_and_gradient(slots, segments, network, act, err, partial, lanes):
     """Errors of the inputs and the gradient of every slot, one thread a tile. Writes `err` and `slots.gradient`.
 
     `network` has a matrix of one synapse before the layer, because errors stop at the first matrix.
     `partial` : float32 (n_tiles - 1, S), zero before and after.
     """
     slots.gradient[:] = np.float32(0.0)
+    n_pairs = np.zeros(0, np.int64)
     for t in prange(act.shape[0]):
-        mlp.backward_of_group(slots, network, act[t], err[t], partial, t, lanes)
+        mlp.backward_of_group(slots, segments, network, act[t], err[t], partial, t, n_pairs, lanes)
     n_slots = slots.pre.size
     n_pieces = (n_slots + 8191) // 8192
     for piece in prange(n_pieces):
@@ -77,7 +78,7 @@ class OurLayer:
         forward(self.store.slots, self.layer, self.act, LANES)
 
     def backward(self):
-        backward_and_gradient(self.store.slots, self.store.matrices, self.act, self.err, self.partial, LANES)
+        backward_and_gradient(self.store.slots, self.store.segments, self.store.matrices, self.act, self.err, self.partial, LANES)
 
     def check(self):
         """Compare with dense float64 products; the store's own backward pass includes the ReLU."""

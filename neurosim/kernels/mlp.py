@@ -9,13 +9,15 @@ import numpy as np
 from neurosim.kernels.compile import fma, inlined
 from neurosim.kernels.lanes import (
     backward_slots,
+    backward_slots_counting,
     forward_run,
     forward_slots,
     gradient_slots,
+    gradient_slots_counting,
     nonzero_lanes,
     uses_runs,
 )
-from neurosim.kernels.load import load_tile  # noqa: F401  (part of this module's interface)
+from neurosim.kernels.load import load_tile, prefetch_samples  # noqa: F401  (part of this module's interface)
 
 
 @inlined
@@ -64,35 +66,55 @@ def forward(slots, matrices, act, lanes):
 
 
 @inlined
-def backward(slots, matrices, act, err, gradient, lanes):
+def backward(slots, segments, matrices, act, err, gradient, n_pairs, lanes):
     """From the errors of the outputs to those of the hidden layers, and to this tile's dE/dweight.
 
     Writes the hidden rows of `err`, dE/d(input sum), and adds to `gradient`: float32 (S,).
+
+    `n_pairs` : int64 (G,) or (0,). The (sample, active slot) pairs of each segment whose activation and error
+    are both not zero are added to it; an array without entries asks for no count.
     """
     n_lanes = len(lanes)
+    pre, post, weight = slots.pre, slots.post, slots.weight
     for m in range(matrices.n_pre.size - 1, -1, -1):
         e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
-        start, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
-        if m == 0:
-            gradient_slots(gradient, act, e_base, err, d_base, slots.pre, slots.post, start, stop, lanes)
-            break
         e_end = e_base + matrices.n_pre[m] * n_lanes
         errors, hidden = err[e_base:e_end], act[e_base:e_end]
-        errors[:] = np.float32(0.0)
-        backward_slots(gradient, act, err, e_base, d_base, slots.pre, slots.post, slots.weight, start, stop, lanes)
-        for i in range(errors.size):
-            errors[i] = errors[i] if hidden[i] > np.float32(0.0) else np.float32(0.0)
+        if m > 0:
+            errors[:] = np.float32(0.0)
+        for segment in range(segments.matrix.size):
+            if segments.matrix[segment] != m:
+                continue
+            start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
+            if n_pairs.size == 0:
+                if m == 0:
+                    gradient_slots(gradient, act, e_base, err, d_base, pre, post, start, stop, lanes)
+                else:
+                    backward_slots(gradient, act, err, e_base, d_base, pre, post, weight, start, stop, lanes)
+                continue
+            if m == 0:
+                n = gradient_slots_counting(gradient, act, e_base, err, d_base, pre, post, start, stop, lanes)
+            else:
+                n = backward_slots_counting(gradient, act, err, e_base, d_base, pre, post, weight, start, stop, lanes)
+            for i in range(slots.n_free[segment]):  # they were walked as well
+                slot = slots.free_slot[start + i]
+                x_row, d_row = e_base + np.int64(pre[slot]) * n_lanes, d_base + np.int64(post[slot]) * n_lanes
+                n -= count_bits(nonzero_lanes(act, x_row, lanes) & nonzero_lanes(err, d_row, lanes))
+            n_pairs[segment] += n
+        if m > 0:
+            for i in range(errors.size):
+                errors[i] = errors[i] if hidden[i] > np.float32(0.0) else np.float32(0.0)
 
 
 @inlined
-def backward_of_group(slots, matrices, act, err, partial, group, lanes):
+def backward_of_group(slots, segments, matrices, act, err, partial, group, n_pairs, lanes):
     """`backward` of a tile, with the gradient summed where its group of tiles does.
 
     `partial` : float32 (n_groups - 1, S); the first group writes `slots.gradient`. A function of its own, because
     a choice between two arrays inside a parallel loop is taken for a race.
     """
     gradient = slots.gradient if group == 0 else partial[group - 1]
-    backward(slots, matrices, act, err, gradient, lanes)
+    backward(slots, segments, matrices, act, err, gradient, n_pairs, lanes)
 
 
 @inlined
@@ -161,10 +183,3 @@ def add_counts(total, counts, n):
     """Add the first `n` int32 counts to int64 totals, in place."""
     for i in range(n):
         total[i] += np.int64(counts[i])
-
-
-@inlined
-def pack_nonzero(values, start, stop, lanes, mask):
-    """Write which lanes of neurons [start, stop) are non-zero as bits: uint64 (n_neurons,)."""
-    for i in range(start, stop):
-        mask[i] = nonzero_lanes(values, i * len(lanes), lanes)

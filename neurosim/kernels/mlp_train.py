@@ -74,19 +74,6 @@ class Progress(NamedTuple):
 
 
 @inlined
-def count_pairs(slots, segments, matrices, tally, pre_mask, post_mask):
-    """Book slots whose activation and error are both non-zero, lane by lane. Writes `tally`."""
-    for segment in range(segments.matrix.size):
-        m = segments.matrix[segment]
-        n = np.int64(0)
-        for k in range(segments.slot_start[segment], segments.slot_start[segment + 1]):
-            if slots.active[k]:
-                both = pre_mask[matrices.pre_neuron[m] + slots.pre[k]] & post_mask[matrices.post_neuron[m] + slots.post[k]]
-                n += mlp.count_bits(both)
-        tally.by_segment[segment, _PAIR] += n
-
-
-@inlined
 def count_slots(slots, segments, tally, n_samples):
     """Book the walk of every active slot for each of `n_samples` samples. Writes `tally`."""
     for segment in range(segments.matrix.size):
@@ -153,8 +140,7 @@ def _train_steps(
     below = np.zeros(n_chunks, np.int32)
     before = np.zeros(segments.matrix.size, np.int64)
     nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
-    pre_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
-    post_mask = np.zeros((n_tiles_most, n_neurons), np.uint64)
+    pairs = np.zeros((n_tiles_most, segments.matrix.size if counting.pairs else 0), np.int64)
     loss = np.zeros(n_tiles_most, np.float64)
     correct = np.zeros(n_tiles_most, np.int64)
 
@@ -169,15 +155,16 @@ def _train_steps(
                 begin = first + t * n_lanes
                 n = min(n_lanes, n_batch - t * n_lanes)
                 mlp.load_tile(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, n_lanes)
+                # The samples that this thread loads next come from memory while it works on these.
+                is_last = t + 1 == min((group + 1) * tiles_a_group, n_tiles)
+                after = first + batch.size + group * tiles_a_group * n_lanes if is_last else begin + n_lanes
+                mlp.prefetch_samples(batch.data, batch.order, after, min(n_lanes, batch.size))
                 mlp.forward(slots, matrices, act[t], lanes)
                 loss[t], correct[t] = mlp.softmax_errors(
                     act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
                 )
-                mlp.backward_of_group(slots, matrices, act[t], err[t], partial, group, lanes)
+                mlp.backward_of_group(slots, segments, matrices, act[t], err[t], partial, group, pairs[t], lanes)
                 mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[t])
-                if counting.pairs:
-                    mlp.pack_nonzero(act[t], 0, out, lanes, pre_mask[t])
-                    mlp.pack_nonzero(err[t], n_inputs, n_neurons, lanes, post_mask[t])
 
         if counting.is_on:
             count_slots(slots, segments, tally, n_batch)
@@ -186,7 +173,9 @@ def _train_steps(
                     mlp.add_counts(tally.by_neuron, nonzero[t], out)
             if counting.pairs:
                 for t in range(n_tiles):
-                    count_pairs(slots, segments, matrices, tally, pre_mask[t], post_mask[t])
+                    for segment in range(segments.matrix.size):
+                        tally.by_segment[segment, _PAIR] += pairs[t, segment]
+                        pairs[t, segment] = 0
             count_update(slots, segments, tally, rule.noise_std > 0)
 
         step_key = fold(rule.noise_key, step)

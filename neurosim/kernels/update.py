@@ -8,6 +8,10 @@ place of dE/dweight before (`kernels.optimizer`).
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.cpython.unsafe.numbers import trailing_zeros
+from numba.extending import intrinsic
 
 from neurosim.kernels.compile import fma, inlined
 from neurosim.kernels.exchange import release_slot
@@ -23,6 +27,21 @@ CHUNK = 256
 
 #: Mark in `Slots.active` of a slot that fell below zero, until `release_marked` frees it.
 MARKED = np.uint8(2)
+
+
+@intrinsic
+def equal_bytes(typingctx, values, start, value):
+    """Which of 64 bytes from `start` on equal `value`, as bits: uint64. `values` : uint8, flat."""
+
+    def codegen(context, builder, sig, args):
+        vector = ir.VectorType(ir.IntType(8), 64)
+        place = builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
+        loaded = builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
+        one = builder.insert_element(ir.Constant(vector, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
+        everywhere = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
+        return builder.bitcast(builder.icmp_unsigned("==", loaded, everywhere), ir.IntType(64))
+
+    return types.uint64(values, types.int64, types.uint8), codegen
 
 
 @inlined
@@ -76,10 +95,19 @@ def release_marked(slots, segments, matrices, tally, below):
         first_chunk, last_chunk = start // CHUNK, (stop - 1) // CHUNK
         for chunk in range(first_chunk, last_chunk + 1):
             if below[chunk] > 0:
-                for slot in range(max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)):
+                slot, end = max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)
+                while slot + 64 <= end:
+                    marks = equal_bytes(slots.active, slot, MARKED)
+                    while marks != 0:
+                        below[chunk] -= 1
+                        release_slot(slots, segments, matrices, tally, segment, slot + trailing_zeros(marks))
+                        marks &= marks - np.uint64(1)
+                    slot += 64
+                while slot < end:
                     if slots.active[slot] == MARKED:
                         below[chunk] -= 1
                         release_slot(slots, segments, matrices, tally, segment, slot)
+                    slot += 1
 
 
 @inlined

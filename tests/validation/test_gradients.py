@@ -21,12 +21,13 @@ SCALE = np.float32(1.0 / 16.0)
 
 
 @kernel
-def run_batch(slots, matrices, batch, act, err, lanes, loss, n_correct):
+def run_batch(slots, segments, matrices, batch, act, err, lanes, loss, n_correct):
     """One batch without an update: writes act, err (n_tiles, N * n_lanes), slots.gradient, loss, n_correct."""
     n_lanes = len(lanes)
     last = matrices.n_pre.size - 1
     base, n_classes = matrices.post_neuron[last] * n_lanes, matrices.n_post[last]
     n_batch = batch.order.size
+    n_pairs = np.zeros(0, np.int64)
     for t in range(act.shape[0]):
         begin = t * n_lanes
         n = min(n_lanes, n_batch - begin)
@@ -35,7 +36,7 @@ def run_batch(slots, matrices, batch, act, err, lanes, loss, n_correct):
         loss[t], n_correct[t] = mlp.softmax_errors(
             act[t], err[t], base, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
-        mlp.backward(slots, matrices, act[t], err[t], slots.gradient, lanes)
+        mlp.backward(slots, segments, matrices, act[t], err[t], slots.gradient, n_pairs, lanes)
 
 
 def make_store(seed=3):
@@ -163,7 +164,7 @@ def test_forward_loss_and_gradient(n_lanes, n, dtype):
     # Left-over values of earlier batches must not matter.
     act, err = np.full((2, n_tiles, n_neurons * n_lanes), 7.0, np.float32)
     loss, n_correct = np.zeros(n_tiles), np.zeros(n_tiles, np.int64)
-    run_batch(store.slots, store.matrices, batch, act, err, (0,) * n_lanes, loss, n_correct)
+    run_batch(store.slots, store.segments, store.matrices, batch, act, err, (0,) * n_lanes, loss, n_correct)
     twin = Twin(store, batch)
 
     acts, idle_acts = lanes_to_samples(act, n_neurons, n_lanes, n)
