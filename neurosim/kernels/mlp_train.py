@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from neurosim.kernels import mlp
+from neurosim.kernels import mlp, single
 from neurosim.kernels.compile import inlined, kernel, parallel_kernel
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.lanes import uses_runs
@@ -141,6 +141,7 @@ def _train_steps(
     before = np.zeros(segments.matrix.size, np.int64)
     nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
     pairs = np.zeros((n_tiles_most, segments.matrix.size if counting.pairs else 0), np.int64)
+    live = np.zeros(single.n_words(slots, segments) if n_lanes == 1 else 0, np.uint64)
     loss = np.zeros(n_tiles_most, np.float64)
     correct = np.zeros(n_tiles_most, np.int64)
 
@@ -159,11 +160,17 @@ def _train_steps(
                 is_last = t + 1 == min((group + 1) * tiles_a_group, n_tiles)
                 after = first + batch.size + group * tiles_a_group * n_lanes if is_last else begin + n_lanes
                 mlp.prefetch_samples(batch.data, batch.order, after, min(n_lanes, batch.size))
-                mlp.forward(slots, matrices, act[t], lanes)
+                if n_lanes == 1:
+                    single.forward_single(slots, segments, matrices, act[t], live)
+                else:
+                    mlp.forward(slots, matrices, act[t], lanes)
                 loss[t], correct[t] = mlp.softmax_errors(
                     act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
                 )
-                mlp.backward_of_group(slots, segments, matrices, act[t], err[t], partial, group, pairs[t], lanes)
+                if n_lanes == 1:
+                    single.backward_single(slots, segments, matrices, act[t], err[t], live, pairs[t])
+                else:
+                    mlp.backward_of_group(slots, segments, matrices, act[t], err[t], partial, group, pairs[t], lanes)
                 mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[t])
 
         if counting.is_on:
