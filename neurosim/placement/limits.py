@@ -5,13 +5,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from neurosim.placement.memory import fixed_sections, has_row_pointers, has_words, slot_sections
+from neurosim.placement.rows import Bounds, Packing, count_rows, count_words
 
 
 @dataclass(frozen=True)
 class Usage:
     """One resource: what is used, what there is, and the key and source of the limit.
 
-    `core` and `matrix` say where, when the limit is of a core or of a segment; `where` says it in words.
+    `core` and `matrix` say where, when the limit is of a core or of a segment; `where` says it in words. Where the use
+    depends on which positions are drawn, `used` is expected, and every draw uses from `least` to `most`.
     """
 
     name: str
@@ -22,15 +24,23 @@ class Usage:
     source: str
     core: int | None = None
     matrix: int | None = None
+    least: int | None = None
+    most: int | None = None
 
     @property
     def fits(self):
-        return self.used <= self.limit
+        """Whether some draw fits; the run then keeps the limit, see `is_guaranteed`."""
+        return (self.used if self.least is None else self.least) <= self.limit
+
+    @property
+    def is_guaranteed(self):
+        """Whether every draw fits."""
+        return (self.used if self.most is None else self.most) <= self.limit
 
     @property
     def over(self):
         """How much is used beyond the limit; negative when there is room."""
-        return self.used - self.limit
+        return (self.used if self.least is None else self.least) - self.limit
 
     def to_dict(self):
         return {**asdict(self), "fits": self.fits}
@@ -38,7 +48,11 @@ class Usage:
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """One limit over many places: `used`, `core` and `matrix` are arrays of one length, or core and matrix None."""
+    """One limit over many places: `used`, `core` and `matrix` are arrays of one length, or core and matrix None.
+
+    `least` and `most` are arrays beside `used`, the expected use, where it depends on the draw; `limit` is one number, or
+    an array of that length.
+    """
 
     name: str
     used: np.ndarray
@@ -47,18 +61,28 @@ class Check:
     source: str
     core: np.ndarray | None = None
     matrix: np.ndarray | None = None
+    least: np.ndarray | None = None
+    most: np.ndarray | None = None
 
     @property
     def fits(self):
-        return bool((self.used <= self.limit).all())
+        """Whether some draw fits everywhere."""
+        return bool(((self.used if self.least is None else self.least) <= self.limit).all())
+
+    @property
+    def is_guaranteed(self):
+        """Whether every draw fits everywhere."""
+        return bool(((self.used if self.most is None else self.most) <= self.limit).all())
 
     def usages(self):
         """One `Usage` per place."""
+        limits = np.broadcast_to(self.limit, self.used.shape).tolist()
         for k, used in enumerate(self.used.tolist()):
             core = None if self.core is None else int(self.core[k])
             matrix = None if self.matrix is None else int(self.matrix[k])
             where = "chip" if core is None else f"core {core}" if matrix is None else f"core {core}, matrix {matrix}"
-            yield Usage(self.name, where, used, int(self.limit), self.unit, self.source, core, matrix)
+            bounds = (None, None) if self.least is None else (int(self.least[k]), int(self.most[k]))
+            yield Usage(self.name, where, used, limits[k], self.unit, self.source, core, matrix, *bounds)
 
 
 def fan_in_limit(profile):
@@ -70,9 +94,65 @@ def fan_in_limit(profile):
     suffix = "" if rows == 1 else " // storage.rows_per_signed_weight"
     if stated is not None:
         found.append((stated.max.value // rows, _cite(profile, "limits.fan_in_per_neuron" + suffix, stated.max)))
-    if not has_words(profile):
+    if has_crossbar(profile):
         found.append((profile.storage.rows.value // rows, _cite(profile, "storage.rows" + suffix, profile.storage.rows)))
+    if profile.storage.family == "cam_per_neuron":
+        words = profile.storage.words_per_neuron
+        found.append((words.value, _cite(profile, "storage.words_per_neuron", words)))
     return min(found, key=lambda pair: pair[0], default=(None, None))
+
+
+def in_axon_limit(profile):
+    """Most distinct pre neurons with synapses on one core and the source of that limit, or (None, None).
+
+    A crossbar has a row for each, or `rows_per_signed_weight`, unless its synapses hold labels and share rows.
+    Where learning doubles the slots of an input axon, half of them are left.
+    """
+    storage, stated, found = profile.storage, profile.limits.in_axons_per_core, []
+    if stated is not None:
+        slots = getattr(storage, "axon_slots_when_learning", None)
+        n, suffix = (1, "") if slots is None or slots.value == 1 else (slots.value, " // storage.axon_slots_when_learning")
+        found.append((stated.max.value // n, _cite_limit(profile, "in_axons_per_core", suffix)))
+    if has_crossbar(profile) and profile.synapse_word.label_bits is None:
+        rows = _rows_per_weight(profile)
+        suffix = "" if rows == 1 else " // storage.rows_per_signed_weight"
+        found.append((storage.rows.value // rows, _cite(profile, "storage.rows" + suffix, storage.rows)))
+    return min(found, key=lambda pair: pair[0], default=(None, None))
+
+
+def packing_of(profile, n_neurons):
+    """`Packing` of the lists of a core with `n_neurons` neurons, whose indices name the targets."""
+    storage, word = profile.storage, profile.synapse_word
+    fields = (word.weight_bits, word.sign_bits, word.delay_bits, word.tag_bits, word.type_bits)
+    bits = sum(field.value for field in fields if field is not None) + index_bits(profile, n_neurons)
+    return Packing(bits, storage.header_bits.value, storage.block_synapses.value, storage.word_bits.value)
+
+
+def index_bits(profile, n_neurons):
+    """Bits of the index of a target on a core with `n_neurons` neurons."""
+    return max(profile.storage.index_bits_least.value, (max(n_neurons, 1) - 1).bit_length())
+
+
+def has_crossbar(profile):
+    """Whether synapses are cells of rows and columns."""
+    return profile.storage.family.startswith("crossbar")
+
+
+def has_lists(profile):
+    """Whether synapses are packed into lists of words."""
+    return profile.storage.family == "packed_lists"
+
+
+def depends_on_draw(profile):
+    """Whether some limit is on a count that depends on which positions are drawn."""
+    return has_lists(profile) or in_axon_limit(profile)[0] is not None or profile.limits.out_axons_per_core is not None
+
+
+def word_limit(profile):
+    """Words of packed lists that a core has, and the source."""
+    storage = profile.storage
+    source = _cite(profile, "storage.synapse_bits // storage.word_bits", storage.synapse_bits)
+    return storage.synapse_bits.value // storage.word_bits.value, source
 
 
 def fixed_checks(profile, layout):
@@ -88,12 +168,16 @@ def fixed_checks(profile, layout):
             bits = getattr(profile.synapse_word, name + "_bits")
             source = _cite(profile, f"synapse_word.{name}_bits", bits)
             yield Check(name, used, 2**bits.value - 1, "neurons", source, layout.core, layout.matrix)
-    else:
+    if has_lists(profile):
+        most = profile.storage.index_bits_most
+        used = np.array([index_bits(profile, n) for n in n_neurons.tolist()])
+        yield Check("index_bits", used, most.value, "bit", _cite(profile, "storage.index_bits_most", most), cores)
+    if has_crossbar(profile):
         columns = profile.storage.columns
         yield Check("columns", n_neurons, columns.value, "columns", _cite(profile, "storage.columns", columns), cores)
 
 
-def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes):
+def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_expected=True):
     """Checks that more synapses can break.
 
     Parameters
@@ -101,12 +185,16 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes):
     n_active, slots : int64 array, shape (n_segments,)
     fixed_bytes : int64 array, shape (n_cores,)
         Sum of `fixed_sections`.
+    with_expected : bool
+        Whether to compute expected uses beside their bounds.
     """
     storage, limits, cores = profile.storage, profile.limits, np.arange(layout.n_cores)
     n_bytes = sum(slot_sections(profile, workload, layout, slots).values(), fixed_bytes)
-    yield Check("local_memory", n_bytes, storage.local_bytes.value, "B", _cite(profile, "storage.local_bytes", storage.local_bytes), cores)
+    if storage.local_bytes is not None:
+        source = _cite(profile, "storage.local_bytes", storage.local_bytes)
+        yield Check("local_memory", n_bytes, storage.local_bytes.value, "B", source, cores)
     rows, core_slots = _rows_per_weight(profile), layout.per_core(slots)
-    if not has_words(profile):
+    if has_crossbar(profile):
         source = _cite(profile, "storage.rows // storage.rows_per_signed_weight * storage.columns", storage.rows)
         yield Check("synapse_array", core_slots, storage.rows.value // rows * storage.columns.value, "slots", source, cores)
     if limits.synapses_per_core is not None:
@@ -121,12 +209,22 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes):
         bits = profile.formats.row_pointer_bits
         source = _cite(profile, "formats.row_pointer_bits", bits)
         yield Check("row_pointer", slots, 2**bits.value - 1, "slots", source, layout.core, layout.matrix)
-    if limits.in_axons_per_core is not None:
-        used, limit = layout.per_core(np.minimum(layout.n_pre, slots)), limits.in_axons_per_core.max.value
-        yield Check("in_axons_per_core", used, limit, "axons", _cite_limit(profile, "in_axons_per_core"), cores)
+    if has_lists(profile):
+        packings = [packing_of(profile, n) for n in layout.own.sum(axis=0).tolist()]
+        words = count_words([packings[c] for c in layout.core.tolist()], layout.n_post, layout.n_pre, n_active, slots, with_expected)
+        yield _drawn("synapse_words", words.map(layout.per_core), *word_limit(profile), "words", cores)
+    if profile.storage.family == "cam_per_neuron":
+        words = storage.words_per_neuron
+        source = _cite(profile, "storage.words_per_neuron * neurons", words)
+        yield Check("cam_words", core_slots, layout.own.sum(axis=0) * words.value, "words", source, cores)
+    limit, source = in_axon_limit(profile)
+    if limit is not None:
+        rows = count_rows(layout.n_pre, layout.n_post, layout.n_pre, n_active, slots, with_expected)
+        yield _drawn("in_axons_per_core", rows.map(layout.per_core), limit, source, "axons", cores)
     if limits.out_axons_per_core is not None:
-        used, limit = _count_out_axons(layout, slots), limits.out_axons_per_core.max.value
-        yield Check("out_axons_per_core", used, limit, "axons", _cite_limit(profile, "out_axons_per_core"), cores)
+        rows = _count_out_axons(layout, n_active, slots, with_expected)
+        limit, source = limits.out_axons_per_core.max.value, _cite_limit(profile, "out_axons_per_core")
+        yield _drawn("out_axons_per_core", rows, limit, source, "axons", cores)
     if limits.routing_entries is not None:
         used, limit = _count_routing_entries(layout, slots), limits.routing_entries.max.value
         yield Check("routing_entries", np.array([used]), limit, "entries", _cite_limit(profile, "routing_entries"))
@@ -147,12 +245,23 @@ def _hidden_sources(layout, slots):
         yield layout.own[i], on_core
 
 
-def _count_out_axons(layout, slots):
-    """Upper bound of pairs (own neuron, other core that it feeds), per core."""
-    total = np.zeros(layout.n_cores, dtype=np.int64)
-    for own, on_core in _hidden_sources(layout, slots):
-        for c in np.flatnonzero(own):
-            total[c] += np.minimum(own[c], np.delete(on_core, c)).sum()
+def _drawn(name, bounds, limit, source, unit, cores):
+    return Check(name, bounds.expected, limit, unit, source, cores, least=bounds.least, most=bounds.most)
+
+
+def _count_out_axons(layout, n_active, slots, with_expected):
+    """Pairs (own neuron, other core that it feeds), per core: `Bounds`."""
+    total = Bounds(*(np.zeros(layout.n_cores, dtype=np.int64) for _ in range(3)))
+    for i in range(1, len(layout.layers) - 1):
+        part, own = slice(layout.first[i], layout.first[i + 1]), layout.own[i]
+        for n in np.unique(own[own > 0]):
+            n_rows = np.full(layout.core[part].size, n)
+            rows = count_rows(n_rows, layout.n_post[part], layout.n_pre[part], n_active[part], slots[part], with_expected)
+            for name in ("least", "expected", "most"):
+                values = getattr(rows, name)
+                on_core = np.zeros(layout.n_cores, dtype=np.int64)
+                on_core[layout.core[part]] = values
+                getattr(total, name)[own == n] += (values.sum() - on_core)[own == n]
     return total
 
 
@@ -165,7 +274,7 @@ def _count_routing_entries(layout, slots):
 
 
 def _rows_per_weight(profile):
-    return 1 if has_words(profile) else profile.storage.rows_per_signed_weight.value
+    return profile.storage.rows_per_signed_weight.value if has_crossbar(profile) else 1
 
 
 def _cite(profile, key, quantity):

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from neurosim.hardware import HardwareProfile
 from neurosim.placement import layout as layouts
-from neurosim.placement.limits import fan_in_limit, make_checks
+from neurosim.placement.limits import fan_in_limit, has_lists, in_axon_limit, make_checks, packing_of, word_limit
 from neurosim.placement.memory import section_bytes
 from neurosim.placement.search import check_cores, smallest_cores
 from neurosim.placement.workload import Workload
@@ -86,6 +86,22 @@ class Placement:
         """Local memory of a core, B; None where the profile states none."""
         local_bytes = self.profile.storage.local_bytes
         return None if local_bytes is None else local_bytes.value
+
+    @property
+    def row_limits(self):
+        """Limits that the run keeps at every step beside slots and fan-in: keyword arguments of `synapses.CorePlan`."""
+        limits, profile = {}, self.profile
+        in_axons, out_axons = in_axon_limit(profile)[0], profile.limits.out_axons_per_core
+        if in_axons is not None:
+            limits["in_axons"] = (in_axons,) * self.n_cores
+        if out_axons is not None:
+            limits["out_axons"] = (out_axons.max.value,) * self.n_cores
+        if has_lists(profile):
+            packings = [packing_of(profile, core.n_neurons) for core in self.cores]
+            limits["words"] = (word_limit(profile)[0],) * self.n_cores
+            limits["synapse_bits"] = tuple(packing.synapse_bits for packing in packings)
+            limits |= {name: getattr(packings[0], name) for name in ("header_bits", "block_synapses", "word_bits")}
+        return limits
 
     @property
     def fits(self):

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from neurosim.errors import InputError
 from neurosim.placement.layout import make_layout, n_slots
-from neurosim.placement.limits import fixed_checks, slot_checks
+from neurosim.placement.limits import depends_on_draw, fixed_checks, slot_checks
 from neurosim.placement.memory import fixed_sections
 
 
@@ -22,13 +22,18 @@ def check_cores(profile, n_cores):
 def smallest_cores(profile, workload):
     """Smallest number of cores of the chip on which the workload fits, or None.
 
-    Every number is tried: more cores also mean more copies, so that one may fit and the next may not.
+    One on which every draw fits comes before one on which only some do. Every number is tried: more cores also mean more copies, so that one may fit and the next may not.
     """
-    return next((n for n in range(1, profile.cores.value + 1) if _make_fits(profile, workload, n)(workload.n_active)), None)
+    def first(is_sure):
+        cores = range(1, profile.cores.value + 1)
+        return next((n for n in cores if _make_fits(profile, workload, n, is_sure)(workload.n_active)), None)
+
+    sure = first(True)
+    return sure if sure is not None or not depends_on_draw(profile) else first(False)
 
 
 def largest_fit(profile, workload, n_cores):
-    """Most synapses that fit, with the matrices in the proportion of `workload.n_active`.
+    """Most synapses that fit, whichever positions are drawn, with the matrices in the proportion of `workload.n_active`.
 
     A matrix that is full stays full while the others grow on; each keeps at least one synapse.
 
@@ -118,8 +123,8 @@ def _solve_scale(weights, positions, total):
     return high
 
 
-def _make_fits(profile, workload, n_cores):
-    """Function of the counts per matrix: whether all limits hold on this number of cores."""
+def _make_fits(profile, workload, n_cores, is_sure=True):
+    """Function of the counts per matrix: whether all limits hold on this number of cores, for every draw or for some."""
     layout = make_layout(workload.layers, n_cores)
     is_possible = all(check.fits for check in fixed_checks(profile, layout))
     fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
@@ -130,7 +135,8 @@ def _make_fits(profile, workload, n_cores):
             return False
         divided = layout.divide_at_least(n_active) if at_least else layout.divide(n_active)
         slots = n_slots(divided, n_positions, workload)
-        return all(check.fits for check in slot_checks(profile, workload, layout, divided, slots, fixed_bytes))
+        checks = slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False)
+        return all(check.is_guaranteed if is_sure else check.fits for check in checks)
 
     return fits
 

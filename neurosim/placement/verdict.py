@@ -1,11 +1,12 @@
 """Whether a placement fits, which limits it breaks, and what would help."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
 from neurosim.placement.limits import Usage
-from neurosim.placement.memory import SECTIONS, has_words
+from neurosim.placement.limits import has_lists, packing_of
+from neurosim.placement.memory import SECTIONS
 from neurosim.placement.place import Placement
 from neurosim.placement.remedies import Remedy, find_remedies
 
@@ -34,6 +35,8 @@ class Verdict:
         All broken limits, of every core, and all the other ones.
     unstated : list of str
         Known limits that the profile leaves out.
+    storage : list of str
+        What a removed synapse frees, and what is sure where a use depends on the positions that are drawn.
     not_modelled : list of str
         What the chip would also demand and this model does not check.
     section_over : list of SectionOver
@@ -48,6 +51,7 @@ class Verdict:
     not_modelled: list[str]
     section_over: list[SectionOver]
     remedies: list[Remedy]
+    storage: list[str] = field(default_factory=list)
 
     @property
     def fits(self):
@@ -76,6 +80,7 @@ class Verdict:
             "not_modelled": list(self.not_modelled),
             "section_over": [{"core": s.core, "section": s.section, "over": s.over, "largest": dict(s.largest)} for s in self.section_over],
             "hints": self.hints,
+            "storage": list(self.storage),
             "cores": [
                 {"id": c.id, "n_neurons": c.n_neurons, "n_slots": c.n_slots, "n_bytes": c.n_bytes, "sections": dict(c.sections)}
                 for c in self.placement.cores
@@ -103,6 +108,7 @@ def judge(placement):
         not_modelled=_not_modelled(placement.profile),
         section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
         remedies=find_remedies(placement) if violations else [],
+        storage=[text for text in (_release_text(placement), *_draw_texts(placement)) if text],
     )
 
 
@@ -127,12 +133,17 @@ def summarize(verdict):
     over = next((s for s in verdict.section_over if s.core == worst.core), None) if worst.name == "local_memory" else None
     parts = [
         f"does not fit {placement.profile.name}: {n} limit{'s' * (n > 1)} exceeded",
-        f"{'worst: ' * (n > 1)}{worst.where}: {worst.name} needs {worst.used:,d} of {worst.limit:,d} {worst.unit}, {worst.over:,d} over"
+        f"{'worst: ' * (n > 1)}{worst.where}: {worst.name} needs {'at least ' * (worst.least is not None)}{_need(worst):,d} of {worst.limit:,d} {worst.unit}, {worst.over:,d} over"
         + (f", at section {over.section}" if over else ""),
         f"limit from {worst.source}",
         *verdict.hints[:1],
     ]
     return "; ".join(parts)
+
+
+def _need(usage):
+    """What is needed at the least."""
+    return usage.used if usage.least is None else usage.least
 
 
 def _section_over(core, usage):
@@ -150,12 +161,63 @@ def _not_modelled(profile):
     native = profile.limits.weight_bits_native
     if native is not None:
         notes.append(f"weight_bits_native {native.max.value}: training uses wider weights (float32)")
-    if not has_words(profile):
-        notes.append(f"address labels of {profile.synapse_word.label_bits.value} bits: which pre neurons can share a row of the array")
-    elif profile.storage.shared_used:
+    storage, labels = profile.storage, profile.synapse_word.label_bits
+    if storage.family == "crossbar_multibit" and labels is not None:
+        notes.append(f"address labels of {labels.value} bits: which pre neurons can share a row of the array")
+    if storage.family == "crossbar_binary":
+        n, bits = storage.weights_per_neuron.value, storage.weight_value_bits.value
+        notes.append(f"weights of one bit, each neuron with {n} values of {bits} bits: training uses a weight of its own for each synapse")
+    if storage.local_bytes is None:
+        notes.append("storage.local_bytes is not stated: neuron state, gradients and buffers are counted and compared with no limit")
+    if getattr(storage, "shared_used", False):
         notes.append("shared_bytes: only local memory is filled, nothing spills into the shared memory")
     spilling = [name for name in KNOWN_LIMITS if getattr(getattr(profile.limits, name), "action", None) == "spill"]
     notes += [f"{name}: spilling beyond the limit, which is refused here" for name in spilling]
-    upper = [name for name in ("in_axons_per_core", "out_axons_per_core", "routing_entries") if getattr(profile.limits, name) is not None]
-    notes += [f"{name}: which pairs are connected; the use is an upper bound" for name in upper]
+    if profile.limits.routing_entries is not None:
+        notes.append("routing_entries: which pairs are connected; the use is an upper bound")
     return notes
+
+
+def _release_text(placement):
+    """What removing a synapse frees on this chip, in one sentence; None in an address space, which frees its exact bytes."""
+    storage = placement.profile.storage
+    if storage.family == "address_space":
+        return None
+    if storage.family == "cam_per_neuron":
+        return "storage cam_per_neuron: a removed synapse frees one word, for its own neuron alone"
+    if not has_lists(placement.profile):
+        rows = storage.rows_per_signed_weight.value
+        share = f" and a signed weight takes {rows} rows, so {storage.rows.value // rows} of {storage.rows.value} remain" if rows > 1 else ""
+        return f"storage {storage.family}: a removed synapse frees its cell, a row only when its last synapse goes{share}"
+    packing = packing_of(placement.profile, max(core.n_neurons for core in placement.cores))
+    unit, bits, header = packing.word_bits, packing.synapse_bits, packing.header_bits
+    lone = int(packing.words(1))
+    per_word = sum(int(packing.words(n)) <= lone for n in range(1, packing.block_synapses + 1))
+    freed = (
+        f"; {per_word} share {'it' if lone == 1 else 'them'}, so that releasing one of {per_word} frees nothing"
+        if per_word > 1
+        else ""
+    )
+    return (
+        f"storage packed_lists: a synapse takes {bits} bits and its block {header} more, in words of {unit}: "
+        f"a lone synapse costs {_words(lone)} ({lone * unit} bits){freed}"
+    )
+
+
+def _words(n):
+    return "a full word" if n == 1 else f"{n} full words"
+
+
+def _draw_texts(placement):
+    """What is sure, for limits on counts that depend on which positions are drawn: one sentence per limit."""
+    groups = {}
+    for usage in placement.usages:
+        if usage.least is not None and usage.fits:
+            groups.setdefault(usage.name, []).append(usage)
+    for name, usages in groups.items():
+        worst = max(usages, key=lambda usage: usage.most / max(1, usage.limit))
+        text = f"{name}, {worst.where}: {worst.least:,d} to {worst.most:,d} of {worst.limit:,d} {worst.unit}, {worst.used:,d} expected: "
+        if worst.is_guaranteed:
+            yield text + "fits whichever positions are drawn"
+        else:
+            yield text + "depends on the positions; the limit is kept at every step, and a slot without a position stays dormant and is reported"

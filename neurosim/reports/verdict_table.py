@@ -38,6 +38,9 @@ def print_verdict(console, verdict, *, name=None):
     limits = {u["core"]: u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY}
     print_memory(console, [CoreMemory(core["id"], core["sections"], limits.get(core["id"])) for core in verdict["cores"]])
     _print_headroom(console, verdict)
+    if verdict.get("storage"):
+        heading(console, "storage")
+        bullets(console, verdict["storage"])
     if verdict["unstated"]:
         heading(console, "not checked", "the profile states no limit for: " + ", ".join(verdict["unstated"]))
     if verdict["not_modelled"]:
@@ -49,7 +52,8 @@ def _print_violations(console, violations):
     """All violations; places with the same numbers share one row."""
     groups = {}
     for usage in violations:
-        key = (usage["name"], usage["matrix"], usage["used"], usage["limit"], usage["unit"], usage["source"])
+        used = usage["used"] if usage.get("least") is None else usage["least"]
+        key = (usage["name"], usage["matrix"], used, usage["limit"], usage["unit"], usage["source"])
         groups.setdefault(key, []).append(usage)
     heading(console, "limits exceeded")
     grid, sources = Grid("<where", "=limit", "used", "allowed", "over by", "=unit", "=from"), Sources()

@@ -1,6 +1,6 @@
 """A placement as a synapse store: the one step from cores and bytes to plain arrays."""
 
-from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore
+from neurosim.synapses import CorePlan, MatrixPlan, SegmentPlan, StorePlan, SynapseStore
 
 
 def make_store(experiment):
@@ -31,6 +31,7 @@ def make_store(experiment):
         scope=experiment.scenario.rewiring.scope,
         home=placement.home,
         n_cores=placement.n_cores,
+        limits=CorePlan(**placement.row_limits),
         n_moments=placement.workload.state_words,
         signs=rule.signs,
         starts_dense=rule.starts_dense,

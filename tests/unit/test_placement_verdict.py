@@ -107,8 +107,6 @@ def test_all_violations_are_listed_at_once():
     [
         ("synapses_per_core", [6, 6]),
         ("fan_in_per_neuron", [2, 2, 2, 2]),
-        ("in_axons_per_core", [3 + 2, 3 + 2]),  # 3 inputs, and no more of the 4 hidden neurons than slots
-        ("out_axons_per_core", [2, 2]),
         ("routing_entries", [4]),
     ],
 )
@@ -119,6 +117,24 @@ def test_a_stated_limit_is_counted_and_binds_at_the_next_value(name, used):
     assert found == used
     assert fits.fits and name not in judge(fits).unstated
     assert {u.name for u in judge(broken).violations} == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("in_axons_per_core", 2 + 2, 3 + 2),  # 4 synapses into 2 neurons from 2 or 3 inputs, 2 into 1 neuron
+        ("out_axons_per_core", 0, 2),  # the other core's 2 synapses may all come from its own hidden neurons
+    ],
+)
+def test_a_limit_on_axons_is_sure_or_open_or_broken(name, least, most):
+    workload = Workload((3, 4, 2), (8, 4))
+    for limit in range(1, 7):
+        placement = place(with_limit(SANTOS, name, limit), workload, 2)
+        usages = [u for u in placement.usages if u.name == name]
+        assert [(u.least, u.most) for u in usages] == [(least, most)] * 2 and all(least <= u.used <= most for u in usages)
+        assert placement.fits == (limit >= least) and all(u.is_guaranteed == (limit >= most) for u in usages)
+        (text,) = [line for line in judge(placement).storage if line.startswith(name)] or [""]
+        assert ("whichever positions" in text) == (limit >= most) and ("stays dormant" in text) == (least <= limit < most)
 
 
 def test_routing_entries_stay_empty_on_one_core():
