@@ -192,16 +192,12 @@ def _release_text(placement):
     packing = packing_of(placement.profile, max(core.n_neurons for core in placement.cores))
     unit, bits, header = packing.word_bits, packing.synapse_bits, packing.header_bits
     lone = int(packing.words(1))
-    per_word = sum(int(packing.words(n)) <= lone for n in range(1, packing.block_synapses + 1))
-    freed = (
-        f"; {per_word} share {'it' if lone == 1 else 'them'}, so that releasing one of {per_word} frees nothing"
-        if per_word > 1
-        else ""
-    )
-    return (
-        f"storage packed_lists: a synapse takes {bits} bits and its block {header} more, in words of {unit}: "
-        f"a lone synapse costs {_words(lone)} ({lone * unit} bits){freed}"
-    )
+    text = f"storage packed_lists: a synapse takes {bits} bits and its block {header} more, in words of {unit}: "
+    text += f"a lone synapse costs {_words(lone)} ({lone * unit} bits)"
+    shared = next((n for n in range(2, packing.block_synapses + 1) if packing.words(n) == packing.words(n - 1)), None)
+    if shared is not None:
+        text += f"; releasing one of {shared} in {_words(int(packing.words(shared)))} frees nothing"
+    return text
 
 
 def _words(n):
@@ -212,7 +208,7 @@ def _draw_texts(placement):
     """What is sure, for limits on counts that depend on which positions are drawn: one sentence per limit."""
     groups = {}
     for usage in placement.usages:
-        if usage.least is not None and usage.fits:
+        if usage.least is not None and usage.fits and usage.most > 0:
             groups.setdefault(usage.name, []).append(usage)
     for name, usages in groups.items():
         worst = max(usages, key=lambda usage: usage.most / max(1, usage.limit))

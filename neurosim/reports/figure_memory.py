@@ -19,7 +19,7 @@ def draw_memory(record, figure):
     axes = style.plain_axes(figure, room, "local memory (KB = 1024 B)", "core")
     stacks = {name: [core.memory_bytes.sections.get(name, 0) / KB for core in cores] for name in names}
     tops = style.draw_stacks(axes, [str(core.id) for core in cores], stacks, style.SECTION_LOOKS)
-    highest = max(*tops, *(n / KB for n in limits))
+    highest = max([*tops, *(n / KB for n in limits)])
     _set_scale(axes, highest * 1.12)
     for limit in limits:
         axes.axhline(limit / KB, color=style.ALARM, linewidth=1.4, linestyle=(0, (5, 2)))

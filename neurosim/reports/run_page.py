@@ -237,8 +237,13 @@ def _connections_text(record):
     return (
         f"{net.active:,d} of {net.possible:,d} possible connections are active at the end ({percent_text(net.fraction)}); "
         f"{net.rewired:,d} arrived during the training. After every rewiring {'exactly ' + most if least == most else least + ' to ' + most} were active"
-        + (f"; {net.unfilled:,d} slots found no free position." if net.unfilled else ".")
+        + (f"; {net.unfilled:,d} slots found no feasible position{_binding_text(net)}." if net.unfilled else ".")
     )
+
+
+def _binding_text(net):
+    limits = ", ".join(words(name) for name in net.unfilled_by)
+    return f" under the limits of: {limits}" if limits else ""
 
 
 def _matrices(record):

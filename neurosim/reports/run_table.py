@@ -20,6 +20,7 @@ from neurosim.reports.facts import (
     time_amounts,
     traffic_by_phase,
     with_reason,
+    words,
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_quantities
@@ -73,12 +74,28 @@ def _print_summary(console, record):
             "synapses",
             f"{net.active:,d} of {net.possible:,d} possible ({percent_text(net.fraction)}), {net.rewired:,d} rewired, "
             f"{net.least_active:,d} to {net.most_active:,d} active after every {_rewiring(record)}"
-            + (f", {net.unfilled:,d} slots unfilled" if net.unfilled else ""),
+            + _unfilled_text(net),
         ),
+        *_row_texts(record),
         ("energy", with_reason(energy_amounts(record), missing_energy(record))),
         ("time", with_reason(time_amounts(record), missing_time(record))),
     ]
     pairs(console, rows)
+
+
+def _unfilled_text(net):
+    if not net.unfilled:
+        return ""
+    limits = ", ".join(f"{words(name)} ({n:,d})" for name, n in net.unfilled_by.items())
+    return f", {net.unfilled:,d} slots dormant without a feasible position" + (f"; limits that bound: {limits}" if limits else "")
+
+
+def _row_texts(record):
+    """Axons and words that a chip limits per core: the fullest core of each."""
+    for name in dict.fromkeys(name for core in record.cores for name in core.rows):
+        core = max((core for core in record.cores if name in core.rows), key=lambda core: core.rows[name].peak / max(1, core.rows[name].limit))
+        rows = core.rows[name]
+        yield words(name), f"{rows.used:,d} of {rows.limit:,d} on core {core.id}, at most {rows.peak:,d} at any step"
 
 
 def _rewiring(record):

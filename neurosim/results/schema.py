@@ -102,6 +102,8 @@ class Connectivity(_Part):
     """Synapses; `rewired` counts arrivals, `least_active` and `most_active` are after the rewirings of the whole run.
 
     `active` is at the end; with a period above 1 it may be lower, as some slots wait for the next rewiring.
+    `unfilled` slots found no position in the last rewiring; `unfilled_by` says which limits kept slots from the free
+    positions, over all rewirings: (rewiring, slot) pairs, several limits may bind at once.
     """
 
     active: int
@@ -111,6 +113,7 @@ class Connectivity(_Part):
     least_active: int
     most_active: int
     unfilled: int
+    unfilled_by: dict[str, int] = {}
     matrices: list[MatrixUsed]
     inputs: InputsUsed | None = None
 
@@ -120,6 +123,12 @@ class UsedOfLimit(_Part):
     limit: int | None
 
 
+class RowsUsed(UsedOfLimit):
+    """A count of rows that the run keeps within its limit at every step; `used` is at the end, `peak` the most."""
+
+    peak: int
+
+
 class MemoryUsed(UsedOfLimit):
     """Bytes of local memory, in sections that add up to `used`."""
 
@@ -127,7 +136,10 @@ class MemoryUsed(UsedOfLimit):
 
 
 class Core(_Part):
-    """One core. `energy_j` is the priced part; `traffic_bytes` are reads plus writes."""
+    """One core. `energy_j` is the priced part; `traffic_bytes` are reads plus writes.
+
+    `rows` holds what the chip limits of ``in_axons``, ``out_axons`` and ``words``.
+    """
 
     id: int
     n_neurons: int
@@ -139,6 +151,7 @@ class Core(_Part):
     traffic_by_phase_bytes: dict[str, int]
     packets: dict[str, int]
     busy_s: float
+    rows: dict[str, RowsUsed] = {}
 
 
 class EnergyRow(_Part):

@@ -90,6 +90,22 @@ def _check_known_shape(scenario):
         check_shape(scenario, *shape)
 
 
+def refuse_unless_learns(profile):
+    """Refuse to train on a chip that does not learn.
+
+    Raises
+    ------
+    InputError
+    """
+    learning = profile.learning
+    if learning.where == "none":
+        note = f", {learning.note}" if learning.note else ""
+        raise InputError(
+            f"hardware.profile: {profile.name} does not learn (learning.where none; {learning.source}: {profile.sources[learning.source]}{note}); "
+            "choose a chip that learns, or see with neurosim check what fits"
+        )
+
+
 def check_shape(scenario, n_features, n_classes):
     """Refuse layers that contradict the data.
 

@@ -64,7 +64,7 @@ def make_record(experiment, trainer, n_threads):
         },
         epochs=[_epoch_part(record) for record in history],
         connectivity=_connectivity_part(trainer),
-        cores=_core_parts(experiment.placement, ledger),
+        cores=_core_parts(experiment.placement, ledger, trainer.store),
         energy=_energy_part(experiment.profile, ledger),
         traffic_bytes=_traffic_part(ledger),
         events=count_by_phase(ledger),
@@ -150,12 +150,13 @@ def _connectivity_part(trainer):
         "least_active": min(record.n_active_least for record in history),
         "most_active": max(record.n_active_most for record in history),
         "unfilled": history[-1].n_unfilled,
+        "unfilled_by": store.unfilled_by,
         "matrices": matrices,
         "inputs": profile_of_inputs(np.bincount(store.connections(0)[0], minlength=store.plan.matrices[0].n_pre)),
     }
 
 
-def _core_parts(placement, ledger):
+def _core_parts(placement, ledger, store):
     energy, by_phase = ledger.energy_by("core"), {}
     for line in ledger.energy:
         if line.energy_j is not None:
@@ -182,6 +183,7 @@ def _core_parts(placement, ledger):
                 "traffic_by_phase_bytes": {p: int(n) for p, n in zip(PHASES, traffic[c]) if n},
                 "packets": {way: int(packets[c, KINDS.index(f"packet_{way}")]) for way in ("sent", "received")},
                 "busy_s": ledger.time.core_s[c],
+                "rows": {name: dict(zip(("used", "peak", "limit"), numbers)) for name, numbers in store.rows_used(c).items()},
             }
         )
     return parts

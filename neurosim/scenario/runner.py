@@ -14,7 +14,7 @@ from neurosim.documents import dump_yaml, read_yaml, write_atomic
 from neurosim.errors import InputError, InterruptedRunError
 from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits, summarize
 from neurosim.results import read_record, write_record, write_tables
-from neurosim.scenario.experiment import check_shape, prepare
+from neurosim.scenario.experiment import check_shape, prepare, refuse_unless_learns
 
 CHECKPOINT = "checkpoint.npz"
 RESULT = "result.json"
@@ -117,6 +117,7 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     experiment = prepare(scenario)
     if scenario.hardware.on_violation == "refuse":
         refuse_unless_fits(experiment.placement)
+    refuse_unless_learns(experiment.profile)
     folder = choose_folder(scenario.name, out, resume)
     trainer, identity = _make_trainer(experiment, data_dir)
     n_threads = _set_threads(n_threads)
@@ -184,6 +185,7 @@ def _train(trainer, folder, saver, observer):
         folder.log(
             f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, "
             f"test accuracy {record.test_accuracy:.4f}, {record.n_arrived} rewired, {record.train_s:.2f} s"
+            + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by)}" if record.n_unfilled else "")
         )
         saver.save()
         if observer:

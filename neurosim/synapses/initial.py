@@ -40,4 +40,5 @@ def draw_connections(store):
     set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
     # Placing the first synapses is loading, not training.
     store.tally.by_segment[:] = 0
+    store.tally.unfilled_by[:] = 0
     store.slots.n_exchanged[0] = 0

@@ -168,6 +168,20 @@ class SynapseStore:
         """Every breach of the canonical form, one line each; empty when all is well."""
         return find_violations(self)
 
+    @property
+    def unfilled_by(self):
+        """(rewiring, slot) pairs that found no position, by the limits that bound: dict of names to int, zeros left out."""
+        return {binding.name.lower(): int(n) for binding, n in zip(Binding, self.tally.unfilled_by) if n}
+
+    def rows_used(self, core):
+        """What the chip limits of a core's rows: dict of names to (used, most at any moment, limit)."""
+        limits = self.plan.limits
+        return {
+            resource.name.lower(): (int(getattr(self.slots, name)[core]), int(self.tally.peak[resource, core]), getattr(limits, name)[core])
+            for resource in Resource
+            if getattr(limits, name := resource.name.lower()) is not None
+        }
+
     def state(self):
         """What a checkpoint needs: dict of arrays (copies are not made)."""
         return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "moments", "free_slot", "n_free", "n_exchanged")}
