@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.accounting.events import PHASE, PHASES, Shape, count_visits
-from neurosim.placement.memory import STEP_COUNT_BITS
 from neurosim.accounting.events import PHASE, PHASES, Shape, count_arrivals, count_dense, count_passes, count_visits
-from neurosim.placement.memory import COUNTER_BITS
+from neurosim.placement.limits import has_lists, places_per_neuron
+from neurosim.placement.memory import COUNTER_BITS, STEP_COUNT_BITS, has_row_pointers, has_words
 
 SECTIONS = (
     "synapses",
     "synapse_array",
+    "synapse_lists",
     "row_pointers",
     "gradients",
     "optimizer_state",
@@ -28,15 +28,15 @@ SECTIONS = (
 )
 SECTION = {name: i for i, name in enumerate(SECTIONS)}
 DIRECTIONS = ("read", "write")
-_LEVEL = {"synapse_array": "synapse_array"}
+_LEVEL = {"synapse_array": "synapse_array", "synapse_lists": "synapse_memory"}
 
 
 def level_of(section):
-    """Memory level of a section: the core's ``local_sram``, or the ``synapse_array`` of a crossbar."""
+    """Memory level of a section: the core's ``local_sram``, ``synapse_array`` of a crossbar, ``synapse_memory`` of packed lists."""
     return _LEVEL.get(section, "local_sram")
 
 
-LEVELS = ("local_sram", "synapse_array")
+LEVELS = ("local_sram", "synapse_array", "synapse_memory")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class _Widths:
         position = bits["pre_index_bits"] + bits["post_index_bits"] + bits["label_bits"]
         return cls(
             position=position,
-            mark=position or (bits["weight_bits"] if workload.rewires else 0),
+            mark=0 if has_lists(profile) else position or (bits["weight_bits"] if workload.rewires else 0),
             post=bits["post_index_bits"] or position,
             strength=bits["weight_bits"] + bits["sign_bits"],
             weight=bits["weight_bits"],
@@ -92,11 +92,13 @@ class TrafficCounter:
         self.placement = placement
         self.shape = Shape(placement)
         self.w = _Widths.of(placement.profile, placement.workload)
-        self.is_array = placement.profile.storage.family != "address_space"
-        self.is_sorted = placement.workload.execution == "event_driven" and not self.is_array
+        self.has_lists = has_lists(placement.profile)
+        self.is_array = not self.has_lists and not has_words(placement.profile)
+        self.is_sorted = has_row_pointers(placement.profile, placement.workload)
+        self.word = placement.profile.storage.word_bits.value if self.has_lists else 0
         self.has_batch = placement.workload.batch_size > 1
         self.state = placement.workload.state_words * self.w.gradient
-        self.home_of_synapses = "synapse_array" if self.is_array else "synapses"
+        self.home_of_synapses = "synapse_array" if self.is_array else "synapse_lists" if self.has_lists else "synapses"
         self.bits = np.zeros((self.shape.n_cores, len(PHASES), len(SECTIONS), 2), np.int64)
 
     def count(self, training, evaluation):
@@ -145,6 +147,10 @@ class TrafficCounter:
         free = n_passes * self.shape.n_slots - used
         self._read(phase, self.home_of_synapses, self._per_segment(free * self.w.mark, where))
 
+    def _read_words(self, phase, n_words):
+        """Read words of packed lists: per segment; none on other chips."""
+        self._read(phase, "synapse_lists", self._per_segment(n_words * self.word))
+
     def _walk_rows(self, phase, activity, with_first=True):
         """Test every pre neuron of every segment and read two row pointers where it is non-zero."""
         n = activity.n_samples
@@ -167,6 +173,9 @@ class TrafficCounter:
             if self.is_sorted:
                 self._walk_rows(phase, activity)
                 self._read(phase, "synapses", self._per_segment(visits.forward * (w.post + w.strength)))
+            elif self.has_lists:
+                self._read_pre(phase, activity.segment["rows_nonzero"])
+                self._read_words(phase, activity.segment["words_nonzero"])
             else:
                 self._read_pre(phase, visits.forward)
                 self._read(phase, "synapses", self._per_segment(visits.forward * (w.position + w.strength)))
@@ -204,8 +213,11 @@ class TrafficCounter:
             # The sum of a row stays in a register.
             self._write("backward", "neuron_state", self._per_segment(activity.segment["rows_nonzero"] * w.error, later))
         else:
-            self._read("backward", self.home_of_synapses, self._per_segment(visits.learning * (w.position + w.strength), later))
-            self._pass_free_slots("backward", n, visits.learning, later)
+            if self.has_lists:
+                self._read_words("backward", np.where(later, activity.segment["words"], 0))
+            else:
+                self._read("backward", self.home_of_synapses, self._per_segment(visits.learning * (w.position + w.strength), later))
+                self._pass_free_slots("backward", n, visits.learning, later)
             self._update_in_place("backward", "neuron_state", self._per_segment(visits.learning_ops * w.error, later))
         self._read("backward", "neuron_state", n * shape.own_hidden * w.activation)
         self._update_in_place("backward", "neuron_state", n * shape.own_hidden * w.error)
@@ -221,6 +233,7 @@ class TrafficCounter:
             self._read("gradient", "synapses", self._per_segment(visits.learning * w.post))
         else:
             self._read_pre("gradient", visits.learning)
+            self._read_words("gradient", activity.segment["words"])
             self._read("gradient", self.home_of_synapses, self._per_segment(visits.learning * w.mark))
             self._pass_free_slots("gradient", activity.n_samples, visits.learning)
         if self.has_batch:
@@ -235,8 +248,11 @@ class TrafficCounter:
 
     def _update(self, activity):
         w, updated = self.w, activity.segment["updated"]
-        self._read("update", self.home_of_synapses, self._per_segment(updated * w.strength))
-        self._write("update", self.home_of_synapses, self._per_segment(updated * w.weight))
+        if self.has_lists:  # words are read and written as a whole
+            self._update_in_place("update", "synapse_lists", self._per_segment(activity.segment["words_updated"] * self.word))
+        else:
+            self._read("update", self.home_of_synapses, self._per_segment(updated * w.strength))
+            self._write("update", self.home_of_synapses, self._per_segment(updated * w.weight))
         self._pass_free_slots("update", activity.n_steps, updated)
         if self.has_batch:
             self._update_in_place("update", "gradients", self._per_segment(updated * w.gradient))
@@ -258,14 +274,17 @@ class TrafficCounter:
             self._read("rewire", "row_pointers", self._per_segment(proposals * 2 * w.row_pointer))
             self._read("rewire", "synapses", self._per_segment(events["rows_checked"] * w.post))
         elif self.is_array:
-            storage = self.placement.profile.storage
-            column = storage.rows.value // storage.rows_per_signed_weight.value
-            self._read("rewire", "synapse_array", self._per_segment(proposals * column * w.position))
+            column, _ = places_per_neuron(self.placement.profile)
+            self._read("rewire", "synapse_array", self._per_segment(proposals * column * w.mark))
+        elif self.has_lists:  # searches of lists, and the lists of rows that changed, read before and written after
+            self._read_words("rewire", events["words_read"])
+            self._write("rewire", "synapse_lists", self._per_segment(events["words_written"] * self.word))
         else:
             self._read("rewire", "synapses", self._per_segment(proposals * shape.n_slots * w.position))
         # An exact draw walks the slots twice: to count the free positions, and to find the drawn one.
-        self._read("rewire", self.home_of_synapses, self._per_segment(events["exact"] * 2 * shape.n_slots * w.position))
-        self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * (w.position + w.strength)))
+        if not self.has_lists:
+            self._read("rewire", self.home_of_synapses, self._per_segment(events["exact"] * 2 * shape.n_slots * w.mark))
+            self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * (w.position + w.strength)))
         self._write("rewire", "optimizer_state", self._per_segment((events["accepted"] + events["exact"] + events["placed"]) * self.state))
         self._write("rewire", self.home_of_synapses, self._per_segment(events["erased"] * w.mark))
         if self.is_sorted:

@@ -90,16 +90,22 @@ def fan_in_limit(profile):
 
     On a crossbar a synapse takes `rows_per_signed_weight` rows of its column, of the array and of a stated limit.
     """
-    rows, stated, found = _rows_per_weight(profile), profile.limits.fan_in_per_neuron, []
+    rows, stated = _rows_per_weight(profile), profile.limits.fan_in_per_neuron
+    found = [places_per_neuron(profile)] if has_crossbar(profile) or profile.storage.family == "cam_per_neuron" else []
     suffix = "" if rows == 1 else " // storage.rows_per_signed_weight"
     if stated is not None:
         found.append((stated.max.value // rows, _cite(profile, "limits.fan_in_per_neuron" + suffix, stated.max)))
-    if has_crossbar(profile):
-        found.append((profile.storage.rows.value // rows, _cite(profile, "storage.rows" + suffix, profile.storage.rows)))
+    return min(found, key=lambda pair: pair[0], default=(None, None))
+
+
+def places_per_neuron(profile):
+    """Synapses that a neuron has places for in an array, and the source: cells of its column, or its CAM words."""
     if profile.storage.family == "cam_per_neuron":
         words = profile.storage.words_per_neuron
-        found.append((words.value, _cite(profile, "storage.words_per_neuron", words)))
-    return min(found, key=lambda pair: pair[0], default=(None, None))
+        return words.value, _cite(profile, "storage.words_per_neuron", words)
+    rows = _rows_per_weight(profile)
+    suffix = "" if rows == 1 else " // storage.rows_per_signed_weight"
+    return profile.storage.rows.value // rows, _cite(profile, "storage.rows" + suffix, profile.storage.rows)
 
 
 def in_axon_limit(profile):
@@ -114,9 +120,7 @@ def in_axon_limit(profile):
         n, suffix = (1, "") if slots is None or slots.value == 1 else (slots.value, " // storage.axon_slots_when_learning")
         found.append((stated.max.value // n, _cite_limit(profile, "in_axons_per_core", suffix)))
     if has_crossbar(profile) and profile.synapse_word.label_bits is None:
-        rows = _rows_per_weight(profile)
-        suffix = "" if rows == 1 else " // storage.rows_per_signed_weight"
-        found.append((storage.rows.value // rows, _cite(profile, "storage.rows" + suffix, storage.rows)))
+        found.append(places_per_neuron(profile))
     return min(found, key=lambda pair: pair[0], default=(None, None))
 
 

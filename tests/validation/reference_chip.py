@@ -56,6 +56,38 @@ class Widths:
     def word(self):
         return self.index + self.weight + self.sign
 
+    @property
+    def mark(self):
+        """What tells a free slot: its index, or its weight in a crossbar without labels."""
+        return self.index or self.weight
+
+
+@dataclass
+class Lists:
+    """Packed lists: bits of a synapse on each core, of a block's header, of a word; most synapses of a block."""
+
+    synapse_bits: list
+    header: int
+    block: int
+    unit: int
+
+    def words(self, core, n):
+        words = 0
+        while n > 0:
+            bits = min(n, self.block) * self.synapse_bits[core] + self.header
+            words += -(-bits // self.unit)
+            n -= self.block
+        return words
+
+
+@dataclass
+class RowLimits:
+    """Most in-axons, out-axons and words of each core, or None where there is no limit."""
+
+    in_axons: list | None = None
+    out_axons: list | None = None
+    words: list | None = None
+
 
 @dataclass
 class Segment:
@@ -92,19 +124,26 @@ class ReferenceChip:
     segments : list of Segment
     scopes : list of list of Segment
     widths : Widths
-    style : {'scan', 'event_driven', 'analog'}
+    style : {'scan', 'event_driven', 'analog', 'lists'}
     batch_size : int
     has_noise : bool
     n_labels : int, optional
         Labels in one column of a crossbar: one per slot, as everywhere, so rows over rows per signed weight.
     fan_in_limit : int, optional
+    lists : Lists, optional
+        Of style 'lists'.
+    limits : RowLimits, optional
     """
 
-    def __init__(self, layers, home, segments, scopes, widths, style, batch_size, has_noise, n_labels=None, fan_in_limit=None):
+    def __init__(
+        self, layers, home, segments, scopes, widths, style, batch_size, has_noise,
+        n_labels=None, fan_in_limit=None, lists=None, limits=None,
+    ):  # fmt: skip
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.batch_size, self.has_noise = widths, style, batch_size, has_noise
         self.n_labels, self.fan_in_limit = n_labels, fan_in_limit
-        self.words = "synapse_array" if style == "analog" else "synapses"
+        self.lists, self.limits = lists, limits
+        self.words = {"analog": "synapse_array", "lists": "synapse_lists"}.get(style, "synapses")
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
         self.last = len(self.layers) - 1
         self.inbox = {}
@@ -194,7 +233,9 @@ class ReferenceChip:
         Leaves in `self.inbox` what each core sees of each layer: a copy is zero unless its activation was received.
         """
         w, state = self.widths, "neuron_state"
-        walk = {"scan": self.forward_scan, "event_driven": self.forward_events, "analog": self.forward_analog}[self.style]
+        walk = {"scan": self.forward_scan, "event_driven": self.forward_events, "analog": self.forward_analog, "lists": self.forward_lists}[
+            self.style
+        ]
         if self.style != "analog":  # the converter writes the sum: there is none in memory that starts at zero
             for layer in range(1, self.last + 1):
                 for core, _ in self.own(layer):
@@ -242,7 +283,7 @@ class ReferenceChip:
         w, core = self.widths, segment.core
         for slot in segment.slots:
             if slot is None:
-                self.read(core, phase, self.words, w.index)
+                self.read(core, phase, self.words, w.mark)
                 continue
             self.read(core, phase, self.words, w.word)
             self.read_x(segment, phase)
@@ -271,6 +312,32 @@ class ReferenceChip:
         for slot in segment.connections:
             if x[slot[0]] != 0:
                 self.event(segment.core, phase, "synaptic_op")
+
+    def forward_lists(self, segment, x, phase):
+        """A non-zero axon with a list: its value once, all words of the list, and an operation per synapse."""
+        w, core = self.widths, segment.core
+        for pre in range(segment.n_pre):
+            row = segment.row(pre)
+            if x[pre] == 0 or not row:
+                continue
+            self.read_x(segment, phase)
+            self.read_list(segment, pre, phase)
+            for _ in row:
+                self.read(core, phase, "neuron_state", w.activation)
+                self.write(core, phase, "neuron_state", w.activation)
+                self.event(core, phase, "synaptic_op")
+
+    def read_list(self, segment, pre, phase):
+        for _ in range(self.lists.words(segment.core, len(segment.row(pre)))):
+            self.read(segment.core, phase, self.words, self.lists.unit)
+
+    def write_list(self, segment, pre, phase):
+        for _ in range(self.lists.words(segment.core, len(segment.row(pre)))):
+            self.write(segment.core, phase, self.words, self.lists.unit)
+
+    def read_all_lists(self, segment, phase):
+        for pre in range(segment.n_pre):
+            self.read_list(segment, pre, phase)
 
     def read_pointers(self, segment, phase, n):
         for _ in range(n):
@@ -322,11 +389,15 @@ class ReferenceChip:
 
     def backward_scan(self, segment):
         w, core, phase = self.widths, segment.core, "backward"
+        if self.lists:
+            self.read_all_lists(segment, phase)
         for slot in segment.slots:
             if slot is None:
-                self.read(core, phase, self.words, w.index)
+                if not self.lists:
+                    self.read(core, phase, self.words, w.mark)
                 continue
-            self.read(core, phase, self.words, w.word)
+            if not self.lists:
+                self.read(core, phase, self.words, w.word)
             self.read(core, phase, "neuron_state", w.error)  # of the post neuron
             self.read(core, phase, "neuron_state", w.error)  # the sum of the pre neuron
             self.write(core, phase, "neuron_state", w.error)
@@ -358,8 +429,11 @@ class ReferenceChip:
 
     def gradient_scan(self, segment):
         w, core, phase = self.widths, segment.core, "gradient"
+        if self.lists:
+            self.read_all_lists(segment, phase)
         for slot in segment.slots:
-            self.read(core, phase, self.words, w.index)
+            if not self.lists:
+                self.read(core, phase, self.words, w.mark)
             if slot is None:
                 continue
             self.read_x(segment, phase)
@@ -403,13 +477,19 @@ class ReferenceChip:
             self.write(core, phase, "optimizer_state", w.step_count)
         for segment in self.segments:
             core = segment.core
+            if self.lists:
+                self.read_all_lists(segment, phase)
+                for pre in range(segment.n_pre):
+                    self.write_list(segment, pre, phase)
             for slot in segment.slots:
                 if slot is None:
                     self.seen["free slot"] += 1
-                    self.read(core, phase, self.words, w.index)
+                    if not self.lists:
+                        self.read(core, phase, self.words, w.mark)
                     continue
-                self.read(core, phase, self.words, w.weight + w.sign)
-                self.write(core, phase, self.words, w.weight)
+                if not self.lists:
+                    self.read(core, phase, self.words, w.weight + w.sign)
+                    self.write(core, phase, self.words, w.weight)
                 self.event(core, phase, "synaptic_update")
                 self.touch_state(core, phase)
                 if self.has_noise:
@@ -420,7 +500,17 @@ class ReferenceChip:
 
     # Rewiring
 
-    def rewire(self, key, n_wanted):
+    def release(self, leaving):
+        """Connections that left: per segment a list of (pre, post). A list is read, and written without them, one by one."""
+        for segment, gone in zip(self.segments, leaving):
+            for pre, post in gone:
+                if self.lists:
+                    self.read_list(segment, pre, "rewire")
+                segment.slots[segment.slots.index((pre, post))] = None
+                if self.lists:
+                    self.write_list(segment, pre, "rewire")
+
+    def rewire(self, key, n_wanted, step=0):
         """Fill every scope up to its promised number of connections.
 
         Parameters
@@ -429,10 +519,14 @@ class ReferenceChip:
             Key of the step's proposals.
         n_wanted : list of int
             Connections of each scope.
+        step : int
+            Where rows are limited, scopes take turns in being the first.
         """
         arrivals = {id(segment): 0 for segment in self.segments}
-        for number, scope in enumerate(self.scopes):
-            self.fill(scope, n_wanted[number], fold(key, number), arrivals)
+        n = len(self.scopes)
+        for i in range(n):
+            number = (i + (step if self.limits else 0)) % n
+            self.fill(self.scopes[number], n_wanted[number], fold(key, number), arrivals)
         if self.style == "event_driven":
             for segment in self.segments:
                 self.merge(segment, arrivals[id(segment)])
@@ -453,6 +547,11 @@ class ReferenceChip:
                 n_rejected += 1
             else:
                 feasible = [place for place in positions if self.is_feasible(*place)]
+                if not feasible:
+                    self.seen["dormant"] += 1
+                    return
+                if self.limits:  # row by row
+                    feasible.sort(key=lambda place: (self.segments.index(place[0]), place[1], place[2]))
                 segment, pre, post = feasible[bits64(key, n_draws) % len(feasible)]
                 n_draws += 1
                 self.exact_draw(segment)
@@ -462,7 +561,30 @@ class ReferenceChip:
     def is_feasible(self, segment, pre, post):
         if segment.is_full() or (pre, post) in segment.slots:
             return False
-        return self.fan_in_limit is None or len(segment.column(post)) < self.fan_in_limit
+        if self.fan_in_limit is not None and len(segment.column(post)) >= self.fan_in_limit:
+            return False
+        if self.limits is None or self.rows_fit(segment, pre):
+            return True
+        self.seen["row limit"] += 1
+        return False
+
+    def rows_fit(self, segment, pre):
+        """Whether every limit on rows holds with one synapse more in a row: everything is counted anew."""
+        core, limits, used = segment.core, self.limits, Counter()
+        for other in self.segments:
+            for i in range(other.n_pre):
+                n = len(other.row(i)) + (other is segment and i == pre)
+                if n == 0:
+                    continue
+                used["in", other.core] += 1
+                home = None if other.matrix == 0 else self.home[other.matrix][i]
+                if home not in (None, other.core):
+                    used["out", home] += 1
+                if self.lists:
+                    used["words", other.core] += self.lists.words(other.core, n)
+        home = core if segment.matrix == 0 else self.home[segment.matrix][pre]
+        checks = (("in", core, limits.in_axons), ("out", home, limits.out_axons), ("words", core, limits.words))
+        return all(limit is None or used[name, place] <= limit[place] for name, place, limit in checks)
 
     def check_proposal(self, segment, pre):
         w, core, phase = self.widths, segment.core, "rewire"
@@ -474,23 +596,33 @@ class ReferenceChip:
             self.read_pointers(segment, phase, 2)
             for _ in segment.row(pre):
                 self.read(core, phase, self.words, w.post)
+        elif self.style == "lists":
+            self.read_list(segment, pre, phase)
         else:
             for _ in range(self.n_labels):  # the column of the post neuron
-                self.read(core, phase, self.words, w.index)
+                self.read(core, phase, self.words, w.mark)
 
     def exact_draw(self, segment):
         self.seen["exact draw"] += 1
         self.event(segment.core, "rewire", "random_draw")
         for _ in range(2):
+            if self.lists:
+                self.read_all_lists(segment, "rewire")
+                continue
             for _ in segment.slots:
-                self.read(segment.core, "rewire", self.words, self.widths.index)
+                self.read(segment.core, "rewire", self.words, self.widths.mark)
 
     def arrive(self, segment, pre, post):
         w, core, phase = self.widths, segment.core, "rewire"
+        if self.lists:
+            self.read_list(segment, pre, phase)
         segment.slots[segment.slots.index(None)] = (pre, post)
+        if self.lists:
+            self.write_list(segment, pre, phase)
+        else:
+            self.write(core, phase, self.words, w.word)
         self.seen["arrival"] += 1
         self.event(core, phase, "random_draw")
-        self.write(core, phase, self.words, w.word)
         for _ in range(w.n_state):
             self.write(core, phase, "optimizer_state", w.gradient)
         self.event(core, phase, "synaptic_write")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from reference_chip import ReferenceChip, Segment, Widths, fold
+from reference_chip import Lists, ReferenceChip, RowLimits, Segment, Widths, fold
 
 from neurosim.accounting import KINDS, PHASES
 from neurosim.kernels import mlp
@@ -34,6 +34,7 @@ from neurosim.scenario.runner import _make_trainer
 from neurosim.scenario.schema import Scenario
 
 PROFILES = Path(__file__).parents[2] / "hardware_profiles"
+FAMILIES = Path(__file__).parents[1] / "profiles"
 NEVER = 2**62
 ENERGY_RTOL = 1e-12
 
@@ -81,10 +82,10 @@ def odd_profile(name):
 def widths_of(profile, optimizer):
     word, formats = profile.synapse_word, profile.formats
     bits = lambda quantity: 0 if quantity is None else quantity.value  # noqa: E731
-    is_array = profile.storage.family == "crossbar_multibit"
+    is_indexed = profile.storage.family == "address_space"
     return Widths(
-        pre=bits(word.label_bits) if is_array else word.pre_index_bits.value,
-        post=0 if is_array else word.post_index_bits.value,
+        pre=word.pre_index_bits.value if is_indexed else bits(word.label_bits),
+        post=word.post_index_bits.value if is_indexed else 0,
         weight=word.weight_bits.value,
         sign=bits(word.sign_bits),
         x=formats.input_bits.value,
@@ -121,11 +122,13 @@ class Case:
     shows: tuple = ()
     dataset: str = "sparse"
     optimizer: str = "sgd"
+    changes: tuple = ()  # (old, new) texts of a profile of `FAMILIES`
 
     def __str__(self):
         parts = (self.profile, self.execution, f"{self.cores}core", f"batch{self.batch}", self.scope, f"every{self.period}")
         more = [f"{self.dataset}{'-'.join(map(str, self.layers))}"] if self.layers != (12, 10, 8, 4) else []
         more += [self.optimizer] if self.optimizer != "sgd" else []
+        more += ["tight"] if self.changes else []
         return "-".join([*parts, *more, "quiet" if self.noise is None else "noise"])
 
 
@@ -133,6 +136,9 @@ REWIRED = ("arrival", "rejected", "released", "zero activation", "non-zero activ
 ERRORS = ("zero error", "non-zero error")
 SANTOS, ODD = "spinnaker2_santos", "santos_odd"
 EVENTS = "event_driven"
+WORDS = (("{value: 65536, unit: bit", "{value: 1600, unit: bit"),)  # 25 words
+AXONS = (("value: 400", "value: 28"), ("out_axons_per_core:\n    max: {value: 400", "out_axons_per_core:\n    max: {value: 4"))
+ROWS = (("rows: {value: 256", "rows: {value: 26"),)
 
 CASES = (
     Case(SANTOS, shows=REWIRED),
@@ -181,6 +187,18 @@ CASES = (
          shows=(*REWIRED, "packet")),
     Case(ODD, cores=4, batch=4, scope="layer", headroom=0.3, optimizer="momentum", shows=(*REWIRED, "packet", "free slot")),
     Case("brainscales2_odd", EVENTS, cores=2, batch=1, period=3, rate=0.02, optimizer="adam", shows=(*REWIRED, "packet", "free slot")),
+    # Packed lists, with room and without: words, in-axons (half of the slots: 2 for a list that learns) and out-axons bind.
+    Case("packed_lists", shows=REWIRED),
+    Case("packed_lists", cores=3, batch=4, period=3, shows=(*REWIRED, "packet", "free slot")),
+    Case("packed_lists", EVENTS, cores=2, batch=1, connectivity=(0.4, 0.5, 0.5), changes=WORDS, shows=(*REWIRED, "packet", "row limit")),
+    Case("packed_lists", cores=2, batch=4, scope="layer", headroom=0.3, connectivity=(0.15, 0.2, 0.3), changes=AXONS,
+         shows=(*REWIRED, "packet", "row limit")),
+    Case("packed_lists", cores=3, batch=1, scope="network", headroom=0.3, connectivity=(0.15, 0.2, 0.3), changes=(*WORDS, *AXONS),
+         optimizer="momentum", shows=(*REWIRED, "packet", "row limit", "dormant")),
+    Case("cam_per_neuron", cores=2, batch=4, shows=(*REWIRED, "packet")),
+    Case("cam_per_neuron", cores=1, connectivity=(0.97, 0.97, 0.9), shows=("arrival", "exact draw")),
+    Case("crossbar_binary", cores=2, batch=1, connectivity=(0.1, 0.1, 0.3), changes=ROWS, shows=(*REWIRED, "row limit")),
+    Case("crossbar_binary", cores=1, batch=4, period=3, shows=(*REWIRED, "free slot")),
 )
 
 
@@ -205,6 +223,14 @@ def make_scenario(case, folder):
         path = folder / f"{profile}.yaml"
         path.write_text(yaml.safe_dump(odd_profile(profile)), encoding="utf-8")
         profile = str(path)
+    source = FAMILIES / f"{profile}.yaml"
+    if source.exists():
+        text = source.read_text(encoding="utf-8")
+        for old, new in case.changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (folder / source.name).write_text(text, encoding="utf-8")
+        profile = str(folder / source.name)
     dataset = {"name": "digits", "limit": case.n_train}
     if case.dataset != "digits":
         dataset = {"name": write_dataset(folder, case.n_train, case.layers[-1])}
@@ -243,20 +269,37 @@ def make_chip(experiment, store, has_noise):
         "layer": [[s for s in segments if s.matrix == m] for m in range(len(layers) - 1)],
         "network": [segments],
     }[scope]
-    n_labels = None
-    if profile.storage.family == "crossbar_multibit":
-        n_labels = profile.storage.rows.value // profile.storage.rows_per_signed_weight.value
+    n_labels, lists, limits, n_cores = None, None, RowLimits(), placement.n_cores
+    storage, stated = profile.storage, profile.limits
+    if storage.family.startswith("crossbar"):
+        n_labels = storage.rows.value // storage.rows_per_signed_weight.value
+        if profile.synapse_word.label_bits is None:  # a row belongs to one axon
+            limits.in_axons = [n_labels] * n_cores
+    elif storage.family == "cam_per_neuron":
+        n_labels = storage.words_per_neuron.value
+    elif storage.family == "packed_lists":
+        word = profile.synapse_word
+        own = [sum(n == core for n in placement.home) for core in range(n_cores)]
+        index = [max(storage.index_bits_least.value, len(f"{max(n - 1, 0):b}")) for n in own]
+        fields = word.weight_bits.value + word.delay_bits.value + word.tag_bits.value
+        lists = Lists([fields + bits for bits in index], storage.header_bits.value, storage.block_synapses.value, storage.word_bits.value)
+        limits.in_axons = [stated.in_axons_per_core.max.value // storage.axon_slots_when_learning.value] * n_cores
+        limits.out_axons = [stated.out_axons_per_core.max.value] * n_cores
+        limits.words = [storage.synapse_bits.value // storage.word_bits.value] * n_cores
+    is_limited = limits != RowLimits()
     chip = ReferenceChip(
         layers,
         by_layer(np.array(placement.home), layers),
         segments,
         scopes,
         widths_of(profile, experiment.scenario.training.optimizer),
-        experiment.scenario.hardware.execution if n_labels is None else "analog",
+        "lists" if lists else experiment.scenario.hardware.execution if n_labels is None else "analog",
         experiment.scenario.training.batch_size,
         has_noise,
         n_labels=n_labels,
         fan_in_limit=n_labels,  # each slot of a column serves its neuron
+        lists=lists,
+        limits=limits if is_limited else None,
     )
     take_connections(chip, store)
     return chip
@@ -267,6 +310,15 @@ def take_connections(chip, store):
     for g, segment in enumerate(chip.segments):
         slots = range(start[g], start[g + 1])
         segment.slots = [(int(store.slots.pre[k]), int(store.slots.post[k])) if store.slots.active[k] else None for k in slots]
+
+
+def connections_of(store):
+    """Set of (pre, post) of each segment."""
+    start = store.segments.slot_start
+    for g in range(len(start) - 1):
+        part = slice(start[g], start[g + 1])
+        active = store.slots.active[part] == 1
+        yield set(zip(store.slots.pre[part][active].tolist(), store.slots.post[part][active].tolist()))
 
 
 def assert_same_connections(chip, store):
@@ -314,7 +366,7 @@ class Watch:
         self.twin_network = Mlp(self.twin, trainer.plan.batch_size)
         self.key = stream_key(experiment.scenario.seed, Stream.PROPOSAL)
         self.chip = make_chip(experiment, self.store, bool(experiment.scenario.rewiring.noise_std))
-        self.n_wanted = [sum(len(s.connections) for s in scope) for scope in self.chip.scopes]
+        self.n_wanted = list(self.store.plan.n_wanted)
         self.n_trained = self.n_evaluated = 0
         trainer.network = self
 
@@ -333,9 +385,10 @@ class Watch:
         aside = Progress(*(array.copy() for array in progress))
         assert self.twin_network.train(batch, rule._replace(period=NEVER), counting, aside, step, 1, first) == 1
         chip.seen["released"] += self.store.n_active - self.twin.n_active
+        chip.release([sorted(set(s.connections) - kept) for s, kept in zip(chip.segments, connections_of(self.twin))])
         take_connections(chip, self.twin)
         if (step + 1) % self.experiment.scenario.rewiring.period == 0:
-            chip.rewire(fold(self.key, step), self.n_wanted)
+            chip.rewire(fold(self.key, step), self.n_wanted, step)
         assert self.network.train(batch, rule, counting, progress, step, 1, first) == 1
         assert_same_connections(chip, self.store)
 
