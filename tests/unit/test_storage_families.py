@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from neurosim.errors import InputError
+from neurosim.errors import DoesNotFitError, InputError
 from neurosim.hardware import load_profile
+from neurosim.placement import Workload, judge, largest_fit, place, refuse_unless_fits
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 RELEASES = {
@@ -44,3 +45,69 @@ def test_a_malformed_family_is_refused_in_one_line(tmp_path, family, old, new, k
         load_profile(path)
     message = str(caught.value)
     assert message.startswith(f"{path}:") and f" {key}" in message and words in message and "\n" not in message
+
+
+# Verdicts
+
+
+def placed(name, layers, n_active, n_cores=1):
+    return place(load_profile(name), Workload(layers, n_active), n_cores)
+
+
+def loihi_without(*fields):
+    """Loihi 1 with synapses that lack some fields."""
+    profile = load_profile("loihi1")
+    return profile.model_copy(update={"synapse_word": profile.synapse_word.model_copy(update=dict.fromkeys(fields))})
+
+
+def test_a_lone_synapse_takes_a_full_word_and_the_verdict_says_so():
+    """Row by row: Loihi's synapse that learns has 8 + 6 + 9 bits and an index of 6 to 12."""
+    (text, *_) = judge(placed("loihi1", (64, 100, 10), (640, 300))).storage
+    assert "a synapse takes 30 bits and its block 10 more, in words of 64: a lone synapse costs a full word (64 bits)" in text
+    assert "releasing one of 3 in 2 full words frees nothing" in text
+    plain = loihi_without("delay_bits", "tag_bits")
+    (text, *_) = judge(place(plain, Workload((64, 100, 10), (640, 300)), 1)).storage
+    assert "a lone synapse costs a full word (64 bits); releasing one of 2 in a full word frees nothing" in text
+
+
+def test_words_are_refused_open_or_sure():
+    """600 inputs with 6 neurons each to choose from: as many words as rows, while a row fits one word."""
+    plain = loihi_without("delay_bits", "tag_bits")  # 14 bits and 10 of a header: 3 synapses a word, 6 take 2
+    words = plain.storage.synapse_bits.model_copy(update={"value": 64 * 300})
+    small = plain.model_copy(update={"storage": plain.storage.model_copy(update={"synapse_bits": words})})
+    for n, fits, is_sure in ((300, True, True), (301, True, False), (900, True, False), (906, False, False)):
+        placement = place(small, Workload((600, 6), (n,)), 1)
+        (usage,) = [u for u in placement.usages if u.name == "synapse_words"]
+        assert (usage.fits, usage.is_guaranteed) == (fits, is_sure), usage
+    assert "needs at least 302 of 300 words" in str(pytest.raises(DoesNotFitError, refuse_unless_fits, placement).value)
+    (n,) = largest_fit(small, Workload((600, 6), (1,)), 1)
+    assert n == 300, "fit takes what every draw can place"
+
+
+def test_129_synapses_of_a_neuron_are_refused_with_the_source(main_cli, tmp_path):
+    """A crossbar with 256 rows and two rows per signed weight: 128 fit, 129 do not; through the command line."""
+    for profile, source in (("brainscales2", "halco"), ("truenorth", "truenorth_note"), ("odin", "frenkel2018")):
+        for n_inputs, code in ((128, 0), (129, 3)):
+            path = tmp_path / "scenario.yaml"
+            path.write_text(
+                f"name: wide\ndataset: {{name: nowhere.npz}}\nnetwork: {{layers: [{n_inputs}, 10], connectivity: 1.0}}\n"
+                f"hardware: {{profile: {profile}, cores: 1}}\ntraining: {{batch_size: 1}}\n",
+                encoding="utf-8",
+            )
+            result = main_cli("check", path)
+            assert result.code == code, result.out + result.err
+        said = " ".join((result.out + result.err).split())
+        assert "129" in said and "128" in said and "storage.rows // storage.rows_per_signed_weight" in said and source in said
+
+
+def test_what_a_removed_synapse_frees_is_said():
+    cases = {"dynap_se2": "one word, for its own neuron", "truenorth": "128 of 256 remain", "spinnaker2_santos": ""}
+    for name, text in cases.items():
+        lines = judge(placed(name, (20, 10), (20,))).storage
+        assert any(text in line for line in lines) if text else lines == []
+
+
+def test_a_chip_that_does_not_learn_is_not_trained(main_cli):
+    result = main_cli("run", "digits_santos", "--set", "hardware.profile=truenorth", "--out", "run")
+    assert result.code == 2 and "learning.where none" in result.err and "truenorth_note" in result.err
+    assert len(result.err.strip().splitlines()) == 1
