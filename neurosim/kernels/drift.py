@@ -36,7 +36,7 @@ def walk(slots, segments, matrices, tally, drift, rule, first, n_steps, n_active
         key = fold(rule.noise_key, step)
         for chunk in range(below.size):
             start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
-            below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, key)
+            below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, key, rule.has_free_signs)
         release_marked(slots, segments, matrices, tally, below)
         for r in range(segments.matrix.size):
             if slots.n_free[r] > 0:
