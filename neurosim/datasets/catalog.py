@@ -12,8 +12,8 @@ class DatasetInfo:
     name : str
         The word used in scenarios and commands.
     n_features, n_classes : int
-        Inputs per sample and number of classes.
-    image_shape : tuple of int
+        Values per sample, of all steps, and number of classes; features None where options of the reader decide.
+    image_shape : tuple of int or None
         (rows, columns) of one sample.
     scale : float
         Factor that maps stored values to [0, 1].
@@ -21,15 +21,18 @@ class DatasetInfo:
         One line on content and origin.
     how_to_get : str
         Where the files come from.
+    n_steps : int or None
+        Steps of a sequence; 1 for samples that are none, None where the files decide.
     """
 
     name: str
-    n_features: int
+    n_features: int | None
     n_classes: int
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, int] | None
     scale: float
     summary: str
     how_to_get: str
+    n_steps: int | None = 1
 
 
 DATASETS = {
@@ -53,6 +56,26 @@ DATASETS = {
             summary="handwritten digits, 1437 training and 360 test images (E. Alpaydin, C. Kaynak; UCI)",
             how_to_get="comes with scikit-learn, nothing to fetch",
         ),
+        DatasetInfo(
+            name="mnist_rows",
+            n_features=784,
+            n_classes=10,
+            image_shape=(28, 28),
+            scale=1 / 255,
+            summary="the images of mnist as sequences: 28 steps, one row of 28 pixels each",
+            how_to_get="the files of mnist",
+            n_steps=28,
+        ),
+        DatasetInfo(
+            name="fsdd",
+            n_features=None,
+            n_classes=10,
+            image_shape=None,
+            scale=1.0,
+            summary="spoken digits as log-mel sequences, 2700 training and 300 test recordings of 6 speakers (Z. Jackson and others)",
+            how_to_get="doi 10.5281/zenodo.1342401: place the folder `recordings` with its WAV files by hand",
+            n_steps=None,
+        ),
     )
 }
 
@@ -68,8 +91,8 @@ def dataset_shape(name):
     Returns
     -------
     tuple of int or None
-        (n_features, n_classes); None for paths and unknown names, whose shape only
-        their files can tell.
+        (n_features, n_classes); None for paths, unknown names and data whose reader has options: only
+        their files can tell the shape.
     """
     info = DATASETS.get(str(name))
-    return (info.n_features, info.n_classes) if info else None
+    return (info.n_features, info.n_classes) if info and info.n_features else None

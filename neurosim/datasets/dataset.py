@@ -34,6 +34,10 @@ class Dataset:
         Number of classes.
     image_shape : tuple of int or None
         Shape of one sample before it was flattened, when known.
+    n_steps : int
+        Steps of a sequence; 1 for samples that are no sequences. A sample is n_steps * n_inputs values.
+    lengths_train, lengths_test : int32 array, shape (n_samples,), or None
+        Steps of each sequence where they differ; shorter ones are padded with zeros in front.
     source : str
         Where the arrays came from.
     sha256 : str
@@ -50,11 +54,19 @@ class Dataset:
     image_shape: tuple[int, ...] | None
     source: str
     sha256: str
+    n_steps: int = 1
+    lengths_train: np.ndarray | None = None
+    lengths_test: np.ndarray | None = None
 
     @property
     def n_features(self):
-        """Inputs per sample."""
+        """Values per sample, of all steps."""
         return self.x_train.shape[1]
+
+    @property
+    def n_inputs(self):
+        """Inputs of one step."""
+        return self.n_features // self.n_steps
 
     @property
     def n_train(self):
@@ -67,7 +79,7 @@ class Dataset:
         return self.x_test.shape[0]
 
 
-def make_dataset(name, arrays, places, *, scale, source, n_classes=None, limit=None):
+def make_dataset(name, arrays, places, *, scale, source, n_classes=None, n_steps=1, lengths=None, limit=None):
     """Check four arrays against each other and put them into a Dataset.
 
     Parameters
@@ -83,6 +95,10 @@ def make_dataset(name, arrays, places, *, scale, source, n_classes=None, limit=N
         As in `Dataset`.
     n_classes : int, optional
         Classes promised beforehand; without it, one more than the largest training label.
+    n_steps : int
+        Steps of a sequence, a divisor of the number of features.
+    lengths : tuple of array, optional
+        Steps of each training and of each test sequence, where they differ.
     limit : int, optional
         Keep only the first `limit` training and the first `limit` test samples. Checks and
         `n_classes` come from all samples, so a quick trial has the network of the full run.
@@ -121,6 +137,9 @@ def make_dataset(name, arrays, places, *, scale, source, n_classes=None, limit=N
             x, y = x[:limit].copy(), y[:limit]
         kept[x_key] = np.ascontiguousarray(x.reshape(len(x), -1))
         kept[y_key] = np.array(y, dtype=np.int32)
+    if lengths is not None:
+        for part, steps in zip(("train", "test"), lengths, strict=True):
+            kept[f"lengths_{part}"] = np.array(steps[:limit], np.int32)
     return Dataset(
         name=name,
         **kept,
@@ -129,6 +148,7 @@ def make_dataset(name, arrays, places, *, scale, source, n_classes=None, limit=N
         image_shape=sample_shape if len(sample_shape) > 1 else None,
         source=source,
         sha256=digest(kept),
+        n_steps=n_steps,
     )
 
 

@@ -29,7 +29,7 @@ def fetch(name, directory=None, progress=print):
     Parameters
     ----------
     name : str
-        `mnist` (from OpenML, through scikit-learn) or `digits` (nothing to download).
+        `mnist` or `mnist_rows` (from OpenML, through scikit-learn) or `digits` (nothing to download).
     directory : str or Path, optional
         Files go to `<directory>/<name>/`; by default the user cache. Pass the same folder
         as `data_dir` to `load_dataset`.
@@ -52,8 +52,10 @@ def fetch(name, directory=None, progress=print):
         progress("digits comes with scikit-learn: nothing to fetch")
         # The specification is found without the slow import of the package.
         return Path(find_spec("sklearn").origin).parent / "datasets" / "data"
+    if name == "fsdd":
+        raise InputError(f"data set fsdd: cannot be fetched from OpenML; {DATASETS[name].how_to_get}, and give their place with --data")
     base = user_cache_dir() if directory is None else Path(os.path.expanduser(directory))
-    return _fetch_mnist(base / name, progress)
+    return _fetch_mnist(base / "mnist", progress)  # the rows of `mnist_rows` too
 
 
 def _fetch_mnist(folder, progress, n_train=60_000, n_test=10_000):

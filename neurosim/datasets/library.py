@@ -11,23 +11,26 @@ from .digits import load_digits_dataset
 from .mnist import find_idx_files, load_idx_folder
 from .npz import load_npz
 from .refusal import one_line
+from .speech import find_recordings, load_speech_folder
 
 DATA_VARIABLE = "NEUROSIM_DATA"
 
 
-def load_dataset(name, *, data_dir=None, limit=None):
+def load_dataset(name, *, data_dir=None, limit=None, speech=None):
     """Load a data set by name or path.
 
     Parameters
     ----------
     name : str or Path
-        `mnist` or `digits`; a path ending in `.npz`; or a folder with IDX files in the
-        MNIST layout (write `./mnist` for a folder that has the name of a data set).
+        `mnist`, `mnist_rows`, `digits` or `fsdd`; a path ending in `.npz`; or a folder with IDX files in
+        the MNIST layout or with WAV files (write `./mnist` for a folder that has the name of a data set).
     data_dir : str or Path, optional
         Where files of named data are looked for first, before `$NEUROSIM_DATA` and the
         user cache; in each, `<place>/<name>/` comes before `<place>/`.
     limit : int, optional
         Keep only the first `limit` training and the first `limit` test samples.
+    speech : SpeechFeatures, optional
+        How recordings become sequences; for `fsdd` and folders of WAV files.
 
     Returns
     -------
@@ -51,11 +54,16 @@ def load_dataset(name, *, data_dir=None, limit=None):
             )
     if name == "digits":
         return load_digits_dataset(limit)
-    if name == "mnist":
-        return load_idx_folder(find_folder(name, data_dir), name=name, info=DATASETS[name], limit=limit)
+    if name in ("mnist", "mnist_rows"):
+        folder = find_folder("mnist", data_dir, find_idx_files)
+        return load_idx_folder(folder, name=name, info=DATASETS[name], limit=limit)
+    if name == "fsdd":
+        return load_speech_folder(find_folder(name, data_dir, find_recordings), name=name, features=speech, limit=limit)
     path = os.path.expanduser(name)
     if path.endswith(".npz"):
         return load_npz(path, name=name, limit=limit)
+    if os.path.isdir(path) and find_recordings(path):
+        return load_speech_folder(path, name=name, features=speech, limit=limit)
     if os.path.isdir(path):
         return load_idx_folder(path, name=name, limit=limit)
     raise InputError(
@@ -66,16 +74,18 @@ def load_dataset(name, *, data_dir=None, limit=None):
     )
 
 
-def find_folder(name, data_dir=None):
-    """Folder that holds the IDX files of a named data set.
+def find_folder(name, data_dir, find_files):
+    """Folder that holds the files of a named data set.
 
-    The first place with any of the four files is taken: an incomplete folder is reported
+    The first place with any of its files is taken: an incomplete folder is reported
     when it is loaded, rather than passed over for other data further down the list.
 
     Parameters
     ----------
     name : str
-    data_dir : Path, optional
+    data_dir : Path or None
+    find_files : callable
+        What the reader finds in a folder; empty when nothing.
 
     Returns
     -------
@@ -89,12 +99,12 @@ def find_folder(name, data_dir=None):
     looked_at = []
     for place in _places(data_dir):
         for folder in (place / name, place):
-            if find_idx_files(folder):
+            if find_files(folder):
                 return folder
             looked_at.append(str(folder))
     raise InputError(
         one_line(
-            f"data set {name!r}: no files found in {', '.join(looked_at)}; run `neurosim data fetch {name}`, "
+            f"data set {name!r}: no files found in {', '.join(looked_at)}; get them ({DATASETS[name].how_to_get}) "
             f"or give the folder with `--data DIR` or {DATA_VARIABLE}"
         )
     )

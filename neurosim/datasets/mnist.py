@@ -85,6 +85,7 @@ def load_idx_folder(folder, *, name, info=None, limit=None):
         scale=1 / 255,
         source=f"IDX files in {folder}",
         n_classes=info.n_classes if info else None,
+        n_steps=info.n_steps if info else 1,
         limit=limit,
     )
 

@@ -90,6 +90,14 @@ class Mlp:
         if self.n_lanes > NARROW:
             store.sort()
 
+    def make_batch(self, dataset, order):
+        """The training samples of a data set in the given order, as the kernels take them."""
+        return Batch(dataset.x_train, dataset.y_train, order, np.float32(dataset.scale), self.batch_size)
+
+    def state(self):
+        """Arrays that a checkpoint needs beside the store: none."""
+        return {}
+
     def train(self, batch, rule, counting, progress, first_step, n_steps, offset):
         """Run training steps in one compiled call; see `kernels.mlp_train.train_steps`.
 
@@ -127,6 +135,10 @@ class Mlp:
             matrices.post_neuron[m] + post, gradient.size // matrices.n_pre[m], gradient,
         )  # fmt: skip
         return gradient, n_rows
+
+    def evaluate_on(self, dataset, tally=None):
+        """Accuracy and loss on the test samples of a data set; see `evaluate`."""
+        return self.evaluate(dataset.x_test, dataset.y_test, dataset.scale, tally)
 
     def evaluate(self, x, y, scale, tally=None):
         """Accuracy and loss on samples that are not trained on.

@@ -8,7 +8,7 @@ import numpy as np
 from neurosim.errors import TrainingDivergedError
 from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.mlp_train import Counting, Progress, StepRule
 from neurosim.kernels.random import fill_bits
 from neurosim.nn import Evaluation, Mlp
 from neurosim.random import Stream, step_key, stream_key
@@ -72,6 +72,8 @@ class Trainer:
     store : SynapseStore
     dataset : Dataset
     plan : TrainingPlan
+    network : Recurrent, optional
+        On the same store and for the same batches; without it, a multilayer perceptron.
 
     Attributes
     ----------
@@ -82,18 +84,18 @@ class Trainer:
         Events of all evaluations.
     """
 
-    def __init__(self, store, dataset, plan):
+    def __init__(self, store, dataset, plan, network=None):
         if store.plan.n_moments != plan.optimizer.n_moments:
             raise ValueError(f"{plan.optimizer.kind} keeps {plan.optimizer.n_moments} numbers per slot, the store {store.plan.n_moments}")
         self.store, self.dataset, self.plan = store, dataset, plan
-        self.network = Mlp(store, plan.batch_size)
+        self.network = network or Mlp(store, plan.batch_size)
         self.history = []
         self.step = 0
         self.step_in_epoch = 0
         self.n_evaluated = 0
         self.last_evaluation = None
         self.evaluation_tally = new_tally(store.plan)
-        self.progress = _new_progress()
+        self.progress = new_progress()
         self.first_counts = _exchange_counts(store)
         self._seconds = 0.0
         self._noise_key = np.uint64(stream_key(plan.seed, Stream.NOISE))
@@ -153,8 +155,7 @@ class Trainer:
     def _run_epoch(self, on_progress, should_stop):
         order = self._shuffle(self.epoch)
         rate = self.plan.schedule.rate(self.epoch, self.plan.n_epochs)
-        data = self.dataset
-        batch = Batch(data.x_train, data.y_train, order, np.float32(data.scale), self.plan.batch_size)
+        batch = self.network.make_batch(self.dataset, order)
         rule = self._step_rule(rate)
         counting = self._counting()
         # No step at all: compiles the kernels at their first use, outside of every measured time.
@@ -222,8 +223,7 @@ class Trainer:
             if not np.isfinite(store.connections(matrix)[2]).all():
                 self._raise_diverged(f"a weight of matrix {matrix} (layer {matrix} to {matrix + 1}) is not finite")
         begin = time.perf_counter()
-        data = self.dataset
-        result = self.network.evaluate(data.x_test, data.y_test, data.scale, self.evaluation_tally)
+        result = self.network.evaluate_on(self.dataset, self.evaluation_tally)
         test_s = time.perf_counter() - begin
         self.n_evaluated += result.n_samples
         self.last_evaluation = result
@@ -248,7 +248,7 @@ class Trainer:
         )
         self.history.append(record)
         self.step_in_epoch, self._seconds = 0, 0.0
-        self.progress = _new_progress()
+        self.progress = new_progress()
         self.first_counts = _exchange_counts(store)
         return record
 
@@ -290,6 +290,7 @@ class Trainer:
             arrays |= {f"{name}.{k}": v for k, v in tally._asdict().items() if k not in ("home", "n_destinations")}
         arrays |= {f"progress.{k}": v for k, v in self.progress._asdict().items()}
         arrays |= {f"rule.{k}": v for k, v in self.rule_state.items()}
+        arrays |= {f"network.{k}": v for k, v in self.network.state().items()}
         if self.last_evaluation is not None:
             arrays["last_nonzero"] = self.last_evaluation.n_nonzero
         return arrays, {
@@ -308,8 +309,9 @@ class Trainer:
             for key, array in target._asdict().items():
                 if f"{name}.{key}" in arrays:
                     array[...] = arrays[f"{name}.{key}"]
-        for name, array in self.rule_state.items():
-            array[...] = arrays[f"rule.{name}"]
+        for kind, own in (("rule", self.rule_state), ("network", self.network.state())):
+            for name, array in own.items():
+                array[...] = arrays[f"{kind}.{name}"]
         self.history = [EpochRecord(**record) for record in values["history"]]
         self.step, self.step_in_epoch = values["step"], values["step_in_epoch"]
         self.n_evaluated, self._seconds = values["n_evaluated"], values["seconds"]
@@ -328,7 +330,7 @@ def _next_call(n_steps, seconds):
     return max(1, int(n_steps * min(_SECONDS_A_CALL / seconds, 2.0)))
 
 
-def _new_progress():
+def new_progress():
     return Progress(
         loss=np.zeros(1),
         n_correct=np.zeros(1, np.int64),

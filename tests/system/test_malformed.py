@@ -326,7 +326,8 @@ def test_option(options, fragments, assert_refused, tmp_path):
         (["scenarios", "show", "none"], ["known: digits_brainscales2"]),
         (["profiles", "show", "santos"], ["no such hardware profile", "spinnaker2_santos"]),
         (["schema", "results"], ["nearest: result"]),
-        (["data", "fetch", "cifar"], ["known: digits, mnist"]),
+        (["data", "fetch", "cifar"], ["known: digits, fsdd, mnist"]),
+        (["data", "fetch", "fsdd"], ["cannot be fetched", "--data"]),
     ],
     ids=lambda value: None if isinstance(value, str) else ascii(" ".join(value)),
 )

@@ -154,7 +154,7 @@ def test_incomplete_folder_is_reported_and_not_passed_over(tmp_path):
 
 @pytest.mark.parametrize(
     "name, hint",
-    [("mnits", "nearest: mnist"), ("MNIST", "nearest: mnist"), ("", "known: digits, mnist"), (3, "mnist")],
+    [("mnits", "nearest: mnist"), ("MNIST", "nearest: mnist"), ("", "known: digits, fsdd, mnist"), (3, "mnist")],
 )
 def test_unknown_name(name, hint):
     with pytest.raises(InputError, match=hint) as caught:
@@ -173,10 +173,12 @@ def test_dataset_shape_tells_what_loading_gives(tmp_path):
     assert dataset_shape("digits") == (64, 10)
     assert dataset_shape("x.npz") is None and dataset_shape("unknown") is None
     folder = write_folder(tmp_path / "mnist")
+    assert dataset_shape("mnist_rows") == (784, 10) and dataset_shape("fsdd") is None
     for name, info in DATASETS.items():
-        data = load_dataset(name, data_dir=folder)
-        assert (data.n_features, data.n_classes) == dataset_shape(name)
-        assert (data.image_shape, data.scale) == (info.image_shape, info.scale)
+        if info.n_features:
+            data = load_dataset(name, data_dir=folder)
+            assert (data.n_features, data.n_classes) == dataset_shape(name)
+            assert (data.image_shape, data.scale, data.n_steps) == (info.image_shape, info.scale, info.n_steps)
 
 
 # --- limit and digest --------------------------------------------------------------------

@@ -146,7 +146,8 @@ def test_the_overrides_are_understood(main_cli):
 
 def test_data_sets_and_files_are_named(tiny_run):
     for name, info in DATASETS.items():
-        assert re.search(rf"\| `{name}` \|[^\n]*\| {info.n_features} \| {info.n_classes} \|", PAGE)
+        features = info.n_features or "from the options"
+        assert re.search(rf"\| `{name}` \|[^\n]*\| {features} \| {info.n_classes} \|", PAGE)
     for path in tiny_run.folder.iterdir():
         assert f"`{path.name}`" in PAGE or f"`{path.name}/*.png`" in PAGE
     assert set(re.findall(r"^\| (\d+) \|", PAGE, flags=re.MULTILINE)) == {"0", "1", "2", "3", "130"}

@@ -1,0 +1,207 @@
+"""Training steps and evaluation of a recurrent network in one compiled call.
+
+One step: every tile of sequences goes forward and backward through time, one thread a tile; then every
+chunk of slots gathers its gradient from all tiles and steps, one thread a chunk; the gradient is clipped by
+its norm; chunks are updated; slots below zero are released and re-used as in `mlp_train`. No two threads
+write to the same place and every sum has one order: results do not depend on the number of threads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from neurosim.kernels import recurrent
+from neurosim.kernels.compile import inlined, parallel_kernel
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.lanes import uses_runs
+from neurosim.kernels.load import load_tile
+from neurosim.kernels.mlp import add_counts, softmax_errors
+from neurosim.kernels.mlp_train import finish_step
+from neurosim.kernels.optimizer import bias_corrections, direct_chunk
+from neurosim.kernels.order import sort_slots
+from neurosim.kernels.random import fold
+from neurosim.kernels.update import CHUNK, count_update, update_chunk
+
+_SLOTS, _WORDS = int(SegmentEvent.SLOTS), int(SegmentEvent.WORDS)
+
+
+class Sequences(NamedTuple):
+    """The samples of an epoch. Read only."""
+
+    data: np.ndarray  #: uint8 or float32 (n, n_steps * n_inputs), padded in front
+    lengths: np.ndarray  #: int32 (n,), steps of each sequence
+    labels: np.ndarray  #: int32 (n,)
+    order: np.ndarray  #: int64 (n,)
+    scale: np.float32
+    size: int  #: samples in a batch
+
+
+class Biases(NamedTuple):
+    """Biases of the gates and logits; they belong to neurons and are never rewired."""
+
+    value: np.ndarray  #: float32 (n_biases,), written
+    moments: np.ndarray  #: float32 (0 to 2, n_biases), state of the optimizer, written
+    active: np.ndarray  #: uint8 (n_biases,), ones: a bias is updated like a slot
+    gradient: np.ndarray  #: float32 (n_biases,), work space
+    of_tile: np.ndarray  #: float32 (n_tiles, n_biases), work space
+
+
+@inlined
+def _run_tile(slots, matrices, shape, bias, tile, batch, begin_sample, n, n_batch, lanes):
+    """Forward pass and errors of the logits; returns loss, correct samples and first step."""
+    n_lanes = len(lanes)
+    load_tile(
+        tile.inputs, batch.data, batch.order, begin_sample, n, shape.n_steps * shape.n_inputs, batch.scale, n_lanes
+    )
+    begin = recurrent.mark_steps(shape, tile, batch.lengths, batch.order, begin_sample, n, n_lanes)
+    recurrent.forward(slots, matrices, shape, bias, tile, begin, lanes)
+    top = shape.n_units[shape.n_units.size - 1] * n_lanes
+    n_classes = matrices.n_post[shape.output_matrix]
+    loss, correct = softmax_errors(
+        tile.head, tile.head_err, top, batch.labels, batch.order, begin_sample, n, n_classes, n_batch, n_lanes
+    )
+    return loss, correct, begin
+
+
+@inlined
+def _count_walks(slots, segments, shape, tally, n_steps, n_samples):
+    """Book the walk of every active slot: for each step of a sequence, for each sample behind the read-out."""
+    for segment in range(segments.matrix.size):
+        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        n_walks = n_samples if segments.matrix[segment] == shape.output_matrix else n_steps
+        tally.by_segment[segment, _SLOTS] += n * n_walks
+        tally.by_segment[segment, _WORDS] += slots.segment_words[segment] * n_walks
+
+
+@inlined
+def _square_sum(values, start, stop):
+    total = np.float64(0.0)
+    for k in range(start, stop):
+        total += np.float64(values[k]) * np.float64(values[k])
+    return total
+
+
+@inlined
+def _scale(values, start, stop, factor):
+    for k in range(start, stop):
+        values[k] *= factor
+
+
+@parallel_kernel
+def train_sequences(
+    slots, segments, matrices, tally, shape, biases, batch, rule, counting, progress, clip, tiles, begins, lanes,
+    first_step, n_steps, offset,
+):  # fmt: skip
+    """Run steps [first_step, first_step + n_steps); step s takes samples from offset on.
+
+    `clip` : float32, largest norm of the gradient of a batch; infinity for none.
+    `begins` : int64 (n_tiles,), written: first step of the longest sequence of each tile.
+    Stops early, after the step, when the loss is not finite. Returns the number of steps done.
+    """
+    n_lanes = len(lanes)
+    n_slots, n_neurons, n_biases = slots.pre.size, tally.by_neuron.size, biases.value.size
+    n_chunks = (n_slots + CHUNK - 1) // CHUNK
+    n_tiles_most = tiles.act.shape[0]
+    below, square = np.zeros(n_chunks, np.int32), np.zeros(n_chunks, np.float64)
+    before = np.zeros(segments.matrix.size, np.int64)
+    nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
+    loss, correct = np.zeros(n_tiles_most, np.float64), np.zeros(n_tiles_most, np.int64)
+
+    for done in range(n_steps):
+        step = first_step + done
+        first = offset + done * batch.size
+        n_batch = min(batch.size, batch.order.size - first)
+        n_tiles = (n_batch + n_lanes - 1) // n_lanes
+
+        for t in prange(n_tiles):
+            tile = recurrent.tile_of(tiles, t)
+            start = first + t * n_lanes
+            n = min(n_lanes, n_batch - t * n_lanes)
+            loss[t], correct[t], begins[t] = _run_tile(
+                slots, matrices, shape, biases.value, tile, batch, start, n, n_batch, lanes
+            )
+            recurrent.backward(slots, matrices, shape, tile, begins[t], lanes)
+            recurrent.bias_gradient(shape, tile, begins[t], biases.of_tile[t], n_lanes)
+            if counting.first_neuron < n_neurons:
+                recurrent.count_nonzero(shape, tile, matrices, begins[t], counting.first_neuron, nonzero[t], lanes)
+
+        if counting.is_on:
+            n_walks = np.int64(0)
+            for i in range(n_batch):
+                n_walks += np.int64(batch.lengths[batch.order[first + i]])
+            _count_walks(slots, segments, shape, tally, n_walks, n_batch)
+            if counting.first_neuron < n_neurons:
+                for t in range(n_tiles):
+                    add_counts(tally.by_neuron, nonzero[t], n_neurons)
+            count_update(slots, segments, tally, rule.noise_std > 0)
+
+        for chunk in prange(n_chunks):
+            start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
+            for t in range(n_tiles):
+                recurrent.add_gradient(slots, matrices, shape, recurrent.tile_of(tiles, t), begins[t], start, stop, lanes)
+            square[chunk] = _square_sum(slots.gradient, start, stop)
+        biases.gradient[:] = np.float32(0.0)
+        for t in range(n_tiles):
+            for i in range(n_biases):
+                biases.gradient[i] += biases.of_tile[t, i]
+        norm = np.float32(np.sqrt(square.sum() + _square_sum(biases.gradient, 0, n_biases)))
+        shrink = min(np.float32(1.0), clip / norm) if norm > np.float32(0.0) else np.float32(1.0)
+
+        step_key = fold(rule.noise_key, step)
+        correct_first, correct_second = bias_corrections(slots, rule, step)
+        for chunk in prange(n_chunks):
+            start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
+            if shrink < np.float32(1.0):
+                _scale(slots.gradient, start, stop, shrink)
+            direct_chunk(slots, start, stop, rule, correct_first, correct_second)
+            below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key, rule.has_free_signs)
+        _scale(biases.gradient, 0, n_biases, shrink)
+        direct_chunk(biases, 0, n_biases, rule, correct_first, correct_second)
+        for i in range(n_biases):
+            biases.value[i] -= rule.eta * biases.gradient[i]
+
+        finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
+        if uses_runs(lanes) and slots.n_exchanged[0] * 8 > n_slots:
+            sort_slots(slots, segments, matrices)
+
+        step_loss = np.float64(0.0)
+        for t in range(n_tiles):
+            step_loss += loss[t]
+            progress.n_correct[0] += correct[t]
+        progress.loss[0] += step_loss
+        progress.n_samples[0] += n_batch
+        if not np.isfinite(step_loss):
+            return done + 1
+    return n_steps
+
+
+@parallel_kernel
+def evaluate_sequences(slots, matrices, shape, bias, batch, n_nonzero, tiles, lanes, result):
+    """Accuracy and loss over all samples of `batch`.
+
+    `n_nonzero` : int64 (N,), written: (sample, step) pairs in which a pre neuron was non-zero.
+    `result` : float64 (2,), written: sum of losses in nats, number of correct samples.
+    """
+    n_lanes = len(lanes)
+    n_samples, n_at_once = batch.order.size, tiles.act.shape[0]
+    n_tiles = (n_samples + n_lanes - 1) // n_lanes
+    loss, correct = np.zeros(n_tiles, np.float64), np.zeros(n_tiles, np.int64)
+    nonzero = np.zeros((n_at_once, n_nonzero.size), np.int32)
+    n_nonzero[:] = 0
+    for group in range(0, n_tiles, n_at_once):
+        n_here = min(n_at_once, n_tiles - group)
+        for i in prange(n_here):
+            tile = recurrent.tile_of(tiles, i)
+            start = (group + i) * n_lanes
+            n = min(n_lanes, n_samples - start)
+            loss[group + i], correct[group + i], begin = _run_tile(
+                slots, matrices, shape, bias, tile, batch, start, n, n_samples, lanes
+            )
+            recurrent.count_nonzero(shape, tile, matrices, begin, 0, nonzero[i], lanes)
+        for i in range(n_here):
+            add_counts(n_nonzero, nonzero[i], n_nonzero.size)
+    result[0], result[1] = np.float64(0.0), np.float64(0.0)
+    for t in range(n_tiles):
+        result[0] += loss[t]
+        result[1] += np.float64(correct[t])

@@ -1,0 +1,270 @@
+"""Recurrent networks on a synapse store: LSTM or plain tanh cells, softmax read-out, trained through time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.kernels import cells, recurrent
+from neurosim.kernels.exchange import settle_tally
+from neurosim.kernels.lanes import NARROW
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.recurrent_train import Biases, Sequences, evaluate_sequences, train_sequences
+from neurosim.nn.mlp import Evaluation, choose_tile
+from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan
+
+KINDS = {"rnn": cells.RNN, "lstm": cells.LSTM}
+READOUTS = {"last": recurrent.LAST, "mean": recurrent.MEAN}
+
+_EVALUATION_LANES = 64
+_EVALUATION_TILES = 4
+
+
+@dataclass(frozen=True)
+class RecurrentShape:
+    """A stack of recurrent layers and its read-out.
+
+    Attributes
+    ----------
+    cell : {'lstm', 'rnn'}
+    n_inputs, n_steps : int
+        Inputs of one step; steps of the longest sequence.
+    units : tuple of int
+        Units of each recurrent layer.
+    n_classes : int
+    readout : {'last', 'mean'}
+        What the classes are read from: the last state, or the mean state of the sequence.
+    window : int, optional
+        Steps through which errors flow back (truncated back-propagation through time, Williams and Peng
+        1990); all without it.
+    """
+
+    cell: str
+    n_inputs: int
+    n_steps: int
+    units: tuple[int, ...]
+    n_classes: int
+    readout: str = "last"
+    window: int | None = None
+
+    @property
+    def n_gates(self):
+        """Gate sums of one unit."""
+        return cells.N_GATES[KINDS[self.cell]]
+
+    @property
+    def matrices(self):
+        """(n_pre, n_post) of each matrix: input and recurrent matrix of every layer, then the read-out."""
+        shapes, below = [], self.n_inputs
+        for n in self.units:
+            shapes += [(below, self.n_gates * n), (n, self.n_gates * n)]
+            below = n
+        return (*shapes, (below, self.n_classes))
+
+
+def recurrent_plan(shape, n_active, *, scope="layer", headroom=0.0, n_moments=0):
+    """Store plan of a recurrent network on a single core; neurons are inputs, then gates and units of each layer.
+
+    Parameters
+    ----------
+    shape : RecurrentShape
+    n_active : sequence of int
+        Active synapses of each of `shape.matrices`.
+    n_moments : int
+        Numbers that the optimizer keeps per slot.
+    """
+    matrices, start, below = [], shape.n_inputs, 0
+    for n in shape.units:
+        gates, hidden = start, start + shape.n_gates * n
+        matrices += [MatrixPlan(shape.matrices[len(matrices)][0], shape.n_gates * n, below, gates)]
+        matrices += [MatrixPlan(n, shape.n_gates * n, hidden, gates)]
+        below, start = hidden, hidden + n
+    matrices.append(MatrixPlan(shape.units[-1], shape.n_classes, below, start))
+    segments = tuple(
+        SegmentPlan(i, 0, 0, m.n_post, k, min(m.n_pre * m.n_post, k + round(headroom * k)))
+        for i, (m, k) in enumerate(zip(matrices, n_active, strict=True))
+    )
+    n_own = start + shape.n_classes - shape.n_inputs
+    return StorePlan(tuple(matrices), segments, scope, (-1,) * shape.n_inputs + (0,) * n_own, 1, n_moments=n_moments)
+
+
+class Recurrent:
+    """A recurrent network whose weights live in a `SynapseStore`.
+
+    Parameters
+    ----------
+    store : SynapseStore
+        With the matrices of `recurrent_plan`.
+    shape : RecurrentShape
+    batch_size : int
+    clip : float, optional
+        Largest norm of a batch's gradient, over all weights and biases; no clipping without it.
+
+    Attributes
+    ----------
+    biases : float32 array, shape (n_biases,)
+        Biases of the gates of each layer, then of the logits. Forget gates start at 1 (Jozefowicz,
+        Zaremba and Sutskever 2015), all others at 0.
+    """
+
+    def __init__(self, store, shape, batch_size, clip=None):
+        self.store, self.shape, self.batch_size = store, shape, batch_size
+        self.clip = np.float32(np.inf if clip is None else clip)
+        self.n_lanes, n_tiles = choose_tile(batch_size)
+        self._arrays = _shape_arrays(shape)
+        self._tiles = _new_tiles(self._arrays, shape.n_classes, n_tiles, self.n_lanes)
+        self._begins = np.zeros(n_tiles, np.int64)
+        n_biases = int(self._arrays.bias_start[-1]) + shape.n_classes
+        self._biases = Biases(
+            value=np.zeros(n_biases, np.float32),
+            moments=np.zeros((store.plan.n_moments, n_biases), np.float32),
+            active=np.ones(n_biases, np.uint8),
+            gradient=np.zeros(n_biases, np.float32),
+            of_tile=np.zeros((n_tiles, n_biases), np.float32),
+        )
+        if shape.cell == "lstm":
+            for a, b in zip(self._arrays.bias_start, self._arrays.bias_start[1:]):
+                self.biases[a + 1 : b : 4] = 1.0
+        if self.n_lanes > NARROW:
+            store.sort()
+
+    @property
+    def biases(self):
+        return self._biases.value
+
+    def make_batch(self, dataset, order):
+        """The training sequences of a data set in the given order, as the kernels take them."""
+        lengths = _lengths(dataset.lengths_train, dataset.n_train, dataset.n_steps)
+        return Sequences(dataset.x_train, lengths, dataset.y_train, order, np.float32(dataset.scale), self.batch_size)
+
+    def state(self):
+        """Arrays that a checkpoint needs beside the store."""
+        return {"biases": self._biases.value, "bias_moments": self._biases.moments}
+
+    def train(self, batch, rule, counting, progress, first_step, n_steps, offset):
+        """Run training steps in one compiled call; see `kernels.recurrent_train.train_sequences`.
+
+        Returns the number of steps done, less than `n_steps` only after a loss that is not finite.
+        """
+        s = self.store
+        return int(
+            train_sequences(
+                s.slots, s.segments, s.matrices, s.tally, self._arrays, self._biases, batch, rule, counting,
+                progress, self.clip, self._tiles, self._begins, (0,) * self.n_lanes, first_step, n_steps, offset,
+            )
+        )  # fmt: skip
+
+    def dense_gradient(self, segment, n_samples):
+        """Mean dE/dweight of all positions of a segment over the batch of the last training step; see `Mlp`."""
+        segments, matrices, shape = self.store.segments, self.store.matrices, self._arrays
+        m, first = int(segments.matrix[segment]), int(segments.post_start[segment])
+        n_pre, n_post = int(matrices.n_pre[m]), int(segments.n_positions[segment] // matrices.n_pre[m])
+        gradient, n_rows = np.zeros((n_post, n_pre), np.float32), 0
+        for t in range(-(-n_samples // self.n_lanes)):
+            x, d = self._steps_of(t, m, shape)
+            d = d[:, first : first + n_post]
+            gradient += np.einsum("skl,sjl->kj", d, x)
+            n_rows += int(np.count_nonzero(x))
+        return gradient.ravel(), n_rows
+
+    def _steps_of(self, t, m, shape):
+        """Pre values and post errors of matrix `m` in tile `t`: float32, shapes (steps, n_pre, lanes), (steps, n_post, lanes)."""
+        tile, lanes = recurrent.tile_of.py_func(self._tiles, t), self.n_lanes
+        low = recurrent.first_with_error.py_func(shape, self._begins[t])
+        if m == shape.output_matrix:
+            top = shape.n_units[-1]
+            return tile.head.reshape(1, -1, lanes)[:, :top], tile.head_err.reshape(1, -1, lanes)[:, top:]
+        layer = m // 2
+        act, err = (a.reshape(shape.n_steps, shape.n_rows, lanes) for a in (tile.act, tile.err))
+        gates = slice(shape.gate_row[layer], shape.gate_row[layer] + shape.bias_start[layer + 1] - shape.bias_start[layer])
+        if m == shape.recurrent_matrix[layer]:
+            first = max(low, self._begins[t] + 1)
+            hidden = slice(shape.hidden_row[layer], shape.hidden_row[layer] + shape.n_units[layer])
+            return act[first - 1 : -1, hidden], err[first:, gates]
+        if layer == 0:
+            return tile.inputs.reshape(shape.n_steps, -1, lanes)[low:], err[low:, gates]
+        below = slice(shape.hidden_row[layer - 1], shape.hidden_row[layer - 1] + shape.n_units[layer - 1])
+        return act[low:, below], err[low:, gates]
+
+    def evaluate_on(self, dataset, tally=None):
+        """Accuracy and loss on the test sequences of a data set; see `evaluate`."""
+        lengths = _lengths(dataset.lengths_test, dataset.n_test, dataset.n_steps)
+        return self.evaluate(dataset.x_test, lengths, dataset.y_test, dataset.scale, tally)
+
+    def evaluate(self, x, lengths, y, scale, tally=None):
+        """Accuracy and loss on sequences that are not trained on.
+
+        Parameters
+        ----------
+        x : uint8 or float32 array, shape (n_samples, n_steps * n_inputs)
+            Padded in front.
+        lengths : int32 array, shape (n_samples,)
+        y : int32 array, shape (n_samples,)
+        scale : float
+        tally : Tally, optional
+            Receives the events of the evaluation.
+        """
+        s = self.store
+        n_samples = len(y)
+        n_tiles = min(_EVALUATION_TILES, -(-n_samples // _EVALUATION_LANES))
+        tiles = _new_tiles(self._arrays, self.shape.n_classes, n_tiles, _EVALUATION_LANES)
+        n_nonzero, result = np.zeros(s.plan.n_neurons, np.int64), np.zeros(2)
+        batch = Sequences(x, lengths, y, np.arange(n_samples), np.float32(scale), _EVALUATION_LANES)
+        evaluate_sequences(
+            s.slots, s.matrices, self._arrays, self.biases, batch, n_nonzero, tiles, (0,) * _EVALUATION_LANES, result
+        )
+        if tally is not None:
+            tally.by_neuron[:] = n_nonzero
+            tally.n_destinations[:] = s.tally.n_destinations
+            settle_tally(s.slots, s.segments, s.matrices, tally)
+            n_walks = np.where(s.segments.matrix == self._arrays.output_matrix, n_samples, int(lengths.sum()))
+            tally.by_segment[:, SegmentEvent.SLOTS] += s.n_active_by_segment * n_walks
+        return Evaluation(result[1] / n_samples, result[0] / n_samples, n_samples, n_nonzero)
+
+
+def _lengths(lengths, n, n_steps):
+    """Steps of each sequence, where a data set says nothing because all are equally long."""
+    return np.full(n, n_steps, np.int32) if lengths is None else lengths
+
+
+def _shape_arrays(shape):
+    units = np.array(shape.units, np.int64)
+    gates = units * shape.n_gates
+    row = np.concatenate([[0], np.cumsum(gates + units)])
+    layers = np.arange(len(units))
+    window = shape.n_steps if shape.window is None else min(shape.window, shape.n_steps)
+    return recurrent.Shape(
+        kind=KINDS[shape.cell],
+        n_steps=shape.n_steps,
+        n_inputs=shape.n_inputs,
+        n_rows=int(row[-1]),
+        readout=READOUTS[shape.readout],
+        window=window,
+        n_units=units,
+        unit_start=np.concatenate([[0], np.cumsum(units)]).astype(np.int64),
+        gate_row=row[:-1].astype(np.int64),
+        hidden_row=(row[:-1] + gates).astype(np.int64),
+        input_matrix=(2 * layers).astype(np.int64),
+        recurrent_matrix=(2 * layers + 1).astype(np.int64),
+        output_matrix=2 * len(units),
+        bias_start=np.concatenate([[0], np.cumsum(gates)]).astype(np.int64),
+    )
+
+
+def _new_tiles(arrays, n_classes, n_tiles, n_lanes):
+    def rows(n):
+        return np.zeros((n_tiles, int(n) * n_lanes), np.float32)
+
+    steps, units, top = arrays.n_steps, arrays.unit_start[-1], arrays.n_units[-1]
+    has_cell = arrays.kind == cells.LSTM
+    return recurrent.Tile(
+        inputs=rows(steps * arrays.n_inputs),
+        act=rows(steps * arrays.n_rows),
+        err=rows(steps * arrays.n_rows),
+        cell=rows((steps + 1) * units),
+        squashed=rows(steps * units if has_cell else 1),
+        carry=rows(units),
+        alive=rows(steps),
+        share=rows(1),
+        head=rows(top + n_classes),
+        head_err=rows(top + n_classes),
+    )
