@@ -1,5 +1,6 @@
 """The storage families: what their profiles say, what fits, and what removing a synapse frees."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,24 @@ def test_a_chip_that_does_not_learn_is_not_trained(main_cli):
     result = main_cli("run", "digits_santos", "--set", "hardware.profile=truenorth", "--out", "run")
     assert result.code == 2 and "learning.where none" in result.err and "truenorth_note" in result.err
     assert len(result.err.strip().splitlines()) == 1
+
+
+def test_dormant_slots_are_reported_with_the_limit_that_binds(main_cli, tmp_path):
+    """560 words where 1,110 synapses of 30 bits are expected to take 640: in result.json, the tables and the log."""
+    text = (PROFILES / "packed_lists.yaml").read_text(encoding="utf-8").replace("value: 65536", "value: 35840")
+    (tmp_path / "chip.yaml").write_text(text, encoding="utf-8")
+    result = main_cli(
+        "run", "digits_santos", "--set", "hardware.profile=chip.yaml", "--set", "network.connectivity=0.15", "--set", "training.epochs=1",
+        "--set", "dataset.limit=200", "--set", "report.figures=false", "--out", "run",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    record = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    net, words = record["connectivity"], record["cores"][0]["rows"]["words"]
+    assert net["unfilled"] > 0 and net["unfilled_by"].keys() == {"words"} and net["unfilled_by"]["words"] >= net["unfilled"]
+    assert net["active"] + net["unfilled"] == sum(record["verdict"]["n_active"]) and words["limit"] == 560
+    assert words["used"] <= words["peak"] <= 560
+    said = " ".join(result.out.split())
+    assert f"{net['unfilled']:,d} slots dormant without a feasible position; limits that bound: words" in said
+    assert f"{words['used']:,d} of 560 on core 0" in said
+    log = (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    assert f"{net['unfilled']} slots dormant, limits: words" in log
