@@ -28,7 +28,7 @@ CASES = {
 }  # fmt: skip
 
 
-def make_trainer(name, folder):
+def make_trainer(name, folder, **rewiring):
     family, changes, cores, synapses, binding = CASES[name]
     source = PROFILES / f"{family}.yaml"
     if source.exists():
@@ -44,7 +44,7 @@ def make_trainer(name, folder):
             "network": {"layers": (64, 100, 10), "synapses": synapses},
             "hardware": {"profile": str(folder / source.name) if source.exists() else family, "cores": cores},
             "training": {"epochs": 3, "batch_size": 10, "learning_rate": 0.2},
-            "rewiring": {"noise_std": 0.1, "l1": 1e-4},
+            "rewiring": rewiring or {"noise_std": 0.1, "l1": 1e-4},
         }
     )
     experiment = prepare(scenario)
@@ -78,3 +78,30 @@ def test_every_limit_holds_after_every_step(name, tmp_path):
     assert seen >= set(binding), "a limit that does not bind proves nothing"
     assert sum(record.n_arrived for record in trainer.history) > 300
     assert trainer.history[-1].train_loss < trainer.history[0].train_loss
+
+
+@pytest.mark.parametrize("name", ["packed_lists, words", "packed_lists, axons"])
+def test_a_resumed_run_keeps_counts_and_peaks(name, tmp_path):
+    whole, _ = make_trainer(name, tmp_path)
+    assert whole.run()
+    first, _ = make_trainer(name, tmp_path)
+    for _ in range(55):
+        assert not first.run(should_stop=lambda: True)
+    arrays, values = first.state()
+    arrays = {key: array.copy() for key, array in arrays.items()}
+    second, _ = make_trainer(name, tmp_path)
+    second.restore(arrays, values)
+    assert second.store.violations() == [] and second.run()
+    for key, array in whole.state()[0].items():
+        assert np.array_equal(array, second.state()[0][key]), key
+    for key in ("in_axons", "out_axons", "words", "segment_words"):
+        assert np.array_equal(getattr(whole.store.slots, key), getattr(second.store.slots, key)), key
+    assert second.store.tally.peak.any()
+
+
+@pytest.mark.parametrize("rule", ["set", "rigl"])
+@pytest.mark.parametrize("name", ["packed_lists, words", "packed_lists, axons"])
+def test_other_rules_keep_the_limits(name, rule, tmp_path):
+    trainer, _ = make_trainer(name, tmp_path, rule=rule, period=5)
+    assert trainer.run() and trainer.store.violations() == []
+    assert sum(record.n_arrived for record in trainer.history) > 0
