@@ -65,6 +65,10 @@ class Document:
         for n in range(1, len(key_path) + 1):
             if tuple(key_path[:n]) in self.overridden:
                 return self.overridden[tuple(key_path[:n])]
+        if tuple(key_path) not in self.lines:  # a level that an override brought along
+            for path, place in self.overridden.items():
+                if key_path and path[: len(key_path)] == tuple(key_path):
+                    return place
         return f"{self.path}:{self.line(key_path)}"
 
     def override(self, assignment):

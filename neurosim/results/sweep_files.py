@@ -128,6 +128,14 @@ def _write_parquet(path, rows):
         from pyarrow import parquet
     except ImportError:
         return
+    columns = {name: _one_type([row[name] for row in rows]) for name in rows[0]}
     buffer = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
+    parquet.write_table(pyarrow.table(columns), buffer)
     write_atomic(path, buffer.getvalue().to_pybytes())
+
+
+def _one_type(cells):
+    """Cells of a column; all as text when some are, such as cores 1, 4 and auto."""
+    if any(isinstance(cell, str) for cell in cells):
+        return [None if cell is None else str(cell) for cell in cells]
+    return cells

@@ -44,7 +44,7 @@ def check_engine(engine, scheduler):
             raise InputError(f"--engine {engine}: {module} is not installed; pip install 'neurosim[{engine}]'") from None
 
 
-def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, data_dir=None, retry=False, on_point=None):
+def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, data_dir=None, retry=False, on_begin, on_point):
     """Run points until each has ended, whatever happens to the workers.
 
     Parameters
@@ -57,8 +57,10 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
     data_dir : str, optional
     retry : bool
         Run failed points again.
-    on_point : callable, optional
-        Called as ``on_point(point, status, n_workers)`` as soon as a point has ended, and with point None before the first.
+    on_begin : callable
+        Called as ``on_begin(n_workers)`` when the workers are at hand.
+    on_point : callable
+        Called as ``on_point(point, status)`` as soon as a point has ended.
 
     Raises
     ------
@@ -68,8 +70,7 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
         When a point was interrupted.
     """
     with _backend(engine, scheduler, jobs) as (make_parallel, n_workers):
-        if on_point:
-            on_point(None, None, n_workers)
+        on_begin(n_workers)
         left, strikes = {point.id: point for point in points}, {}
         while left:
             began, n_before = time.time() - 1.0, len(left)
@@ -82,9 +83,7 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
                     if status == "interrupted":
                         raise KeyboardInterrupt
                     if status != "busy":
-                        point = left.pop(name)
-                        if on_point:
-                            on_point(point, status, n_workers)
+                        on_point(left.pop(name), status)
             except (NeurosimError, OSError):
                 raise
             except Exception as error:  # joblib's, Dask's or Ray's word for a dead worker

@@ -57,44 +57,53 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
     again = ("missing", "failed") if retry_failed else ("missing",)
     left = [point for point in plan.points if status_of(point_folder(folder, point)) in again]
     _check_data(left, data_dir)
+    known, written = {}, 0.0
+
+    def begin(n_workers):
+        _make(folder)
+        write_atomic(folder / "sweep.yaml", plan.text)
+        record = save()
+        if observer:
+            observer.start(record, folder, len(left), n_workers)
+
+    def save():
+        nonlocal written
+        record = collect(plan, folder, known)
+        write_sweep(record, folder)
+        written = time.monotonic()
+        return record
+
+    def on_point(point, status):
+        if observer:
+            observer.point(point, status)
+        if time.monotonic() - written > _COLLECT_SECONDS:
+            save()
+
+    data_dir = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
+    if not left:
+        begin(0)
+        return save(), folder
+    try:
+        with _stop_on_sigterm():
+            run_points(
+                left, folder.resolve(), engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data_dir, retry=retry_failed,
+                on_begin=begin, on_point=on_point,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        if not folder.exists():
+            raise
+        n_left = save().count("missing")
+        raise InterruptedRunError(
+            f"interrupted with {n_left} of {len(plan.points)} points to do; the same command continues in {folder}"
+        ) from None
+    return save(), folder
+
+
+def _make(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be created: {error.strerror}") from None
-    write_atomic(folder / "sweep.yaml", plan.text)
-    known = {}
-    record = collect(plan, folder, known)
-    write_sweep(record, folder)
-    written = time.monotonic()
-
-    def on_point(point, status, n_workers):
-        nonlocal written
-        if observer and point is None:
-            observer.start(record, folder, len(left), n_workers)
-        elif observer:
-            observer.point(point, status)
-        if time.monotonic() - written > _COLLECT_SECONDS:
-            write_sweep(collect(plan, folder, known), folder)
-            written = time.monotonic()
-
-    data_dir = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
-    try:
-        with _stop_on_sigterm():
-            if left:
-                run_points(
-                    left, folder.resolve(),
-                    engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data_dir, retry=retry_failed, on_point=on_point,
-                )  # fmt: skip
-    except KeyboardInterrupt:
-        record = collect(plan, folder, known)
-        write_sweep(record, folder)
-        n_left = record.count("missing")
-        raise InterruptedRunError(
-            f"interrupted with {n_left} of {len(plan.points)} points to do; the same command continues in {folder}"
-        ) from None
-    record = collect(plan, folder, known)
-    write_sweep(record, folder)
-    return record, folder
 
 
 def _folder(plan, out):

@@ -178,6 +178,104 @@ def test_scenario_file(content, fragments, assert_refused, tmp_path):
     assert_refused(["run", "small.yaml"], fragments)
 
 
+# --- sweeps ---
+
+SWEEP = """\
+name: trial
+base: small.yaml
+set:
+  training.batch_size: 5
+seeds: [0, 1]
+axes:
+  - grid:
+      network.connectivity: [0.1, 0.2]
+  - zip:
+      training.epochs: [1, 2]
+      training.learning_rate: [0.5, 0.1]
+  - list:
+      - {rewiring.l1: 1e-5}
+      - {rewiring.l1: 1e-4, rewiring.period: 2}
+"""
+SWEEPS = [
+    ("unknown key", ("seeds:", "sead:"), [":LINE:", "sead is not a key of the sweep", "nearest"]),
+    ("unknown form", ("  - zip:", "  - zipp:"), [":LINE:", "axes.1.zipp is not a key", "nearest: zip"]),
+    ("axis over a key that does not exist", ("training.epochs: [1, 2]", "training.epoch: [1, 2]"), ["trial.yaml:LINE:", "training.epoch is not", "nearest: epochs"]),
+    ("axis over a part that does not exist", ("{rewiring.l1: 1e-5}", "{rewirng.l1: 1e-5}"), [":LINE:", "rewirng", "nearest: rewiring"]),
+    ("a wrong value, the second of its axis", ("[0.1, 0.2]", "[0.1, 1.2]"), ["trial.yaml:LINE:", "network.connectivity", "found 1.2"]),
+    ("a wrong value in a set", ("rewiring.period: 2", "rewiring.period: 0"), ["trial.yaml:LINE:", "rewiring.period", "found 0"]),
+    ("a wrong value for all points", ("batch_size: 5", "batch_size: 0"), ["trial.yaml:LINE:", "training.batch_size", "found 0"]),
+    ("below a number", ("training.epochs: [1, 2]", "training.epochs.n: [1, 2]"), [":LINE:", "training.epochs is 1", "no keys"]),
+    ("no key", ("network.connectivity: [", '"": ['), [":LINE:", "found the key ''"]),
+    ("empty axis", ("[0.1, 0.2]", "[]"), [":LINE:", "axes.0.grid.network.connectivity", "empty axis"]),
+    ("empty list of sets", ("{rewiring.l1: 1e-5}", "{}"), [":LINE:", "axes.2.list.0", "empty set"]),
+    ("one value for a list", ("[0.1, 0.2]", "0.1"), [":LINE:", "axes.0.grid.network.connectivity", "should be a list"]),
+    ("the same value twice", ("[0.1, 0.2]", "[0.1, 0.1]"), [":LINE:", "0.1 stands twice"]),
+    ("lists of different length", ("learning_rate: [0.5, 0.1]", "learning_rate: [0.5]"), ["axes.1.zip", "training.epochs has 2, training.learning_rate has 1"]),
+    ("two forms in one axis", ("  - zip:", "  - list: [{seed: 1}]\n    zip:"), ["axes.1", "zip and list", "exactly one"]),
+    ("the same key on two axes", ("{rewiring.l1: 1e-5}", "{training.epochs: 3}"), [":LINE:", "axes.2.list.0.training.epochs", "set twice", "axes.1.zip"]),
+    ("a key and its part", ("{rewiring.l1: 1e-5}", "{training: {epochs: 3}}"), [":LINE:", "set twice"]),
+    ("a key of an axis for all points, too", ("batch_size: 5", "epochs: 5"), ["axes.1.zip.training.epochs", "set twice: also as set.training.epochs"]),
+    ("seed as an axis", ("{rewiring.l1: 1e-5}", "{seed: 3}"), [":LINE:", "seeds: [0, 1, 2]"]),
+    ("negative seed", ("[0, 1]", "[0, -1]"), [":LINE:", "seeds.1", "found -1"]),
+    ("the same seed twice", ("[0, 1]", "[1, 1]"), [":LINE:", "1 stands twice"]),
+    ("no seed", ("[0, 1]", "[]"), [":LINE:", "seeds", "at least one"]),
+    ("neither axes nor seeds", ("seeds: [0, 1]\n" + SWEEP.partition("seeds: [0, 1]\n")[2], ""), ["axes", "is a run"]),
+    ("name with a slash", ("name: trial", "name: ../trial"), [":LINE:", "name"]),
+    ("unknown base", ("base: small.yaml", "base: digits_santo"), ["digits_santo", "nearest: digits_santos"]),
+    ("base that is not there", ("base: small.yaml", "base: other.yaml"), ["other.yaml", "no such file"]),
+    ("unknown chip", ("{rewiring.l1: 1e-5}", "{hardware.profile: loihi}"), ["no such hardware profile", "nearest: loihi"]),
+    ("layers unlike the data", ("{rewiring.l1: 1e-5}", "{network.layers: [63, 20, 10]}"), ["network.layers", "64 features"]),
+    ("two points that are one", ("rewiring.l1: 1e-5}", "rewiring.period: 1}\n      - {rewiring.scope: core}"), ["the same scenario"]),
+    ("a million points", ("[0.1, 0.2]", str([round(n * 1e-5, 5) for n in range(1, 50001)])), ["trial.yaml:", "400,000 points", "1,000", "--yes"]),
+    ("anchor", ("[0.1, 0.2]", "&x [0.1]"), [":LINE:", "anchors"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "fragments"), [row[1:] for row in SWEEPS], ids=[row[0] for row in SWEEPS])
+def test_sweep(change, fragments, assert_refused, tmp_path):
+    scenario = SCENARIO.replace("connectivity: [0.2, 0.5]", "connectivity: 0.2")
+    (tmp_path / "small.yaml").write_text(scenario, encoding="utf-8")
+    text, line = replaced(SWEEP, *change)
+    (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")
+    assert_refused(["sweep", "trial.yaml"], [fragment.replace("LINE", str(line)) for fragment in fragments])
+
+
+SWEEP_OPTIONS = [
+    ("no sweep named", [], ["name a sweep", "digits_quick"]),
+    ("unknown sweep", ["digits_quik"], ["no such sweep", "nearest: digits_quick"]),
+    ("a scenario for a sweep", ["small.yaml"], ["small.yaml", "is not a key of the sweep"]),
+    ("unknown engine", ["digits_quick", "--engine", "dusk"], ["--engine", "'dusk'", "nearest: dask"]),
+    ("Dask without a scheduler", ["digits_quick", "--engine", "dask"], ["--scheduler tcp://"]),
+    ("a scheduler for processes", ["digits_quick", "--scheduler", "tcp://127.0.0.1:1"], ["--engine dask"]),
+    ("no process", ["digits_quick", "--jobs", "0"], ["--jobs", "found 0"]),
+    ("a folder that is a file", ["digits_quick", "--out", "small.yaml"], ["small.yaml: is a file"]),
+    ("no folder", ["digits_quick", "--out", ""], ["--out"]),
+    ("data in a folder that is not there", ["digits_quick", "--data", "nowhere"], ["nowhere", "no such folder"]),
+    ("--set of no key", ["digits_quick", "--set", "training.epoch=3"], ["--set", "nearest: epochs"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "fragments"), [row[1:] for row in SWEEP_OPTIONS], ids=[row[0] for row in SWEEP_OPTIONS])
+def test_sweep_option(arguments, fragments, assert_refused, tmp_path):
+    (tmp_path / "small.yaml").write_text(SCENARIO, encoding="utf-8")
+    assert_refused(["sweep", *arguments], fragments)
+
+
+def test_a_folder_of_something_else_is_not_swept(assert_refused, main_cli, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result.json").write_text("{}")
+    assert_refused(["sweep", "digits_quick", "--out", "run"], ["holds a run"])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "sweep.json").write_text("{")
+    assert_refused(["sweep", "digits_quick", "--out", "other"], ["not a readable sweep"])
+
+
+def test_no_answer_from_a_scheduler_is_one_line(assert_refused, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("neurosim.sweeps.engine._CLUSTER_SECONDS", 1)
+    assert_refused(["sweep", "digits_quick", "--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"], ["no Dask scheduler answers"])
+
+
 # --- profiles ---
 
 PROFILES = [

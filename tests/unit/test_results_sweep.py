@@ -101,6 +101,18 @@ def test_parquet_holds_the_same_table(record, tmp_path):
     assert [row["test_accuracy"] for row in rows] == [0.90, 0.92, 0.97, None, None]
 
 
+@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
+def test_parquet_holds_numbers_and_words_of_one_key(tmp_path):
+    from pyarrow import parquet
+
+    key, values = "hardware.cores", (4, "auto", None, 0.5)
+    points = [point(n, str(n), 0, overrides={} if value is None else {key: value}) for n, value in enumerate(values)]
+    axis = Axis(keys=[key], values=[{} if value is None else {key: value} for value in values])
+    record = SweepRecord(name="trial", base={}, axes=[axis], seeds=[0], points=points, summary=summarize(points))
+    write_sweep(record, tmp_path)
+    assert [row[key] for row in parquet.read_table(tmp_path / "results.parquet").to_pylist()] == ["4", "auto", None, "0.5"]
+
+
 def test_metrics_of_a_real_run(tiny_run):
     record, metrics = tiny_run.record, metrics_of(tiny_run.record)
     assert metrics.test_accuracy == record.accuracy.test
