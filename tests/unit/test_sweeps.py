@@ -1,6 +1,8 @@
 """From a sweep file to its points: forms of axes, names of points, and what the folders of points say."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from neurosim.sweeps import expand, list_sweeps, load_sweep
 from neurosim.sweeps.collect import collect, point_folder
 from neurosim.sweeps.expand import with_absolute_paths
 from neurosim.sweeps.point import Outcome, claim, run_point, status_of, write_outcome
-from neurosim.sweeps.schema import Sweep
+from neurosim.sweeps.schema import AxisChoice, Sweep
 
 HEAD = "name: trial\nbase: digits_santos\n"
 
@@ -152,3 +154,19 @@ def test_a_checkpoint_that_cannot_be_used_is_started_again(tmp_path):
     (tmp_path / "points" / "a").mkdir(parents=True)
     (tmp_path / "points" / "a" / "checkpoint.npz").write_bytes(b"damaged")
     assert run_point(str(tmp_path / "points" / "a"), scenario) == "done"
+
+
+# --- the page about sweeps ---
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_page_is_a_sweep():
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert len(plan_of(block).points) == 24
+
+
+def test_the_page_names_every_key_file_and_bundled_sweep():
+    keys = [*Sweep.model_fields, *AxisChoice.model_fields, "sweep.json", "results.csv", "results.parquet", "summary.csv", "sweep.yaml"]
+    assert not [key for key in keys if f"| `{key}` |" not in PAGE]
+    assert not [name for name in list_sweeps() if f"neurosim sweep {name}" not in PAGE]
