@@ -327,8 +327,10 @@ def validate_all(as_json: AsJson = False, as_markdown: AsMarkdown = False):
     """Published results, then the exact laws of DEEP R."""
     from neurosim.validation.posterior import DOCUMENTED, validate_posterior
     from neurosim.validation.published import validate_published
+    from neurosim.validation.soft import DOCUMENTED_SOFT, validate_soft
 
-    _show_validation(validate_published(), [validate_posterior(plan) for plan in DOCUMENTED], as_json, as_markdown)
+    laws = [*map(validate_posterior, DOCUMENTED), *map(validate_soft, DOCUMENTED_SOFT)]
+    _show_validation(validate_published(), laws, as_json, as_markdown)
 
 
 def _show_validation(rows, laws, as_json, as_markdown=False):
@@ -341,13 +343,13 @@ def _show_validation(rows, laws, as_json, as_markdown=False):
 
         print(validation_page(rows, laws), end="")
     else:
-        from neurosim.reports.validation_table import print_posterior, print_published
+        from neurosim.reports.validation_table import print_law, print_published
 
         console = _console()
         print_published(console, rows)
         for law in laws:
             console.print()
-            print_posterior(console, law)
+            print_law(console, law)
     if not holds:
         raise typer.Exit(4)
 
@@ -367,13 +369,35 @@ def validate_posterior(
     """Hard DEEP R under constant drift: simulated inclusion probabilities and means against theory (exit code 4 outside)."""
     from neurosim.validation.posterior import PosteriorPlan, parse_drift, validate_posterior
 
-    result = validate_posterior(PosteriorPlan(parse_drift(drift), active, temperature, step_size, seed, steps))
+    _show_law(validate_posterior(PosteriorPlan(parse_drift(drift), active, temperature, step_size, seed, steps)), as_json)
+
+
+@validate_app.command("soft_deep_r")
+def validate_soft_deep_r(
+    fraction: Annotated[float, typer.Option(metavar="P", help="Expected active fraction; it sets theta_min.")] = 0.2,
+    l1: Annotated[float, typer.Option("--l1", metavar="ALPHA", help="L1 strength.")] = 0.1,
+    temperature: Annotated[float, typer.Option(metavar="T", help="Temperature.")] = 0.01,
+    step_size: Annotated[float, typer.Option(metavar="ETA", help="Learning rate.")] = 0.03,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random streams.")] = 0,
+    steps: Annotated[
+        Optional[int], typer.Option(metavar="N", help="Counted steps of each copy [default: 100 relaxation times].")
+    ] = None,
+    as_json: AsJson = False,
+):
+    """soft DEEP R without a loss: simulated activation and mean against theory (exit code 4 outside)."""
+    from neurosim.validation.soft import SoftPlan, validate_soft
+
+    _show_law(validate_soft(SoftPlan(fraction, l1, temperature, step_size, seed, steps)), as_json)
+
+
+def _show_law(result, as_json):
+    """Print one law; exit code 4 when it is outside."""
     if as_json:
         _print_json(result)
     else:
-        from neurosim.reports.validation_table import print_posterior
+        from neurosim.reports.validation_table import print_law
 
-        print_posterior(_console(), result)
+        print_law(_console(), result)
     if result["verdict"] != "inside":
         raise typer.Exit(4)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from neurosim.kernels.compile import kernel
+from neurosim.kernels.dormant import walk_dormant
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.random import fold
 from neurosim.kernels.update import CHUNK, release_marked, update_chunk
@@ -48,3 +49,36 @@ def walk(slots, segments, matrices, tally, drift, rule, first, n_steps, n_active
                 position = slots.pre[k] * n_post + slots.post[k]
                 n_active[r, position] += 1
                 theta[r, position] += np.abs(slots.weight[k])
+
+
+@kernel
+def walk_soft(slots, segments, matrices, tally, dormant, theta_min, rule, first, n_steps, n_active, theta):
+    """Steps of soft DEEP R without a loss: connections do not know of each other, so each is a copy.
+
+    Parameters
+    ----------
+    slots, segments, matrices, tally : Slots, Segments, Matrices, Tally
+        Of a store of one segment with a slot for every position; `slots` and `tally` are written.
+    dormant : float32 array, shape (n_positions,)
+        Written; see `kernels.dormant`.
+    theta_min : float32 array, shape (1,)
+    rule : StepRule
+        Step size, L1, noise, keys.
+    first, n_steps : int
+        Steps [first, first + n_steps) of the random streams.
+    n_active, theta : int64 and float64 arrays, shape (n_positions,)
+        Added to after every step: whether a position is active, and its theta.
+    """
+    n_slots = slots.pre.size
+    n_post = matrices.n_post[0]
+    for step in range(first, first + n_steps):
+        key = fold(rule.noise_key, step)
+        for chunk in range((n_slots + CHUNK - 1) // CHUNK):
+            stop = min((chunk + 1) * CHUNK, n_slots)
+            update_chunk(slots, chunk * CHUNK, stop, rule.eta, rule.l1, rule.noise_std, key, rule.has_free_signs)
+        walk_dormant(slots, segments, matrices, tally, dormant, theta_min, rule.noise_std, fold(rule.proposal_key, step))
+        for k in range(n_slots):
+            if slots.active[k]:
+                position = slots.pre[k] * n_post + slots.post[k]
+                n_active[position] += 1
+                theta[position] += np.abs(slots.weight[k])

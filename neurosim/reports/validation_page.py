@@ -29,6 +29,15 @@ largest scaled drift mu sqrt(eta / 2T) of the documented case (mu = 8, T = 1, et
 grows in proportion beyond. Standard errors come from 128 independent copies, so no correlation time is guessed.
 """
 
+_SOFT = """\
+## soft DEEP R
+
+One connection without a loss falls at speed alpha above 0 and walks freely between theta_min = -T (1 - p) / (alpha p) and 0. For
+small steps it is active with probability (T/alpha) / (T/alpha + |theta_min|) = p, and theta given active has mean T/alpha. Steps are cut
+off at theta_min, which in first order makes |theta_min| longer by 0.5826 sqrt(2 eta T) (*corrected*); *finite step* is the stationary
+law of the step itself, by quadrature. 2,304 copies through the rule, its dormant parameters and the store; bands as above.
+"""
+
 
 def validation_page(rows, laws):
     """Markdown page.
@@ -38,7 +47,7 @@ def validation_page(rows, laws):
     rows : list of dict
         Of `validation.published.validate_published`.
     laws : list of dict
-        Of `validation.posterior.validate_posterior`.
+        Of `validation.posterior.validate_posterior` and `validation.soft.validate_soft`.
 
     Returns
     -------
@@ -48,13 +57,14 @@ def validation_page(rows, laws):
     parts = [_HEAD, _table(_published_rows(rows, sources), ("#", "claim", "published", "ours", "error", "band", "independent", "verdict"))]
     parts += ["".join(f"- {text}\n" for text in remarks(rows)), "Published by:\n"]
     parts += ["".join(f"{i}. {source}\n" for i, source in enumerate(sources, 1)), _LAWS]
-    for law in laws:
+    header = ("mu", "P limit", "P finite step", "P simulated", "error", "theta limit", "corrected", "finite step", "simulated", "error")
+    for law in (law for law in laws if law["case"] == "posterior"):
         parts.append(
             f"K = {law['active']} of {len(law['positions'])}, T = {law['temperature']:g}, eta = {law['step_size']:g}, {law['copies']} copies of "
             f"{law['steps']:,} steps, {law['exchanged']:,} exchanges; band {law['band']:.3g}; verdict: **{law['verdict']}**\n"
         )
-        header = ("mu", "P limit", "P finite step", "P simulated", "error", "theta limit", "corrected", "finite step", "simulated", "error")
         parts.append(_table(_law_rows(law), header))
+    parts += [_SOFT, _table(_soft_rows(laws), ("p", "alpha", "T", "eta", *header[1:2], "P corrected", *header[2:6], *header[7:], "verdict"))]
     return "\n".join(parts)
 
 
@@ -66,6 +76,15 @@ def _published_rows(rows, sources):
         claim = f"{row['point']} ({used})" if row["claim"] == said else f"**{row['title']}**: {row['claim']}. {row['point']} ({used})"
         said = row["claim"]
         yield row["number"], claim, f"{published} {cited}".strip(), *numbers, row["independent"], row["verdict"]
+
+
+def _soft_rows(laws):
+    for law in (law for law in laws if law["case"] == "soft_deep_r"):
+        chance, mean = law["active"], law["theta"]
+        values = [chance[name] for name in ("theory", "corrected", "finite_step", "simulated", "standard_error")]
+        values += [mean[name] for name in ("theory", "finite_step", "simulated", "standard_error")]
+        setting = (f"{law[name]:g}" for name in ("fraction", "l1", "temperature", "step_size"))
+        yield *setting, *(f"{value:.4f}" for value in values), law["verdict"]
 
 
 def _law_rows(law):

@@ -6,6 +6,11 @@ from neurosim.units import format_count, format_si
 _STYLE = {"outside": "bold red", "not resolved": "bold yellow"}
 
 
+def print_law(console, result):
+    """Print the result of a law of DEEP R, hard or soft."""
+    (print_soft if result["case"] == "soft_deep_r" else print_posterior)(console, result)
+
+
 def print_posterior(console, result):
     """Print inclusion probabilities and means beside theory.
 
@@ -32,9 +37,48 @@ def print_posterior(console, result):
             f"finite step: the exact law at this step size; simulated values must lie within {result['sigmas']} standard errors of it.",
         ],
     )
+    _print_verdict(console, result)
+
+
+def print_soft(console, result):
+    """Print the probability of being active and the mean theta of soft DEEP R beside theory.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    result : dict
+        Of `validation.soft.validate_soft`.
+    """
+    setting = ", ".join(f"{name} = {result[key]:g}" for name, key in _SOFT_SETTING)
+    line(console, ("soft DEEP R, one connection, no loss", "bold"), f"  {setting}")
+    line(console, f"{format_count(result['copies'])} copies x {format_count(result['steps'])} steps through the synapse store and the rule")
+    console.print()
+    grid = Grid("=quantity", "theory", "corrected", "finite step", "simulated", "std error", "less finite step", "=verdict")
+    for name, row in (("probability of being active", result["active"]), ("mean theta of the active", result["theta"])):
+        corrected = f"{row['corrected']:.4f}" if "corrected" in row else ""
+        numbers = [f"{row[key]:.4f}" for key in ("finite_step", "simulated", "standard_error")]
+        less = f"{row['simulated'] - row['finite_step']:+.4f}"
+        grid.row(name, f"{row['theory']:.4f}", corrected, *numbers, less, "inside" if row["inside"] else "outside")
+    grid.print(console)
+    console.print()
+    bullets(
+        console,
+        [
+            f"Band: the probability within {result['band']:.3g} of theory, (T/alpha) / (T/alpha + |theta_min|), the limit of small steps.",
+            "corrected: |theta_min| + 0.5826 sqrt(2 eta T) in its place, since a step is cut off at theta_min and not reflected.",
+            f"finite step: the exact law at this step size; simulated values must lie within {result['sigmas']} standard errors of it.",
+        ],
+    )
+    _print_verdict(console, result)
+
+
+def _print_verdict(console, result):
     line(console, ("verdict: ", "bold"), (result["verdict"], _STYLE.get(result["verdict"], "bold green")))
     if result["verdict"] == "not resolved":
         line(console, "The standard error is more than a fifth of the band: give more --steps.")
+
+
+_SOFT_SETTING = (("p", "fraction"), ("alpha", "l1"), ("T", "temperature"), ("eta", "step_size"), ("theta_min", "theta_min"))
 
 
 def _grid(console, rows, theories, compared):

@@ -100,3 +100,62 @@ def finite_step_law(drift, n_active, temperature, step_size):
     sigma = math.sqrt(2 * step_size * temperature)
     beta = [step_size * float(mu) / sigma for mu in drift]
     return inclusion([mean_life(b) for b in beta], n_active), sigma * np.array([mean_maximum(b) for b in beta])
+
+
+def soft_limit_law(l1, temperature, theta_min):
+    """Probability of being active, and mean theta of the active, of soft DEEP R without a loss and with small steps.
+
+    theta falls at speed alpha above 0 and walks freely between theta_min and 0: P = (T/alpha) / (T/alpha + |theta_min|), and theta
+    given active is exponential with mean T/alpha (Bellec et al. 2018, algorithm 2).
+    """
+    above = temperature / l1
+    return above / (above + abs(theta_min)), above
+
+
+def soft_step_correction(l1, temperature, step_size, theta_min):
+    """P of `soft_limit_law`, with the first correction for clamping at theta_min: |theta_min| grows by 0.5826 sqrt(2 eta T)."""
+    above = temperature / l1
+    return above / (above + abs(theta_min) + STEP_CORRECTION * math.sqrt(2 * step_size * temperature))
+
+
+#: Nodes of the quadrature: per standard deviation of a step, in panels, and at most.
+_NODES_A_SIGMA, _PANEL, SOFT_MOST_NODES = 4, 16, 3000
+
+
+def soft_n_nodes(l1, temperature, step_size, theta_min):
+    """Nodes that `soft_finite_step_law` takes; its cost grows with their third power."""
+    return sum(n for _, n in _soft_ranges(l1, temperature, step_size, theta_min)) * _PANEL
+
+
+def _soft_ranges(l1, temperature, step_size, theta_min):
+    """(end, panels) of the dormant and of the active side; above 30 T/alpha and 10 steps lies less than 1e-12."""
+    sigma = math.sqrt(2 * step_size * temperature)
+    ends = (theta_min, 30 * temperature / l1 + 10 * sigma)
+    return [(end, math.ceil(abs(end) / sigma * _NODES_A_SIGMA / _PANEL)) for end in ends]
+
+
+def soft_finite_step_law(l1, temperature, step_size, theta_min):
+    """Probability of being active, and mean theta of the active, of soft DEEP R without a loss at a finite step.
+
+    One step is theta <- theta - eta alpha [theta >= 0] + sigma nu, not below theta_min. Its stationary law is a point mass at
+    theta_min and a density above, smooth on either side of 0; Gauss-Legendre nodes turn the balance of both into
+    linear equations (the method of Nystroem), exact to about 1e-8.
+    """
+    sigma = math.sqrt(2 * step_size * temperature)
+    nodes, weights = np.polynomial.legendre.leggauss(_PANEL)
+    points, masses = [np.array([theta_min])], [np.array([1.0])]
+    for end, n_panels in _soft_ranges(l1, temperature, step_size, theta_min):
+        edges = np.linspace(0.0, end, n_panels + 1)
+        for low, high in zip(edges, edges[1:]):
+            points.append((low + high) / 2 + (high - low) / 2 * nodes)
+            masses.append(abs(high - low) / 2 * weights)
+    x, w = np.concatenate(points), np.concatenate(masses)
+    after = x - step_size * l1 * (x >= 0)
+    # Row j: what flows into point j from a unit of density (or of mass, in column 0) at each point.
+    flow = np.exp(-(((x[:, None] - after[None, :]) / sigma) ** 2) / 2) / (sigma * _ROOT) * w[None, :]
+    flow[0] = [_upper_tail((a - theta_min) / sigma) * m for a, m in zip(after, w)]
+    balance = flow - np.eye(len(x))
+    balance[0] = w
+    density = np.linalg.solve(balance, np.eye(len(x))[0]) * w
+    active = density[x >= 0]
+    return float(active.sum()), float(active @ x[x >= 0] / active.sum())

@@ -136,22 +136,28 @@ class Walked:
 
     def inclusion(self):
         """Mean over copies of the fraction of steps in which a position is active, and its standard error."""
-        return _mean(self.n_active / self.n_steps)
+        return mean_and_error(self.n_active / self.n_steps)
 
     def mean_theta(self):
         """Mean theta given active, and its standard error (delta method for the ratio of two means).
 
         NaN for a position that was never active.
         """
-        n = self.n_active.sum(0)
-        seen = np.where(n > 0, n, 1)
-        ratio = np.where(n > 0, self.theta.sum(0) / seen, np.nan)
-        _, error = _mean(self.theta - ratio * self.n_active)
-        return ratio, error / (seen / len(self.n_active))
+        return ratio_and_error(self.theta, self.n_active)
 
 
-def _mean(values):
+def mean_and_error(values):
+    """Mean over copies, the first axis, and its standard error."""
     return values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
+
+
+def ratio_and_error(sums, counts):
+    """Sum over copies of `sums` per `counts`, NaN without any, and its standard error by the delta method."""
+    n = counts.sum(0)
+    seen = np.where(n > 0, n, 1)
+    ratio = np.where(n > 0, sums.sum(0) / seen, np.nan)
+    _, error = mean_and_error(sums - ratio * counts)
+    return ratio, error / (seen / len(counts))
 
 
 def simulate(plan, *, shape=None, rule=None, kernel=walk):
@@ -192,7 +198,7 @@ def simulate(plan, *, shape=None, rule=None, kernel=walk):
     n_active, theta = np.zeros((N_REPLICAS, drift.size), np.int64), np.zeros((N_REPLICAS, drift.size))
     for first, n in ((0, plan.burn_in), (plan.burn_in, plan.counted)):
         n_active[:], theta[:] = 0, 0.0
-        for start, length in _calls(first, n):
+        for start, length in prompt_calls(first, n):
             kernel(store.slots, store.segments, store.matrices, store.tally, drift, steps, start, length, n_active, theta)
     wrong = store.violations()
     if wrong or np.any(n_active.sum(1) != plan.n_active * plan.counted):
@@ -201,7 +207,7 @@ def simulate(plan, *, shape=None, rule=None, kernel=walk):
     return Walked(n_active, theta, plan.counted, int(booked[SegmentEvent.ACCEPTED] + booked[SegmentEvent.EXACT]))
 
 
-def _calls(first, n):
+def prompt_calls(first, n):
     """(first step, steps) of each compiled call: short ones, so that Ctrl-C is prompt. The results do not depend on it."""
     done, length = 0, 100
     while done < n:

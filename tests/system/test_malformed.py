@@ -560,3 +560,17 @@ POSTERIOR = [
 @pytest.mark.parametrize(("options", "fragments"), [row[1:] for row in POSTERIOR], ids=[row[0] for row in POSTERIOR])
 def test_validate_posterior(options, fragments, assert_refused):
     assert_refused(["validate", "posterior", *options], fragments)
+
+
+SOFT = [
+    ("all active", ["--fraction", "1"], ["--fraction", "found 1", "between 0 and 1"]),
+    ("no pull", ["--l1", "0"], ["--l1", "found 0", "above 0"]),
+    ("not a number", ["--temperature", "nan"], ["--temperature", "found nan"]),
+    ("no steps", ["--steps", "0"], ["--steps", "found 0"]),
+    ("a step for ages", ["--step-size", "1e-9"], ["--step-size", "larger step"]),
+]
+
+
+@pytest.mark.parametrize(("options", "fragments"), [row[1:] for row in SOFT], ids=[row[0] for row in SOFT])
+def test_validate_soft(options, fragments, assert_refused):
+    assert_refused(["validate", "soft_deep_r", *options], fragments)

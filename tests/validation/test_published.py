@@ -205,8 +205,9 @@ def test_command(main_cli, rows):
 
 def test_docs_page_is_not_stale():
     from neurosim.validation.posterior import DOCUMENTED, validate_posterior
+    from neurosim.validation.soft import DOCUMENTED_SOFT, validate_soft
 
-    laws = [validate_posterior(plan) for plan in DOCUMENTED]
+    laws = [*map(validate_posterior, DOCUMENTED), *map(validate_soft, DOCUMENTED_SOFT)]
     page = FOLDER.parents[2] / "docs" / "validation.md"
     hint = "run: neurosim validate all --markdown > docs/validation.md"
     assert page.read_text(encoding="utf-8") == validation_page(validate_published(), laws), hint
