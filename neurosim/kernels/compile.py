@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import numba
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 
@@ -89,3 +91,21 @@ def xor_shift32(typingctx, a, n):
         return builder.xor(args[0], builder.lshr(*args))
 
     return types.uint32(types.uint32, types.uint32), codegen
+
+
+@intrinsic
+def prefetch(typingctx, data, index):
+    """Ask for the cache line of one element of a flat array, ahead of its use."""
+
+    def codegen(context, builder, sig, args):
+        place = builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
+        byte = builder.bitcast(place, ir.IntType(8).as_pointer())
+        i32 = ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte.type, i32, i32, i32]), "llvm.prefetch.p0"
+        )
+        to_read, keep_long, is_data = (ir.Constant(i32, n) for n in (0, 3, 1))
+        builder.call(function, [byte, to_read, keep_long, is_data])
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64), codegen

@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from neurosim.kernels.compile import inlined
+from neurosim.kernels.compile import inlined, prefetch
 
 _BLOCK = 16
 
@@ -113,24 +113,6 @@ def load_tile(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
                 act[i * n_lanes + lane] = np.float32(sample[i]) * scale
 
 
-@intrinsic
-def _prefetch(typingctx, data, index):
-    """Ask for the cache line of one element of a flat array, ahead of its use."""
-
-    def codegen(context, builder, sig, args):
-        place = builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
-        byte = builder.bitcast(place, ir.IntType(8).as_pointer())
-        i32 = ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [byte.type, i32, i32, i32]), "llvm.prefetch.p0"
-        )
-        to_read, keep_long, is_data = (ir.Constant(i32, n) for n in (0, 3, 1))
-        builder.call(function, [byte, to_read, keep_long, is_data])
-        return context.get_dummy_value()
-
-    return types.void(data, types.int64), codegen
-
-
 @inlined
 def prefetch_samples(data, order, first, n_samples):
     """Ask for the samples order[first : first + n_samples], as far as there are that many.
@@ -142,5 +124,5 @@ def prefetch_samples(data, order, first, n_samples):
     for i in range(first, min(first + n_samples, order.size)):
         start = order[i] * n_inputs
         for column in range(0, n_inputs, a_line):
-            _prefetch(flat, start + column)
-        _prefetch(flat, start + n_inputs - 1)
+            prefetch(flat, start + column)
+        prefetch(flat, start + n_inputs - 1)

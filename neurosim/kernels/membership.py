@@ -6,11 +6,14 @@ The table stores slot numbers, not positions; a position is compared through the
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import inlined, kernel, prefetch
 from neurosim.kernels.random import mix64
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 EMPTY = np.int32(-1)
+
+#: How far ahead of its use an entry of a large table is asked for: they lie in random places of the memory.
+_AHEAD = 16
 
 
 @inlined
@@ -81,6 +84,9 @@ def rebuild_table(slots, matrices):
     """Enter all active slots anew. Writes `slots.table`."""
     slots.table[:] = EMPTY
     for matrix in range(matrices.n_pre.size):
-        for slot in range(matrices.slot_start[matrix], matrices.slot_start[matrix + 1]):
+        stop = matrices.slot_start[matrix + 1]
+        for slot in range(matrices.slot_start[matrix], stop):
+            ahead = min(slot + _AHEAD, stop - 1)
+            prefetch(slots.table, home_of(slots.table, matrices, matrix, slots.pre[ahead], slots.post[ahead]))
             if slots.active[slot]:
                 insert_slot(slots, matrices, matrix, slot)
