@@ -17,7 +17,7 @@ def draw_inputs(record, figure):
     if inputs is None:
         style.say_not_recorded(figure, record, "Inputs that keep connections")
         return
-    counts, n_inputs = inputs.synapses, record.dataset.n_features
+    counts, n_inputs = inputs.synapses, record.connectivity.matrices[0].n_pre
     unused = sum(n == 0 for n in counts)
     side = SIDES.get(len(counts)) if inputs.per == 1 else None
     figure.set_size_inches(style.WIDTH, HEIGHT if side else style.HEIGHT)

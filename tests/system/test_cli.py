@@ -22,7 +22,7 @@ SHORT = ("--set", "training.epochs=1", "--set", "report.figures=false")
 # Runs `neurosim` and then says on the last line which of the heavy packages it has loaded.
 PROBE = (
     "import sys; from neurosim.cli import main; code = main(sys.argv[1:]);"
-    "heavy = {'numba', 'llvmlite', 'matplotlib', 'sklearn', 'scipy', 'joblib'} & set(sys.modules);"
+    "heavy = {'numba', 'llvmlite', 'matplotlib', 'jinja2', 'sklearn', 'scipy', 'joblib'} & set(sys.modules);"
     "print('LOADED', *sorted(heavy), file=sys.stderr); sys.exit(code)"
 )
 

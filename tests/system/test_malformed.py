@@ -88,6 +88,8 @@ SCENARIOS = [
     ("half an epoch", ("epochs: 1", "epochs: 1.5"), [":LINE:", "training.epochs", "1.5", "whole number"]),
     ("no epoch", ("epochs: 1", "epochs: 0"), [":LINE:", "training.epochs", "found 0", "1"]),
     ("yes for true", ("figures: false", "figures: no"), [":LINE:", "report.figures", "true or false"]),
+    ("yes for a page", ("figures: false", "html: yes"), [":LINE:", "report.html", "true or false"]),
+    ("unknown report", ("figures: false", "htm: true"), [":LINE:", "report.htm is not", "nearest: html"]),
     ("batch of zero", ("batch_size: 10", "batch_size: 0"), [":LINE:", "training.batch_size", "found 0"]),
     ("batch beyond the limit", ("batch_size: 10", "batch_size: 9999999"), [":LINE:", "training.batch_size", "1048576"]),
     ("negative rate", ("learning_rate: 0.5", "learning_rate: -0.5"), [":LINE:", "training.learning_rate", "greater than 0"]),
@@ -426,6 +428,8 @@ def test_option(options, fragments, assert_refused, tmp_path):
         (["schema", "results"], ["nearest: result"]),
         (["data", "fetch", "cifar"], ["known: digits, fsdd, mnist"]),
         (["data", "fetch", "fsdd"], ["cannot be fetched", "--data"]),
+        (["report", "missing"], ["missing", "no such result"]),
+        (["compare", "missing", "other"], ["missing", "no such result"]),
     ],
     ids=lambda value: None if isinstance(value, str) else ascii(" ".join(value)),
 )
