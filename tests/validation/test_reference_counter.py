@@ -372,6 +372,7 @@ class Watch:
         self.chip = make_chip(experiment, self.store, bool(experiment.scenario.rewiring.noise_std))
         self.n_wanted = list(self.store.plan.n_wanted)
         self.n_trained = self.n_evaluated = 0
+        self.make_batch = trainer.network.make_batch
         trainer.network = self
 
     def train(self, batch, rule, counting, progress, first_step, n_steps, offset):
@@ -396,11 +397,11 @@ class Watch:
         assert self.network.train(batch, rule, counting, progress, step, 1, first) == 1
         assert_same_connections(chip, self.store)
 
-    def evaluate(self, x, y, scale, tally=None):
-        for sample in x:
-            self.chip.evaluate(run_sample(self.store, sample, None, scale, 1)[0])
-        self.n_evaluated += len(x)
-        return self.network.evaluate(x, y, scale, tally)
+    def evaluate_on(self, dataset, tally):
+        for sample in dataset.x_test:
+            self.chip.evaluate(run_sample(self.store, sample, None, dataset.scale, 1)[0])
+        self.n_evaluated += len(dataset.x_test)
+        return self.network.evaluate_on(dataset, tally)
 
 
 @cache
