@@ -63,7 +63,7 @@ class _Widths:
         position = bits["pre_index_bits"] + bits["post_index_bits"] + bits["label_bits"]
         return cls(
             position=position,
-            mark=0 if has_lists(profile) else position or (bits["weight_bits"] if workload.rewires else 0),
+            mark=0 if has_lists(profile) else position or (0 if workload.starts_dense and not workload.rewires else bits["weight_bits"]),
             post=bits["post_index_bits"] or position,
             strength=bits["weight_bits"] + bits["sign_bits"],
             weight=bits["weight_bits"],
@@ -315,7 +315,7 @@ class TrafficCounter:
         self._update_in_place("rewire", "dense_gradient", self._per_segment(dense.operations * w.gradient))
         # Positions that are taken are no candidates.
         free = events["dense_searches"] * shape.n_slots - events["masked"]
-        self._read("rewire", self.home_of_synapses, self._per_segment(events["masked"] * w.position + free * w.mark))
+        self._read("rewire", self.home_of_synapses, self._per_segment((events["masked"] + free) * w.mark))
         self._write("rewire", "dense_gradient", self._per_segment(events["masked"] * w.gradient))
         n_counting = count_passes(w.gradient)
         searched = events["dense_searches"] * shape.n_positions

@@ -38,6 +38,8 @@ def print_comparison(console, comparison):
         From `neurosim.results.comparison.compare`.
     """
     names = comparison["runs"]
+    if comparison["does_not_fit"]:
+        line(console, ("DOES NOT FIT", "bold red"), f"  its chip, and is shown for comparison: {', '.join(comparison['does_not_fit'])}")
     if comparison["differences"]:
         line(console, ("differences", "bold"), "  of scenario, chip, data and software; all else is equal")
         grid = Grid("=key", *(f"<{name}" for name in names))

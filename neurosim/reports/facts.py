@@ -162,6 +162,14 @@ def percent_text(fraction):
     return "" if fraction is None else f"{100 * fraction:.2f} %"
 
 
+def misfit_text(verdict):
+    """What a network breaks that was trained although it does not fit; empty when it fits."""
+    broken = [usage for usage, _ in tightest(verdict) if usage["used"] > usage["limit"]] if verdict else []
+    return "; ".join(
+        f"{words(usage['name'])} {usage['used']:,d} of {usage['limit']:,d} {usage['unit']} ({usage['where']})" for usage in broken
+    )
+
+
 def tightest(verdict):
     """Limits of a verdict, each at its fullest place: list of (usage, places with that limit), fullest first."""
     fullest, places = {}, {}

@@ -37,6 +37,13 @@ class RunObserver:
             f"{trainer.epoch} of {self.n_epochs} epochs done; compiling kernels at first use",
             soft_wrap=True,
         )
+        if not experiment.verdict.fits:
+            worst = experiment.verdict.worst
+            self.console.print(
+                f"[bold red]DOES NOT FIT[/] and is trained all the same: {worst.where}: {worst.name} needs {worst.used:,d} of "
+                f"{worst.limit:,d} {worst.unit}",
+                soft_wrap=True,
+            )
         if self.console.is_terminal:
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

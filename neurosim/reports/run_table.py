@@ -10,6 +10,7 @@ from neurosim.reports.facts import (
     energy_amounts,
     in_order,
     is_priced,
+    misfit_text,
     missing_energy,
     missing_time,
     n_cores_text,
@@ -58,6 +59,8 @@ def _print_summary(console, record):
     layers = "-".join(str(n) for n in scenario.get("network", {}).get("layers", ()))
     n_epochs = len(record.epochs)
     line(console, (scenario.get("name", "run"), "bold"), f"  seed {record.seed}")
+    if misfit := misfit_text(record.verdict):
+        line(console, ("DOES NOT FIT", "bold red"), f"  no run on this chip, only a comparison; limits exceeded: {misfit}")
     rows = [
         ("chip", f"{profile.name}: {profile.title}; {n_cores_text(len(record.cores))} used, prices {profile.price_set}"),
         (

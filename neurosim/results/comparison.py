@@ -22,6 +22,7 @@ def compare(names, records):
     dict
         ``runs``: the names. ``differences``: one dict of ``key`` and ``values`` for each key of the scenarios, of the chips'
         files, of the data and of the software in which the runs differ; None where a run does not have the key.
+        ``does_not_fit``: names of the runs that were trained although they do not fit their chip.
         ``metrics``: one `neurosim.results.sweep.Metrics` per run, as a dict.
 
     Raises
@@ -37,6 +38,7 @@ def compare(names, records):
     return {
         "runs": list(names),
         "differences": [row for row in rows if any(value != row["values"][0] for value in row["values"])],
+        "does_not_fit": [name for name, record in zip(names, records) if not record.verdict.get("fits", True)],
         "metrics": [metrics_of(record).model_dump() for record in records],
     }
 

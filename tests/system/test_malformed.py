@@ -40,6 +40,7 @@ rewiring:
 report:
   figures: false
 """
+REWIRING = "rewiring:\n  l1: 1e-4\n  noise_std: 1e-5\n"
 PROFILE = (bundled_folder("hardware_profiles") / "spinnaker2_santos.yaml").read_text(encoding="utf-8")
 
 
@@ -114,6 +115,18 @@ SCENARIOS = [
     ("beta of momentum", ("  epochs: 1", "  epochs: 1\n  optimizer: momentum\n  beta1: 0.9"), ["training.beta1", "momentum does not use it"]),
     ("momentum of one", ("  epochs: 1", "  epochs: 1\n  optimizer: momentum\n  momentum: 1.0"), ["training.momentum", "0.99999"]),
     ("epsilon of zero", ("  epochs: 1", "  epochs: 1\n  optimizer: adam\n  epsilon: 0.0"), ["training.epsilon"]),
+    ("key of another rule", ("rewiring:\n", "rewiring:\n  drop_fraction: 0.3\n"), [":LINE:", "rewiring.drop_fraction", "deep_r", "l1"]),
+    ("misspelt key of a rule", ("  noise_std: 1e-5", "  noise_sdt: 1e-5"), [":LINE:", "rewiring.noise_sdt: rule deep_r", "nearest: noise_std"]),
+    ("rule that is a number", ("rewiring:\n", "rewiring:\n  rule: 3\n"), [":LINE:", "rewiring.rule", "found 3", "text"]),
+    ("rule of no plugin", ("rewiring:\n", "rewiring:\n  rule: os:system\n"), [":LINE:", "rewiring.rule", "'os:system'", "--plugin os"]),
+    ("fraction of a rule", (REWIRING, "rewiring: {rule: set, drop_fraction: 1.5}\n"), [":LINE:", "rewiring.drop_fraction", "found 1.5"]),
+    ("period of a rule", (REWIRING, "rewiring: {rule: rigl, period: 0}\n"), [":LINE:", "rewiring.period", "found 0"]),
+    ("key of a rule without keys", (REWIRING, "rewiring: {rule: static, period: 9}\n"), [":LINE:", "rewiring.period", "rule static"]),
+    ("pruning that ends first", (REWIRING, "rewiring: {rule: prune, start: 0.7}\n"), [":LINE:", "rewiring.start", "found 0.7", "end, 0.6"]),
+    ("soft without noise", (REWIRING, "rewiring: {rule: soft_deep_r}\n"), ["rewiring.temperature", "missing", "noise_std"]),
+    ("soft without pull", (REWIRING, "rewiring: {rule: soft_deep_r, l1: 0, noise_std: 1e-3}\n"), [":LINE:", "rewiring.l1", "theta_min"]),
+    ("theta_min above zero", (REWIRING, "rewiring: {rule: soft_deep_r, noise_std: 1e-3, theta_min: 1}\n"), ["rewiring.theta_min", "found 1"]),
+    ("unknown answer to a misfit", ("  cores: 1", "  cores: 1\n  on_violation: ignore"), [":LINE:", "hardware.on_violation", "'report'"]),
     ("one layer", ("layers: [64, 20, 10]", "layers: [64]"), [":LINE:", "network.layers", "1 layer"]),
     ("layer of zero", ("layers: [64, 20, 10]", "layers: [64, 0, 10]"), [":LINE:", "network.layers.1", "found 0"]),
     ("layer too large", ("layers: [64, 20, 10]", "layers: [64, 2000000, 10]"), ["network.layers", "2000000", "1000000"]),

@@ -47,10 +47,12 @@ class Widths:
     pointer: int | None
     n_state: int = 0  # numbers of the optimizer per slot, each as wide as a gradient
     step_count: int = 0  # of each core with neurons
+    has_places: bool = False  # every possible connection in a fixed place
+    never_free: bool = False
 
     @property
     def index(self):
-        return self.pre + self.post
+        return 0 if self.has_places else self.pre + self.post
 
     @property
     def word(self):
@@ -58,8 +60,8 @@ class Widths:
 
     @property
     def mark(self):
-        """What tells a free slot: its index, or its weight in a crossbar without labels."""
-        return self.index or self.weight
+        """What tells a free slot: its index, or its weight in a fixed place; nothing where no slot ever is free."""
+        return self.index or (0 if self.never_free else self.weight)
 
 
 @dataclass
@@ -133,15 +135,17 @@ class ReferenceChip:
     lists : Lists, optional
         Of style 'lists'.
     limits : RowLimits, optional
+    is_soft : bool
+        Whether connections that are not active walk as well.
     """
 
     def __init__(
         self, layers, home, segments, scopes, widths, style, batch_size, has_noise,
-        n_labels=None, fan_in_limit=None, lists=None, limits=None,
+        n_labels=None, fan_in_limit=None, lists=None, limits=None, is_soft=False,
     ):  # fmt: skip
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.batch_size, self.has_noise = widths, style, batch_size, has_noise
-        self.n_labels, self.fan_in_limit = n_labels, fan_in_limit
+        self.n_labels, self.fan_in_limit, self.is_soft = n_labels, fan_in_limit, is_soft
         self.lists, self.limits = lists, limits
         self.words = {"analog": "synapse_array", "lists": "synapse_lists"}.get(style, "synapses")
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
@@ -486,6 +490,11 @@ class ReferenceChip:
                     self.seen["free slot"] += 1
                     if not self.lists:
                         self.read(core, phase, self.words, w.mark)
+                    if self.is_soft:
+                        self.write(core, phase, self.words, w.weight)
+                        self.event(core, phase, "synaptic_update")
+                        self.event(core, phase, "random_draw")
+                        self.seen["dormant"] += 1
                     continue
                 if not self.lists:
                     self.read(core, phase, self.words, w.weight + w.sign)
@@ -510,7 +519,7 @@ class ReferenceChip:
                 if self.lists:
                     self.write_list(segment, pre, "rewire")
 
-    def rewire(self, key, n_wanted, step=0):
+    def rewire(self, key, n_wanted, n_placed=None, step=0):
         """Fill every scope up to its promised number of connections.
 
         Parameters
@@ -519,10 +528,13 @@ class ReferenceChip:
             Key of the step's proposals.
         n_wanted : list of int
             Connections of each scope.
+        n_placed : list of int, optional
+            Arrivals of this moment that are in each segment already.
         step : int
             Where rows are limited, scopes take turns in being the first.
         """
-        arrivals = {id(segment): 0 for segment in self.segments}
+        n_placed = n_placed or [0] * len(self.segments)
+        arrivals = {id(segment): n for segment, n in zip(self.segments, n_placed)}
         n = len(self.scopes)
         for i in range(n):
             number = (i + (step if self.limits else 0)) % n
@@ -645,6 +657,86 @@ class ReferenceChip:
                 self.write(core, phase, "row_pointers", w.pointer)
         self.seen["merge"] += n_passes
         self.seen["long merge"] += n_passes > 1
+
+
+    # Rules that choose by themselves: section 4.1 of the document
+
+    def search_smallest(self, segment, sizes, n):
+        """The n connections of smallest size, of equals the first by post and pre neuron; `sizes` by connection."""
+        core, w = segment.core, self.widths
+        n_passes = -(-w.weight // 8)
+        for look in range(n_passes + 1):
+            for slot in segment.slots:
+                if slot is None:
+                    self.read(core, "rewire", self.words, w.mark)
+                    continue
+                self.read(core, "rewire", self.words, w.weight)
+                self.event(core, "rewire", "synaptic_op")
+                if look < n_passes:
+                    self.count_value(core)
+        self.seen["search"] += 1
+        return sorted(segment.connections, key=lambda slot: (sizes[slot], slot[1], slot[0]))[:n]
+
+    def count_value(self, core):
+        self.read(core, "rewire", "rewiring", 32)
+        self.write(core, "rewire", "rewiring", 32)
+
+    def leave(self, segment, slots, is_erased=False):
+        for slot in slots:
+            segment.slots[segment.slots.index(slot)] = None
+            if is_erased:
+                self.write(segment.core, "rewire", self.words, self.widths.mark)
+                self.seen["erased"] += 1
+
+    def dense_gradient(self, segment, samples):
+        """Accumulate the gradient of every position of a segment over (activations, errors); returns the sums by position."""
+        w, core, phase = self.widths, segment.core, "rewire"
+        sums = {(pre, post): 0.0 for post in segment.posts for pre in range(segment.n_pre)}
+        homes = dict((i, home) for home, i in self.own(segment.matrix))
+        for act, err in samples:
+            for pre in self.remote_pres(segment):
+                self.read(homes[pre], phase, "neuron_state", w.activation)
+                self.packet(homes[pre], core, phase)
+                self.write(core, phase, "neuron_state", w.activation)
+            for pre in range(segment.n_pre):
+                self.read_x(segment, phase)
+                if self.style == "event_driven" and act[segment.matrix][pre] == 0:
+                    self.seen["skipped row"] += 1
+                    continue
+                for post in segment.posts:
+                    self.read(core, phase, "neuron_state", w.error)
+                    self.read(core, phase, "dense_gradient", w.gradient)
+                    self.write(core, phase, "dense_gradient", w.gradient)
+                    self.event(core, phase, "synaptic_op")
+                    sums[pre, post] += act[segment.matrix][pre] * err[segment.matrix + 1][post]
+        return sums
+
+    def search_largest(self, segment, sums):
+        """Positions that are free and have a gradient, the largest first, of equals the first by post and pre neuron."""
+        w, core, phase = self.widths, segment.core, "rewire"
+        for slot in segment.slots:
+            self.read(core, phase, self.words, w.mark)
+            if slot is not None:
+                self.write(core, phase, "dense_gradient", w.gradient)
+        n_passes = -(-w.gradient // 8)
+        for look in range(n_passes + 1):
+            for _ in sums:
+                self.read(core, phase, "dense_gradient", w.gradient)
+                self.event(core, phase, "synaptic_op")
+                if look < n_passes:
+                    self.count_value(core)
+        found = [position for position, size in sums.items() if size != 0 and position not in segment.slots]
+        return sorted(found, key=lambda p: (-abs(sums[p]), p[1], p[0]))
+
+    def place(self, segment, positions, n):
+        """Up to n arrivals at the first feasible positions; returns how many."""
+        n_placed = 0
+        for pre, post in positions:
+            if n_placed < n and self.is_feasible(segment, pre, post):
+                self.arrive(segment, pre, post)
+                n_placed += 1
+        self.seen["placed"] += n_placed
+        return n_placed
 
 
 def enumerate_home(home):

@@ -79,7 +79,7 @@ def odd_profile(name):
     return document
 
 
-def widths_of(profile, optimizer):
+def widths_of(profile, optimizer, rule):
     word, formats = profile.synapse_word, profile.formats
     bits = lambda quantity: 0 if quantity is None else quantity.value  # noqa: E731
     is_indexed = profile.storage.family == "address_space"
@@ -95,6 +95,8 @@ def widths_of(profile, optimizer):
         pointer=None if formats.row_pointer_bits is None else formats.row_pointer_bits.value,
         n_state={"sgd": 0, "momentum": 1, "adam": 2}[optimizer],
         step_count=32 if optimizer == "adam" else 0,
+        has_places=rule in ("soft_deep_r", "dense", "prune") and is_indexed,
+        never_free=rule == "dense",
     )
 
 
@@ -123,9 +125,12 @@ class Case:
     dataset: str = "sparse"
     optimizer: str = "sgd"
     changes: tuple = ()  # (old, new) texts of a profile of `FAMILIES`
+    rule: tuple = ()
 
     def __str__(self):
         parts = (self.profile, self.execution, f"{self.cores}core", f"batch{self.batch}", self.scope, f"every{self.period}")
+        if self.rule:
+            parts = (dict(self.rule)["rule"], *parts)
         more = [f"{self.dataset}{'-'.join(map(str, self.layers))}"] if self.layers != (12, 10, 8, 4) else []
         more += [self.optimizer] if self.optimizer != "sgd" else []
         more += ["tight"] if self.changes else []
@@ -143,6 +148,10 @@ AXONS, FEW_AXONS = (
     for n_in, n_out in ((36, 5), (28, 6))
 )
 ROWS = (("rows: {value: 256", "rows: {value: 26"),)
+SET = (("rule", "set"), ("drop_fraction", 0.4), ("period", 2), ("stop", 1.0))
+RIGL = (("rule", "rigl"), *SET[1:])
+PRUNE = (("rule", "prune"), ("period", 2), ("start", 0.1), ("end", 0.7))
+SOFT = (("rule", "soft_deep_r"), ("l1", 0.03), ("noise_std", 0.5))
 
 CASES = (
     Case(SANTOS, shows=REWIRED),
@@ -172,6 +181,21 @@ CASES = (
     Case(ODD, EVENTS, batch=4, noise=8.0, period=3, layers=(12, 24, 4), connectivity=(0.7, 0.5), epochs=1,
          shows=("arrival", "long merge")),
     Case("santos_odd_memory", EVENTS, cores=3, batch=4, shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    # Rules that choose by themselves.
+    Case(ODD, cores=3, batch=4, rule=SET, shows=("arrival", "rejected", "search", "packet")),
+    Case(ODD, EVENTS, cores=3, batch=1, rule=SET, shows=("arrival", "rejected", "search", "packet", "merge")),
+    Case(ODD, cores=4, batch=4, scope="layer", headroom=0.3, rule=SET, shows=("arrival", "search", "packet", "free slot")),
+    Case(SANTOS, cores=1, batch=4, rule=RIGL, shows=("placed", "search")),
+    Case(ODD, cores=3, batch=4, rule=RIGL, shows=("placed", "search", "packet")),
+    Case(ODD, EVENTS, cores=3, batch=4, rule=RIGL, optimizer="adam", shows=("placed", "search", "packet", "merge", "skipped row")),
+    Case("santos_odd_memory", EVENTS, cores=2, batch=1, rule=RIGL, scope="network", headroom=0.3, shows=("placed", "search", "packet")),
+    Case("brainscales2_odd", cores=2, batch=4, rule=RIGL, shows=("placed", "search", "packet")),
+    Case(ODD, cores=3, batch=4, rule=(("rule", "static"),), shows=("packet",)),
+    Case(ODD, cores=3, batch=4, rule=(("rule", "dense"),), shows=("packet",)),
+    Case(ODD, cores=3, batch=4, rule=PRUNE, shows=("search", "erased", "free slot")),
+    Case("brainscales2_odd", cores=2, batch=1, rule=PRUNE, shows=("search", "erased", "free slot")),
+    Case(ODD, cores=3, batch=4, rule=SOFT, shows=("dormant", "free slot")),
+    Case("santos_odd_memory", cores=1, batch=1, rule=SOFT, shows=("dormant", "free slot")),
     Case("santos_odd_memory", cores=4, batch=1, period=3, shows=(*REWIRED, "packet", "free slot")),
     Case("spinnaker2", EVENTS, cores=3, batch=4, shows=(*REWIRED, *ERRORS, "packet", "merge")),
     Case("spinnaker2", EVENTS, cores=1, batch=1, period=3, shows=(*REWIRED, *ERRORS, "merge")),
@@ -238,8 +262,10 @@ def make_scenario(case, folder):
     dataset = {"name": "digits", "limit": case.n_train}
     if case.dataset != "digits":
         dataset = {"name": write_dataset(folder, case.n_train, case.layers[-1])}
-    rewiring = {"scope": case.scope, "l1": case.l1, "period": case.period}
-    if case.noise is not None:
+    rewiring = {"scope": case.scope, **dict(case.rule)}
+    if not case.rule:
+        rewiring |= {"l1": case.l1, "period": case.period}
+    if not case.rule and case.noise is not None:
         rewiring["noise_std"] = case.noise
     return Scenario.model_validate(
         {
@@ -296,7 +322,7 @@ def make_chip(experiment, store, has_noise):
         by_layer(np.array(placement.home), layers),
         segments,
         scopes,
-        widths_of(profile, experiment.scenario.training.optimizer),
+        widths_of(profile, experiment.scenario.training.optimizer, experiment.scenario.rewiring.rule),
         "lists" if lists else experiment.scenario.hardware.execution if n_labels is None else "analog",
         experiment.scenario.training.batch_size,
         has_noise,
@@ -304,6 +330,7 @@ def make_chip(experiment, store, has_noise):
         fan_in_limit=n_labels,  # each slot of a column serves its neuron
         lists=lists,
         limits=limits if is_limited else None,
+        is_soft=experiment.scenario.rewiring.rule == "soft_deep_r",
     )
     take_connections(chip, store)
     return chip
@@ -366,14 +393,59 @@ class Watch:
     def __init__(self, experiment, trainer):
         self.experiment, self.trainer, self.store = experiment, trainer, trainer.store
         self.network = trainer.network
+        self.samples, self.dense_gradient = [], trainer.network.dense_gradient
+        self.package_rewire, trainer._rewire = trainer._rewire, self.rewire
         self.twin = make_store(experiment)
         self.twin_network = Mlp(self.twin, trainer.plan.batch_size)
         self.key = stream_key(experiment.scenario.seed, Stream.PROPOSAL)
-        self.chip = make_chip(experiment, self.store, bool(experiment.scenario.rewiring.noise_std))
+        self.rule = trainer.plan.rule
+        self.chip = make_chip(experiment, self.store, self.rule.step_noise(1.0) > 0)
         self.n_wanted = list(self.store.plan.n_wanted)
         self.n_trained = self.n_evaluated = 0
         self.make_batch = trainer.network.make_batch
         trainer.network = self
+
+    def rewire(self, rate):
+        """A rule that chooses by itself: the reference first, then the package."""
+        name = self.experiment.scenario.rewiring.rule
+        if name in ("set", "rigl"):
+            fraction = self.rule.fraction(self.trainer.step, self.trainer.n_steps)
+            for g, segment in enumerate(self.chip.segments):
+                if n := int(fraction * len(segment.connections)):
+                    self.chip.leave(segment, self.chip.search_smallest(segment, self.sizes(g), n))
+            placed = self.grow_by_gradient() if name == "rigl" else None
+            self.chip.rewire(fold(self.key, self.trainer.step - 1), self.n_wanted, placed)
+        elif name == "prune":
+            kept = self.rule.kept(self.trainer.step, self.trainer.n_steps)
+            for g, segment in enumerate(self.chip.segments):
+                n_final, n_places = self.store.plan.segments[g].n_active, segment.n_pre * len(segment.posts)
+                n = len(segment.connections) - n_final - int(kept * (n_places - n_final))
+                if n > 0:
+                    self.chip.leave(segment, self.chip.search_smallest(segment, self.sizes(g), n), is_erased=True)
+        self.package_rewire(rate)
+        if name == "soft_deep_r":  # who wakes follows from deviates, and costs nothing
+            take_connections(self.chip, self.store)
+        assert_same_connections(self.chip, self.store)
+
+    def grow_by_gradient(self):
+        """Arrivals of each segment; no more than the scope lacks."""
+        placed = []
+        for g, segment in enumerate(self.chip.segments):
+            scope = next(k for k, segments in enumerate(self.chip.scopes) if any(s is segment for s in segments))
+            lacking = self.n_wanted[scope] - sum(len(s.connections) for s in self.chip.scopes[scope])
+            n = min(self.store.plan.segments[g].n_active - len(segment.connections), lacking)
+            if n > 0:
+                best = self.chip.search_largest(segment, self.chip.dense_gradient(segment, self.samples))
+                placed.append(self.chip.place(segment, best, n))
+            else:
+                placed.append(0)
+        return placed
+
+    def sizes(self, g):
+        """abs(weight) of each connection of a segment."""
+        slots, start = self.store.slots, self.store.segments.slot_start
+        active = [k for k in range(start[g], start[g + 1]) if slots.active[k]]
+        return {(int(slots.pre[k]), int(slots.post[k])): abs(float(slots.weight[k])) for k in active}
 
     def train(self, batch, rule, counting, progress, first_step, n_steps, offset):
         for done in range(n_steps):
@@ -382,9 +454,8 @@ class Watch:
 
     def step(self, batch, rule, counting, progress, step, first):
         chip, samples = self.chip, batch.order[first : first + batch.size]
-        chip.train_step(
-            [run_sample(self.store, batch.data[i], batch.labels[i], batch.scale, len(samples)) for i in samples]
-        )
+        self.samples = [run_sample(self.store, batch.data[i], batch.labels[i], batch.scale, len(samples)) for i in samples]
+        chip.train_step(self.samples)
         self.n_trained += len(samples)
         self.twin.restore({key: array.copy() for key, array in self.store.state().items()})
         aside = Progress(*(array.copy() for array in progress))
@@ -392,8 +463,8 @@ class Watch:
         chip.seen["released"] += self.store.n_active - self.twin.n_active
         chip.release([sorted(set(s.connections) - kept) for s, kept in zip(chip.segments, connections_of(self.twin))])
         take_connections(chip, self.twin)
-        if (step + 1) % self.experiment.scenario.rewiring.period == 0:
-            chip.rewire(fold(self.key, step), self.n_wanted, step)
+        if self.rule.is_compiled and (step + 1) % self.rule.period == 0:
+            chip.rewire(fold(self.key, step), self.n_wanted, step=step)
         assert self.network.train(batch, rule, counting, progress, step, 1, first) == 1
         assert_same_connections(chip, self.store)
 
