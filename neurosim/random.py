@@ -22,6 +22,8 @@ class Stream(IntEnum):
     SHUFFLE = 6
     RULE_START = 7
     RULE_NOISE = 8
+    ROUNDING = 9
+    INITIAL_ROUNDING = 10
 
 
 def mix64(value):

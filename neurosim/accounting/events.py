@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.placement.memory import SEARCH_BITS
+from neurosim.placement.memory import SEARCH_BITS, theta_bits
 
 PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", "evaluate")
 KINDS = (
@@ -232,7 +232,7 @@ def count_events(placement, training, evaluation):
     add("rewire", "packet_sent", dense.sent)
     add("rewire", "packet_received", dense.received)
     # A search looks at every number once a pass, and once more to name what it found.
-    n_looks = count_passes(placement.profile.synapse_word.weight_bits.value) + 1
+    n_looks = count_passes(theta_bits(placement.profile, placement.workload)) + 1
     n_dense_looks = count_passes(formats.gradient_bits.value) + 1
     searched = n_looks * training.segment["ranked"] + n_dense_looks * training.segment["dense_searches"] * shape.n_positions
     add("rewire", "synaptic_op", shape.per_core(dense.operations + searched))

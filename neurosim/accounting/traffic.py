@@ -11,12 +11,13 @@ import numpy as np
 
 from neurosim.accounting.events import PHASE, PHASES, Shape, count_arrivals, count_dense, count_passes, count_visits
 from neurosim.placement.limits import has_lists, places_per_neuron
-from neurosim.placement.memory import COUNTER_BITS, STEP_COUNT_BITS, has_row_pointers, has_words
+from neurosim.placement.memory import COUNTER_BITS, STEP_COUNT_BITS, has_accumulators, has_row_pointers, has_words, theta_bits
 
 SECTIONS = (
     "synapses",
     "synapse_array",
     "synapse_lists",
+    "master_weights",
     "row_pointers",
     "gradients",
     "optimizer_state",
@@ -48,6 +49,7 @@ class _Widths:
     post: int
     strength: int  # weight and sign
     weight: int
+    master: int
     activation: int
     error: int
     gradient: int
@@ -60,13 +62,15 @@ class _Widths:
         bits = {name: getattr(word, name).value if getattr(word, name) else 0 for name in type(word).model_fields}
         if workload.has_places:
             bits["pre_index_bits"] = bits["post_index_bits"] = 0
+        weight = theta_bits(profile, workload)
         position = bits["pre_index_bits"] + bits["post_index_bits"] + bits["label_bits"]
         return cls(
             position=position,
-            mark=0 if has_lists(profile) else position or (0 if workload.starts_dense and not workload.rewires else bits["weight_bits"]),
+            mark=0 if has_lists(profile) else position or (0 if workload.starts_dense and not workload.rewires else weight),
             post=bits["post_index_bits"] or position,
-            strength=bits["weight_bits"] + bits["sign_bits"],
-            weight=bits["weight_bits"],
+            strength=weight + bits["sign_bits"],
+            weight=weight,
+            master=workload.master_bits,
             activation=formats.activation_bits.value,
             error=formats.error_bits.value,
             gradient=formats.gradient_bits.value,
@@ -96,7 +100,7 @@ class TrafficCounter:
         self.is_array = not self.has_lists and not has_words(placement.profile)
         self.is_sorted = has_row_pointers(placement.profile, placement.workload)
         self.word = placement.profile.storage.word_bits.value if self.has_lists else 0
-        self.has_batch = placement.workload.batch_size > 1
+        self.has_accumulators = has_accumulators(placement.profile, placement.workload)
         self.state = placement.workload.state_words * self.w.gradient
         self.home_of_synapses = "synapse_array" if self.is_array else "synapse_lists" if self.has_lists else "synapses"
         self.bits = np.zeros((self.shape.n_cores, len(PHASES), len(SECTIONS), 2), np.int64)
@@ -236,25 +240,36 @@ class TrafficCounter:
             self._read_words("gradient", activity.segment["words"])
             self._read("gradient", self.home_of_synapses, self._per_segment(visits.learning * w.mark))
             self._pass_free_slots("gradient", activity.n_samples, visits.learning)
-        if self.has_batch:
+        if self.has_accumulators:
             self._update_in_place("gradient", "gradients", self._per_segment(visits.learning_ops * w.gradient))
         elif self.is_sorted and self.state:
             # Only some slots have a gradient: it is added to their state at once, before the pass that moves all slots.
             self._update_in_place("gradient", "optimizer_state", self._per_segment(visits.learning_ops * self.state))
         elif self.is_sorted:
             # It is applied at once, for the same reason.
-            self._read("gradient", "synapses", self._per_segment(visits.learning_ops * w.strength))
-            self._write("gradient", "synapses", self._per_segment(visits.learning_ops * w.weight))
+            self._move_strengths("gradient", visits.learning_ops)
+
+    def _move_strengths(self, phase, times):
+        """Read strength and sign and write the strength: of the master copy where there is one."""
+        w = self.w
+        if w.master:
+            self._update_in_place(phase, "master_weights", self._per_segment(times * w.master))
+            self._read(phase, self.home_of_synapses, self._per_segment(times * (w.strength - w.weight)))
+        else:
+            self._read(phase, self.home_of_synapses, self._per_segment(times * w.strength))
+            self._write(phase, self.home_of_synapses, self._per_segment(times * w.weight))
 
     def _update(self, activity):
         w, updated = self.w, activity.segment["updated"]
         if self.has_lists:  # words are read and written as a whole
             self._update_in_place("update", "synapse_lists", self._per_segment(activity.segment["words_updated"] * self.word))
+            self._update_in_place("update", "master_weights", self._per_segment(updated * w.master))
         else:
-            self._read("update", self.home_of_synapses, self._per_segment(updated * w.strength))
-            self._write("update", self.home_of_synapses, self._per_segment(updated * w.weight))
+            self._move_strengths("update", updated)
+            if w.master:
+                self._write("update", self.home_of_synapses, self._per_segment(updated * w.weight))  # read out
         self._pass_free_slots("update", activity.n_steps, updated)
-        if self.has_batch:
+        if self.has_accumulators:
             self._update_in_place("update", "gradients", self._per_segment(updated * w.gradient))
         self._update_in_place("update", "optimizer_state", self._per_segment(updated * self.state))
         if self.placement.workload.counts_steps:
@@ -287,12 +302,15 @@ class TrafficCounter:
             self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * (w.position + w.strength)))
         self._write("rewire", "optimizer_state", self._per_segment((events["accepted"] + events["exact"] + events["placed"]) * self.state))
         self._write("rewire", self.home_of_synapses, self._per_segment(events["erased"] * w.mark))
+        self._write("rewire", "master_weights", self._per_segment((events["accepted"] + events["exact"] + events["placed"]) * w.master))
         if self.is_sorted:
             self._update_in_place("rewire", "rewiring", self._per_segment(arrivals * w.position))
             word = events["merges"] * shape.n_slots * (w.position + w.strength)
             self._update_in_place("rewire", "synapses", self._per_segment(word))
             moved = events["merges"] * shape.n_slots * self.state
             self._update_in_place("rewire", "optimizer_state", self._per_segment(moved))
+            moved = events["merges"] * shape.n_slots * w.master
+            self._update_in_place("rewire", "master_weights", self._per_segment(moved))
             pointers = events["merges"] * (shape.n_pre + 1) * w.row_pointer
             self._update_in_place("rewire", "row_pointers", self._per_segment(pointers))
 

@@ -13,6 +13,7 @@ from neurosim.kernels.limits import count_use, list_words, note_binding, row_has
 from neurosim.kernels.membership import find_slot, insert_slot, remove_slot
 from neurosim.kernels.optimizer import forget
 from neurosim.kernels.random import below, bits64, fold
+from neurosim.kernels.rounding import nearest_on_grid
 
 _RELEASED, _ACCEPTED, _REJECTED = int(SegmentEvent.RELEASED), int(SegmentEvent.ACCEPTED), int(SegmentEvent.REJECTED)
 _PRE_NONZERO, _ROWS_NONZERO = int(SegmentEvent.PRE_NONZERO), int(SegmentEvent.ROWS_NONZERO)
@@ -98,6 +99,8 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
     count_synapse(slots, segments, matrices, tally, segment, slots.pre[slot], slots.post[slot], -1)
     slots.active[slot] = 0
     slots.weight[slot] = np.float32(0.0)
+    if slots.master.size > 0:
+        slots.master[slot] = np.float32(0.0)
     forget(slots, slot)
     slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]] = np.int32(slot)
     slots.n_free[segment] += 1
@@ -111,7 +114,10 @@ def occupy(slots, segments, matrices, tally, segment, pre, post, theta):
     slots.n_free[segment] -= 1
     slot = np.int64(slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]])
     slots.pre[slot], slots.post[slot] = np.int32(pre), np.int32(post)
-    slots.weight[slot] = np.float32(theta) * sign_of(matrices, matrix, pre, post)
+    sign = sign_of(matrices, matrix, pre, post)
+    slots.weight[slot] = nearest_on_grid(np.float32(theta), matrices.step[matrix], matrices.top[matrix], matrices.ulp[matrix]) * sign
+    if slots.master.size > 0:
+        slots.master[slot] = np.float32(theta) * sign
     slots.gradient[slot] = np.float32(0.0)
     forget(slots, slot)
     slots.active[slot] = 1

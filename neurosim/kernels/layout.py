@@ -16,6 +16,7 @@ class Slots(NamedTuple):
     pre: np.ndarray  #: int32 (S,), index of the pre neuron in its layer
     post: np.ndarray  #: int32 (S,), index of the post neuron in its layer
     weight: np.ndarray  #: float32 (S,), sign * theta; the sign bit is kept for zero as well
+    master: np.ndarray  #: float32 (S,) or (0,), the wide copy of `weight` that learns, where weights are rounded from one
     active: np.ndarray  #: uint8 (S,), 1 for a connection, 0 for a free slot (its weight is +-0)
     gradient: np.ndarray  #: float32 (S,), dE/dweight of the current step, zero between steps
     moments: np.ndarray  #: float32 (0 to 2, S), state of the optimizer, zero where a slot is not active
@@ -68,6 +69,9 @@ class Matrices(NamedTuple):
     pre_neuron: np.ndarray  #: int64 (M,), first pre neuron in the numbering of all neurons
     post_neuron: np.ndarray  #: int64 (M,), first post neuron in that numbering
     sign_key: np.ndarray  #: uint64 (M,), key of the constant signs
+    step: np.ndarray  #: float32 (M,), least step of stored strengths, 0 for float32; see `kernels.rounding`
+    top: np.ndarray  #: float32 (M,), largest stored strength
+    ulp: np.ndarray  #: float32 (M,), step relative to the power of two below a strength
 
 
 class Tally(NamedTuple):
@@ -82,6 +86,7 @@ class Tally(NamedTuple):
     nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run
     peak: np.ndarray  #: int64 (number of Resource, C), most in use at any moment, first draw included
     unfilled_by: np.ndarray  #: int64 (number of Binding,), (rewiring step, slot) pairs without a position, by what bound
+    saturated: np.ndarray  #: int64 (M,), (step, slot) pairs in which theta was cut to the largest stored strength
 
 
 class SegmentEvent(IntEnum):
@@ -92,7 +97,7 @@ class SegmentEvent(IntEnum):
     PAIR_NONZERO = 2  #: ... with a non-zero pre activation and a non-zero post error
     ROWS_NONZERO = 3  #: (sample, pre neuron) pairs: non-zero, with at least one synapse in the segment
     UPDATED = 4  #: (step, active slot) pairs
-    DRAWN = 5  #: normal deviates
+    DRAWN = 5  #: random draws of updates: normal deviates, and one number for each stochastic rounding
     RELEASED = 6  #: synapses that left
     ACCEPTED = 7  #: proposals that became synapses
     REJECTED = 8  #: proposals that were taken or not feasible

@@ -20,7 +20,8 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
 from neurosim.kernels.order import sort_slots
 from neurosim.kernels.random import fold
-from neurosim.kernels.update import CHUNK, count_update, release_marked, update_chunk
+from neurosim.kernels.rounding import count_saturated, read_out_chunk, round_chunk
+from neurosim.kernels.update import CHUNK, count_update, move_chunk, release_marked, settle_chunk
 
 _SLOTS, _PAIR, _MERGES = int(SegmentEvent.SLOTS), int(SegmentEvent.PAIR_NONZERO), int(SegmentEvent.MERGES)
 _ACCEPTED, _EXACT, _WORDS = int(SegmentEvent.ACCEPTED), int(SegmentEvent.EXACT), int(SegmentEvent.WORDS)
@@ -51,6 +52,9 @@ class StepRule(NamedTuple):
     decay_square: np.float32 = np.float32(0.0)
     epsilon: np.float32 = np.float32(0.0)
     has_free_signs: bool = False  #: weights change their signs, and nobody leaves in a step
+    is_rounded: bool = False  #: weights are stored narrower than float32
+    is_stochastic: bool = False  #: how they are rounded
+    rounding_key: np.uint64 = np.uint64(0)
 
 
 class Counting(NamedTuple):
@@ -138,6 +142,7 @@ def _train_steps(
     n_groups = partial.shape[0] + 1
     tiles_a_group = (n_tiles_most + n_groups - 1) // n_groups
     below = np.zeros(n_chunks, np.int32)
+    saturated = np.zeros(n_chunks + n_matrices, np.int32)
     before = np.zeros(segments.matrix.size, np.int64)
     nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
     pairs = np.zeros((n_tiles_most, segments.matrix.size if counting.pairs else 0), np.int64)
@@ -183,9 +188,9 @@ def _train_steps(
                     for segment in range(segments.matrix.size):
                         tally.by_segment[segment, _PAIR] += pairs[t, segment]
                         pairs[t, segment] = 0
-            count_update(slots, segments, tally, rule.noise_std > 0)
+            count_update(slots, segments, tally, np.int64(rule.noise_std > 0) + np.int64(rule.is_rounded and rule.is_stochastic))
 
-        step_key = fold(rule.noise_key, step)
+        step_key, rounding_key = fold(rule.noise_key, step), fold(rule.rounding_key, step)
         correct_first, correct_second = bias_corrections(slots, rule, step)
         for piece in prange(n_pieces):
             for chunk in range(piece * chunks_a_piece, min((piece + 1) * chunks_a_piece, n_chunks)):
@@ -193,7 +198,14 @@ def _train_steps(
                 for group in range(n_groups - 1):
                     mlp.move_gradient(slots.gradient[start:stop], partial[group, start:stop])
                 direct_chunk(slots, start, stop, rule, correct_first, correct_second)
-                below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key, rule.has_free_signs)
+                move_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
+                if rule.is_rounded and slots.master.size == 0:
+                    round_chunk(slots, matrices, start, stop, rule.is_stochastic, rounding_key, saturated, chunk, rule.has_free_signs)
+                below[chunk] = settle_chunk(slots, start, stop, rule.has_free_signs)
+                if rule.is_rounded and slots.master.size > 0:
+                    read_out_chunk(slots, matrices, start, stop, rule.is_stochastic, rounding_key, saturated, chunk)
+        if rule.is_rounded:
+            count_saturated(matrices, tally, saturated, CHUNK)
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
         if uses_runs(lanes) and slots.n_exchanged[0] * 8 > n_slots:

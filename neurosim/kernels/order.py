@@ -66,6 +66,8 @@ def _group(slots, start, stop, is_by_strip, n_pre, n_strips, post_start, n_bucke
                 _swap(slots.post, a, b)
                 _swap(slots.weight, a, b)
                 _swap(slots.active, a, b)
+                if slots.master.size > 0:
+                    _swap(slots.master, a, b)
                 for i in range(slots.moments.shape[0]):
                     _swap(slots.moments[i], a, b)
             place[target] += 1

@@ -4,7 +4,10 @@
 
 (Bellec et al. 2018, algorithm 1, with noise_std = sqrt(2 eta T).) theta = |weight| and
 dE/dtheta = sign * dE/dweight; only active slots move. An optimizer with state has put its direction in the
-place of dE/dweight before (`kernels.optimizer`).
+place of dE/dweight before (`kernels.optimizer`). Where weights are stored narrower than float32, the new theta is
+rounded between `move_chunk` and `settle_chunk` unless it is below zero: who leaves is decided by what was computed, not
+by what could be stored. With a master copy, that copy learns and leaves, and the weight is read out of it
+(`kernels.rounding`).
 """
 
 import numpy as np
@@ -45,19 +48,13 @@ def equal_bytes(typingctx, values, start, value):
 
 
 @inlined
-def update_chunk(slots, start, stop, eta, l1, noise_std, step_key, has_free_signs=False):
-    """Update slots [start, stop), zero their gradient, mark those below zero; returns how many.
-
-    With `has_free_signs` nobody is marked: a weight whose theta falls below zero changes its sign.
-
-    Writes `slots.weight`, `slots.gradient` and `slots.active`.
-    """
-    weight, gradient, active = slots.weight[start:stop], slots.gradient[start:stop], slots.active[start:stop]
-    n_below = np.int32(0)
-    # Three passes over a chunk that stays in the cache, the new theta in place of the gradient: shorter
-    # loops keep their constants in registers. They count from 0 on: numba must not need a test for
-    # negative indices. The sign is handled as a bit: the library's copysign is a call. Each of the two
-    # would keep a loop scalar.
+def move_chunk(slots, start, stop, eta, l1, noise_std, step_key):
+    """Write the new theta of slots [start, stop), whatever its sign, in the place of their gradient."""
+    wide = slots.master if slots.master.size > 0 else slots.weight
+    weight, gradient = wide[start:stop], slots.gradient[start:stop]
+    # Passes over a chunk that stays in the cache: shorter loops keep their constants in registers. They count from 0
+    # on: numba must not need a test for negative indices. The sign is handled as a bit: the library's
+    # copysign is a call. Each of the two would keep a loop scalar.
     for k in range(stop - start):
         bits = np.float32(weight[k]).view(np.uint32)
         theta = np.uint32(bits & ~_SIGN).view(np.float32)
@@ -66,6 +63,19 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key, has_free_sign
     if noise_std > np.float32(0.0):
         for k in range(stop - start):
             gradient[k] = fma(noise_std, normal_from_bits(bits32(step_key, start + k)), gradient[k])
+
+
+@inlined
+def settle_chunk(slots, start, stop, has_free_signs=False):
+    """Take over the new theta of slots [start, stop), mark those below zero; returns how many.
+
+    With `has_free_signs` nobody is marked: a weight whose theta falls below zero changes its sign.
+
+    Writes the strengths that learn and `slots.active`, zeroes `slots.gradient`.
+    """
+    wide = slots.master if slots.master.size > 0 else slots.weight
+    weight, gradient, active = wide[start:stop], slots.gradient[start:stop], slots.active[start:stop]
+    n_below = np.int32(0)
     if has_free_signs:
         for k in range(stop - start):
             sign = np.float32(weight[k]).view(np.uint32) & _SIGN
@@ -88,8 +98,15 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key, has_free_sign
 
 
 @inlined
+def update_chunk(slots, start, stop, eta, l1, noise_std, step_key, has_free_signs=False):
+    """Update slots [start, stop) of float32 weights; returns how many fell below zero, which are marked."""
+    move_chunk(slots, start, stop, eta, l1, noise_std, step_key)
+    return settle_chunk(slots, start, stop, has_free_signs)
+
+
+@inlined
 def release_marked(slots, segments, matrices, tally, below):
-    """Free the slots that `update_chunk` marked. `below` : int32, marked slots of each chunk (zeroed)."""
+    """Free the slots that `settle_chunk` marked. `below` : int32, marked slots of each chunk (zeroed)."""
     for segment in range(segments.matrix.size):
         start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
         first_chunk, last_chunk = start // CHUNK, (stop - 1) // CHUNK
@@ -111,11 +128,10 @@ def release_marked(slots, segments, matrices, tally, below):
 
 
 @inlined
-def count_update(slots, segments, tally, has_noise):
-    """Book one update step: active slots, and one deviate each if there is noise. Writes `tally`."""
+def count_update(slots, segments, tally, n_draws):
+    """Book one update step: active slots, and `n_draws` random draws of each. Writes `tally`."""
     for segment in range(segments.matrix.size):
         n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
         tally.by_segment[segment, _UPDATED] += n
         tally.by_segment[segment, _WORDS] += slots.segment_words[segment]
-        if has_noise:
-            tally.by_segment[segment, _DRAWN] += n
+        tally.by_segment[segment, _DRAWN] += n * n_draws

@@ -229,6 +229,9 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
         rows = _count_out_axons(layout, n_active, slots, with_expected)
         limit, source = limits.out_axons_per_core.max.value, _cite_limit(profile, "out_axons_per_core")
         yield _drawn("out_axons_per_core", rows, limit, source, "axons", cores)
+    if workload.is_rounded:
+        used, (limit, source) = workload.theta_bits + (not _has_sign_apart(profile)), _weight_limit(profile)
+        yield Check("weight_bits", np.array([used]), limit, "bit", source)
     if limits.routing_entries is not None:
         used, limit = _count_routing_entries(layout, slots), limits.routing_entries.max.value
         yield Check("routing_entries", np.array([used]), limit, "entries", _cite_limit(profile, "routing_entries"))
@@ -275,6 +278,20 @@ def _count_routing_entries(layout, slots):
     for own, on_core in _hidden_sources(layout, slots):
         total += int(np.minimum(own, on_core.sum() - on_core).sum())
     return total
+
+
+def _has_sign_apart(profile):
+    """Whether the sign has a place of its own, a field or the choice of a row, instead of one of the weight's bits."""
+    return profile.synapse_word.sign_bits is not None or _rows_per_weight(profile) > 1
+
+
+def _weight_limit(profile):
+    """Widest weight that a chip can store, and the source that says so."""
+    stated, field = profile.limits.weight_bits_native, profile.synapse_word.weight_bits
+    found = [(field.value, _cite(profile, "synapse_word.weight_bits", field))]
+    if stated is not None:
+        found.append((stated.max.value, _cite_limit(profile, "weight_bits_native")))
+    return min(found, key=lambda pair: pair[0])
 
 
 def _rows_per_weight(profile):

@@ -9,7 +9,8 @@ This is the contract that the counting of traffic follows as well.
 - Samples are processed one after another. Neuron state is therefore that of one sample, whatever the batch size: a
   scalar core gains nothing from holding the whole batch. With batch size 1 each sample updates the weights; above
   1 gradients are summed in one accumulator per slot and applied once per batch. The optimizer keeps its numbers per slot
-  as wide as a gradient (momentum one, Adam two), and Adam one count of steps per core.
+  as wide as a gradient (momentum one, Adam two), and Adam one count of steps per core. A master copy of the strengths
+  is used by updates alone.
 - Forward: a core multiplies its slots with the activations of their pre neurons. The inputs come from the host into
   the input buffer of every core with a segment of matrix 0; activations of neurons on other cores arrive in copies.
 - Output: each core with output neurons has the one-hot label, and copies of the logits of other cores for the softmax.
@@ -23,7 +24,7 @@ This is the contract that the counting of traffic follows as well.
   `SEARCH_BITS` of each number per pass and counts how often each value occurs.
 
 Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers,
-gradients and each number of the optimizer are arrays per segment; copies are arrays per segment; own activations and errors are arrays per core.
+master copies, gradients and each number of the optimizer are arrays per segment; copies are arrays per segment; own activations and errors are arrays per core.
 The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.
 
 On a crossbar the synapses live in the array and not in these bytes: slots are addressed by their place, so there are
@@ -41,6 +42,7 @@ SEARCH_BITS, COUNTER_BITS = 8, 32
 SECTIONS = (
     "code",
     "synapses",
+    "master_weights",
     "row_pointers",
     "gradients",
     "optimizer_state",
@@ -61,6 +63,23 @@ def has_words(profile):
 def has_row_pointers(profile, workload):
     """Whether the slots are kept sorted by row behind row pointers."""
     return workload.execution == "event_driven" and has_words(profile)
+
+
+def theta_bits(profile, workload):
+    """Width of a stored strength without its sign: of its cell in an array, else as chosen, else of the profile's word."""
+    is_chosen = workload.theta_bits is not None and has_words(profile)
+    return workload.theta_bits if is_chosen else profile.synapse_word.weight_bits.value
+
+
+def has_accumulators(profile, workload):
+    """Whether each slot has a gradient accumulator.
+
+    With batch size 1 a gradient goes straight into the strength. In event-driven execution that happens before
+    the pass that moves all slots: what is stored in between must be as wide as a gradient, be it a
+    strength, its master copy or the state of an optimizer.
+    """
+    is_narrow = workload.is_rounded and not workload.master_bits and not workload.state_words
+    return workload.batch_size > 1 or has_row_pointers(profile, workload) and is_narrow
 
 
 def section_bytes(profile, workload, layout, slots):
@@ -94,9 +113,11 @@ def slot_sections(profile, workload, layout, slots):
         word = profile.synapse_word
         index_bits = 0 if workload.has_places else word.pre_index_bits.value + word.post_index_bits.value
         sections["synapses"] = layout.per_core(
-            _bytes(slots, index_bits) + _bytes(slots, word.weight_bits.value) + _bytes(slots, word.sign_bits.value)
+            _bytes(slots, index_bits) + _bytes(slots, theta_bits(profile, workload)) + _bytes(slots, word.sign_bits.value)
         )
-    if workload.batch_size > 1:
+    if workload.master_bits:
+        sections["master_weights"] = layout.per_core(_bytes(slots, workload.master_bits))
+    if has_accumulators(profile, workload):
         sections["gradients"] = layout.per_core(_bytes(slots, profile.formats.gradient_bits.value))
     if workload.state_words:
         state = workload.state_words * layout.per_core(_bytes(slots, profile.formats.gradient_bits.value))

@@ -105,7 +105,7 @@ def judge(placement):
         violations=violations,
         headroom=[usage for usage in placement.usages if usage.fits],
         unstated=[name for name in KNOWN_LIMITS if getattr(placement.profile.limits, name) is None],
-        not_modelled=_not_modelled(placement.profile),
+        not_modelled=_not_modelled(placement.profile, placement.workload),
         section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
         remedies=find_remedies(placement) if violations else [],
         storage=[text for text in (_release_text(placement), *_draw_texts(placement)) if text],
@@ -156,11 +156,11 @@ def _section_over(core, usage):
     return SectionOver(core.id, name, usage.over, tuple(largest))
 
 
-def _not_modelled(profile):
+def _not_modelled(profile, workload):
     notes = []
     native = profile.limits.weight_bits_native
-    if native is not None:
-        notes.append(f"weight_bits_native {native.max.value}: training uses wider weights (float32)")
+    if native is not None and not workload.is_rounded:
+        notes.append(f"weight_bits_native {native.max.value}: training uses wider weights (float32); hardware.weight_format narrows them")
     storage, labels = profile.storage, profile.synapse_word.label_bits
     if storage.family == "crossbar_multibit" and labels is not None:
         notes.append(f"address labels of {labels.value} bits: which pre neurons can share a row of the array")

@@ -35,6 +35,10 @@ class Workload:
         Program and stack of a core in B, instead of the profile's reserve.
     optimizer : {'sgd', 'momentum', 'adam'}
         What it keeps per slot takes memory.
+    theta_bits : int, optional
+        Bits of a stored strength without its sign, instead of the profile's.
+    master_bits : int
+        Bits of a wide copy of each strength that learns in its place, 0 for none.
     rewires : bool
         Whether the run rewires, and so draws random numbers on the chip.
     searches : bool
@@ -65,6 +69,8 @@ class Workload:
     has_places: bool = False
     starts_dense: bool = False
     has_dense_gradient: bool = False
+    theta_bits: int | None = None
+    master_bits: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "layers", _check_layers(self.layers))
@@ -95,6 +101,11 @@ class Workload:
     def state_words(self):
         """Numbers that the optimizer keeps per slot."""
         return STATE_WORDS[self.optimizer]
+
+    @property
+    def is_rounded(self):
+        """Whether strengths are stored narrower than they are computed."""
+        return self.theta_bits is not None
 
     @property
     def counts_steps(self):

@@ -47,6 +47,7 @@ _DARK = "#444444"
 SECTION_LOOKS = {
     "code": Look("#c4c4c4"),
     "synapses": Look("#124a7d"),
+    "master_weights": Look("#5f8fc0", "oooo"),
     "row_pointers": Look("#9bd0ee", "////", _DARK),
     "gradients": Look("#c8501e", "\\\\\\\\"),
     "optimizer_state": Look("#f2b28c", "||||", _DARK),

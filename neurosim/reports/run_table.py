@@ -80,6 +80,7 @@ def _print_summary(console, record):
             + _unfilled_text(net),
         ),
         *_row_texts(record),
+        *([("weights", _weights_text(record))] if net.matrices[0].weight_step else []),
         ("energy", with_reason(energy_amounts(record), missing_energy(record))),
         ("time", with_reason(time_amounts(record), missing_time(record))),
     ]
@@ -99,6 +100,18 @@ def _row_texts(record):
         core = max((core for core in record.cores if name in core.rows), key=lambda core: core.rows[name].peak / max(1, core.rows[name].limit))
         rows = core.rows[name]
         yield words(name), f"{rows.used:,d} of {rows.limit:,d} on core {core.id}, at most {rows.peak:,d} at any step"
+
+
+def _weights_text(record):
+    hardware, matrices = record.scenario.get("hardware", {}), record.connectivity.matrices
+    master = hardware.get("master", "none")
+    steps = ", ".join(f"{m.weight_step:.3g} to {m.weight_most:.4g}" for m in matrices)
+    n_saturated = sum(m.saturated for m in matrices)
+    return (
+        f"{hardware.get('weight_format')}, rounding {hardware.get('rounding')}, "
+        f"{'no master copy' if master == 'none' else 'master copy ' + master}; least and largest strength {steps}; "
+        f"cut to the largest {n_saturated:,d} times"
+    )
 
 
 def _rewiring(record):

@@ -80,7 +80,11 @@ class Histogram(_Part):
 
 
 class MatrixUsed(_Part):
-    """One weight matrix at the end; `weights` over its active synapses, `fan_in` over its post neurons."""
+    """One weight matrix at the end; `weights` over its active synapses, `fan_in` over its post neurons.
+
+    Where the weights are narrower than float32: the least step and the largest value of a stored strength, and in how many
+    (step, synapse) pairs of the run a strength was cut to it.
+    """
 
     n_pre: int
     n_post: int
@@ -89,6 +93,9 @@ class MatrixUsed(_Part):
     fraction: float
     weights: Histogram | None = None
     fan_in: Histogram | None = None
+    weight_step: float | None = None
+    weight_most: float | None = None
+    saturated: int | None = None
 
 
 class InputsUsed(_Part):

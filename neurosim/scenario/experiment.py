@@ -66,6 +66,8 @@ def _workload(scenario, profile, n_cores):
             has_places=rule.has_places,
             starts_dense=rule.starts_dense,
             has_dense_gradient=rule.has_dense_gradient,
+            theta_bits=hardware.format.theta_bits if hardware.format.is_rounded else None,
+            master_bits=32 if hardware.master == "float32" else 0,
         )
 
     if rule.starts_dense and not rule.rewires:

@@ -139,6 +139,7 @@ def _connectivity_part(trainer):
                 "fraction": pre.size / possible,
                 "weights": histogram_of_weights(weight),
                 "fan_in": histogram_of_counts(np.bincount(post, minlength=matrix.n_post)),
+                **_grid_part(matrix.grid, int(store.tally.saturated[m])),
             }
         )
     possible = sum(m["possible"] for m in matrices)
@@ -154,6 +155,10 @@ def _connectivity_part(trainer):
         "matrices": matrices,
         "inputs": profile_of_inputs(np.bincount(store.connections(0)[0], minlength=store.plan.matrices[0].n_pre)),
     }
+
+
+def _grid_part(grid, n_saturated):
+    return {"weight_step": grid.step, "weight_most": grid.top, "saturated": n_saturated} if grid.step else {}
 
 
 def _core_parts(placement, ledger, store):

@@ -263,6 +263,7 @@ def _training_plan(experiment):
             milestones=schedule.milestones or (),
         ),
         optimizer=Optimizer(training.optimizer, **training.optimizer_numbers),
+        is_stochastic=scenario.hardware.rounding == "stochastic",
         rule=scenario.rewiring.make_rule(),
         merge_entries=MERGE_ENTRIES,
         watches=_watched(experiment),

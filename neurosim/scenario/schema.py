@@ -3,13 +3,15 @@
 Every key has a default except the name, the data set, the layers and the profile.
 """
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.rewiring import RULES
 from neurosim.scenario.rules import RewiringChoice, keys_of
+from neurosim.scenario.formats import parse_weight_format
 
 PositiveInt = Annotated[int, Field(ge=1)]
 # Far above any use, and far below the end of float32.
@@ -19,6 +21,21 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 # Below 1 in float32 as well, so that 1 - beta is not 0.
 Decay = Annotated[float, Field(ge=0, le=0.99999)]
 _OPTIMIZER_KEYS = {"sgd": (), "momentum": ("momentum",), "adam": ("beta1", "beta2", "epsilon")}
+
+
+def _check_power_of_two(value):
+    if math.frexp(value)[0] != 0.5:
+        below = 2.0 ** math.floor(math.log2(value))
+        raise ValueError(f"expected a power of two, so that scaling is a shift: {below:g} or {2 * below:g}")
+    return value
+
+
+PowerOfTwo = Annotated[float, Field(ge=2**-20, le=2**20), AfterValidator(_check_power_of_two)]
+
+
+def _check_weight_format(name):
+    parse_weight_format(name)
+    return name
 
 
 class DatasetChoice(Strict):
@@ -98,6 +115,16 @@ class Hardware(Strict):
         Price set and operating point (voltage, clock) of the profile, instead of its defaults.
     on_violation : str
         Whether a network that does not fit is refused, or trained all the same and reported as not fitting.
+    weight_format : str
+        How the chip stores strengths: ``float32``, ``float16``, fixed point ``sM.N``, ``intN``; see
+        `neurosim.scenario.formats`. Forward, backward and evaluation use the stored weights.
+    rounding : str
+        Of a new strength to the format: to the nearest value, or up or down at random without bias.
+    master : str
+        ``float32``: a wide copy of the weights, used by updates only, learns, and takes memory. ``none``: the
+        stored weight itself learns.
+    weight_range : float, tuple of float or 'auto'
+        Of ``intN``: full scale of all matrices or of each, a power of two just above the largest strength.
     """
 
     profile: Annotated[str, Field(min_length=1)]
@@ -108,6 +135,25 @@ class Hardware(Strict):
     price_set: Annotated[str, Field(min_length=1)] | None = None
     corner: Annotated[str, Field(min_length=1)] | None = None
     on_violation: Literal["refuse", "report"] = "refuse"
+    weight_format: Annotated[str, AfterValidator(_check_weight_format)] = "float32"
+    rounding: Literal["nearest", "stochastic"] = "nearest"
+    master: Literal["none", "float32"] = "none"
+    weight_range: PowerOfTwo | Annotated[tuple[PowerOfTwo, ...], as_tuple] | Literal["auto"] = "auto"
+
+    @property
+    def format(self):
+        """The parsed weight format."""
+        return parse_weight_format(self.weight_format)
+
+    @model_validator(mode="after")
+    def _check(self):
+        if not self.format.is_rounded:
+            for key, plain in (("rounding", "nearest"), ("master", "none")):
+                if getattr(self, key) != plain:
+                    raise WrongKey([key], f"found {getattr(self, key)} with weight_format float32, which is not rounded; leave it out")
+        if not self.format.has_scale and self.weight_range != "auto":
+            raise WrongKey(["weight_range"], f"weight_format {self.weight_format} has no scale to choose; leave it out")
+        return self
 
 
 class ScheduleChoice(Strict):
@@ -204,5 +250,15 @@ class Scenario(Strict):
             raise WrongKey(
                 ["hardware", "headroom"],
                 f"found 0 with rewiring.scope {self.rewiring.scope}: synapses cannot move to a full segment; try 0.25",
+            )
+        n = len(self.network.layers) - 1
+        if isinstance(self.hardware.weight_range, tuple) and len(self.hardware.weight_range) != n:
+            found = len(self.hardware.weight_range)
+            raise WrongKey(["hardware", "weight_range"], f"found {found} numbers; expected one number or {n}, one per weight matrix")
+        rule = self.rewiring.rule_class
+        if self.hardware.format.is_rounded and rule.has_places and not rule.starts_dense:
+            raise WrongKey(
+                ["hardware", "weight_format"],
+                f"found {self.hardware.weight_format} with rule {self.rewiring.rule}, whose dormant parameters have no format here; use float32",
             )
         return self

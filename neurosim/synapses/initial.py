@@ -4,6 +4,7 @@ import numpy as np
 
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.initial import choose_positions, occupy_positions, set_strengths
+from neurosim.kernels.rounding import load_strengths
 from neurosim.random import Stream, stream_key
 
 
@@ -38,6 +39,7 @@ def draw_connections(store):
                 store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0)
             )
     set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
+    load_strengths(store.slots, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_ROUNDING)))
     # Placing the first synapses is loading, not training.
     store.tally.by_segment[:] = 0
     store.tally.unfilled_by[:] = 0

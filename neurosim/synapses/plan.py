@@ -1,6 +1,19 @@
 """What a synapse store is built from: matrices, segments, scopes and limits, without any array."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Grid(NamedTuple):
+    """Values that a stored strength can take: multiples of `step` up to `top`, both powers of two or a difference of two.
+
+    `ulp` makes it a floating-point format: strengths in [2^e, 2^(e+1)) are multiples of max(step, 2^e * ulp).
+    A step of 0 stands for float32.
+    """
+
+    step: float = 0.0
+    top: float = 3.4028234663852886e38
+    ulp: float = 2.0**-23
 
 
 @dataclass(frozen=True)
@@ -8,7 +21,8 @@ class MatrixPlan:
     """One weight matrix.
 
     `pre_neuron` and `post_neuron` are the first neuron of either side in the numbering of all
-    neurons, inputs first. `fan_in_limit` is the most active synapses of one post neuron, or None.
+    neurons, inputs first. `fan_in_limit` is the most active synapses of one post neuron, or None. Weights lie on
+    `grid`.
     """
 
     n_pre: int
@@ -16,6 +30,7 @@ class MatrixPlan:
     pre_neuron: int
     post_neuron: int
     fan_in_limit: int | None = None
+    grid: Grid = Grid()
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class StorePlan:
 
     `scope` is one of ``core`` (a synapse stays in its core and matrix), ``layer`` (it stays in its
     matrix) and ``network``. `home` gives the core of every neuron, -1 for inputs. `n_moments` is how many
-    numbers the optimizer keeps per slot.
+    numbers the optimizer keeps per slot; `has_master`, whether a float32 copy of the weights learns in their place.
 
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
     with ``free`` ones weights learn it; `starts_dense` activates every position at the start; `is_strict` promises
@@ -70,6 +85,7 @@ class StorePlan:
     home: tuple[int, ...]
     n_cores: int
     n_moments: int = 0
+    has_master: bool = False
     limits: CorePlan = CorePlan()
     signs: str = "constant"
     starts_dense: bool = False
@@ -104,7 +120,7 @@ class StorePlan:
         return tuple(self.matrices[s.matrix].n_pre * (s.post_stop - s.post_start) for s in self.segments)
 
 
-def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0):
+def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False):
     """Plan of a multilayer perceptron on a single core.
 
     Parameters
@@ -121,6 +137,10 @@ def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=
         Free slots of each segment, as a fraction of its active synapses.
     n_moments : int
         Numbers that the optimizer keeps per slot.
+    grids : sequence of Grid, optional
+        Of the weights of each matrix.
+    has_master : bool
+        Whether a float32 copy of the weights learns.
 
     Returns
     -------
@@ -128,11 +148,11 @@ def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=
     """
     starts = [sum(layers[:i]) for i in range(len(layers))]
     matrices = tuple(
-        MatrixPlan(a, b, starts[i], starts[i + 1], fan_in_limit) for i, (a, b) in enumerate(zip(layers, layers[1:]))
+        MatrixPlan(a, b, starts[i], starts[i + 1], fan_in_limit, grids[i] if grids else Grid()) for i, (a, b) in enumerate(zip(layers, layers[1:]))
     )
     segments = tuple(
         SegmentPlan(i, 0, 0, m.n_post, k, min(m.n_pre * m.n_post, k + round(headroom * k)))
         for i, (m, k) in enumerate(zip(matrices, n_active))
     )
     home = (-1,) * layers[0] + (0,) * sum(layers[1:])
-    return StorePlan(matrices, segments, scope, home, 1, n_moments)
+    return StorePlan(matrices, segments, scope, home, 1, n_moments, has_master)

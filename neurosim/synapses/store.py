@@ -184,7 +184,7 @@ class SynapseStore:
 
     def state(self):
         """What a checkpoint needs: dict of arrays (copies are not made)."""
-        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "moments", "free_slot", "n_free", "n_exchanged")}
+        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "n_exchanged")}
 
     def restore(self, state):
         """Take over the arrays of `state` and recompute everything that follows from them."""
@@ -208,6 +208,7 @@ def new_tally(plan):
         nonzero=np.zeros(n_neurons, np.int64),
         peak=np.zeros((len(Resource), n_cores), np.int64),
         unfilled_by=np.zeros(len(Binding), np.int64),
+        saturated=np.zeros(len(plan.matrices), np.int64),
     )
 
 
@@ -224,6 +225,9 @@ def _matrix_arrays(plan, seed):
         pre_neuron=np.array([m.pre_neuron for m in plan.matrices], np.int64),
         post_neuron=np.array([m.post_neuron for m in plan.matrices], np.int64),
         sign_key=np.array([mix64(key + i) for i in range(len(plan.matrices))], np.uint64),
+        step=np.array([m.grid.step for m in plan.matrices], np.float32),
+        top=np.array([m.grid.top for m in plan.matrices], np.float32),
+        ulp=np.array([m.grid.ulp for m in plan.matrices], np.float32),
     )
 
 
@@ -266,6 +270,7 @@ def _empty_slots(plan, segments):
         active=np.zeros(n, np.uint8),
         gradient=np.zeros(n, np.float32),
         moments=np.zeros((plan.n_moments, n), np.float32),
+        master=np.zeros(n if plan.has_master else 0, np.float32),
         table=np.full(table_size, -1, np.int32),
         fan_in=np.zeros(sum(m.n_post for m in plan.matrices), np.int32),
         fan_out=np.zeros(sum(plan.matrices[s.matrix].n_pre for s in plan.segments), np.int32),

@@ -32,6 +32,12 @@ def find_violations(store):
             found.append(f"{where}: weight not finite")
         if (weight[~used] != 0).any():
             found.append(f"{where}: free slot with a weight")
+        if not _lies_on(plan.matrices[segment.matrix].grid, weight):
+            found.append(f"{where}: a weight that its format cannot hold")
+        if slots.master.size:
+            master = slots.master[start:stop]
+            if (np.signbit(master) != np.signbit(weight))[used].any() or not np.isfinite(master).all() or (master[~used] != 0).any():
+                found.append(f"{where}: a master copy that does not belong to its weight")
         if (slots.moments[:, start:stop][:, ~used] != 0).any():
             found.append(f"{where}: free slot with a state of the optimizer")
         ids = pre[used].astype(np.int64) * plan.matrices[segment.matrix].n_post + post[used]
@@ -92,3 +98,12 @@ def _limits(store):
                 yield f"core {core}: {name} {used[core]} (peak {peak[core]}) above its limit {limit[core]}"
             if (peak < used).any():
                 yield f"{name}: the peak is below what is used"
+
+
+def _lies_on(grid, weight):
+    """Whether all weights are values of the grid."""
+    if not grid.step:
+        return True
+    theta = np.abs(weight.astype(np.float64))
+    step = np.maximum(grid.step, np.ldexp(grid.ulp, np.frexp(theta)[1] - 1))
+    return bool(((theta <= grid.top) & (theta / step == np.floor(theta / step))).all())

@@ -49,7 +49,8 @@ class TrainingPlan:
 
     `is_counted` switches all counting, `watches` chooses the neurons whose non-zero values are counted
     (``all``, ``hidden`` or ``none``), `counts_pairs` counts slots with a non-zero activation and error. What
-    is not watched stays 0 in the tally. Nothing of this changes the training.
+    is not watched stays 0 in the tally. Nothing of this changes the training. `is_stochastic` says how weights are rounded
+    that the store keeps narrower than float32.
     """
 
     seed: int
@@ -62,6 +63,7 @@ class TrainingPlan:
     watches: str = "all"
     counts_pairs: bool = False
     optimizer: Optimizer = Optimizer()
+    is_stochastic: bool = False
 
 
 class Trainer:
@@ -104,6 +106,7 @@ class Trainer:
         self.rule_state = plan.rule.first_state(
             store, plan.schedule.rate(0, plan.n_epochs), stream_key(plan.seed, Stream.RULE_START)
         )
+        self._rounding_key = np.uint64(stream_key(plan.seed, Stream.ROUNDING))
 
     @property
     def epoch(self):
@@ -269,6 +272,9 @@ class Trainer:
             proposal_key=self._proposal_key,
             **self.plan.optimizer.step_numbers._asdict(),
             has_free_signs=not rule.is_compiled,
+            is_rounded=bool(self.store.matrices.step.any()),
+            is_stochastic=self.plan.is_stochastic,
+            rounding_key=self._rounding_key,
         )
 
     def _shuffle(self, epoch):

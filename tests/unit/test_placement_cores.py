@@ -198,3 +198,27 @@ def test_a_missing_row_pointer_format_is_named():
 def test_placement_does_not_import_numba():
     code = "import sys, neurosim.placement; sys.exit('numba' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_narrow_weights_take_their_bits_and_a_master_copy_its_own():
+    plain = place(SANTOS, Workload(MNIST, SPARSE), 1).cores[0].sections
+    narrow = place(SANTOS, Workload(MNIST, SPARSE, theta_bits=7), 1).cores[0].sections
+    # 32 bits of indices, 7 of strength, 1 of sign: three arrays per matrix, each rounded up to bytes.
+    assert narrow == plain | {"synapses": sum(4 * k + -(-7 * k // 8) + -(-k // 8) for k in SPARSE)}
+    assert narrow["synapses"] == 17_762
+    master = place(SANTOS, Workload(MNIST, SPARSE, theta_bits=7, master_bits=32), 1).cores[0].sections
+    assert master == narrow | {"master_weights": 3552 * 4} and list(master) == [name for name in SECTIONS if name in master]
+    # The array holds the strengths; the copies lie in the processor's memory.
+    array = {"theta_bits": 6, "master_bits": 32}
+    both = [place(BSS2, Workload((64, 100, 10), (640, 100), **more), 1).cores[0].sections for more in ({}, array)]
+    assert both[1] == both[0] | {"master_weights": 740 * 4}
+
+
+@pytest.mark.parametrize(
+    ("more", "has_accumulators"),
+    [({}, True), ({"master_bits": 32}, False), ({"optimizer": "momentum"}, False), ({"execution": "scan"}, False), ({"theta_bits": None}, False)],
+)
+def test_who_needs_accumulators_with_single_samples(more, has_accumulators):
+    """Between the gradient and the pass over all slots, a rounded strength cannot hold what a gradient adds."""
+    workload = Workload(MNIST, SPARSE, **{"execution": "event_driven", "theta_bits": 7} | more)
+    assert ("gradients" in place(SANTOS, workload, 1).cores[0].sections) == has_accumulators

@@ -216,3 +216,23 @@ def test_judging_152_cores_is_quick():
     start = time.perf_counter()
     verdict = judge(placement)
     assert time.perf_counter() - start < 2 and len(verdict.violations) == 152  # takes 0.06 s; the machine may be busy
+
+
+@pytest.mark.parametrize(
+    ("profile", "theta_bits", "fits"),
+    [(SANTOS, 32, True), (SANTOS, 7, True), (BSS2, 6, True), (BSS2, 7, False), (BSS2, 16, False)],
+)
+def test_a_weight_wider_than_the_chip_is_refused_with_its_source(profile, theta_bits, fits):
+    placement = place(profile, Workload((64, 10), (64,), theta_bits=theta_bits), 1)
+    (usage,) = [u for u in placement.usages if u.name == "weight_bits"]
+    assert (usage.used, usage.fits) == (theta_bits, fits)
+    assert placement.fits == fits
+    assert usage.limit == (6 if profile is BSS2 else 32) and usage.source.endswith(")") and "weight_bits" in usage.source
+    if not fits:
+        with pytest.raises(DoesNotFitError, match=r"weight_bits needs \d+ of 6 bit.*halco"):
+            refuse_unless_fits(placement)
+
+
+def test_a_chosen_format_is_not_called_wider_than_the_chip():
+    notes = judge(place(BSS2, Workload((64, 10), (64,), theta_bits=6), 1)).not_modelled
+    assert not any("weight_bits_native" in note for note in notes)

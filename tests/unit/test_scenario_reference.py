@@ -117,6 +117,8 @@ def test_the_example_is_accepted(key):
     used_by = {"momentum": "momentum", "beta1": "adam", "beta2": "adam", "epsilon": "adam"}
     if key.removeprefix("training.") in used_by:
         data["training"] = {"optimizer": used_by[key.removeprefix("training.")]}
+    if key in ("hardware.rounding", "hardware.master", "hardware.weight_range"):
+        data["hardware"]["weight_format"] = "int8"
     if ": " in key:
         rule, key = key.split(": ")
         group = data["rewiring"] = {"rule": rule} | ({"noise_std": 1e-5} if rule == "soft_deep_r" else {})

@@ -49,6 +49,7 @@ class Widths:
     step_count: int = 0  # of each core with neurons
     has_places: bool = False  # every possible connection in a fixed place
     never_free: bool = False
+    master: int = 0  # wide copy of the strength
 
     @property
     def index(self):
@@ -128,10 +129,13 @@ class ReferenceChip:
     widths : Widths
     style : {'scan', 'event_driven', 'analog', 'lists'}
     batch_size : int
-    has_noise : bool
+    n_draws : int
+        Random draws per update of a slot: noise, stochastic rounding.
     n_labels : int, optional
         Labels in one column of a crossbar: one per slot, as everywhere, so rows over rows per signed weight.
     fan_in_limit : int, optional
+    has_accumulators : bool, optional
+        Whether gradients are summed in memory; by default if a batch is larger than one sample.
     lists : Lists, optional
         Of style 'lists'.
     limits : RowLimits, optional
@@ -146,6 +150,13 @@ class ReferenceChip:
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.batch_size, self.has_noise = widths, style, batch_size, has_noise
         self.n_labels, self.fan_in_limit, self.is_soft = n_labels, fan_in_limit, is_soft
+        self, layers, home, segments, scopes, widths, style, batch_size, n_draws,
+        n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None,
+    ):  # fmt: skip
+        self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
+        self.widths, self.style, self.n_draws = widths, style, n_draws
+        self.has_accumulators = batch_size > 1 if has_accumulators is None else has_accumulators
+        self.n_labels, self.fan_in_limit = n_labels, fan_in_limit
         self.lists, self.limits = lists, limits
         self.words = {"analog": "synapse_array", "lists": "synapse_lists"}.get(style, "synapses")
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
@@ -443,7 +454,7 @@ class ReferenceChip:
             self.read_x(segment, phase)
             self.read(core, phase, "neuron_state", w.error)
             self.event(core, phase, "synaptic_op")
-            if self.batch_size > 1:
+            if self.has_accumulators:
                 self.read(core, phase, "gradients", w.gradient)
                 self.write(core, phase, "gradients", w.gradient)
 
@@ -460,14 +471,24 @@ class ReferenceChip:
                 if delta[post] == 0:
                     continue
                 self.event(core, phase, "synaptic_op")
-                if self.batch_size > 1:
+                if self.has_accumulators:
                     self.read(core, phase, "gradients", w.gradient)
                     self.write(core, phase, "gradients", w.gradient)
                 elif w.n_state:
                     self.touch_state(core, phase)
                 else:
-                    self.read(core, phase, self.words, w.weight + w.sign)
-                    self.write(core, phase, self.words, w.weight)
+                    self.move_strength(core, phase)
+
+    def move_strength(self, core, phase):
+        """Read the strength that learns and its sign, and write the strength."""
+        w = self.widths
+        if w.master:
+            self.read(core, phase, "master_weights", w.master)
+            self.read(core, phase, self.words, w.sign)
+            self.write(core, phase, "master_weights", w.master)
+        else:
+            self.read(core, phase, self.words, w.weight + w.sign)
+            self.write(core, phase, self.words, w.weight)
 
     def touch_state(self, core, phase):
         for _ in range(self.widths.n_state):
@@ -496,14 +517,18 @@ class ReferenceChip:
                         self.event(core, phase, "random_draw")
                         self.seen["dormant"] += 1
                     continue
-                if not self.lists:
-                    self.read(core, phase, self.words, w.weight + w.sign)
+                if self.lists:
+                    self.read(core, phase, "master_weights", w.master)
+                    self.write(core, phase, "master_weights", w.master)
+                else:
+                    self.move_strength(core, phase)
+                if w.master and not self.lists:
                     self.write(core, phase, self.words, w.weight)
                 self.event(core, phase, "synaptic_update")
                 self.touch_state(core, phase)
-                if self.has_noise:
+                for _ in range(self.n_draws):
                     self.event(core, phase, "random_draw")
-                if self.batch_size > 1:
+                if self.has_accumulators:
                     self.read(core, phase, "gradients", w.gradient)
                     self.write(core, phase, "gradients", w.gradient)
 
@@ -635,6 +660,7 @@ class ReferenceChip:
             self.write(core, phase, self.words, w.word)
         self.seen["arrival"] += 1
         self.event(core, phase, "random_draw")
+        self.write(core, phase, "master_weights", w.master)
         for _ in range(w.n_state):
             self.write(core, phase, "optimizer_state", w.gradient)
         self.event(core, phase, "synaptic_write")
@@ -652,6 +678,8 @@ class ReferenceChip:
                 self.read(core, phase, self.words, w.word)
                 self.write(core, phase, self.words, w.word)
                 self.touch_state(core, phase)
+                self.read(core, phase, "master_weights", w.master)
+                self.write(core, phase, "master_weights", w.master)
             for _ in range(segment.n_pre + 1):
                 self.read(core, phase, "row_pointers", w.pointer)
                 self.write(core, phase, "row_pointers", w.pointer)

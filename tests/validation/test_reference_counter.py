@@ -79,14 +79,17 @@ def odd_profile(name):
     return document
 
 
-def widths_of(profile, optimizer, rule):
+def widths_of(profile, scenario):
     word, formats = profile.synapse_word, profile.formats
     bits = lambda quantity: 0 if quantity is None else quantity.value  # noqa: E731
     is_indexed = profile.storage.family == "address_space"
+    optimizer, hardware = scenario.training.optimizer, scenario.hardware
+    # Without the sign; where the cells have a given width, whatever is stored takes a whole cell.
+    theta = {"float32": word.weight_bits.value, "float16": 16, "s1.6": 7, "int5": 4, "int9": 8}[hardware.weight_format]
     return Widths(
         pre=word.pre_index_bits.value if is_indexed else bits(word.label_bits),
         post=word.post_index_bits.value if is_indexed else 0,
-        weight=word.weight_bits.value,
+        weight=theta if is_indexed else word.weight_bits.value,
         sign=bits(word.sign_bits),
         x=formats.input_bits.value,
         activation=formats.activation_bits.value,
@@ -95,8 +98,9 @@ def widths_of(profile, optimizer, rule):
         pointer=None if formats.row_pointer_bits is None else formats.row_pointer_bits.value,
         n_state={"sgd": 0, "momentum": 1, "adam": 2}[optimizer],
         step_count=32 if optimizer == "adam" else 0,
-        has_places=rule in ("soft_deep_r", "dense", "prune") and is_indexed,
-        never_free=rule == "dense",
+        has_places=scenario.rewiring.rule in ("soft_deep_r", "dense", "prune") and is_indexed,
+        never_free=scenario.rewiring.rule == "dense",
+        master=32 if hardware.master == "float32" else 0,
     )
 
 
@@ -126,6 +130,7 @@ class Case:
     optimizer: str = "sgd"
     changes: tuple = ()  # (old, new) texts of a profile of `FAMILIES`
     rule: tuple = ()
+    weights: tuple = ()  # items of `hardware`: weight_format, rounding, master
 
     def __str__(self):
         parts = (self.profile, self.execution, f"{self.cores}core", f"batch{self.batch}", self.scope, f"every{self.period}")
@@ -134,11 +139,15 @@ class Case:
         more = [f"{self.dataset}{'-'.join(map(str, self.layers))}"] if self.layers != (12, 10, 8, 4) else []
         more += [self.optimizer] if self.optimizer != "sgd" else []
         more += ["tight"] if self.changes else []
+        more += [str(value) for _, value in self.weights]
         return "-".join([*parts, *more, "quiet" if self.noise is None else "noise"])
 
 
 REWIRED = ("arrival", "rejected", "released", "zero activation", "non-zero activation")
 ERRORS = ("zero error", "non-zero error")
+INT9 = (("weight_format", "int9"), ("rounding", "stochastic"))
+INT5 = (("weight_format", "int5"), ("rounding", "stochastic"))
+FIXED = (("weight_format", "s1.6"), ("master", "float32"))
 SANTOS, ODD = "spinnaker2_santos", "santos_odd"
 EVENTS = "event_driven"
 # Below what is expected: 45 words; 19 in-axons and 7 out-axons; 18 words, 17 and 8 axons; 15 rows.
@@ -227,6 +236,16 @@ CASES = (
     Case("cam_per_neuron", cores=1, connectivity=(0.97, 0.97, 0.9), shows=("arrival", "exact draw")),
     Case("crossbar_binary", cores=2, batch=1, connectivity=(0.1, 0.1, 0.3), changes=ROWS, shows=(*REWIRED, "row limit")),
     Case("crossbar_binary", cores=1, batch=4, period=3, shows=(*REWIRED, "free slot")),
+    # Weights narrower than float32, alone, with a master copy, with state.
+    Case(ODD, cores=3, batch=1, weights=INT5, shows=(*REWIRED, "packet")),
+    Case(ODD, cores=4, batch=4, period=3, weights=FIXED, shows=(*REWIRED, "packet", "free slot")),
+    Case(ODD, EVENTS, cores=3, batch=1, weights=INT5, shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(ODD, EVENTS, cores=3, batch=1, weights=FIXED, shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(ODD, EVENTS, cores=3, batch=1, weights=INT9, rate=0.02, optimizer="adam", shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(ODD, EVENTS, cores=4, batch=4, weights=FIXED, optimizer="momentum", shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(SANTOS, cores=4, batch=4, weights=(("weight_format", "float16"),), shows=(*REWIRED, "packet")),
+    Case("brainscales2", cores=2, batch=4, period=3, weights=INT5, shows=(*REWIRED, "packet", "free slot")),
+    Case("brainscales2_odd", EVENTS, cores=2, batch=1, period=3, weights=(INT5[0], FIXED[1]), shows=(*REWIRED, "packet", "free slot")),
 )
 
 
@@ -273,7 +292,7 @@ def make_scenario(case, folder):
             "seed": 5,
             "dataset": dataset,
             "network": {"layers": case.layers, "connectivity": case.connectivity},
-            "hardware": {"profile": profile, "cores": case.cores, "execution": case.execution, "headroom": case.headroom},
+            "hardware": {"profile": profile, "cores": case.cores, "execution": case.execution, "headroom": case.headroom} | dict(case.weights),
             "training": {"epochs": case.epochs, "batch_size": case.batch, "learning_rate": case.rate, "optimizer": case.optimizer},
             "rewiring": rewiring,
         }
@@ -300,6 +319,8 @@ def make_chip(experiment, store, has_noise):
         "network": [segments],
     }[scope]
     n_labels, lists, limits, n_cores = None, None, RowLimits(), placement.n_cores
+    hardware = experiment.scenario.hardware
+    is_narrow = hardware.weight_format != "float32" and hardware.master == "none" and experiment.scenario.training.optimizer == "sgd"
     storage, stated = profile.storage, profile.limits
     if storage.family.startswith("crossbar"):
         n_labels = storage.rows.value // storage.rows_per_signed_weight.value
@@ -322,15 +343,17 @@ def make_chip(experiment, store, has_noise):
         by_layer(np.array(placement.home), layers),
         segments,
         scopes,
-        widths_of(profile, experiment.scenario.training.optimizer, experiment.scenario.rewiring.rule),
+        widths_of(profile, experiment.scenario),
         "lists" if lists else experiment.scenario.hardware.execution if n_labels is None else "analog",
         experiment.scenario.training.batch_size,
-        has_noise,
+        has_noise + (hardware.rounding == "stochastic"),
         n_labels=n_labels,
         fan_in_limit=n_labels,  # each slot of a column serves its neuron
         lists=lists,
         limits=limits if is_limited else None,
         is_soft=experiment.scenario.rewiring.rule == "soft_deep_r",
+        # A rounded strength cannot hold half an update until the pass over all slots.
+        has_accumulators=True if is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space" else None,
     )
     take_connections(chip, store)
     return chip
