@@ -144,19 +144,13 @@ class ReferenceChip:
     """
 
     def __init__(
-        self, layers, home, segments, scopes, widths, style, batch_size, has_noise,
-        n_labels=None, fan_in_limit=None, lists=None, limits=None, is_soft=False,
-    ):  # fmt: skip
-        self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
-        self.widths, self.style, self.batch_size, self.has_noise = widths, style, batch_size, has_noise
-        self.n_labels, self.fan_in_limit, self.is_soft = n_labels, fan_in_limit, is_soft
         self, layers, home, segments, scopes, widths, style, batch_size, n_draws,
-        n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None,
+        n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None, is_soft=False,
     ):  # fmt: skip
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.n_draws = widths, style, n_draws
         self.has_accumulators = batch_size > 1 if has_accumulators is None else has_accumulators
-        self.n_labels, self.fan_in_limit = n_labels, fan_in_limit
+        self.n_labels, self.fan_in_limit, self.is_soft = n_labels, fan_in_limit, is_soft
         self.lists, self.limits = lists, limits
         self.words = {"analog": "synapse_array", "lists": "synapse_lists"}.get(style, "synapses")
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
