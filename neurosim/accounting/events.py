@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurosim.accounting.routes import count_hops, count_packets
 from neurosim.placement.memory import SEARCH_BITS, theta_bits
 
 PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", "evaluate")
@@ -22,6 +23,11 @@ KINDS = (
     "packet_sent",
     "packet_received",
     "host_byte",
+    # Of the packets sent: those within a tile, those to another chip, and the hops between tiles that they take.
+    "packet_local",
+    "packet_offchip",
+    "hop_east_west",
+    "hop_north_south",
 )
 PHASE = {name: i for i, name in enumerate(PHASES)}
 KIND = {name: i for i, name in enumerate(KINDS)}
@@ -44,6 +50,8 @@ class Activity:
         Non-zero activations that crossed between cores.
     n_samples, n_steps : int
         Samples seen; updates of the weights, 0 for an evaluation.
+    pairs : int64 array, shape (n_cores, n_cores), optional
+        The activations of `sent`, from core to core, where packets differ by where they go.
     """
 
     segment: dict
@@ -52,6 +60,7 @@ class Activity:
     received: np.ndarray
     n_samples: int
     n_steps: int = 0
+    pairs: np.ndarray | None = None
 
 
 class Shape:
@@ -240,6 +249,10 @@ def count_events(placement, training, evaluation):
     add("evaluate", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * logit_bits(shape, formats)))
     add("evaluate", "synaptic_op", shape.per_core(count_visits(placement, evaluation).forward_ops))
     add("evaluate", "neuron_update", n * shape.own.sum(axis=0))
+    if placement.geometry.tells_packets_apart:
+        for phase, packets in count_packets(shape, training, evaluation).items():
+            for kind, values in count_hops(placement.geometry, packets).items():
+                add(phase, kind, values)
     return events
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.accounting.events import KIND, KINDS, PHASES, Shape, count_events, count_firing, logit_bits
+from neurosim.accounting.routes import count_packets
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
 from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, count_traffic, level_of
 from neurosim.errors import LedgerError
@@ -101,6 +102,7 @@ def make_ledger(placement, training, evaluation):
     energy = price_energy(placement.profile, events, traffic, time_model.total_s, firing)
     ledger = Ledger(events, traffic, energy, time_model, training.n_samples, evaluation.n_samples)
     close(ledger, placement, training)
+    _close_routes(ledger, placement, training, evaluation)
     return ledger
 
 
@@ -125,6 +127,16 @@ def close(ledger, placement, training):
         parts = math.fsum(ledger.energy_by(key).values())
         if abs(parts - total) > 1e-12 * max(abs(total), 1e-300):
             raise LedgerError(f"ledger: energy by {key} is {parts!r} J, the total {total!r} J")
+
+
+def _close_routes(ledger, placement, training, evaluation):
+    """Packets between pairs of cores, and so their hops, are those that senders and receivers booked, each by itself."""
+    if placement.geometry.tells_packets_apart:
+        for phase, packets in count_packets(Shape(placement), training, evaluation).items():
+            booked = ledger.events[:, PHASES.index(phase)]
+            for kind, axis in (("packet_sent", 1), ("packet_received", 0)):
+                if (booked[:, KIND[kind]] != packets.sum(axis=axis)).any():
+                    raise LedgerError(f"ledger does not close: {kind} of a core in phase {phase} differs from its pairs of cores")
 
 
 def _same(what, a, b):

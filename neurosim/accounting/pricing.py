@@ -21,6 +21,9 @@ PRICE_OF = {
 _CYCLES_OF = {k: v for k, v in PRICE_OF.items() if k not in ("host_byte",)}
 #: A packet is paid for once, by its sender. Where bytes are priced, they pay for the write of a synapse.
 _PAID_ELSEWHERE = {"event": ("packet_received",), "cycle": ("packet_received",), "memory": ("packet_received", "synaptic_write")}
+#: Packets that cost something else than `packet` where the set says so.
+_PACKETS_APART = ("packet_local", "packet_offchip")
+_HOPS = ("hop_east_west", "hop_north_south")
 TRAINING_PHASES = tuple(p for p in PHASES if p != "evaluate")
 
 
@@ -90,6 +93,10 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None):
         if name in _PAID_ELSEWHERE[energy.accounting] or PRICE_OF.get(name, name) in energy.chosen.inside:
             continue
         price = price_of[name]
+        if name in _PACKETS_APART and not prices[name]:
+            continue  # it is a packet like the others
+        if name == "packet_sent":
+            count -= sum(int(events[core, phase, KIND[apart]]) for apart in _PACKETS_APART if prices[apart])
         if name == "neuron_update" and firing is not None and prices["neuron_update_inactive"]:
             quiet = int(firing.quiet[core, phase])
             if quiet:
@@ -100,7 +107,7 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None):
     if firing is not None and prices["spike_generate"]:
         for core, phase in zip(*np.nonzero(firing.spikes)):
             lines.append(_line(core, PHASES[phase], "spike_generate", int(firing.spikes[core, phase]), prices["spike_generate"].value))
-    lines += _hop_lines(prices, events)
+    lines += _hop_lines(profile, prices, events)
     if energy.accounting == "memory":
         for core, phase, section, direction in zip(*np.nonzero(traffic_bytes)):
             name = f"local_{DIRECTIONS[direction]}_byte"
@@ -143,6 +150,8 @@ def price_parts(profile, component):
     bits = profile.network.packet_bits
     if component == "packet_sent" and "packet" not in found and "packet_bit" in found and bits is not None:
         return {"packet_bit": bits.value * found["packet_bit"]}
+    if component in _HOPS and component not in found:
+        return part("hop")
     return part(PRICE_OF.get(component, component))
 
 
@@ -152,9 +161,11 @@ def _event_price(profile, component):
     return sum(parts.values()) if parts else None
 
 
-def _hop_lines(prices, events):
-    """A packet between cores takes at least one hop. Where hops have a price they are not counted yet, and so not priced."""
-    if not any(prices[name] for name in ("hop", "hop_east_west", "hop_north_south")):
+def _hop_lines(profile, prices, events):
+    """Where hops have a price and no grid is stated, they cannot be counted: each packet is a line that is not priced."""
+    mesh = profile.network.mesh
+    has_grid = mesh is not None and all(getattr(mesh, key) is not None for key in type(mesh).model_fields)
+    if has_grid or not any(prices[name] for name in ("hop", "hop_east_west", "hop_north_south")):
         return []
     sent = events[:, :, KIND["packet_sent"]]
     return [_line(core, PHASES[phase], "hop", int(sent[core, phase]), None) for core, phase in zip(*np.nonzero(sent))]
@@ -207,8 +218,9 @@ def model_time(profile, events, n_trained, n_evaluated):
         for phase, n in (("forward", n_trained), ("evaluate", n_evaluated)):
             per_phase[:, PHASE[phase]] = np.maximum(per_phase[:, PHASE[phase]], n * latency)
         unmodelled |= {f"{p} phase" for p in ("backward", "gradient", "update", "rewire") if events[:, PHASE[p]].any()}
+    travel = _travel_seconds(profile)
     if events[:, :, KIND["packet_sent"]].any():
-        if model.packet_latency is None:
+        if model.packet_latency is None and not _times_all_packets(events, travel):
             unmodelled.add("packets between cores")
     if events[:, :, KIND["host_byte"]].any():
         unmodelled.add("transfer from and to the host")
@@ -223,15 +235,32 @@ def model_time(profile, events, n_trained, n_evaluated):
     communication = 0.0
     if model.packet_latency is not None:
         communication = float(events[:, :evaluate, KIND["packet_sent"]].sum(axis=1).max()) * model.packet_latency.value
+    # The packets of a core travel one after another.
+    travelled = sum(events[:, :, KIND[kind]] * latency for kind, latency in travel.items()) + np.zeros((n_cores, len(PHASES)))
+    communication += float(travelled[:, :evaluate].sum(axis=1).max())
     if barrier is not None and n_cores > 1:
         communication += n_trained * barrier.value
     return TimeModel(
         training_s=float(np.delete(slowest, evaluate).sum()) + communication,
-        evaluation_s=float(slowest[evaluate]),
+        evaluation_s=float(slowest[evaluate] + travelled[:, evaluate].max()),
         core_s=tuple(float(s) for s in per_phase.sum(axis=1)),
         is_complete=not unmodelled,
         unmodelled=tuple(sorted(unmodelled)),
     )
+
+
+def _travel_seconds(profile):
+    """Time on the way by kind of event, as far as it is stated: dict of str to float, s."""
+    latencies, hop = profile.energy.chosen.latencies, profile.network.hop_latency
+    found = {kind: getattr(latencies, kind) or (hop if kind in _HOPS else None) for kind in (*_HOPS, "packet_local")}
+    return {kind: latency.value for kind, latency in found.items() if latency is not None}
+
+
+def _times_all_packets(events, travel):
+    """Whether each packet stays in a tile or takes hops on its chip, and the time of both is stated."""
+    total = {kind: int(events[:, :, KIND[kind]].sum()) for kind in ("packet_sent", "packet_offchip", "packet_local", *_HOPS)}
+    is_known = total["packet_offchip"] == 0 and any(total[kind] for kind in ("packet_local", *_HOPS))
+    return is_known and all(kind in travel for kind in ("packet_local", *_HOPS) if total[kind])
 
 
 def _event_seconds(profile):

@@ -168,6 +168,17 @@ class HardwareProfile(Strict):
         return self
 
     @model_validator(mode="after")
+    def _check_mesh(self):
+        mesh = self.network.mesh
+        if mesh is not None and None not in (mesh.width, mesh.height, mesh.cores_per_tile):
+            places = mesh.width.value * mesh.height.value * mesh.cores_per_tile.value
+            most = max((chip.n_cores // chip.chips.value for chip in self.chips), default=self.cores.value)
+            if places < most:
+                message = f"found {mesh.cores_per_tile.value}; width x height x cores_per_tile is {places}, the chip has {most} cores"
+                raise WrongKey(["network", "mesh", "cores_per_tile", "value"], message)
+        return self
+
+    @model_validator(mode="after")
     def _check_corners(self):
         """Every corner that is named exists, has a price set, and the two defaults agree."""
         sets = self.energy.price_sets

@@ -55,6 +55,8 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
             tally.n_destinations[neuron] += np.int32(change)
             tally.sent[home] -= change * seen
             tally.received[core] -= change * seen
+            if tally.pairs.size > 0:
+                tally.pairs[home, core] -= change * seen
     if segments.is_limited:
         count_use(slots, segments, tally, segment, neuron, before, after)
 
@@ -81,8 +83,11 @@ def settle_tally(slots, segments, matrices, tally):
                     tally.by_segment[segment, _WORDS_NONZERO] += words * seen
                 tally.by_segment[segment, _PRE_NONZERO] += n * seen
                 tally.by_segment[segment, _ROWS_NONZERO] += seen
-                if tally.home[neuron] >= 0 and tally.home[neuron] != segments.core[segment]:
-                    tally.received[segments.core[segment]] += seen
+                home, core = tally.home[neuron], segments.core[segment]
+                if home >= 0 and home != core:
+                    tally.received[core] += seen
+                    if tally.pairs.size > 0:
+                        tally.pairs[home, core] += seen
     for neuron in range(tally.by_neuron.size):
         tally.nonzero[neuron] += tally.by_neuron[neuron]
         tally.by_neuron[neuron] = 0

@@ -82,6 +82,7 @@ class Tally(NamedTuple):
     sent: np.ndarray  #: int64 (C,), activations that a core sent to other cores
     received: np.ndarray  #: int64 (C,), activations that a core received from other cores
     n_destinations: np.ndarray  #: int32 (N,), other cores that hold synapses of the neuron
+    pairs: np.ndarray  #: int64 (C, C), the same activations, from core to core; (0, 0) where it makes no difference
     home: np.ndarray  #: int64 (N,), core of the neuron, -1 for inputs (they come from the host)
     nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run
     peak: np.ndarray  #: int64 (number of Resource, C), most in use at any moment, first draw included

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from neurosim.hardware import HardwareProfile
 from neurosim.placement import layout as layouts
+from neurosim.placement.geometry import locate_cores
 from neurosim.placement.limits import fan_in_limit, has_lists, in_axon_limit, make_checks, packing_of, word_limit
 from neurosim.placement.memory import section_bytes
 from neurosim.placement.search import check_cores, smallest_cores
@@ -80,6 +81,11 @@ class Placement:
         n_active = layout.divide(self.workload.n_active)
         slots = layouts.n_slots(n_active, layout.n_positions, self.workload)
         return tuple(u for check in make_checks(self.profile, self.workload, layout, n_active, slots) for u in check.usages())
+
+    @cached_property
+    def geometry(self):
+        """Where the cores lie: `Geometry`."""
+        return locate_cores(self.profile, self.n_cores)
 
     @property
     def local_limit(self):

@@ -37,6 +37,7 @@ def make_store(experiment):
         signs=rule.signs,
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
+        counts_pairs=placement.geometry.tells_packets_apart,
     )
     return SynapseStore.random(plan, experiment.scenario.seed)
 

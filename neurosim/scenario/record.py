@@ -33,7 +33,7 @@ def settle(experiment, trainer):
 
 def _activity(tally, n_samples, n_steps):
     segment = {event.name.lower(): tally.by_segment[:, event].copy() for event in SegmentEvent}
-    return Activity(segment, tally.nonzero.copy(), tally.sent.copy(), tally.received.copy(), n_samples, n_steps)
+    return Activity(segment, tally.nonzero.copy(), tally.sent.copy(), tally.received.copy(), n_samples, n_steps, tally.pairs.copy())
 
 
 def make_record(experiment, trainer, n_threads):

@@ -76,7 +76,7 @@ class StorePlan:
 
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
     with ``free`` ones weights learn it; `starts_dense` activates every position at the start; `is_strict` promises
-    that never more than `n_active` synapses are active.
+    that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores.
     """
 
     matrices: tuple[MatrixPlan, ...]
@@ -90,6 +90,7 @@ class StorePlan:
     signs: str = "constant"
     starts_dense: bool = False
     is_strict: bool = True
+    counts_pairs: bool = False
 
     @property
     def n_neurons(self):

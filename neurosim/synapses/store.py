@@ -203,6 +203,7 @@ def new_tally(plan):
         by_neuron=np.zeros(n_neurons, np.int64),
         sent=np.zeros(n_cores, np.int64),
         received=np.zeros(n_cores, np.int64),
+        pairs=np.zeros((n_cores, n_cores) if plan.counts_pairs else (0, 0), np.int64),
         n_destinations=np.zeros(n_neurons, np.int32),
         home=np.asarray(plan.home, np.int64),
         nonzero=np.zeros(n_neurons, np.int64),

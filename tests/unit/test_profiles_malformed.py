@@ -6,7 +6,7 @@ from neurosim.documents import bundled_folder
 from neurosim.errors import InputError
 from neurosim.hardware import load_profile
 
-SANTOS, SPINNAKER, BRAINSCALES = "spinnaker2_santos", "spinnaker2", "brainscales2"
+SANTOS, SPINNAKER, BRAINSCALES, LOIHI = "spinnaker2_santos", "spinnaker2", "brainscales2", "loihi1"
 CORES = 'cores: {value: 4, unit: "1", kind: specified, source: hoeppner2019, confidence: V}'
 CLOCK = "{value: 500.0e+6, unit: Hz"
 LOCAL = "{value: 65536, unit: B, kind"
@@ -69,6 +69,10 @@ CASES = {
     "price that is inside another": (SANTOS, "      kind: specified\n      source: keras_spiking\n", "      kind: specified\n      inside: [neuron_update]\n      source: keras_spiking\n", "energy.price_sets.hoeppner2019_as_cited.prices.neuron_update", "charged twice: inside"),
     "unknown word inside": (SANTOS, "      kind: specified\n      source: keras_spiking\n", "      kind: specified\n      inside: [neuron_updates]\n      source: keras_spiking\n", "energy.price_sets.hoeppner2019_as_cited.inside.0", "nearest: neuron_update"),
     "price in a fitted set of others": (SANTOS, "      kind: specified\n      source: keras_spiking\n", "      kind: fitted\n      source: gtsrb_estimator\n", "energy.price_sets.hoeppner2019_as_cited.prices.synaptic_op.source", "do not mix"),
+    "mesh smaller than the chip": (
+        LOIHI, 'cores_per_tile: {value: 4,', 'cores_per_tile: {value: 3,',
+        "network.mesh.cores_per_tile.value", "width x height x cores_per_tile is 96, the chip has 128 cores",
+    ),
     "unknown default price set": (SANTOS, "price_set: hoeppner2019_as_cited", "price_set: hoppner2019", "energy.price_set", "nearest: hoeppner2019_as_cited"),
     "no price set": (SPINNAKER, "  price_set: scholze2026_arm_300mhz\n", "", "energy.price_set", "required and missing"),
     "source of a price set": (SANTOS, "      source: keras_spiking\n      note: >-\n        Neither", "      source: keras_spikin\n      note: >-\n        Neither", "energy.price_sets.hoeppner2019_as_cited.source", "nearest: keras_spiking"),

@@ -35,6 +35,8 @@ def lines_of(profile):
     events[0, PHASE["update"]] = 41
     traffic = 5 + np.arange(2 * len(PHASES) * len(SECTIONS) * 2, dtype=np.int64).reshape(2, len(PHASES), len(SECTIONS), 2)
     quiet = events[:, :, KIND["neuron_update"]] // 3
+    events[:, :, KIND["packet_local"]] = events[:, :, KIND["packet_sent"]] // 3
+    events[:, :, KIND["packet_offchip"]] = events[:, :, KIND["packet_sent"]] // 4
     return price_energy(profile, events, traffic, SECONDS, Firing(spikes=quiet + 2, quiet=quiet))
 
 
@@ -94,8 +96,12 @@ def test_quiet_neurons_and_spikes_have_prices_of_their_own():
     fit = prices["sanafe2025_fit"]
     assert math.isclose(fit["neuron_update"], 51.2e-12 + 21.6e-12, rel_tol=1e-12) and fit["spike_generate"] == 69.3e-12
     assert fit["synaptic_update"] is None and "neuron_update_inactive" not in fit and "spike_generate" not in prices["davies2018_sim"]
-    for found in lines.values():  # hops have a price and are not counted, so the total is said to be a lower bound
-        assert all(line.price_j is None for line in found if line.component == "hop") and any(line.component == "hop" for line in found)
+    assert prices["davies2018_sim"]["packet_local"] == 1.7e-12 and "packet_local" not in fit
+    for set_, north in (("davies2018_sim", 4.0e-12), ("sanafe2025_fit", 4.2e-12)):
+        assert prices[set_]["hop_east_west"] == 3.0e-12 and prices[set_]["hop_north_south"] == north and "hop" not in prices[set_]
+    # Without a grid, hops have a price and cannot be counted, so the total is said to be a lower bound.
+    found = [line for line in lines_of(load_profile("truenorth").choose("parts")) if line.component == "hop"]
+    assert found and all(line.price_j is None for line in found)
     updates = [sum(line.count for line in found if line.component.startswith("neuron_update")) for found in lines.values()]
     assert updates[0] == updates[1] > 0
 

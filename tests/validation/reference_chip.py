@@ -141,17 +141,19 @@ class ReferenceChip:
     limits : RowLimits, optional
     is_soft : bool
         Whether connections that are not active walk as well.
+    places : list of (chip, tile or None, (x, y) or None), optional
+        Of each core, where packets differ by where they go; a tile as (chip, number).
     """
 
     def __init__(
         self, layers, home, segments, scopes, widths, style, batch_size, n_draws,
-        n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None, is_soft=False,
+        n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None, is_soft=False, places=None,
     ):  # fmt: skip
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.n_draws = widths, style, n_draws
         self.has_accumulators = batch_size > 1 if has_accumulators is None else has_accumulators
         self.n_labels, self.fan_in_limit, self.is_soft = n_labels, fan_in_limit, is_soft
-        self.lists, self.limits = lists, limits
+        self.lists, self.limits, self.places = lists, limits, places
         self.words = {"analog": "synapse_array", "lists": "synapse_lists"}.get(style, "synapses")
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
         self.last = len(self.layers) - 1
@@ -287,6 +289,28 @@ class ReferenceChip:
         self.event(sender, phase, "packet_sent")
         self.event(receiver, phase, "packet_received")
         self.seen["packet"] += 1
+        if self.places:
+            self.travel(self.places[sender], self.places[receiver], sender, phase)
+
+    def travel(self, here, there, sender, phase):
+        """One hop at a time: first along the row of tiles, then along the column."""
+        (chip, tile, spot), (other_chip, other_tile, goal) = here, there
+        if tile is not None and tile == other_tile:
+            self.event(sender, phase, "packet_local")
+            self.seen["packet within a tile"] += 1
+        if chip != other_chip:
+            self.event(sender, phase, "packet_offchip")
+            self.seen["packet to another chip"] += 1
+        elif spot is not None:
+            x, y = spot
+            while x != goal[0]:
+                x += 1 if x < goal[0] else -1
+                self.event(sender, phase, "hop_east_west")
+                self.seen["hop east or west"] += 1
+            while y != goal[1]:
+                y += 1 if y < goal[1] else -1
+                self.event(sender, phase, "hop_north_south")
+                self.seen["hop north or south"] += 1
 
     def forward_scan(self, segment, x, phase):
         w, core = self.widths, segment.core

@@ -52,7 +52,7 @@ def price(value):
 
 def odd_profile(name):
     """Document of a profile with odd numbers."""
-    base = {"santos_odd": "spinnaker2_santos", "santos_odd_memory": "spinnaker2_santos", "brainscales2_odd": "brainscales2"}[name]
+    base = {"santos_odd": "spinnaker2_santos", "santos_odd_memory": "spinnaker2_santos", "brainscales2_odd": "brainscales2"}.get(name, "spinnaker2_santos")
     document = yaml.safe_load((PROFILES / f"{base}.yaml").read_text(encoding="utf-8"))
     document["name"] = name
     widths = {"activation": 19, "error": 23, "gradient": 37, "input": 5, "row_pointer": 13}
@@ -73,6 +73,16 @@ def odd_profile(name):
         document["energy"]["static"] = {"core": number(1e-3, "W"), "chip": number(2e-3, "W")}
         cycles = ("synaptic_op", "synaptic_update", "synaptic_write", "neuron_update", "random_draw")
         document["time"]["cycles"] = {kind: number(7 + 3 * i, "cycle") for i, kind in enumerate(cycles)}
+    if name == "mesh_odd":  # chips of 5 and 3 cores, each with 2 x 2 tiles of two cores
+        document["cores"] = number(8, "1")
+        document["chips"] = [{"chips": number(1, "1"), "working_cores": number(n, "1")} for n in (5, 3)]
+        document["network"] = {"mesh": {key: number(n, "1") for key, n in (("width", 2), ("height", 2), ("cores_per_tile", 2))}}
+        prices |= {"packet_local": price(2.9e-10), "packet_offchip": price(8.3e-10), "hop_east_west": price(3.1e-11)}
+        prices |= {"hop_north_south": price(4.3e-11)}
+    if name == "grid_odd":  # one core a tile, in two columns of three
+        document["cores"] = number(6, "1")
+        document["network"] = {"mesh": {key: number(n, "1") for key, n in (("width", 2), ("height", 3), ("cores_per_tile", 1))}}
+        prices["hop"] = price(3.7e-11)
     if base == "spinnaker2_santos":
         prices_in_use = document["energy"]["price_sets"][document["energy"]["price_set"]]
         prices_in_use |= {"accounting": "memory" if name == "santos_odd_memory" else "event", "prices": prices}
@@ -144,6 +154,7 @@ class Case:
 
 
 REWIRED = ("arrival", "rejected", "released", "zero activation", "non-zero activation")
+HOPS = ("hop east or west", "hop north or south")
 ERRORS = ("zero error", "non-zero error")
 INT9 = (("weight_format", "int9"), ("rounding", "stochastic"))
 INT5 = (("weight_format", "int5"), ("rounding", "stochastic"))
@@ -246,6 +257,9 @@ CASES = (
     Case(SANTOS, cores=4, batch=4, weights=(("weight_format", "float16"),), shows=(*REWIRED, "packet")),
     Case("brainscales2", cores=2, batch=4, period=3, weights=INT5, shows=(*REWIRED, "packet", "free slot")),
     Case("brainscales2_odd", EVENTS, cores=2, batch=1, period=3, weights=(INT5[0], FIXED[1]), shows=(*REWIRED, "packet", "free slot")),
+    # Tiles and chips: packets within a tile, over hops in both directions, and to another chip.
+    Case("mesh_odd", cores=8, batch=4, scope="layer", headroom=0.3, shows=(*REWIRED, *HOPS, "packet within a tile", "packet to another chip")),
+    Case("grid_odd", EVENTS, cores=6, batch=1, period=3, shows=(*REWIRED, *ERRORS, *HOPS)),
 )
 
 
@@ -338,6 +352,18 @@ def make_chip(experiment, store, has_noise):
         limits.out_axons = [stated.out_axons_per_core.max.value] * n_cores
         limits.words = [storage.synapse_bits.value // storage.word_bits.value] * n_cores
     is_limited = limits != RowLimits()
+    places, mesh = None, profile.network.mesh
+    if n_cores > 1 and (mesh is not None or profile.chips):
+        on_chip = [c for c, kind in enumerate(profile.chips) for _ in range(kind.working_cores.value)] or [0] * profile.cores.value
+        places = []
+        for core in range(n_cores):
+            number_on_chip, tile, spot = on_chip[:core].count(on_chip[core]), None, None
+            if mesh is not None:
+                number_of_tile = number_on_chip // mesh.cores_per_tile.value
+                tile = (on_chip[core], number_of_tile)
+                if mesh.height is not None:
+                    spot = divmod(number_of_tile, mesh.height.value)
+            places.append((on_chip[core], tile, spot))
     chip = ReferenceChip(
         layers,
         by_layer(np.array(placement.home), layers),
@@ -354,6 +380,7 @@ def make_chip(experiment, store, has_noise):
         is_soft=experiment.scenario.rewiring.rule == "soft_deep_r",
         # A rounded strength cannot hold half an update until the pass over all slots.
         has_accumulators=True if is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space" else None,
+        places=places,
     )
     take_connections(chip, store)
     return chip
@@ -613,11 +640,17 @@ def priced_energy(chip, profile, n_trained, n_evaluated, n_cores):
     """(total in J, components that occurred and have no price)."""
     energy, prices = profile.energy, {k: q.value for k, q in profile.energy.prices if q is not None}
     parts, unpriced = [], set()
-    for component, n in totals(chip).items():
+    counted = totals(chip)
+    for part in ("packet_local", "packet_offchip"):  # of the packets, where they have a price of their own
+        if part in prices:
+            counted["packet_sent"] -= counted[part]
+        else:
+            counted.pop(part, None)
+    for component, n in (+counted).items():
         if component == "synaptic_write" and energy.accounting == "memory":
             continue  # the bytes of the write are priced
         name = "packet" if component == "packet_sent" else component
-        price = prices.get(name)
+        price = prices.get(name, prices.get("hop") if name.startswith("hop") else None)
         if energy.accounting == "cycle" and getattr(profile.time.cycles, name, None) is not None:
             price = getattr(profile.time.cycles, name).value * prices["core_cycle"]
         if price is None:
