@@ -27,7 +27,7 @@ def make_plan(n_cores, scope, share=3, headroom=4):
             n = matrices[m].n_pre * (b - a)
             segments.append(SegmentPlan(m, core, a, b, n // share, min(n, n // share + headroom)))
             home += [core] * (b - a)
-    return StorePlan(matrices, tuple(segments), scope, tuple(home), n_cores)
+    return StorePlan(matrices, tuple(segments), scope, tuple(home), n_cores, counts_pairs=True)
 
 
 class Reference:
@@ -38,6 +38,7 @@ class Reference:
         n = len(plan.segments)
         self.by_segment = {name: [0] * n for name in ("SLOTS", "PRE_NONZERO", "PAIR_NONZERO", "ROWS_NONZERO", "UPDATED", "DRAWN")}
         self.sent, self.received = [0] * plan.n_cores, [0] * plan.n_cores
+        self.pairs = [[0] * plan.n_cores for _ in range(plan.n_cores)]
         self.nonzero = [0] * plan.n_neurons
 
     def active(self, store):
@@ -75,12 +76,14 @@ class Reference:
                     if home not in (-1, segment.core):
                         self.sent[home] += 1
                         self.received[segment.core] += 1
+                        self.pairs[home][segment.core] += 1
 
     def compare(self, tally):
         for name, want in self.by_segment.items():
             assert tally.by_segment[:, SegmentEvent[name]].tolist() == want, name
         assert tally.sent.tolist() == self.sent
         assert tally.received.tolist() == self.received
+        assert not tally.pairs.size or tally.pairs.tolist() == self.pairs
         assert tally.nonzero.tolist() == self.nonzero
         assert not tally.by_neuron.any()
 
