@@ -17,11 +17,12 @@ from neurosim.kernels.compile import inlined, kernel, parallel_kernel
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.lanes import uses_runs
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.optimizer import bias_corrections, direct_chunk
+from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import sort_slots
 from neurosim.kernels.random import fold
-from neurosim.kernels.rounding import count_saturated, read_out_chunk, round_chunk
-from neurosim.kernels.update import CHUNK, count_update, move_chunk, release_marked, settle_chunk
+from neurosim.kernels.rounding import count_saturated
+from neurosim.kernels.step import draws_a_slot, step_chunk
+from neurosim.kernels.update import CHUNK, count_update, release_marked
 
 _SLOTS, _PAIR, _MERGES = int(SegmentEvent.SLOTS), int(SegmentEvent.PAIR_NONZERO), int(SegmentEvent.MERGES)
 _ACCEPTED, _EXACT, _WORDS = int(SegmentEvent.ACCEPTED), int(SegmentEvent.EXACT), int(SegmentEvent.WORDS)
@@ -188,7 +189,7 @@ def _train_steps(
                     for segment in range(segments.matrix.size):
                         tally.by_segment[segment, _PAIR] += pairs[t, segment]
                         pairs[t, segment] = 0
-            count_update(slots, segments, tally, np.int64(rule.noise_std > 0) + np.int64(rule.is_rounded and rule.is_stochastic))
+            count_update(slots, segments, tally, draws_a_slot(rule))
 
         step_key, rounding_key = fold(rule.noise_key, step), fold(rule.rounding_key, step)
         correct_first, correct_second = bias_corrections(slots, rule, step)
@@ -197,13 +198,9 @@ def _train_steps(
                 start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
                 for group in range(n_groups - 1):
                     mlp.move_gradient(slots.gradient[start:stop], partial[group, start:stop])
-                direct_chunk(slots, start, stop, rule, correct_first, correct_second)
-                move_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key)
-                if rule.is_rounded and slots.master.size == 0:
-                    round_chunk(slots, matrices, start, stop, rule.is_stochastic, rounding_key, saturated, chunk, rule.has_free_signs)
-                below[chunk] = settle_chunk(slots, start, stop, rule.has_free_signs)
-                if rule.is_rounded and slots.master.size > 0:
-                    read_out_chunk(slots, matrices, start, stop, rule.is_stochastic, rounding_key, saturated, chunk)
+                below[chunk] = step_chunk(
+                    slots, matrices, chunk, start, stop, rule, step_key, rounding_key, correct_first, correct_second, saturated
+                )
         if rule.is_rounded:
             count_saturated(matrices, tally, saturated, CHUNK)
 

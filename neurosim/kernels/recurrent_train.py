@@ -21,7 +21,9 @@ from neurosim.kernels.mlp_train import finish_step
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
 from neurosim.kernels.order import sort_slots
 from neurosim.kernels.random import fold
-from neurosim.kernels.update import CHUNK, count_update, update_chunk
+from neurosim.kernels.rounding import count_saturated
+from neurosim.kernels.step import draws_a_slot, step_chunk
+from neurosim.kernels.update import CHUNK, count_update
 
 _SLOTS, _WORDS = int(SegmentEvent.SLOTS), int(SegmentEvent.WORDS)
 
@@ -104,6 +106,7 @@ def train_sequences(
     n_chunks = (n_slots + CHUNK - 1) // CHUNK
     n_tiles_most = tiles.act.shape[0]
     below, square = np.zeros(n_chunks, np.int32), np.zeros(n_chunks, np.float64)
+    saturated = np.zeros(n_chunks + matrices.n_pre.size, np.int32)
     before = np.zeros(segments.matrix.size, np.int64)
     nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
     loss, correct = np.zeros(n_tiles_most, np.float64), np.zeros(n_tiles_most, np.int64)
@@ -134,7 +137,7 @@ def train_sequences(
             if counting.first_neuron < n_neurons:
                 for t in range(n_tiles):
                     add_counts(tally.by_neuron, nonzero[t], n_neurons)
-            count_update(slots, segments, tally, rule.noise_std > 0)
+            count_update(slots, segments, tally, draws_a_slot(rule))
 
         for chunk in prange(n_chunks):
             start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
@@ -148,14 +151,17 @@ def train_sequences(
         norm = np.float32(np.sqrt(square.sum() + _square_sum(biases.gradient, 0, n_biases)))
         shrink = min(np.float32(1.0), clip / norm) if norm > np.float32(0.0) else np.float32(1.0)
 
-        step_key = fold(rule.noise_key, step)
+        step_key, rounding_key = fold(rule.noise_key, step), fold(rule.rounding_key, step)
         correct_first, correct_second = bias_corrections(slots, rule, step)
         for chunk in prange(n_chunks):
             start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_slots)
             if shrink < np.float32(1.0):
                 _scale(slots.gradient, start, stop, shrink)
-            direct_chunk(slots, start, stop, rule, correct_first, correct_second)
-            below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, step_key, rule.has_free_signs)
+            below[chunk] = step_chunk(
+                slots, matrices, chunk, start, stop, rule, step_key, rounding_key, correct_first, correct_second, saturated
+            )
+        if rule.is_rounded:
+            count_saturated(matrices, tally, saturated, CHUNK)
         _scale(biases.gradient, 0, n_biases, shrink)
         direct_chunk(biases, 0, n_biases, rule, correct_first, correct_second)
         for i in range(n_biases):
