@@ -182,7 +182,8 @@ def count_dense(placement, activity):
 def count_arrivals(placement, activity):
     """Synapses that were written into slots. In fixed places a dormant one wakes where it lies: its update has written it."""
     events = activity.segment
-    return events["accepted"] + events["exact"] + (0 if placement.workload.has_places else events["placed"])
+    wakes_in_place = placement.workload.has_places and not placement.workload.host_learns
+    return events["accepted"] + events["exact"] + (0 if wakes_in_place else events["placed"])
 
 
 def count_passes(bits):
@@ -209,15 +210,34 @@ def count_events(placement, training, evaluation):
         events[:, PHASE[phase], KIND[kind]] += values
 
     formats = placement.profile.formats
+    if placement.workload.host_learns:
+        _count_host_learning(add, shape, placement, training)
+    else:
+        _count_learning(add, shape, placement, training)
+    add("evaluate", "packet_sent", evaluation.sent)
+    add("evaluate", "packet_received", evaluation.received)
+    n = evaluation.n_samples
+    add("evaluate", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * logit_bits(shape, formats)))
+    add("evaluate", "synaptic_op", shape.per_core(count_visits(placement, evaluation).forward_ops))
+    add("evaluate", "neuron_update", n * shape.own.sum(axis=0))
+    if placement.geometry.tells_packets_apart:
+        for phase, packets in count_packets(shape, training, evaluation, placement.workload.host_learns).items():
+            for kind, values in count_hops(placement.geometry, packets).items():
+                add(phase, kind, values)
+    return events
+
+
+def _count_learning(add, shape, placement, training):
+    """Events of a chip that learns."""
+    formats = placement.profile.formats
     n = training.n_samples
     visits = count_visits(placement, training)
     later = shape.matrix > 0
     add("input", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * label_bits(shape, formats)))
     add("forward", "synaptic_op", shape.per_core(visits.forward_ops))
     add("forward", "neuron_update", n * shape.own.sum(axis=0))
-    for phase, activity in (("forward", training), ("evaluate", evaluation)):
-        add(phase, "packet_sent", activity.sent)
-        add(phase, "packet_received", activity.received)
+    add("forward", "packet_sent", training.sent)
+    add("forward", "packet_received", training.received)
     add("forward", "packet_sent", n * shape.own[-1] * max(shape.output_cores - 1, 0))
     add("forward", "packet_received", n * shape.other_outputs)
     add("backward", "synaptic_op", shape.per_core(np.where(later, visits.learning_ops, 0)))
@@ -245,15 +265,19 @@ def count_events(placement, training, evaluation):
     n_dense_looks = count_passes(formats.gradient_bits.value) + 1
     searched = n_looks * training.segment["ranked"] + n_dense_looks * training.segment["dense_searches"] * shape.n_positions
     add("rewire", "synaptic_op", shape.per_core(dense.operations + searched))
-    n = evaluation.n_samples
-    add("evaluate", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * logit_bits(shape, formats)))
-    add("evaluate", "synaptic_op", shape.per_core(count_visits(placement, evaluation).forward_ops))
-    add("evaluate", "neuron_update", n * shape.own.sum(axis=0))
-    if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(shape, training, evaluation).items():
-            for kind, values in count_hops(placement.geometry, packets).items():
-                add(phase, kind, values)
-    return events
+
+
+def _count_host_learning(add, shape, placement, training):
+    """Events of a chip whose host learns: the forward pass, what the host reads of it, and what it writes."""
+    formats, n = placement.profile.formats, training.n_samples
+    add("input", "host_byte", _bytes(n * image_bits(shape, formats)))
+    add("forward", "synaptic_op", shape.per_core(count_visits(placement, training).forward_ops))
+    add("forward", "neuron_update", n * shape.own.sum(axis=0))
+    add("forward", "packet_sent", training.sent)
+    add("forward", "packet_received", training.received)
+    add("forward", "host_byte", _bytes(n * state_bits(shape, formats)))
+    add("update", "synaptic_write", shape.per_core(training.segment["updated"]))
+    add("rewire", "synaptic_write", shape.per_core(count_arrivals(placement, training)))
 
 
 @dataclass(frozen=True)
@@ -277,7 +301,7 @@ def count_firing(placement, training, evaluation):
     for phases, activity in ((("forward", "backward"), training), (("evaluate",), evaluation)):
         fired = np.bincount(shape.home[hidden], weights=activity.nonzero[hidden], minlength=shape.n_cores).astype(np.int64)
         spikes[:, PHASE[phases[0]]] = fired
-        for phase in phases:
+        for phase in phases if not placement.workload.host_learns else phases[:1]:
             quiet[:, PHASE[phase]] = activity.n_samples * shape.own_hidden - fired
     return Firing(spikes, quiet)
 
@@ -290,6 +314,11 @@ def image_bits(shape, formats):
 def label_bits(shape, formats):
     """Bits of one sample's label that the host writes to each core."""
     return np.where(shape.has_output, shape.layers[-1] * formats.input_bits.value, 0)
+
+
+def state_bits(shape, formats):
+    """Bits of one sample's hidden activations and logits that a host which learns reads from each core."""
+    return shape.own.sum(axis=0) * formats.activation_bits.value
 
 
 def logit_bits(shape, formats):

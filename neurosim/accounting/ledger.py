@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.accounting.events import KIND, KINDS, PHASES, Shape, count_events, count_firing, logit_bits
+from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, Shape, count_events, count_firing, logit_bits, state_bits
 from neurosim.accounting.routes import count_packets
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
 from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, count_traffic, level_of
@@ -97,6 +97,9 @@ def make_ledger(placement, training, evaluation):
     events = count_events(placement, training, evaluation)
     # Bits are rounded up once, per core, phase, section and direction; totals are sums of these bytes.
     traffic = (count_traffic(placement, training, evaluation) + 7) // 8
+    if placement.workload.host_learns:  # what synapses take in these phases comes from the host
+        for phase in (PHASE["update"], PHASE["rewire"]):
+            events[:, phase, KIND["host_byte"]] += traffic[:, phase, :, DIRECTIONS.index("write")].sum(axis=1)
     time_model = model_time(placement.profile, events, training.n_samples, evaluation.n_samples)
     firing = count_firing(placement, training, evaluation)
     energy = price_energy(placement.profile, events, traffic, time_model.total_s, firing)
@@ -117,11 +120,7 @@ def close(ledger, placement, training):
     segment = training.segment
     if (segment["pre_nonzero"] > segment["slots"]).any() or (segment["pair_nonzero"] > segment["pre_nonzero"]).any():
         raise LedgerError("ledger: more non-zero visits than slots visited")
-    host = int(ledger.events[:, :, KIND["host_byte"]].sum())
-    buffers = ledger.traffic[:, :, [SECTIONS.index("input_buffer"), SECTIONS.index("label_buffer")], DIRECTIONS.index("write")]
-    logits = logit_bits(Shape(placement), placement.profile.formats)
-    read_by_host = int(((ledger.n_evaluated * logits + 7) // 8).sum())
-    _same("bytes from the host and bytes written to buffers", host - read_by_host, int(buffers.sum()))
+    _close_host(ledger, placement, training)
     total = ledger.total_energy_j
     for key in ("phase", "component", "core"):
         parts = math.fsum(ledger.energy_by(key).values())
@@ -129,10 +128,23 @@ def close(ledger, placement, training):
             raise LedgerError(f"ledger: energy by {key} is {parts!r} J, the total {total!r} J")
 
 
+def _close_host(ledger, placement, training):
+    """Bytes that the host moved are those that buffers, and with a host that learns synapses, took, and those that it read."""
+    formats, shape = placement.profile.formats, Shape(placement)
+    written = ledger.traffic[..., DIRECTIONS.index("write")]
+    taken = written[:, :, [SECTIONS.index("input_buffer"), SECTIONS.index("label_buffer")]].sum()
+    read = ((ledger.n_evaluated * logit_bits(shape, formats) + 7) // 8).sum()
+    if placement.workload.host_learns:
+        taken += written[:, [PHASE["update"], PHASE["rewire"]]].sum()
+        read += ((training.n_samples * state_bits(shape, formats) + 7) // 8).sum()
+    host = int(ledger.events[:, :, KIND["host_byte"]].sum())
+    _same("bytes that the host moved and bytes that cores took from it or gave to it", host, int(taken + read))
+
+
 def _close_routes(ledger, placement, training, evaluation):
     """Packets between pairs of cores, and so their hops, are those that senders and receivers booked, each by itself."""
     if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(Shape(placement), training, evaluation).items():
+        for phase, packets in count_packets(Shape(placement), training, evaluation, placement.workload.host_learns).items():
             booked = ledger.events[:, PHASES.index(phase)]
             for kind, axis in (("packet_sent", 1), ("packet_received", 0)):
                 if (booked[:, KIND[kind]] != packets.sum(axis=axis)).any():

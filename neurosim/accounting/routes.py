@@ -7,7 +7,7 @@ hops. Between chips the way within the chips is not known, so only the packet is
 import numpy as np
 
 
-def count_packets(shape, training, evaluation):
+def count_packets(shape, training, evaluation, host_learns=False):
     """Packets of each phase between each pair of cores.
 
     Parameters
@@ -15,12 +15,16 @@ def count_packets(shape, training, evaluation):
     shape : events.Shape
     training, evaluation : Activity
         With `pairs`.
+    host_learns : bool
+        Only activations travel between cores then.
 
     Returns
     -------
     dict of str to int64 array, shape (n_cores, n_cores)
         From the core of the row to the core of the column; the diagonal is 0.
     """
+    if host_learns:
+        return {"forward": training.pairs, "evaluate": evaluation.pairs}
     logits = training.n_samples * np.outer(shape.own[-1], shape.has_output)
     dense = np.zeros_like(logits)
     for g in np.flatnonzero(shape.remote):

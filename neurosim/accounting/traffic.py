@@ -107,6 +107,16 @@ class TrafficCounter:
 
     def count(self, training, evaluation):
         """Add the traffic of a training and its evaluations; returns `bits`."""
+        if self.placement.workload.host_learns:
+            self._take_from_host(training)
+        else:
+            self._learn(training)
+        self._write("evaluate", "input_buffer", self._per_input_core() * evaluation.n_samples)
+        self._forward("evaluate", evaluation)
+        self._read("evaluate", "neuron_state", evaluation.n_samples * self.shape.own[-1] * self.w.activation)
+        return self.bits
+
+    def _learn(self, training):
         self._input(training.n_samples)
         self._forward("forward", training)
         self._output_errors(training.n_samples)
@@ -114,10 +124,27 @@ class TrafficCounter:
         self._gradient(training)
         self._update(training)
         self._rewire(training)
-        self._write("evaluate", "input_buffer", self._per_input_core() * evaluation.n_samples)
-        self._forward("evaluate", evaluation)
-        self._read("evaluate", "neuron_state", evaluation.n_samples * self.shape.own[-1] * self.w.activation)
-        return self.bits
+
+    def _take_from_host(self, training):
+        """The host learns: it reads activations and logits, and writes weights that changed and synapses that came or went."""
+        w, events, n = self.w, training.segment, training.n_samples
+        self._write("input", "input_buffer", n * self._per_input_core())
+        self._forward("forward", training)
+        self._read("forward", "neuron_state", n * self.shape.own.sum(axis=0) * w.activation)
+        if self.has_lists:  # the host has a copy, so words are written and not read
+            self._write("update", "synapse_lists", self._per_segment(events["words_updated"] * self.word))
+            self._write("rewire", "synapse_lists", self._per_segment(events["words_written"] * self.word))
+            return
+        self._write("update", self.home_of_synapses, self._per_segment(events["updated"] * w.weight))
+        self._write("rewire", self.home_of_synapses, self._per_segment(events["erased"] * w.mark))
+        word = w.position + w.strength
+        if self.is_sorted:  # a segment that got arrivals is written anew, in order
+            self._write("rewire", "synapses", self._per_segment(events["merges"] * self.shape.n_slots * word))
+            pointers = events["merges"] * (self.shape.n_pre + 1) * w.row_pointer
+            self._write("rewire", "row_pointers", self._per_segment(pointers))
+        else:
+            arrivals = count_arrivals(self.placement, training)
+            self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * word))
 
     def _read(self, phase, section, bits):
         self.bits[:, PHASE[phase], SECTION[section], 0] += bits

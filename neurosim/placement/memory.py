@@ -16,6 +16,8 @@ This is the contract that the counting of traffic follows as well.
 - Output: each core with output neurons has the one-hot label, and copies of the logits of other cores for the softmax.
 - Backward: a core sums, for every hidden pre neuron of its segments, the error that its own slots send back. Sums for
   neurons of other cores are kept in partial sums and sent there.
+- Where the host learns, the core has only what the forward pass needs: no errors, labels, logits of others, accumulators, state of
+  an optimizer or generator; the host keeps these, and copies of all synapses.
 - Rewiring overwrites released slots in place. `scan` walks all slots and needs no order. `event_driven` keeps the slots
   of a segment sorted by row behind row pointers, by a merge pass that takes at most `MERGE_ENTRIES` arrivals.
 
@@ -115,6 +117,8 @@ def slot_sections(profile, workload, layout, slots):
         sections["synapses"] = layout.per_core(
             _bytes(slots, index_bits) + _bytes(slots, theta_bits(profile, workload)) + _bytes(slots, word.sign_bits.value)
         )
+    if workload.host_learns:
+        return sections
     if workload.master_bits:
         sections["master_weights"] = layout.per_core(_bytes(slots, workload.master_bits))
     if has_accumulators(profile, workload):
@@ -132,19 +136,20 @@ def fixed_sections(profile, workload, layout):
     code = workload.code_bytes if workload.code_bytes is not None else reserved.value if reserved else 0
     has_inputs = layout.own[1] > 0
     has_outputs = layout.own[-1] > 0
+    learns = not workload.host_learns
     sections = {
         "code": np.full(layout.n_cores, code, dtype=np.int64),
-        "neuron_state": _neuron_state(formats, layout),
+        "neuron_state": _neuron_state(formats, layout, learns),
         "input_buffer": has_inputs * _bytes(layout.layers[0], formats.input_bits.value),
-        "label_buffer": has_outputs * _bytes(layout.layers[-1], formats.input_bits.value),
+        "label_buffer": learns * has_outputs * _bytes(layout.layers[-1], formats.input_bits.value),
     }
     has_slots = layout.own.any(axis=0)
     rewiring = 0
-    if workload.has_dense_gradient:
+    if workload.has_dense_gradient and learns:
         sections["dense_gradient"] = layout.per_core(_bytes(layout.n_positions, formats.gradient_bits.value))
-    if workload.searches:
+    if workload.searches and learns:
         rewiring += _bytes(2**SEARCH_BITS, COUNTER_BITS)
-    if workload.rewires:
+    if workload.rewires and learns:
         sections["random_state"] = has_slots * _bytes(1, formats.random_state_bits.value)
     if has_row_pointers(profile, workload):
         if workload.has_places:
@@ -155,20 +160,20 @@ def fixed_sections(profile, workload, layout):
         if formats.row_pointer_bits is None:
             raise InputError(f"profile {profile.name}: formats.row_pointer_bits missing; execution event_driven needs it")
         sections["row_pointers"] = layout.per_core(_bytes(layout.n_pre + 1, formats.row_pointer_bits.value))
-        if workload.rewires:
+        if workload.rewires and learns:
             rewiring += _bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
     if rewiring:
         sections["rewiring"] = has_slots * rewiring
     return sections
 
 
-def _neuron_state(formats, layout):
-    activation, error = formats.activation_bits.value, formats.error_bits.value
+def _neuron_state(formats, layout, learns):
+    activation, error = formats.activation_bits.value, learns * formats.error_bits.value
     own = layout.own.sum(axis=0)
     remote = np.where(layout.matrix > 0, layout.n_pre - layout.own_pre, 0)  # inputs come through the input buffer
     remote_logits = np.where(layout.own[-1] > 0, layout.layers[-1] - layout.own[-1], 0)
     copies = layout.per_core(_bytes(remote, activation) + _bytes(remote, error))
-    return _bytes(own, activation) + _bytes(own, error) + copies + _bytes(remote_logits, activation)
+    return _bytes(own, activation) + _bytes(own, error) + copies + learns * _bytes(remote_logits, activation)
 
 
 def _bytes(n, bits):

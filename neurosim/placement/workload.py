@@ -33,6 +33,8 @@ class Workload:
         Free slots of a segment, as a fraction of its active ones.
     code_bytes : int, optional
         Program and stack of a core in B, instead of the profile's reserve.
+    host_learns : bool
+        Whether the host trains and the chip only runs the forward pass: nothing that learning needs takes memory on it.
     optimizer : {'sgd', 'momentum', 'adam'}
         What it keeps per slot takes memory.
     theta_bits : int, optional
@@ -69,6 +71,7 @@ class Workload:
     has_places: bool = False
     starts_dense: bool = False
     has_dense_gradient: bool = False
+    host_learns: bool = False
     theta_bits: int | None = None
     master_bits: int = 0
 

@@ -35,11 +35,12 @@ def prepare(scenario):
     Raises
     ------
     InputError
-        Unknown or malformed profile, or layers that contradict a known data set.
+        Unknown or malformed profile, a chip that does not learn, or layers that contradict a known data set.
     DoesNotFitError
         ``connectivity: fit``, and not even one synapse per matrix fits.
     """
     profile = chosen_profile(scenario)
+    _refuse_unless_learns(scenario, profile)
     _check_known_shape(scenario)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     workload = _workload(scenario, profile, n_cores)
@@ -66,6 +67,7 @@ def _workload(scenario, profile, n_cores):
             has_places=rule.has_places,
             starts_dense=rule.starts_dense,
             has_dense_gradient=rule.has_dense_gradient,
+            host_learns=hardware.learning == "host",
             theta_bits=hardware.format.theta_bits if hardware.format.is_rounded else None,
             master_bits=32 if hardware.master == "float32" else 0,
         )
@@ -92,19 +94,14 @@ def _check_known_shape(scenario):
         check_shape(scenario, *shape)
 
 
-def refuse_unless_learns(profile):
-    """Refuse to train on a chip that does not learn.
-
-    Raises
-    ------
-    InputError
-    """
+def _refuse_unless_learns(scenario, profile):
+    """Refuse to train on a chip that does not learn, unless the host does."""
     learning = profile.learning
-    if learning.where == "none":
+    if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
         raise InputError(
-            f"hardware.profile: {profile.name} does not learn (learning.where none; {learning.source}: {profile.sources[learning.source]}{note}); "
-            "choose a chip that learns, or see with neurosim check what fits"
+            f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
+            f"{profile.sources[learning.source]}{note}); set hardware.learning to host, or choose a chip that learns"
         )
 
 

@@ -14,7 +14,7 @@ from neurosim.documents import dump_yaml, read_yaml, write_atomic
 from neurosim.errors import InputError, InterruptedRunError
 from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits, summarize
 from neurosim.results import read_record, write_record, write_tables
-from neurosim.scenario.experiment import check_shape, prepare, refuse_unless_learns
+from neurosim.scenario.experiment import check_shape, prepare
 
 CHECKPOINT = "checkpoint.npz"
 RESULT = "result.json"
@@ -117,7 +117,6 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     experiment = prepare(scenario)
     if scenario.hardware.on_violation == "refuse":
         refuse_unless_fits(experiment.placement)
-    refuse_unless_learns(experiment.profile)
     folder = choose_folder(scenario.name, out, resume)
     trainer, identity = _make_trainer(experiment, data_dir)
     n_threads = _set_threads(n_threads)
@@ -265,7 +264,8 @@ def _training_plan(experiment):
         optimizer=Optimizer(training.optimizer, **training.optimizer_numbers),
         is_stochastic=scenario.hardware.rounding == "stochastic",
         rule=scenario.rewiring.make_rule(),
-        merge_entries=MERGE_ENTRIES,
+        # The host orders all arrivals at once, whatever their number.
+        merge_entries=2**62 if experiment.placement.workload.host_learns else MERGE_ENTRIES,
         watches=_watched(experiment),
         counts_pairs=scenario.hardware.execution == "event_driven" and experiment.profile.storage.family == "address_space",
     )

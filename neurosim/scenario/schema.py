@@ -113,6 +113,9 @@ class Hardware(Strict):
         Bytes reserved for the program on each core, instead of the profile's figure.
     price_set, corner : str, optional
         Price set and operating point (voltage, clock) of the profile, instead of its defaults.
+    learning : str
+        ``chip``: the chip learns, where it can. ``host``: the host learns, and the chip runs the forward pass; what travels between
+        them is counted.
     on_violation : str
         Whether a network that does not fit is refused, or trained all the same and reported as not fitting.
     weight_format : str
@@ -134,6 +137,7 @@ class Hardware(Strict):
     code_bytes: PositiveInt | None = None
     price_set: Annotated[str, Field(min_length=1)] | None = None
     corner: Annotated[str, Field(min_length=1)] | None = None
+    learning: Literal["chip", "host"] = "chip"
     on_violation: Literal["refuse", "report"] = "refuse"
     weight_format: Annotated[str, AfterValidator(_check_weight_format)] = "float32"
     rounding: Literal["nearest", "stochastic"] = "nearest"

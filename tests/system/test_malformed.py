@@ -126,6 +126,7 @@ SCENARIOS = [
     ("soft without noise", (REWIRING, "rewiring: {rule: soft_deep_r}\n"), ["rewiring.temperature", "missing", "noise_std"]),
     ("soft without pull", (REWIRING, "rewiring: {rule: soft_deep_r, l1: 0, noise_std: 1e-3}\n"), [":LINE:", "rewiring.l1", "theta_min"]),
     ("theta_min above zero", (REWIRING, "rewiring: {rule: soft_deep_r, noise_std: 1e-3, theta_min: 1}\n"), ["rewiring.theta_min", "found 1"]),
+    ("unknown place of learning", ("  cores: 1", "  cores: 1\n  learning: hots"), [":LINE:", "hardware.learning", "nearest: host"]),
     ("unknown answer to a misfit", ("  cores: 1", "  cores: 1\n  on_violation: ignore"), [":LINE:", "hardware.on_violation", "'report'"]),
     ("unknown weight format", ("  cores: 1", "  cores: 1\n  weight_format: int8s"), [":LINE:", "hardware.weight_format", "'int8s'", "s3.12", "intN"]),
     ("a weight of a sign", ("  cores: 1", "  cores: 1\n  weight_format: int1"), [":LINE:", "hardware.weight_format", "'int1'", "1 to 22 bits"]),

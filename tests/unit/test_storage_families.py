@@ -87,12 +87,12 @@ def test_words_are_refused_open_or_sure():
 
 def test_129_synapses_of_a_neuron_are_refused_with_the_source(main_cli, tmp_path):
     """A crossbar with 256 rows and two rows per signed weight: 128 fit, 129 do not; through the command line."""
-    for profile, source in (("brainscales2", "halco"), ("truenorth", "truenorth_note"), ("odin", "frenkel2018")):
+    for profile, source, where in (("brainscales2", "halco", "chip"), ("truenorth", "truenorth_note", "host"), ("odin", "frenkel2018", "chip")):
         for n_inputs, code in ((128, 0), (129, 3)):
             path = tmp_path / "scenario.yaml"
             path.write_text(
                 f"name: wide\ndataset: {{name: nowhere.npz}}\nnetwork: {{layers: [{n_inputs}, 10], connectivity: 1.0}}\n"
-                f"hardware: {{profile: {profile}, cores: 1}}\ntraining: {{batch_size: 1}}\n",
+                f"hardware: {{profile: {profile}, cores: 1, learning: {where}}}\ntraining: {{batch_size: 1}}\n",
                 encoding="utf-8",
             )
             result = main_cli("check", path)
@@ -108,10 +108,26 @@ def test_what_a_removed_synapse_frees_is_said():
         assert any(text in line for line in lines) if text else lines == []
 
 
-def test_a_chip_that_does_not_learn_is_not_trained(main_cli):
-    result = main_cli("run", "digits_santos", "--set", "hardware.profile=truenorth", "--out", "run")
-    assert result.code == 2 and "learning.where none" in result.err and "truenorth_note" in result.err
-    assert len(result.err.strip().splitlines()) == 1
+@pytest.mark.parametrize("profile", ["truenorth", "dynap_se2", "tpu_v1", "ese_fpga"])
+def test_a_chip_that_does_not_learn_needs_a_host_that_does(main_cli, profile):
+    source = load_profile(profile).learning.source
+    for command in (("run", "--out", "run"), ("check",)):
+        result = main_cli(command[0], "digits_santos", "--set", f"hardware.profile={profile}", *command[1:])
+        assert result.code == 2 and len(result.err.strip().splitlines()) == 1, result.err
+        for words in ("hardware.learning: found chip", "learning.where none", source, "set hardware.learning to host"):
+            assert words in result.err
+
+
+def test_a_host_that_learns_takes_no_memory_of_the_chip():
+    profile = load_profile("spinnaker2_santos")
+    common = {"layers": (64, 20, 10), "n_active": (300, 50), "batch_size": 4, "execution": "event_driven", "optimizer": "adam"}
+    own, by_host = (place(profile, Workload(**common, host_learns=flag), 2).cores[0].sections for flag in (False, True))
+    learning = {"gradients", "optimizer_state", "random_state", "rewiring", "label_buffer"}
+    assert set(own) - set(by_host) == learning and set(by_host) <= set(own)
+    assert by_host["synapses"] == own["synapses"] and by_host["row_pointers"] == own["row_pointers"]
+    # 15 neurons of its own; activations of 10 others.
+    assert by_host["neuron_state"] == 4 * (15 + 10) < own["neuron_state"]
+
 
 
 def test_dormant_slots_are_reported_with_the_limit_that_binds(main_cli, tmp_path):

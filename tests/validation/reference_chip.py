@@ -143,17 +143,20 @@ class ReferenceChip:
         Whether connections that are not active walk as well.
     places : list of (chip, tile or None, (x, y) or None), optional
         Of each core, where packets differ by where they go; a tile as (chip, number).
+    host_learns : bool
+        The chip runs the forward pass alone.
     """
 
     def __init__(
         self, layers, home, segments, scopes, widths, style, batch_size, n_draws,
-        n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None, is_soft=False, places=None,
+        n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None, is_soft=False, places=None, host_learns=False,
     ):  # fmt: skip
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.n_draws = widths, style, n_draws
         self.has_accumulators = batch_size > 1 if has_accumulators is None else has_accumulators
         self.n_labels, self.fan_in_limit, self.is_soft = n_labels, fan_in_limit, is_soft
         self.lists, self.limits, self.places = lists, limits, places
+        self.host_learns, self.is_host_at_work = host_learns, False
         self.words = {"analog": "synapse_array", "lists": "synapse_lists"}.get(style, "synapses")
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
         self.last = len(self.layers) - 1
@@ -162,13 +165,16 @@ class ReferenceChip:
     # What is measured
 
     def read(self, core, phase, section, bits):
-        self.bits[core, phase, section, "read"] += bits
+        if not self.is_host_at_work:
+            self.bits[core, phase, section, "read"] += bits
 
     def write(self, core, phase, section, bits):
-        self.bits[core, phase, section, "write"] += bits
+        if not self.is_host_at_work:
+            self.bits[core, phase, section, "write"] += bits
 
     def event(self, core, phase, kind):
-        self.events[core, phase, kind] += 1
+        if not self.is_host_at_work:
+            self.events[core, phase, kind] += 1
 
     def bytes(self):
         """Bytes of each (core, phase, section, direction): bits rounded up once."""
@@ -179,6 +185,7 @@ class ReferenceChip:
         events = {key: n for key, n in self.events.items() if n}
         for (core, phase, section, direction), bits in self.bits.items():
             is_buffer = section in ("input_buffer", "label_buffer") and direction == "write"
+            is_buffer = is_buffer or self.host_learns and phase in ("update", "rewire") and direction == "write"
             if (is_buffer or section == "host") and bits:
                 events[core, phase, "host_byte"] = events.get((core, phase, "host_byte"), 0) + -(-bits // 8)
         return events
@@ -211,6 +218,9 @@ class ReferenceChip:
 
     def train_step(self, samples):
         """One mini-batch of (activations, errors), without the rewiring."""
+        if self.host_learns:
+            self.host_step(samples)
+            return
         for act, err in samples:
             self.input_phase()
             received = self.forward(act, "forward")
@@ -218,6 +228,35 @@ class ReferenceChip:
             self.backward(err, received)
             self.gradient(err)
         self.update()
+
+    def host_step(self, samples):
+        """The chip computes activations; the host reads all of them, learns by itself, and writes every weight."""
+        w = self.widths
+        for act, _ in samples:
+            self.host_inputs("input")
+            self.forward(act, "forward")
+            for layer in range(1, self.last + 1):
+                for core, _ in self.own(layer):
+                    self.read(core, "forward", "neuron_state", w.activation)
+                    self.bits[core, "forward", "host", "read"] += w.activation
+            for core, _ in self.own(self.last):
+                self.event(core, "forward", "neuron_update")
+        for segment in self.segments:
+            for pre in range(segment.n_pre) if self.lists else ():
+                self.write_list(segment, pre, "update")
+            for slot in segment.slots:
+                if slot is None:
+                    self.seen["free slot"] += 1
+                    continue
+                if not self.lists:
+                    self.write(segment.core, "update", self.words, w.weight)
+                self.event(segment.core, "update", "synaptic_write")
+
+    def by_host(self, work, *args):
+        """Let the host do something: it takes nothing of the chip."""
+        before, self.is_host_at_work = self.is_host_at_work, self.host_learns
+        work(*args)
+        self.is_host_at_work = before
 
     def evaluate(self, act):
         self.host_inputs("evaluate")
@@ -557,7 +596,7 @@ class ReferenceChip:
         for segment, gone in zip(self.segments, leaving):
             for pre, post in gone:
                 if self.lists:
-                    self.read_list(segment, pre, "rewire")
+                    self.by_host(self.read_list, segment, pre, "rewire")
                 segment.slots[segment.slots.index((pre, post))] = None
                 if self.lists:
                     self.write_list(segment, pre, "rewire")
@@ -594,11 +633,11 @@ class ReferenceChip:
             while n_rejected < N_PROPOSALS:
                 segment, pre, post = positions[bits64(key, n_draws) % len(positions)]
                 n_draws += 1
-                self.check_proposal(segment, pre)
+                self.by_host(self.check_proposal, segment, pre)
                 if self.is_feasible(segment, pre, post):
-                    self.event(segment.core, "rewire", "proposal_accepted")
+                    self.by_host(self.event, segment.core, "rewire", "proposal_accepted")
                     break
-                self.event(segment.core, "rewire", "proposal_rejected")
+                self.by_host(self.event, segment.core, "rewire", "proposal_rejected")
                 n_rejected += 1
             else:
                 feasible = [place for place in positions if self.is_feasible(*place)]
@@ -609,7 +648,7 @@ class ReferenceChip:
                     feasible.sort(key=lambda place: (self.segments.index(place[0]), place[1], place[2]))
                 segment, pre, post = feasible[bits64(key, n_draws) % len(feasible)]
                 n_draws += 1
-                self.exact_draw(segment)
+                self.by_host(self.exact_draw, segment)
             self.arrive(segment, pre, post)
             arrivals[id(segment)] += 1
 
@@ -670,13 +709,16 @@ class ReferenceChip:
     def arrive(self, segment, pre, post):
         w, core, phase = self.widths, segment.core, "rewire"
         if self.lists:
-            self.read_list(segment, pre, phase)
+            self.by_host(self.read_list, segment, pre, phase)
         segment.slots[segment.slots.index(None)] = (pre, post)
         if self.lists:
             self.write_list(segment, pre, phase)
-        else:
+        elif not (self.host_learns and self.style == "event_driven"):  # then the segment is written as a whole
             self.write(core, phase, self.words, w.word)
         self.seen["arrival"] += 1
+        if self.host_learns:
+            self.event(core, phase, "synaptic_write")
+            return
         self.event(core, phase, "random_draw")
         self.write(core, phase, "master_weights", w.master)
         for _ in range(w.n_state):
@@ -688,6 +730,13 @@ class ReferenceChip:
 
     def merge(self, segment, n_arrivals):
         w, core, phase = self.widths, segment.core, "rewire"
+        if self.host_learns:
+            if n_arrivals > 0:
+                for _ in segment.slots:
+                    self.write(core, phase, self.words, w.word)
+                for _ in range(segment.n_pre + 1):
+                    self.write(core, phase, "row_pointers", w.pointer)
+            return
         n_passes = 0
         while n_arrivals > 0:
             n_arrivals -= N_ARRIVALS_A_MERGE

@@ -154,8 +154,10 @@ class Case:
 
 
 REWIRED = ("arrival", "rejected", "released", "zero activation", "non-zero activation")
+MOVED = tuple(word for word in REWIRED if word != "rejected")  # a proposal of the host is no event of the chip
 HOPS = ("hop east or west", "hop north or south")
 ERRORS = ("zero error", "non-zero error")
+BY_HOST = (("learning", "host"),)
 INT9 = (("weight_format", "int9"), ("rounding", "stochastic"))
 INT5 = (("weight_format", "int5"), ("rounding", "stochastic"))
 FIXED = (("weight_format", "s1.6"), ("master", "float32"))
@@ -260,6 +262,12 @@ CASES = (
     # Tiles and chips: packets within a tile, over hops in both directions, and to another chip.
     Case("mesh_odd", cores=8, batch=4, scope="layer", headroom=0.3, shows=(*REWIRED, *HOPS, "packet within a tile", "packet to another chip")),
     Case("grid_odd", EVENTS, cores=6, batch=1, period=3, shows=(*REWIRED, *ERRORS, *HOPS)),
+    # The host learns: the chip runs forward, gives its activations and takes its synapses.
+    Case("grid_odd", cores=6, batch=4, period=3, weights=BY_HOST, optimizer="adam", rate=0.02, shows=(*MOVED, *HOPS, "free slot")),
+    Case(ODD, EVENTS, cores=3, batch=1, weights=BY_HOST, shows=(*MOVED, "packet")),
+    Case("packed_lists", cores=2, batch=1, connectivity=(0.4, 0.5, 0.5), changes=WORDS, weights=BY_HOST, shows=(*MOVED, "packet", "row limit")),
+    Case("crossbar_binary", cores=2, batch=4, weights=BY_HOST, shows=(*MOVED, "packet")),
+    Case("cam_per_neuron", cores=2, batch=1, weights=BY_HOST, shows=(*MOVED, "packet")),
 )
 
 
@@ -381,6 +389,7 @@ def make_chip(experiment, store, has_noise):
         # A rounded strength cannot hold half an update until the pass over all slots.
         has_accumulators=True if is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space" else None,
         places=places,
+        host_learns=hardware.learning == "host",
     )
     take_connections(chip, store)
     return chip
