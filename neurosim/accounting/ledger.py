@@ -100,8 +100,8 @@ def make_ledger(placement, training, evaluation):
     if placement.workload.host_learns:  # what synapses take in these phases comes from the host
         for phase in (PHASE["update"], PHASE["rewire"]):
             events[:, phase, KIND["host_byte"]] += traffic[:, phase, :, DIRECTIONS.index("write")].sum(axis=1)
-    time_model = model_time(placement.profile, events, training.n_samples, evaluation.n_samples)
     firing = count_firing(placement, training, evaluation)
+    time_model = model_time(placement.profile, events, training.n_samples, evaluation.n_samples, firing)
     energy = price_energy(placement.profile, events, traffic, time_model.total_s, firing)
     ledger = Ledger(events, traffic, energy, time_model, training.n_samples, evaluation.n_samples)
     close(ledger, placement, training)

@@ -188,7 +188,7 @@ def _static_lines(profile, n_cores, seconds):
     return lines
 
 
-def model_time(profile, events, n_trained, n_evaluated):
+def model_time(profile, events, n_trained, n_evaluated, firing=None):
     """Time of the chip: the slowest core's cycles, or the chip's latency per sample.
 
     Parameters
@@ -197,6 +197,8 @@ def model_time(profile, events, n_trained, n_evaluated):
     events : int64 array, shape (n_cores, phases, kinds)
     n_trained, n_evaluated : int
         Samples.
+    firing : Firing, optional
+        Where quiet neurons and spikes have latencies of their own; without it, neither is told apart.
 
     Returns
     -------
@@ -206,13 +208,17 @@ def model_time(profile, events, n_trained, n_evaluated):
     unmodelled = set()
     per_phase = np.zeros((n_cores, len(PHASES)))
     seconds = _event_seconds(profile)
-    for kind in _CYCLES_OF if seconds or profile.clock else ():
+    latency = model.forward_latency.value if model.forward_latency is not None else None
+    for kind in _CYCLES_OF:
         counts = events[:, :, KIND[kind]]
         if kind in seconds:
             per_phase += counts * seconds[kind]
-        elif counts.any():
+        elif latency is None and counts.any():
             unmodelled.add(kind)
-    latency = model.forward_latency.value if model.forward_latency is not None else None
+    if firing is not None and "neuron_update" in seconds and latencies.neuron_update_inactive:
+        per_phase -= firing.quiet * (seconds["neuron_update"] - latencies.neuron_update_inactive.value)
+    if firing is not None and latencies.spike_generate:
+        per_phase += firing.spikes * latencies.spike_generate.value
     if latency is not None:
         # A measured latency covers the whole forward pass of the chip.
         for phase, n in (("forward", n_trained), ("evaluate", n_evaluated)):
