@@ -405,14 +405,27 @@ def _show_law(result, as_json):
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.", metavar="RUN", show_default=False)],
-    what: Annotated[str, typer.Option("--format", metavar="FORMAT", help="action-counts (YAML) or action-counts-csv.")],
-    out: Annotated[Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing.")] = None,
+    what: Annotated[str, typer.Option("--format", metavar="FORMAT", help="action-counts (YAML), action-counts-csv or sanafe.")],
+    out: Annotated[
+        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for sanafe a folder.")
+    ] = None,
+    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For sanafe: look for data sets here first.")] = None,
 ):
-    """Write a run's counts for other energy estimators: events and bytes per core, phase and kind."""
+    """Write a run's counts for other energy estimators, or one batch of it for SANA-FE to replay.
+
+    Counts are events and bytes per core, phase and kind. For SANA-FE: cores and prices, the synapses of the checkpoint, and which
+    activations and errors are not zero in the first batch of the training set with these weights.
+    """
     from neurosim.documents import write_atomic
     from neurosim.results import read_record
     from neurosim.results.export import export_run
 
+    if what == "sanafe":
+        from neurosim.scenario.replay import export_sanafe
+
+        if out is None:
+            raise InputError("--out: missing; --format sanafe writes several files, give a folder such as --out replay")
+        return export_sanafe(run, out, data)
     text = export_run(read_record(run), what)
     if out is None:
         print(text, end="")

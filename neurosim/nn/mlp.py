@@ -136,6 +136,24 @@ class Mlp:
         )  # fmt: skip
         return gradient, n_rows
 
+    def last_nonzero(self, n_samples):
+        """Where activations and errors of the last training step were not zero.
+
+        Parameters
+        ----------
+        n_samples : int
+            Samples of that batch.
+
+        Returns
+        -------
+        active, wrong : list of bool array, shape (n_samples, neurons of the layer)
+            Of each layer, inputs first. Errors are dE/d(weighted input); inputs have none, and logits are no activations.
+        """
+        matrices = self.store.plan.matrices
+        bounds = np.cumsum([matrices[0].n_pre, *(m.n_post for m in matrices)])[:-1]
+        values = (tiles.reshape(len(tiles), -1, self.n_lanes).transpose(0, 2, 1) for tiles in (self._act, self._err))
+        return tuple(np.split(v.reshape(-1, v.shape[2])[:n_samples] != 0, bounds, axis=1) for v in values)
+
     def evaluate_on(self, dataset, tally=None):
         """Accuracy and loss on the test samples of a data set; see `evaluate`."""
         return self.evaluate(dataset.x_test, dataset.y_test, dataset.scale, tally)

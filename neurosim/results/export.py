@@ -22,7 +22,7 @@ def export_run(record, what):
         Unknown format.
     """
     if what not in FORMATS:
-        raise InputError(f"--format: found {what!r}; {nearest(what, FORMATS)}")
+        raise InputError(f"--format: found {what!r}; {nearest(what, (*FORMATS, 'sanafe'))}")
     return FORMATS[what](list(action_counts(record)))
 
 

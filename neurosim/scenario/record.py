@@ -31,6 +31,11 @@ def settle(experiment, trainer):
     return make_ledger(experiment.placement, training, _activity(trainer.evaluation_tally, trainer.n_evaluated, 0))
 
 
+def settle_step(experiment, trainer, n_samples):
+    """Ledger of the one step that `Trainer.probe` made on `n_samples` samples."""
+    return make_ledger(experiment.placement, _activity(trainer.store.tally, n_samples, 1), _activity(trainer.evaluation_tally, 0, 0))
+
+
 def _activity(tally, n_samples, n_steps):
     segment = {event.name.lower(): tally.by_segment[:, event].copy() for event in SegmentEvent}
     return Activity(segment, tally.nonzero.copy(), tally.sent.copy(), tally.received.copy(), n_samples, n_steps, tally.pairs.copy())

@@ -155,6 +155,22 @@ class Trainer:
                 on_epoch(record)
         return True
 
+    def probe(self):
+        """Train one step on the first batch of the training set, counted from zero; returns its number of samples.
+
+        It belongs to no run: the weights have moved and the tallies of the run are gone, so the trainer is to be thrown away.
+        """
+        for tally in (self.store.tally, self.evaluation_tally):
+            for name, counts in tally._asdict().items():
+                if name not in ("home", "n_destinations"):  # these say where neurons and synapses lie
+                    counts[...] = 0
+        rate = self.plan.schedule.rate(min(self.epoch, self.plan.n_epochs - 1), self.plan.n_epochs)
+        batch = self.network.make_batch(self.dataset, np.arange(self.dataset.n_train))
+        self.network.train(batch, self._step_rule(rate), self._counting(), new_progress(), self.step, 1, 0)
+        store = self.store
+        settle_tally(store.slots, store.segments, store.matrices, store.tally)
+        return min(self.plan.batch_size, self.dataset.n_train)
+
     def _run_epoch(self, on_progress, should_stop):
         order = self._shuffle(self.epoch)
         rate = self.plan.schedule.rate(self.epoch, self.plan.n_epochs)
