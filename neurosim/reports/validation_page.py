@@ -38,6 +38,19 @@ off at theta_min, which in first order makes |theta_min| longer by 0.5826 sqrt(2
 law of the step itself, by quadrature. 2,304 copies through the rule, its dormant parameters and the store; bands as above.
 """
 
+_COUNTS = """\
+## Events, packets and hops against another simulator
+
+`neurosim export RUN --format sanafe --out FOLDER` writes one training step of an event-driven run for SANA-FE (SLAM-Lab),
+which counts events in its own way: cores on their mesh with the profile's prices, the synapses of the checkpoint, and
+which activations and errors are not zero in the first batch of the training set. `tests/validation/test_sanafe.py` replays such a
+folder for a batch of MNIST on four cores, one to a tile and two to a tile: forward, backward, gradient and update. Synaptic
+events, weight updates, packets sent and received, and hops in both directions are equal as integers on every core, and energies
+to 1e-12. SANA-FE is under the GPL, so it is an extra for tests (`pip install 'neurosim[sanafe]'`): the package writes its files
+and never imports it; where it is not installed, the test is skipped and says so. It charges a message to the own core like any
+other; here it is no packet, and the test takes it out.
+"""
+
 
 def validation_page(rows, laws):
     """Markdown page.
@@ -65,6 +78,7 @@ def validation_page(rows, laws):
         )
         parts.append(_table(_law_rows(law), header))
     parts += [_SOFT, _table(_soft_rows(laws), ("p", "alpha", "T", "eta", *header[1:2], "P corrected", *header[2:6], *header[7:], "verdict"))]
+    parts.append(_COUNTS)
     return "\n".join(parts)
 
 

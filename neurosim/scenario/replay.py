@@ -42,7 +42,7 @@ def export_sanafe(run, out, data_dir=None):
     from neurosim.training import load_checkpoint
 
     run, out = Path(run), Path(out)
-    folder = run if run.is_dir() else run.parent
+    folder = run.parent if run.is_file() else run
     if not (folder / CHECKPOINT).is_file():
         raise InputError(f"{folder / CHECKPOINT}: no such file; give a folder that `neurosim run` wrote")
     if out.exists() and not out.is_dir():
@@ -77,7 +77,9 @@ def _refuse_unless_replayable(experiment):
             "run it with --set hardware.execution=event_driven on a chip whose synapses are words in memory"
         )
     if placement.workload.has_places:
-        raise InputError(f"{scenario.name}: rule {scenario.rewiring.rule} moves dormant positions, which no synapse stands for; choose another run")
+        raise InputError(
+            f"{scenario.name}: rule {scenario.rewiring.rule} moves dormant positions, which no synapse stands for; choose another run"
+        )
 
 
 def _grid(placement):
@@ -174,7 +176,9 @@ class _Steps:
     def products(self, phase, first):
         """A neuron per synapse on its core, which fires where its activation and its error are both not zero."""
         trains = [
-            self.active[layer][:, i] & self.wrong[layer + 1][:, j] for layer in range(first, len(self.connections)) for i, j in self._pairs()[layer]
+            self.active[layer][:, i] & self.wrong[layer + 1][:, j]
+            for layer, pairs in list(enumerate(self._pairs()))[first:]
+            for i, j in pairs
         ]
         return self._slots(phase, self.n_samples, "synaptic_op", first, trains)
 
@@ -183,9 +187,9 @@ class _Steps:
         return self._slots("update", 1, "synaptic_update", 0, [np.ones(1, bool)] * sum(pre.size for pre, _ in self.connections))
 
     def _slots(self, phase, n_steps, events, first, trains):
-        cores = np.concatenate([self.homes[layer + 1][post] for layer, (_, post) in enumerate(self.connections)][first:] or [np.empty(0, int)])
+        cores = [int(core) for m, (_, post) in list(enumerate(self.connections))[first:] for core in self.homes[m + 1][post]]
         replay = Replay(phase, phase, n_steps, events)
-        replay.groups["slot"] = list(zip(cores.tolist(), trains, strict=True))
+        replay.groups["slot"] = list(zip(cores, trains, strict=True))
         replay.edges = [("slot", k, "slot", k) for k in range(len(trains))]
         return replay
 

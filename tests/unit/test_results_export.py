@@ -3,7 +3,10 @@
 import csv
 import io
 
+import pytest
 import yaml
+
+from neurosim.scenario import load_scenario, run_scenario
 
 
 def test_action_counts(tiny_run, main_cli):
@@ -46,3 +49,56 @@ def test_refusals(tiny_run, main_cli):
     assert missing.code == 2 and "nowhere" in missing.err
     unwritable = main_cli("export", tiny_run.folder, "--format", "action-counts", "--out", "no/such/folder/x.yaml")
     assert unwritable.code == 2 and len(unwritable.err.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def event_run(tmp_path_factory):
+    """A finished run of the digits on two cores that work event by event: its folder."""
+    overrides = ("hardware.execution=event_driven", "hardware.cores=2", "training.epochs=1", "dataset.limit=200", "report.figures=false")
+    return run_scenario(load_scenario("digits_santos", overrides), out=tmp_path_factory.mktemp("event") / "run")[1]
+
+
+def test_sanafe_files(event_run, main_cli, tmp_path):
+    """Trains of one batch add up to the counts beside them, and the run's own files are left as they are."""
+    before = {path.name: path.read_bytes() for path in event_run.iterdir()}
+    done = main_cli("export", event_run / "result.json", "--format", "sanafe", "--out", "replay")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert {path.name: path.read_bytes() for path in event_run.iterdir()} == before
+    folder = tmp_path / "replay"
+    summary = yaml.safe_load((folder / "replay.yaml").read_text())
+    tiles = yaml.safe_load((folder / "architecture.yaml").read_text())["architecture"]["tile"]
+    assert tiles[0]["name"] == "tile[0..1]"
+    n_products = 0
+    for row in summary["replays"]:
+        network = yaml.safe_load((folder / row["network"]).read_text())
+        neurons = {
+            f"{group['name']}.{i}": next(item["spikes"] for item in neuron[i] if "spikes" in item)
+            for group in network["network"]["groups"]
+            for i, neuron in enumerate(group["neurons"])
+        }
+        core = {name: float(item["core"]) for mapping in network["mappings"] for name, (item,) in mapping.items()}
+        assert set(core) == set(neurons) and {len(train) for train in neurons.values()} == {row["steps"]}
+        if row["synaptic_events"]:
+            events = [0, 0]
+            for edge in network["network"]["edges"]:
+                source, target = next(iter(edge)).split(" -> ")
+                events[int(core[target])] += sum(neurons[source])
+            assert events == summary["counts"][row["phase"]][row["synaptic_events"]]
+            n_products += sum(events)
+    assert n_products > 1000 and set(summary["counts"]) == {"forward", "backward", "gradient", "update"}
+
+
+def test_sanafe_refusals(event_run, tiny_run, main_cli, tmp_path):
+    """One line each: nowhere to write, no run, a run that does not work event by event, a folder that is a file."""
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "empty").mkdir()
+    for run, out, said in (
+        (event_run, (), "--out: missing"),
+        ("nowhere", ("--out", "replay"), "nowhere"),
+        ("empty", ("--out", "replay"), "checkpoint.npz: no such file"),
+        (tiny_run.folder, ("--out", "replay"), "--set hardware.execution=event_driven"),
+        (event_run, ("--out", "taken"), "taken: is a file"),
+    ):
+        done = main_cli("export", run, "--format", "sanafe", *out)
+        assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1, done.err
+    assert not (tmp_path / "replay").exists()
