@@ -15,7 +15,7 @@ equations as `torch.nn.LSTM`.) Lanes whose sequence has not begun hold zeros in 
 import numpy as np
 
 from neurosim.kernels.compile import inlined
-from neurosim.kernels.mlp import fast_exp
+from neurosim.kernels.softmax import fast_exp
 
 RNN, LSTM = 0, 1
 #: Gate sums of one unit, by kind of cell.

@@ -10,7 +10,7 @@ import numpy as np
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_use, list_words, note_binding, row_has_room
-from neurosim.kernels.membership import find_slot, insert_slot, remove_slot
+from neurosim.kernels.membership import find_slot, look_up, remove_slot
 from neurosim.kernels.optimizer import forget
 from neurosim.kernels.random import below, bits64, fold
 from neurosim.kernels.rounding import nearest_on_grid
@@ -48,10 +48,12 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
     after = before + np.int32(change)
     slots.fan_out[row] = after
     tally.by_segment[segment, _PRE_NONZERO] -= change * seen
-    if before == 0 or after == 0:
-        tally.by_segment[segment, _ROWS_NONZERO] -= change * seen
-        home, core = tally.home[neuron], segments.core[segment]
-        if home >= 0 and home != core:
+    # Whether a row comes or goes cannot be predicted, where its neuron lies can: no branch on the first alone.
+    is_edge = (before == 0) | (after == 0)
+    tally.by_segment[segment, _ROWS_NONZERO] -= np.int64(is_edge) * change * seen
+    home, core = tally.home[neuron], segments.core[segment]
+    if home >= 0 and home != core:
+        if is_edge:
             tally.n_destinations[neuron] += np.int32(change)
             tally.sent[home] -= change * seen
             tally.received[core] -= change * seen
@@ -113,8 +115,8 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
 
 
 @inlined
-def occupy(slots, segments, matrices, tally, segment, pre, post, theta):
-    """Put a synapse at a free, feasible position into the top free slot of its segment."""
+def occupy_at(place, slots, segments, matrices, tally, segment, pre, post, theta):
+    """Put a synapse at a free, feasible position into the top free slot of its segment; `place` is from `feasible_place`."""
     matrix = segments.matrix[segment]
     slots.n_free[segment] -= 1
     slot = np.int64(slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]])
@@ -126,9 +128,16 @@ def occupy(slots, segments, matrices, tally, segment, pre, post, theta):
     slots.gradient[slot] = np.float32(0.0)
     forget(slots, slot)
     slots.active[slot] = 1
-    insert_slot(slots, matrices, matrix, slot)
+    slots.table[place] = np.int32(slot)
     count_synapse(slots, segments, matrices, tally, segment, pre, post, 1)
     slots.n_exchanged[0] += 1
+
+
+@inlined
+def occupy(slots, segments, matrices, tally, segment, pre, post, theta):
+    """As `occupy_at`, and find the place in the table."""
+    _, place = look_up(slots, matrices, segments.matrix[segment], pre, post)
+    occupy_at(place, slots, segments, matrices, tally, segment, pre, post, theta)
 
 
 @kernel
@@ -226,15 +235,15 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
 
 
 @inlined
-def is_feasible(slots, segments, matrices, tally, segment, pre, post):
-    """Whether a synapse may be put at a position: it is free, and slots, fan-in and the limits of the cores have room."""
+def feasible_place(slots, segments, matrices, tally, segment, pre, post):
+    """Place in the table for a synapse at a position, or -1 unless it is free, and slots, fan-in and the cores' limits have room."""
     matrix = segments.matrix[segment]
-    return (
-        slots.n_free[segment] > 0
-        and slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
-        and find_slot(slots, matrices, matrix, pre, post) < 0
-        and (not segments.is_limited or row_has_room(slots, segments, matrices, tally, segment, pre))
-    )
+    if slots.n_free[segment] == 0 or slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix]:
+        return np.int64(-1)
+    slot, place = look_up(slots, matrices, matrix, pre, post)
+    if slot >= 0 or (segments.is_limited and not row_has_room(slots, segments, matrices, tally, segment, pre)):
+        return np.int64(-1)
+    return place
 
 
 @inlined
@@ -274,15 +283,18 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
                 position -= segments.n_positions[segment]
                 segment += 1
             matrix = segments.matrix[segment]
-            pre = position % matrices.n_pre[matrix]
-            post = segments.post_start[segment] + position // matrices.n_pre[matrix]
+            # Unsigned: numba's signed division would test for signs.
+            column = np.int64(np.uint64(position) // np.uint64(matrices.n_pre[matrix]))
+            pre = position - column * matrices.n_pre[matrix]
+            post = segments.post_start[segment] + column
             tally.by_segment[segment, _ROWS_CHECKED] += slots.fan_out[segments.fan_out_start[segment] + pre]
             if segments.word_bits > 0:
                 n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
                 tally.by_segment[segment, _WORDS_READ] += list_words(segments, segments.core[segment], n)
-            if is_feasible(slots, segments, matrices, tally, segment, pre, post):
+            place = feasible_place(slots, segments, matrices, tally, segment, pre, post)
+            if place >= 0:
                 tally.by_segment[segment, _ACCEPTED] += 1
-                occupy(slots, segments, matrices, tally, segment, pre, post, theta)
+                occupy_at(place, slots, segments, matrices, tally, segment, pre, post, theta)
                 placed = True
                 break
             tally.by_segment[segment, _REJECTED] += 1

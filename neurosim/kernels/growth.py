@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosim.kernels.compile import kernel
-from neurosim.kernels.exchange import is_feasible, occupy
+from neurosim.kernels.exchange import feasible_place, occupy_at
 from neurosim.kernels.layout import SegmentEvent
 
 _PLACED = int(SegmentEvent.PLACED)
@@ -21,8 +21,9 @@ def place_first(slots, segments, matrices, tally, segment, positions, n_wanted, 
         if n_placed == n_wanted:
             break
         pre, post = position % n_pre, segments.post_start[segment] + position // n_pre
-        if is_feasible(slots, segments, matrices, tally, segment, pre, post):
-            occupy(slots, segments, matrices, tally, segment, pre, post, np.float32(theta))
+        place = feasible_place(slots, segments, matrices, tally, segment, pre, post)
+        if place >= 0:
+            occupy_at(place, slots, segments, matrices, tally, segment, pre, post, np.float32(theta))
             n_placed += 1
     tally.by_segment[segment, _PLACED] += n_placed
     return n_placed

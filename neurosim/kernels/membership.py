@@ -26,25 +26,32 @@ def home_of(table, matrices, matrix, pre, post):
 @inlined
 def matrix_of(matrices, slot):
     """Matrix that a slot belongs to."""
-    matrix = 0
-    while slot >= matrices.slot_start[matrix + 1]:
-        matrix += 1
+    matrix = np.int64(0)
+    for i in range(1, matrices.n_pre.size):  # no early end: its branch could not be predicted
+        matrix += np.int64(slot >= matrices.slot_start[i])
     return matrix
 
 
 @inlined
-def find_slot(slots, matrices, matrix, pre, post):
-    """Slot that holds a position, or -1: int64."""
+def look_up(slots, matrices, matrix, pre, post):
+    """Slot that holds a position, or -1, and its place in the table, or that where it would be entered: two int64."""
     table = slots.table
     first, last = matrices.slot_start[matrix], matrices.slot_start[matrix + 1]
     place = home_of(table, matrices, matrix, pre, post)
     while True:
         slot = np.int64(table[place])
         if slot < 0:
-            return np.int64(-1)
+            return np.int64(-1), place
         if slots.pre[slot] == pre and slots.post[slot] == post and first <= slot < last:
-            return slot
+            return slot, place
         place = (place + 1) & (table.size - 1)
+
+
+@inlined
+def find_slot(slots, matrices, matrix, pre, post):
+    """Slot that holds a position, or -1: int64."""
+    slot, _ = look_up(slots, matrices, matrix, pre, post)
+    return slot
 
 
 @inlined

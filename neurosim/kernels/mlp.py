@@ -6,7 +6,7 @@ same layout. Lanes without a sample hold zeros everywhere, so they add nothing t
 
 import numpy as np
 
-from neurosim.kernels.compile import fma, inlined
+from neurosim.kernels.compile import inlined
 from neurosim.kernels.lanes import (
     backward_slots,
     backward_slots_counting,
@@ -18,26 +18,7 @@ from neurosim.kernels.lanes import (
     uses_runs,
 )
 from neurosim.kernels.load import load_tile, prefetch_samples  # noqa: F401  (part of this module's interface)
-
-
-@inlined
-def fast_exp(x):
-    """exp(x) for float32 x <= 0 within 3 units in the last place; vectorizes, unlike the library call.
-
-    exp(x) = 2**n * exp(r), |r| <= ln(2) / 2, with a Taylor polynomial for exp(r).
-    """
-    x = max(x, np.float32(-87.0))
-    n = np.floor(fma(x, np.float32(1.44269504), np.float32(0.5)))
-    r = fma(n, np.float32(2.12194440e-4), fma(n, np.float32(-0.693359375), x))
-    y = np.float32(1.0 / 5040.0)
-    y = fma(y, r, np.float32(1.0 / 720.0))
-    y = fma(y, r, np.float32(1.0 / 120.0))
-    y = fma(y, r, np.float32(1.0 / 24.0))
-    y = fma(y, r, np.float32(1.0 / 6.0))
-    y = fma(y, r, np.float32(0.5))
-    y = fma(y, r, np.float32(1.0))
-    y = fma(y, r, np.float32(1.0))
-    return y * np.uint32(np.uint32(np.int32(n) + np.int32(127)) << np.uint32(23)).view(np.float32)
+from neurosim.kernels.softmax import softmax_errors  # noqa: F401
 
 
 @inlined
@@ -123,43 +104,6 @@ def move_gradient(total, part):
     for k in range(total.size):
         total[k] += part[k]
         part[k] = np.float32(0.0)
-
-
-@inlined
-def softmax_errors(act, err, base, labels, order, first, n_samples, n_classes, n_batch, n_lanes):
-    """Softmax cross-entropy: output errors (p - y) / n_batch of a tile.
-
-    Writes `err` (zeros in lanes without a sample).
-
-    Returns
-    -------
-    loss : float64
-        Sum of the samples' losses, in nats.
-    n_correct : int64
-        Samples whose largest logit is at the label.
-    """
-    loss, n_correct = np.float64(0.0), np.int64(0)
-    inverse = np.float32(1.0) / np.float32(n_batch)
-    for lane in range(n_lanes):
-        top, best = act[base + lane], 0
-        for c in range(1, n_classes):
-            z = act[base + c * n_lanes + lane]
-            if z > top:
-                top, best = z, c
-        total = np.float32(0.0)
-        for c in range(n_classes):
-            e = fast_exp(act[base + c * n_lanes + lane] - top)
-            err[base + c * n_lanes + lane] = e
-            total += e
-        scale = inverse / total if lane < n_samples else np.float32(0.0)
-        for c in range(n_classes):
-            err[base + c * n_lanes + lane] *= scale
-        if lane < n_samples:
-            label = labels[order[first + lane]]
-            err[base + label * n_lanes + lane] -= inverse
-            loss += np.log(np.float64(total)) + np.float64(top) - np.float64(act[base + label * n_lanes + lane])
-            n_correct += np.int64(best == label)
-    return loss, n_correct
 
 
 @inlined

@@ -16,12 +16,13 @@ from neurosim.kernels.compile import inlined, parallel_kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.lanes import uses_runs
 from neurosim.kernels.load import load_tile
-from neurosim.kernels.mlp import add_counts, softmax_errors
+from neurosim.kernels.mlp import add_counts
 from neurosim.kernels.mlp_train import finish_step
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
 from neurosim.kernels.order import sort_slots
 from neurosim.kernels.random import fold
 from neurosim.kernels.rounding import count_saturated
+from neurosim.kernels.softmax import softmax_errors
 from neurosim.kernels.step import draws_a_slot, step_chunk
 from neurosim.kernels.update import CHUNK, count_update
 

@@ -11,7 +11,7 @@ from scipy import special, stats
 import neurosim.random
 from neurosim.kernels import random as kernels
 from neurosim.kernels.compile import kernel
-from neurosim.kernels.mlp import fast_exp
+from neurosim.kernels.softmax import fast_exp
 from neurosim.random import Stream, stream_key
 
 N = 1_000_000
@@ -289,6 +289,7 @@ def test_stream_numbers_never_change():
     """They are part of every published result."""
     assert {s.name: int(s) for s in Stream} == {
         "SIGN": 1, "INITIAL_POSITION": 2, "INITIAL_THETA": 3, "NOISE": 4, "PROPOSAL": 5, "SHUFFLE": 6,
+        "RULE_START": 7, "RULE_NOISE": 8, "ROUNDING": 9, "INITIAL_ROUNDING": 10,
     }  # fmt: skip
 
 
