@@ -66,10 +66,10 @@ def neurosim(installed, cli_environment, tmp_path):
 
 def test_the_wheel_holds_code_profiles_and_scenarios(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for kind in ("scenarios", "hardware_profiles"):
-        assert sorted(name for name in names if name.startswith(f"neurosim/bundled/{kind}/") and name.endswith(".yaml")) == [
-            f"neurosim/bundled/{kind}/{name}.yaml" for name in bundled_names(kind)
-        ]
+    for kind in ("scenarios", "scenarios/sweeps", "hardware_profiles"):
+        folder = f"neurosim/bundled/{kind}/"
+        found = [name.removeprefix(folder) for name in names if name.startswith(folder) and name.endswith(".yaml")]
+        assert sorted(name for name in found if "/" not in name) == [f"{name}.yaml" for name in bundled_names(kind)]
     modules = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "neurosim").rglob("*.py")}
     assert modules <= set(names)
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "scenarios", "hardware_profiles"))]
