@@ -1,0 +1,53 @@
+"""docs/chips.md and its scenarios, as far as they can be made without training."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import compare_chips
+from neurosim.errors import InputError
+from neurosim.hardware import list_profiles, load_profile
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "chips.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def found():
+    return compare_chips.experiments()
+
+
+def table(name):
+    return re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", PAGE, re.DOTALL)[1]
+
+
+def test_every_chip_that_learns_has_a_scenario():
+    learns = [name for name in list_profiles() if load_profile(name).learning.where != "none"]
+    assert len(learns) >= 10 and all(map(compare_chips.scenario_of, learns))
+
+
+def test_the_scenarios_differ_from_the_first_in_their_hardware_alone(found):
+    first = next(e for e in found if e.profile.name == "spinnaker2_santos").scenario
+    for experiment in found:
+        for part in ("seed", "dataset", "network", "training", "rewiring"):
+            assert getattr(experiment.scenario, part) == getattr(first, part), (experiment.scenario.name, part)
+
+
+def test_the_tables_are_those_of_the_verdicts(found):
+    assert table("fit") == compare_chips.fit_table(found), "run python -m benchmarks.compare_chips docs/chips.md"
+    assert table("refused") == compare_chips.refused_table(found)
+
+
+def test_odin_alone_is_refused_and_its_limit_is_that_of_neurons(found):
+    (odin,) = [e for e in found if not e.verdict.fits]
+    assert odin.profile.name == "odin" and (odin.verdict.worst.used, odin.verdict.worst.limit) == (410, 256)
+
+
+def test_all_that_fits_has_its_figures(found):
+    rows = [line.split("|")[1].strip(" `") for line in table("figures").splitlines()[2:]]
+    assert sorted(rows) == sorted(e.profile.name for e in found if e.verdict.fits)
+
+
+def test_a_page_without_a_place_is_refused():
+    with pytest.raises(InputError, match="0 places for the table fit"):
+        compare_chips.fill("# empty\n", {"fit": "x"})
