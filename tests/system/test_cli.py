@@ -133,7 +133,7 @@ def test_check_of_every_bundled_scenario(name, main_cli, tmp_path):
     verdict = json.loads(data.out)
     assert table.code == data.code == (0 if verdict["fits"] else 3)
     assert table.err == data.err == ""
-    assert name.endswith("_dense") == (not verdict["fits"])
+    assert (name.endswith("_dense") or name == "mnist_odin") == (not verdict["fits"])
     assert list(tmp_path.iterdir()) == []
 
 
