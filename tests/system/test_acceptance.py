@@ -77,3 +77,12 @@ def test_online_as_on_the_chip(run):
         assert record.connectivity.most_active == 3552
         assert statistics.median(record.timing.epoch_s) < 3
     assert statistics.fmean(record.accuracy.test for record in records) >= 0.963
+
+
+def test_the_best_recipe_for_64_kb(run):
+    """0.9774, 0.9782, 0.9770 for seeds 0, 1, 2 when first measured: the bar is five standard deviations of a seed below."""
+    record = run("mnist_santos_best")
+    (core,) = record.cores
+    assert record.connectivity.most_active == 3552
+    assert core.memory_bytes.used <= core.memory_bytes.limit == 65_536
+    assert record.accuracy.test >= 0.9744
