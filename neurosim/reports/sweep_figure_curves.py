@@ -74,8 +74,10 @@ def draw_curves(record, figure, cost):
     keys += [_end_key(words) for words in dict.fromkeys(filter(None, ends))]
     keys += _draw_front(axes, known, factor, bounds)
     _scale(axes, [x * factor for x in everything] + _ends(series, cost, factor))
+    means = [100 * y.mean for points in known for _, y, _ in points]
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, 0), min(high, 101))
+    # The means decide how deep the axis goes: a single wide interval would press all curves together at the top.
+    axes.set_ylim(max(low, 0, min(means) - 0.1 * (max(means) - min(means)) - 1), min(high, 101))
     if bounds:
         keys.append(Line2D([], [], color=style.FAINT, marker=">", markersize=5, linestyle="-", markerfacecolor="white", label="≥: at least so much"))
     style.legend_beside(axes, [_wrapped(key) for key in keys[::-1]])
