@@ -80,9 +80,9 @@ def test_online_as_on_the_chip(run):
 
 
 def test_the_best_recipe_for_64_kb(run):
-    """0.9774, 0.9782, 0.9770 for seeds 0, 1, 2 when first measured: the bar is five standard deviations of a seed below."""
+    """0.9789, 0.9797, 0.9779 for seeds 0, 1, 2 when first measured; 0.978 is what the recipe is there for."""
     record = run("mnist_santos_best")
     (core,) = record.cores
-    assert record.connectivity.most_active == 3552
+    assert record.connectivity.most_active == 4653
     assert core.memory_bytes.used <= core.memory_bytes.limit == 65_536
-    assert record.accuracy.test >= 0.9744
+    assert record.accuracy.test >= 0.978
