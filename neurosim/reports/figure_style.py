@@ -72,6 +72,7 @@ PHASE_LOOKS = {
 LEVEL_LOOKS = {
     "local_sram": (Look("#124a7d"), Look("#9bd0ee", "////", _DARK)),
     "synapse_array": (Look("#c8501e", "...."), Look("#f9d0b4", "xxxx", _DARK)),
+    "synapse_memory": (Look("#3d6b35", "\\\\\\\\"), Look("#c9e2b8", "----", _DARK)),
     "host": (Look("#bdbdbd"), Look("#bdbdbd")),
 }
 _OTHERS = (Look("#6f4e37"), Look("#d9d2b0", "||||", _DARK), Look("#3d6b35", "oooo"), Look("#e0c3fc", "++++", _DARK))
