@@ -10,14 +10,12 @@ from neurosim.kernels.compile import inlined
 from neurosim.kernels.lanes import (
     backward_slots,
     backward_slots_counting,
-    forward_run,
-    forward_slots,
     gradient_slots,
     gradient_slots_counting,
     nonzero_lanes,
-    uses_runs,
 )
 from neurosim.kernels.load import load_tile, prefetch_samples  # noqa: F401  (part of this module's interface)
+from neurosim.kernels.products import multiply
 from neurosim.kernels.softmax import softmax_errors  # noqa: F401
 
 
@@ -31,16 +29,7 @@ def forward(slots, matrices, act, lanes):
         # Slices: numba must not need a test for negative indices, which would keep loops scalar.
         sums = act[z_base : z_base + matrices.n_post[m] * n_lanes]
         sums[:] = np.float32(0.0)
-        k, stop = matrices.slot_start[m], matrices.slot_start[m + 1]
-        if not uses_runs(lanes):
-            forward_slots(act, z_base, act, x_base, slots.pre, slots.post, slots.weight, k, stop, lanes)
-            k = stop
-        while k < stop:
-            first, post = k, slots.post[k]
-            k += 1
-            while k < stop and slots.post[k] == post:
-                k += 1
-            forward_run(act, z_base + np.int64(post) * n_lanes, act, x_base, slots.pre, slots.weight, first, k, lanes)
+        multiply(slots, matrices, m, act, x_base, act, z_base, lanes)
         if m < n_matrices - 1:
             for i in range(sums.size):
                 sums[i] = max(sums[i], np.float32(0.0))

@@ -120,6 +120,18 @@ def finish_step(slots, segments, matrices, tally, progress, rule, step, below, m
         progress.most_active[0] = max(progress.most_active[0], n_active)
 
 
+@inlined
+def book_samples(progress, loss, correct, n_tiles, n_samples):
+    """Add a step's losses and correct samples, tile by tile, to `progress`; returns whether the loss is finite."""
+    total = np.float64(0.0)
+    for t in range(n_tiles):
+        total += loss[t]
+        progress.n_correct[0] += correct[t]
+    progress.loss[0] += total
+    progress.n_samples[0] += n_samples
+    return np.isfinite(total)
+
+
 def _train_steps(
     slots, segments, matrices, tally, batch, rule, counting, progress, act, err, partial, lanes, first_step, n_steps, offset
 ):
@@ -208,13 +220,7 @@ def _train_steps(
         if uses_runs(lanes) and slots.n_exchanged[0] * 8 > n_slots:
             sort_slots(slots, segments, matrices)
 
-        step_loss = np.float64(0.0)
-        for t in range(n_tiles):
-            step_loss += loss[t]
-            progress.n_correct[0] += correct[t]
-        progress.loss[0] += step_loss
-        progress.n_samples[0] += n_batch
-        if not np.isfinite(step_loss):
+        if not book_samples(progress, loss, correct, n_tiles, n_batch):
             return done + 1
     return n_steps
 

@@ -17,7 +17,7 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.lanes import uses_runs
 from neurosim.kernels.load import load_tile
 from neurosim.kernels.mlp import add_counts
-from neurosim.kernels.mlp_train import finish_step
+from neurosim.kernels.mlp_train import book_samples, finish_step
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
 from neurosim.kernels.order import sort_slots
 from neurosim.kernels.random import fold
@@ -172,13 +172,7 @@ def train_sequences(
         if uses_runs(lanes) and slots.n_exchanged[0] * 8 > n_slots:
             sort_slots(slots, segments, matrices)
 
-        step_loss = np.float64(0.0)
-        for t in range(n_tiles):
-            step_loss += loss[t]
-            progress.n_correct[0] += correct[t]
-        progress.loss[0] += step_loss
-        progress.n_samples[0] += n_batch
-        if not np.isfinite(step_loss):
+        if not book_samples(progress, loss, correct, n_tiles, n_batch):
             return done + 1
     return n_steps
 
