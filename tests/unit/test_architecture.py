@@ -37,10 +37,11 @@ ALLOWED = {
     # Laws go through the learning side, published workloads through the chip side; never both in one module.
     "validation": {"kernels", "synapses", "rewiring", "random", "hardware", "placement", "accounting", "documents", "errors"},
     "sweeps": {"scenario", "results", "datasets", "hardware", "documents", "errors"},
-    "cli": {"sweeps", "scenario", "validation", "results", "reports", "hardware", "datasets", "documents", "errors"},
+    "commands": {"sweeps", "scenario", "validation", "results", "reports", "hardware", "datasets", "documents", "errors"},
+    "cli": {"commands", "errors"},
 }
 LEARNING = ("nn", "rewiring", "training", "synapses", "kernels", "datasets")
-CHIP_SIDE = {"hardware", "placement", "accounting", "scenario", "sweeps", "results", "reports", "validation", "cli"}
+CHIP_SIDE = {"hardware", "placement", "accounting", "scenario", "sweeps", "results", "reports", "validation", "commands", "cli"}
 # Modules outside of kernels/ that may import Numba, inside functions, so that `check` does not load it.
 LAZY_NUMBA = {"scenario/runner.py", "scenario/record.py"}
 

@@ -1,0 +1,104 @@
+"""Commands that list and show what there is: hardware profiles, scenarios, data sets."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from neurosim.commands.common import AsJson, Overrides, ScenarioName, make_console, print_described, print_json
+from neurosim.errors import InputError
+
+profiles_app = typer.Typer(no_args_is_help=True, help="Hardware profiles: one chip each, every number with its source.")
+scenarios_app = typer.Typer(no_args_is_help=True, help="Bundled scenarios.")
+data_app = typer.Typer(no_args_is_help=True, help="Data sets.")
+
+
+@profiles_app.command("list")
+def profiles_list(as_json: AsJson = False):
+    """List the bundled hardware profiles."""
+    from neurosim.hardware import list_profiles, load_profile
+
+    profiles = [load_profile(name) for name in list_profiles()]
+    if as_json:
+        print_json([{"name": p.name, "title": p.title, "sha256": p.sha256} for p in profiles])
+    else:
+        from neurosim.reports.tables import print_profile_list
+
+        print_profile_list(make_console(), profiles)
+
+
+@profiles_app.command("show")
+def profiles_show(profile: Annotated[str, typer.Argument(help="Name or path of a profile.")], as_json: AsJson = False):
+    """Show every number of a profile with its kind and source."""
+    from neurosim.hardware import check_profile, load_profile
+
+    loaded = load_profile(profile)
+    if as_json:
+        print_json({"name": loaded.name, "title": loaded.title, "sha256": loaded.sha256, "numbers": check_profile(loaded)})
+    else:
+        from neurosim.reports.tables import print_profile
+
+        print_profile(make_console(), loaded)
+
+
+@profiles_app.command("check")
+def profiles_check(
+    names: Annotated[Optional[list[str]], typer.Argument(help="Names or paths; all bundled ones without.", metavar="[PROFILE]...")] = None,
+    as_json: AsJson = False,
+):
+    """Load profiles strictly: every number has a unit, a kind and a source, and no price is 0 unless its source says so."""
+    from neurosim.hardware import audit_profile, list_profiles, load_profile
+    from neurosim.reports.profile_table import audit_text
+
+    rows = [audit_profile(p) for p in map(load_profile, names or list_profiles())]
+    if as_json:
+        print_json(rows)
+    for row in rows if not as_json else ():
+        print(audit_text(row))
+    problems = [f"{row['name']}: {problem}" for row in rows for problem in row["problems"]]
+    if problems:
+        raise InputError("; ".join(problems))
+
+
+@scenarios_app.command("list")
+def scenarios_list(as_json: AsJson = False):
+    """List the bundled scenarios."""
+    from neurosim.scenario.load import list_scenarios, load_scenario
+
+    print_described(map(load_scenario, list_scenarios()), as_json)
+
+
+@scenarios_app.command("show")
+def scenarios_show(scenario: ScenarioName, overrides: Overrides = None, as_json: AsJson = False):
+    """Print a scenario with all its defaults filled in."""
+    from neurosim.documents import dump_yaml
+    from neurosim.scenario.load import load_scenario
+
+    data = load_scenario(scenario, overrides or ()).model_dump(mode="json", exclude_none=True)
+    if as_json:
+        print_json(data)
+    else:
+        print(dump_yaml(data), end="")
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="mnist")],
+    directory: Annotated[Optional[Path], typer.Option("--to", metavar="DIR", help="Folder [default: the user's cache].")] = None,
+):
+    """Download a data set from OpenML, once (needs a network)."""
+    from neurosim.datasets import fetch
+
+    print(fetch(name, directory))
+
+
+@data_app.command("list")
+def data_list(as_json: AsJson = False):
+    """List the data sets that are known by name."""
+    from neurosim.datasets import DATASETS
+
+    rows = [{"name": d.name, "features": d.n_features, "classes": d.n_classes, "summary": d.summary} for d in DATASETS.values()]
+    if as_json:
+        print_json(rows)
+    for row in rows if not as_json else ():
+        print(f"{row['name']}: {row['features']} features, {row['classes']} classes. {row['summary']}")

@@ -1,0 +1,86 @@
+"""Commands on finished runs: compare, report, export; and the schemas of all files."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from neurosim.commands.common import AsJson, DataFolder, make_console, print_json
+from neurosim.errors import InputError, nearest
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN RUN ...", show_default=False)],
+    as_json: AsJson = False,
+):
+    """Show runs side by side: how their scenarios differ, accuracy, memory, traffic, energy and time."""
+    from neurosim.results import read_record
+    from neurosim.results.comparison import compare as compare_records
+
+    comparison = compare_records([str(run) for run in runs], [read_record(run) for run in runs])
+    if as_json:
+        print_json(comparison)
+    else:
+        from neurosim.reports.compare_table import print_comparison
+
+        print_comparison(make_console(), comparison)
+
+
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)]):
+    """Write figures and report.html of a finished run, or of a sweep, and print the path of the page."""
+    from neurosim.results import read_record
+    from neurosim.results.sweep import is_sweep, read_sweep
+
+    is_of_a_sweep = is_sweep(folder)
+    record = read_sweep(folder) if is_of_a_sweep else read_record(folder)
+    from neurosim.reports.publish import publish_run, publish_sweep
+
+    paths = (publish_sweep if is_of_a_sweep else publish_run)(record, folder if folder.is_dir() else folder.parent)
+    print(paths[-1])
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.", metavar="RUN", show_default=False)],
+    what: Annotated[str, typer.Option("--format", metavar="FORMAT", help="action-counts (YAML), action-counts-csv or sanafe.")],
+    out: Annotated[
+        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for sanafe a folder.")
+    ] = None,
+    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For sanafe: look for data sets here first.")] = None,
+):
+    """Write a run's counts for other energy estimators, or one batch of it for SANA-FE to replay.
+
+    Counts are events and bytes per core, phase and kind. For SANA-FE: cores and prices, the synapses of the checkpoint, and which
+    activations and errors are not zero in the first batch of the training set with these weights.
+    """
+    from neurosim.documents import write_atomic
+    from neurosim.results import read_record
+    from neurosim.results.export import export_run
+
+    if what == "sanafe":
+        from neurosim.scenario.replay import export_sanafe
+
+        if out is None:
+            raise InputError("--out: missing; --format sanafe writes several files, give a folder such as --out replay")
+        return export_sanafe(run, out, data)
+    text = export_run(read_record(run), what)
+    if out is None:
+        print(text, end="")
+    else:
+        write_atomic(out, text)
+
+
+def schema(what: Annotated[str, typer.Argument(help="scenario, sweep, profile, result or sweep-result.")]):
+    """Print the JSON Schema of scenario, sweep and profile files, of result.json or sweep.json."""
+    if what == "scenario":
+        from neurosim.scenario.schema import Scenario as Model
+    elif what == "profile":
+        from neurosim.hardware import HardwareProfile as Model
+    elif what == "result":
+        from neurosim.results import RunRecord as Model
+    elif what == "sweep":
+        from neurosim.sweeps.schema import Sweep as Model
+    elif what == "sweep-result":
+        from neurosim.results import SweepRecord as Model
+    else:
+        raise InputError(f"schema: found {what!r}; {nearest(what, ('scenario', 'sweep', 'profile', 'result', 'sweep-result'))}")
+    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Model.model_json_schema(by_alias=True)})

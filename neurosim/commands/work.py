@@ -1,0 +1,105 @@
+"""Commands that do the work: check, run and sweep scenarios."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from neurosim.commands.common import AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json
+from neurosim.errors import InputError
+
+
+def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins = None, as_json: AsJson = False):
+    """Say whether a scenario fits its chip, without training (exit code 3 if not)."""
+    from neurosim.errors import DoesNotFitError
+    from neurosim.scenario.experiment import prepare
+    from neurosim.scenario.load import load_scenario
+
+    try:
+        verdict = prepare(load_scenario(scenario, overrides or (), plugins or ())).verdict
+    except DoesNotFitError as error:
+        if not as_json:
+            raise
+        verdict = error.verdict
+    if as_json:
+        print_json(verdict.to_dict())
+    else:
+        from neurosim.reports.tables import print_verdict
+
+        print_verdict(make_console(), verdict.to_dict())
+    if not verdict.fits:
+        raise typer.Exit(DoesNotFitError.exit_code)
+
+
+def run(
+    scenario: ScenarioName,
+    overrides: Overrides = None,
+    plugins: Plugins = None,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the run [default: runs/NAME].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    data: DataFolder = None,
+    threads: Annotated[Optional[int], typer.Option("--threads", metavar="N", help="Threads; results do not depend on it.")] = None,
+    as_json: AsJson = False,
+    quiet: IsQuiet = False,
+):
+    """Train a scenario inside its chip's budgets and report accuracy, memory, traffic and energy."""
+    from neurosim.reports.progress import RunObserver
+    from neurosim.scenario.load import load_scenario
+    from neurosim.scenario.runner import run_scenario
+
+    chosen = load_scenario(scenario, overrides or (), plugins or ())
+    with RunObserver(None if quiet or as_json else make_console()) as observer:
+        record, folder = run_scenario(
+            chosen, out=out, resume=resume, data_dir=data, n_threads=threads, observer=observer
+        )
+    if as_json:
+        print_json(record.model_dump(by_alias=True))
+    elif not quiet:
+        from neurosim.reports.tables import print_run
+
+        console = make_console()
+        print_run(console, record)
+        console.print(f"\nWritten to [bold]{folder}/[/]: result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", soft_wrap=True)
+        for figure in sorted((folder / "figures").glob("*.png")):
+            console.print(f"  {figure}", soft_wrap=True)
+
+
+def sweep(
+    name: Annotated[
+        Optional[str], typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the sweep [default: runs/NAME].")] = None,
+    jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="local, dask or ray.")] = "local",
+    scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
+    data: DataFolder = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept more than 1,000 points.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List the bundled sweeps.")] = False,
+    as_json: AsJson = False,
+    quiet: IsQuiet = False,
+):
+    """Run a scenario along axes and seeds; a repeated or interrupted sweep does only what is missing."""
+    from neurosim.sweeps import expand, list_sweeps, load_sweep, run_sweep
+
+    if show_list:
+        print_described([load_sweep(each)[0] for each in list_sweeps()], as_json)
+        return
+    if name is None:
+        raise InputError(f"sweep: name a sweep or a file; known: {', '.join(list_sweeps())}")
+    plan = expand(*load_sweep(name), overrides=overrides or (), yes=yes)
+    from neurosim.reports.sweep_progress import SweepObserver
+
+    with SweepObserver(None if quiet or as_json else make_console()) as observer:
+        record, folder = run_sweep(
+            plan, out=out, engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data, retry_failed=retry_failed, observer=observer
+        )
+    if as_json:
+        print_json(record.model_dump(by_alias=True))
+    elif not quiet:
+        from neurosim.reports.tables import print_sweep
+
+        console = make_console()
+        print_sweep(console, record)
+        console.print(f"\nWritten to [bold]{folder}/[/]: sweep.json, results.csv, summary.csv, points/", soft_wrap=True)
