@@ -3,8 +3,8 @@
 import time
 
 
-class RunObserver:
-    """Shows a run while it happens; a context manager.
+class Observer:
+    """Shows long work while it happens; a context manager.
 
     Parameters
     ----------
@@ -15,8 +15,6 @@ class RunObserver:
     def __init__(self, console):
         self.console = console
         self.bar = self.task = None
-        self.n_epochs = 0
-        self.last_line = 0.0
 
     def __enter__(self):
         return self
@@ -24,6 +22,15 @@ class RunObserver:
     def __exit__(self, *exception):
         if self.bar:
             self.bar.stop()
+
+
+class RunObserver(Observer):
+    """Shows a run."""
+
+    def __init__(self, console):
+        super().__init__(console)
+        self.n_epochs = 0
+        self.last_line = 0.0
 
     def start(self, experiment, trainer, folder):
         """The run begins (or goes on): say what and where."""

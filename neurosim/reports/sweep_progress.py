@@ -2,30 +2,18 @@
 
 import time
 
+from neurosim.reports.progress import Observer
 
-class SweepObserver:
-    """Shows a sweep while it happens; a context manager.
 
-    Parameters
-    ----------
-    console : rich.console.Console or None
-        None shows nothing.
-    """
+class SweepObserver(Observer):
+    """Shows a sweep."""
 
     def __init__(self, console):
-        self.console = console
-        self.bar = self.task = None
+        super().__init__(console)
         self.n_left = self.n_workers = 0
         self.keys = []
         self.ended = {"done": 0, "unfit": 0, "failed": 0}
         self.began = time.monotonic()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        if self.bar:
-            self.bar.stop()
 
     def start(self, record, folder, n_left, n_workers):
         """The sweep begins (or goes on): say what and where."""

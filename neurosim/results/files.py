@@ -5,10 +5,8 @@ import io
 import json
 from pathlib import Path
 
-import pydantic
-
 from neurosim.documents import write_atomic
-from neurosim.errors import InputError
+from neurosim.results.reading import read_json_record
 from neurosim.results.schema import READABLE, SCHEMA, RunRecord
 
 
@@ -50,20 +48,7 @@ def read_record(path):
     """
     path = Path(path)
     path = path / "result.json" if path.is_dir() else path
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such result; give a folder that `neurosim run` wrote") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable result ({error})") from None
-    version = data.get("schema") if isinstance(data, dict) else None
-    if version not in READABLE:
-        raise InputError(f"{path}: schema is {version!r}, this neurosim reads {SCHEMA!r}; run the scenario again")
-    try:
-        return RunRecord.model_validate(data)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; run the scenario again") from None
+    return read_json_record(path, RunRecord, (SCHEMA, *READABLE), what="result", written_by="run")
 
 
 def _core_rows(record):

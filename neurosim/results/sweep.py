@@ -13,14 +13,12 @@ its end yet). Metrics that are not known are None, empty in a table, never 0: an
 and has no accuracy.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from neurosim.errors import InputError
+from neurosim.results.reading import read_json_record
 
 SWEEP_SCHEMA = "neurosim.sweep/1"
 SWEEP_FILE = "sweep.json"
@@ -216,17 +214,4 @@ def read_sweep(path):
     """
     path = Path(path)
     path = path / SWEEP_FILE if path.is_dir() else path
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such sweep; give a folder that `neurosim sweep` wrote") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable sweep ({error})") from None
-    version = data.get("schema") if isinstance(data, dict) else None
-    if version != SWEEP_SCHEMA:
-        raise InputError(f"{path}: schema is {version!r}, this neurosim reads {SWEEP_SCHEMA!r}; run the sweep again")
-    try:
-        return SweepRecord.model_validate(data)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; run the sweep again") from None
+    return read_json_record(path, SweepRecord, (SWEEP_SCHEMA,), what="sweep", written_by="sweep")
