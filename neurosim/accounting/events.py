@@ -68,9 +68,14 @@ class Shape:
 
     Attributes
     ----------
-    core, matrix, n_pre, n_slots, n_positions : int64 array, shape (n_segments,)
-    own : int64 array, shape (n_layers, n_cores)
-        Neurons of each layer that live on a core; 0 for inputs.
+    core, matrix, pre, n_pre, n_slots, n_positions : int64 array, shape (n_segments,)
+        `pre` is the population that feeds the segment.
+    own : int64 array, shape (n_populations, n_cores)
+        Neurons of each population that live on a core; 0 for inputs.
+    homes : list of int64 array
+        Core of each neuron of each population; -1 for inputs.
+    pre_start : int64 array, shape (n_matrices + 1,)
+        First number of the pre neurons of each matrix, and of the outputs.
     remote : int64 array, shape (n_segments,)
         Hidden pre neurons of a segment that live on other cores.
     has_input, has_output : bool array, shape (n_cores,)
@@ -81,25 +86,17 @@ class Shape:
     """
 
     def __init__(self, placement):
-        self.layers = placement.workload.layers
-        self.n_cores = placement.n_cores
-        segments = placement.segments
-        self.core = np.array([s.core for s in segments], np.int64)
-        self.matrix = np.array([s.matrix for s in segments], np.int64)
-        self.n_pre = np.array([s.n_pre for s in segments], np.int64)
-        self.n_slots = np.array([s.n_slots for s in segments], np.int64)
-        self.n_positions = np.array([s.n_positions for s in segments], np.int64)
-        home = np.asarray(placement.home)
-        starts = np.cumsum([0, *self.layers])
-        self.own = np.zeros((len(self.layers), self.n_cores), np.int64)
-        for layer in range(1, len(self.layers)):
-            self.own[layer] = np.bincount(home[starts[layer] : starts[layer + 1]], minlength=self.n_cores)
-        self.home, self.layer_start = home, starts
-        self.remote = np.where(self.matrix > 0, self.n_pre - self.own[self.matrix, self.core], 0)
-        self.has_input = self.own[1] > 0
+        layout = placement.layout
+        self.topology, self.n_cores = layout.topology, layout.n_cores
+        self.core, self.matrix, self.pre, self.n_pre = layout.core, layout.matrix, layout.pre, layout.n_pre
+        self.n_positions, self.own, self.remote, self.has_input = layout.n_positions, layout.own, layout.remote, layout.has_input
+        self.n_slots = np.array([s.n_slots for s in placement.segments], np.int64)
+        self.homes = placement.homes
+        self.pre_start = np.cumsum([0, *(n_pre for n_pre, _ in self.topology.shapes)])
+        self.n_inputs, self.n_outputs = self.topology.sizes[0], self.topology.sizes[-1]
         self.has_output = self.own[-1] > 0
         self.output_cores = int(self.has_output.sum())
-        self.other_outputs = np.where(self.has_output, self.layers[-1] - self.own[-1], 0)
+        self.other_outputs = np.where(self.has_output, self.n_outputs - self.own[-1], 0)
 
     def per_core(self, values):
         """Sum of segment values on each core: int64, shape (n_cores,)."""
@@ -117,11 +114,11 @@ class Shape:
 
         A core sees every input, its own hidden neurons, and the activations that were sent to it.
         """
-        first = np.where(self.has_input, activity.nonzero[: self.layers[0]].sum(), 0)
+        first = np.where(self.has_input, activity.nonzero[: self.n_inputs].sum(), 0)
         later = activity.received.copy()
-        for g in np.flatnonzero(self.matrix > 0):
-            start, stop = self.layer_start[self.matrix[g]], self.layer_start[self.matrix[g] + 1]
-            here = self.home[start:stop] == self.core[g]
+        for g in np.flatnonzero(self.pre > 0):
+            start, stop = self.pre_start[self.matrix[g]], self.pre_start[self.matrix[g] + 1]
+            here = self.homes[self.pre[g]] == self.core[g]
             later[self.core[g]] += activity.nonzero[start:stop][here].sum()
         return first, later
 
@@ -173,7 +170,7 @@ def count_dense(placement, activity):
     received = shape.per_core(samples * shape.remote)
     sent = np.zeros(shape.n_cores, np.int64)
     for g in np.flatnonzero(shape.remote):
-        own = shape.own[shape.matrix[g]].copy()
+        own = shape.own[shape.pre[g]].copy()
         own[shape.core[g]] = 0
         sent += samples[g] * own
     return Dense(rows * (shape.n_positions // shape.n_pre), sent, received)
@@ -297,9 +294,9 @@ def count_firing(placement, training, evaluation):
         return None
     shape = Shape(placement)
     spikes, quiet = (np.zeros((shape.n_cores, len(PHASES)), np.int64) for _ in range(2))
-    hidden = slice(shape.layer_start[1], shape.layer_start[-2])
+    hidden, home = slice(shape.pre_start[1], shape.pre_start[-1]), np.concatenate([shape.homes[0][:0], *shape.homes[1:-1]])
     for phases, activity in ((("forward", "backward"), training), (("evaluate",), evaluation)):
-        fired = np.bincount(shape.home[hidden], weights=activity.nonzero[hidden], minlength=shape.n_cores).astype(np.int64)
+        fired = np.bincount(home, weights=activity.nonzero[hidden], minlength=shape.n_cores).astype(np.int64)
         spikes[:, PHASE[phases[0]]] = fired
         for phase in phases if not placement.workload.host_learns else phases[:1]:
             quiet[:, PHASE[phase]] = activity.n_samples * shape.own_hidden - fired
@@ -308,12 +305,12 @@ def count_firing(placement, training, evaluation):
 
 def image_bits(shape, formats):
     """Bits of one sample's inputs that the host writes to each core."""
-    return np.where(shape.has_input, shape.layers[0] * formats.input_bits.value, 0)
+    return np.where(shape.has_input, shape.n_inputs * formats.input_bits.value, 0)
 
 
 def label_bits(shape, formats):
     """Bits of one sample's label that the host writes to each core."""
-    return np.where(shape.has_output, shape.layers[-1] * formats.input_bits.value, 0)
+    return np.where(shape.has_output, shape.n_outputs * formats.input_bits.value, 0)
 
 
 def state_bits(shape, formats):

@@ -28,7 +28,7 @@ def count_packets(shape, training, evaluation, host_learns=False):
     logits = training.n_samples * np.outer(shape.own[-1], shape.has_output)
     dense = np.zeros_like(logits)
     for g in np.flatnonzero(shape.remote):
-        dense[:, shape.core[g]] += training.segment["dense_samples"][g] * shape.own[shape.matrix[g]]
+        dense[:, shape.core[g]] += training.segment["dense_samples"][g] * shape.own[shape.pre[g]]
     for among in (logits, dense):
         np.fill_diagonal(among, 0)
     # Each activation is answered by one partial error, on the way back.

@@ -157,14 +157,14 @@ class TrafficCounter:
         self._write(phase, section, bits)
 
     def _per_input_core(self):
-        return np.where(self.shape.has_input, self.shape.layers[0] * self.w.input, 0)
+        return np.where(self.shape.has_input, self.shape.n_inputs * self.w.input, 0)
 
     def _per_segment(self, values, where=True):
         return self.shape.per_core(np.where(where, values, 0))
 
     def _input(self, n_samples):
         self._write("input", "input_buffer", n_samples * self._per_input_core())
-        labels = np.where(self.shape.has_output, self.shape.layers[-1] * self.w.input, 0)
+        labels = np.where(self.shape.has_output, self.shape.n_outputs * self.w.input, 0)
         self._write("input", "label_buffer", n_samples * labels)
 
     def _read_pre(self, phase, times):

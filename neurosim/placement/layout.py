@@ -1,9 +1,11 @@
 """Which post neurons, and so which segments, each core holds: arrays over segments, for one number of cores."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
+
+from neurosim.placement.topology import Topology
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,18 +14,18 @@ class Layout:
 
     Attributes
     ----------
-    layers : tuple of int
+    topology : Topology
     n_cores : int
     matrix, core, post_start, post_stop, n_pre, n_post : int64 array, shape (n_segments,)
-        Post neurons [post_start, post_stop) of the matrix, counted from the first of their layer;
+        Post neurons [post_start, post_stop) of the matrix, each a sum of a neuron of its post population;
         n_post = post_stop - post_start.
-    own : int64 array, shape (n_layers, n_cores)
-        Neurons of each layer on each core; 0 for the inputs, which live on no core.
+    own : int64 array, shape (n_populations, n_cores)
+        Neurons of each population on each core; 0 for the inputs, which live on no core.
     first : tuple of int
         First segment of each matrix, and the number of segments.
     """
 
-    layers: tuple[int, ...]
+    topology: Topology
     n_cores: int
     matrix: np.ndarray
     core: np.ndarray
@@ -39,10 +41,20 @@ class Layout:
         """Positions of each segment."""
         return self.n_pre * self.n_post
 
-    @property
-    def own_pre(self):
-        """Pre neurons of each segment that live on its own core."""
-        return self.own[self.matrix, self.core]
+    @cached_property
+    def pre(self):
+        """Number of the population that feeds each segment."""
+        return np.array([projection.pre for projection in self.topology.projections], np.int64)[self.matrix]
+
+    @cached_property
+    def remote(self):
+        """Pre neurons of each segment that live on other cores; inputs live on none."""
+        return np.where(self.pre > 0, self.n_pre - self.own[self.pre, self.core], 0)
+
+    @cached_property
+    def has_input(self):
+        """Whether each core has a segment that the inputs feed."""
+        return np.isin(np.arange(self.n_cores), self.core[self.pre == 0])
 
     def divide(self, n_active):
         """Active synapses of each segment: in proportion to positions, by largest remainder.
@@ -73,8 +85,14 @@ class Layout:
 
     def _quotas(self, n_active):
         # Fan-in is the same for all segments of a matrix, so positions are in the proportion of post neurons.
-        n_layer = np.asarray(self.layers, dtype=np.int64)[self.matrix + 1]
-        return np.divmod(np.asarray(n_active, dtype=np.int64)[self.matrix] * self.n_post, n_layer)
+        n_matrix = np.array([n_post for _, n_post in self.topology.shapes], np.int64)[self.matrix]
+        return np.divmod(np.asarray(n_active, dtype=np.int64)[self.matrix] * self.n_post, n_matrix)
+
+    def hidden_parts(self):
+        """Per matrix that a hidden population feeds: pre neurons on each core, and the slice of its segments."""
+        for projection, start, stop in zip(self.topology.projections, self.first, self.first[1:], strict=False):
+            if projection.pre > 0:
+                yield self.own[projection.pre], slice(start, stop)
 
     def per_core(self, values):
         """Sum over the segments of each core: int64 array, shape (n_cores,)."""
@@ -93,12 +111,12 @@ def n_slots(n_active, n_positions, workload):
 
 
 @lru_cache(maxsize=8)
-def make_layout(layers, n_cores):
-    """Contiguous post ranges: core c of C gets neurons [n * c // C, n * (c + 1) // C) of a layer with n neurons.
+def make_layout(topology, n_cores):
+    """Contiguous ranges: core c of C gets neurons [n * c // C, n * (c + 1) // C) of a population of n, with all sums of each.
 
     Parameters
     ----------
-    layers : tuple of int
+    topology : Topology
     n_cores : int
 
     Returns
@@ -107,15 +125,18 @@ def make_layout(layers, n_cores):
         Shared between callers: read only.
     """
     bounds = np.arange(n_cores + 1, dtype=np.int64)
-    own = np.zeros((len(layers), n_cores), dtype=np.int64)
+    populations = topology.populations
+    edges = [population.n * bounds // n_cores for population in populations]
+    own = np.array([np.diff(edge) for edge in edges])
+    own[0] = 0
     parts, first = [], [0]
-    for i, (n_pre, n) in enumerate(zip(layers, layers[1:], strict=False)):
-        edge = n * bounds // n_cores
-        own[i + 1] = np.diff(edge)
-        core = np.flatnonzero(own[i + 1])
-        parts.append((np.full(core.size, i), core, edge[core], edge[core + 1], np.full(core.size, n_pre), own[i + 1][core]))
+    for i, projection in enumerate(topology.projections):
+        core = np.flatnonzero(own[projection.post])
+        edge = edges[projection.post] * populations[projection.post].model.sums
+        start, stop = edge[core], edge[core + 1]
+        parts.append((np.full(core.size, i), core, start, stop, np.full(core.size, populations[projection.pre].n), stop - start))
         first.append(first[-1] + core.size)
     columns = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)]
     for array in (*columns, own):
         array.flags.writeable = False
-    return Layout(layers, n_cores, *columns, own, tuple(first))
+    return Layout(topology, n_cores, *columns, own, tuple(first))

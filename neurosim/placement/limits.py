@@ -244,12 +244,11 @@ def make_checks(profile, workload, layout, n_active, slots):
 
 
 def _hidden_sources(layout, slots):
-    """Per matrix with a hidden pre layer: its pre neurons per core, and the slots of its segment on each core."""
-    for i in range(1, len(layout.layers) - 1):
-        part = slice(layout.first[i], layout.first[i + 1])
+    """Per matrix with a hidden pre population: its pre neurons per core, and the slots of its segment on each core."""
+    for own, part in layout.hidden_parts():
         on_core = np.zeros(layout.n_cores, dtype=np.int64)
         on_core[layout.core[part]] = slots[part]
-        yield layout.own[i], on_core
+        yield own, on_core
 
 
 def _drawn(name, bounds, limit, source, unit, cores):
@@ -259,8 +258,7 @@ def _drawn(name, bounds, limit, source, unit, cores):
 def _count_out_axons(layout, n_active, slots, with_expected):
     """Pairs (own neuron, other core that it feeds), per core: `Bounds`."""
     total = Bounds(*(np.zeros(layout.n_cores, dtype=np.int64) for _ in range(3)))
-    for i in range(1, len(layout.layers) - 1):
-        part, own = slice(layout.first[i], layout.first[i + 1]), layout.own[i]
+    for own, part in layout.hidden_parts():
         for n in np.unique(own[own > 0]):
             n_rows = np.full(layout.core[part].size, n)
             rows = count_rows(n_rows, layout.n_post[part], layout.n_pre[part], n_active[part], slots[part], with_expected)

@@ -134,14 +134,13 @@ def fixed_sections(profile, workload, layout):
     formats, word = profile.formats, profile.synapse_word
     reserved = profile.storage.code_bytes
     code = workload.code_bytes if workload.code_bytes is not None else reserved.value if reserved else 0
-    has_inputs = layout.own[1] > 0
     has_outputs = layout.own[-1] > 0
     learns = not workload.host_learns
     sections = {
         "code": np.full(layout.n_cores, code, dtype=np.int64),
         "neuron_state": _neuron_state(formats, layout, learns),
-        "input_buffer": has_inputs * _bytes(layout.layers[0], formats.input_bits.value),
-        "label_buffer": learns * has_outputs * _bytes(layout.layers[-1], formats.input_bits.value),
+        "input_buffer": layout.has_input * _bytes(layout.topology.sizes[0], formats.input_bits.value),
+        "label_buffer": learns * has_outputs * _bytes(layout.topology.sizes[-1], formats.input_bits.value),
     }
     has_slots = layout.own.any(axis=0)
     rewiring = 0
@@ -170,9 +169,8 @@ def fixed_sections(profile, workload, layout):
 def _neuron_state(formats, layout, learns):
     activation, error = formats.activation_bits.value, learns * formats.error_bits.value
     own = layout.own.sum(axis=0)
-    remote = np.where(layout.matrix > 0, layout.n_pre - layout.own_pre, 0)  # inputs come through the input buffer
-    remote_logits = np.where(layout.own[-1] > 0, layout.layers[-1] - layout.own[-1], 0)
-    copies = layout.per_core(_bytes(remote, activation) + _bytes(remote, error))
+    remote_logits = np.where(layout.own[-1] > 0, layout.topology.sizes[-1] - layout.own[-1], 0)
+    copies = layout.per_core(_bytes(layout.remote, activation) + _bytes(layout.remote, error))
     return _bytes(own, activation) + _bytes(own, error) + copies + learns * _bytes(remote_logits, activation)
 
 

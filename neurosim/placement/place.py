@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from neurosim.hardware import HardwareProfile
 from neurosim.placement import layout as layouts
 from neurosim.placement.geometry import locate_cores
@@ -14,7 +16,7 @@ from neurosim.placement.workload import Workload
 
 @dataclass(frozen=True)
 class Segment:
-    """The slots of one matrix on one core: post neurons [post_start, post_stop) of their layer, all inputs of each.
+    """The slots of one matrix on one core: post neurons [post_start, post_stop) of the matrix, all inputs of each.
 
     `n_active` synapses are drawn at the start; `n_slots` is the fixed capacity; `n_positions` is n_pre * n_post.
     """
@@ -60,7 +62,7 @@ class Placement:
     segments : tuple of Segment
         Ordered by matrix, then by core.
     home : tuple of int
-        Core of every neuron of all layers, inputs first; -1 for inputs.
+        Core of every neuron of all populations, inputs first; -1 for inputs.
     cores : tuple of CoreUse
     fan_in_limit : int or None
         Most synapses of one neuron, already divided by the rows that a signed weight takes.
@@ -77,10 +79,20 @@ class Placement:
     @cached_property
     def usages(self):
         """Every resource with its limit: tuple of `Usage`, cores in order within one name."""
-        layout = layouts.make_layout(self.workload.layers, self.n_cores)
+        layout = self.layout
         n_active = layout.divide(self.workload.n_active)
         slots = layouts.n_slots(n_active, layout.n_positions, self.workload)
         return tuple(u for check in make_checks(self.profile, self.workload, layout, n_active, slots) for u in check.usages())
+
+    @cached_property
+    def homes(self):
+        """`home` of each population: list of int64 arrays."""
+        return np.split(np.array(self.home, np.int64), np.cumsum(self.workload.topology.sizes)[:-1])
+
+    @property
+    def layout(self):
+        """Its segments as arrays: `Layout`."""
+        return layouts.make_layout(self.workload.topology, self.n_cores)
 
     @cached_property
     def geometry(self):
@@ -136,7 +148,7 @@ def place(profile, workload, n_cores=None):
     if n_cores is None:
         n_cores = smallest_cores(profile, workload) or profile.cores.value
     check_cores(profile, n_cores)
-    layout = layouts.make_layout(workload.layers, n_cores)
+    layout = layouts.make_layout(workload.topology, n_cores)
     n_active = layout.divide(workload.n_active)
     slots = layouts.n_slots(n_active, layout.n_positions, workload)
     columns = (layout.matrix, layout.core, layout.post_start, layout.post_stop, n_active, slots, layout.n_pre, layout.n_positions)
@@ -152,7 +164,7 @@ def place(profile, workload, n_cores=None):
 
 
 def _home(layout):
-    home = [-1] * layout.layers[0]
+    home = [-1] * layout.topology.sizes[0]
     for own in layout.own[1:].tolist():
         for core, n in enumerate(own):
             home += [core] * n

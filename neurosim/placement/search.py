@@ -41,7 +41,7 @@ def largest_fit(profile, workload, n_cores):
     ----------
     profile : HardwareProfile
     workload : Workload
-        For equal connectivity of all matrices, give ``n_active=synapse_counts(layers, 1.0)``.
+        For equal connectivity of all matrices, give ``n_active=synapse_counts(topology, 1.0)``.
     n_cores : int or None
         None for all cores of the chip.
 
@@ -125,7 +125,7 @@ def _solve_scale(weights, positions, total):
 
 def _make_fits(profile, workload, n_cores, is_sure=True):
     """Function of the counts per matrix: whether all limits hold on this number of cores, for every draw or for some."""
-    layout = make_layout(workload.layers, n_cores)
+    layout = make_layout(workload.topology, n_cores)
     is_possible = all(check.fits for check in fixed_checks(profile, layout))
     fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
     n_positions = layout.n_positions

@@ -102,6 +102,11 @@ class Topology:
     readout: str = "last"
 
     @classmethod
+    def of(cls, network):
+        """A topology as it is; a sequence of layer sizes as `feedforward`."""
+        return network if isinstance(network, cls) else cls.feedforward(network)
+
+    @classmethod
     def feedforward(cls, layers):
         """Rectified linear layers, each fully possible from the one before.
 
@@ -153,6 +158,11 @@ class Topology:
     def shapes(self):
         """(pre neurons, post neurons) of each projection; a post neuron is one sum."""
         return tuple((self.populations[p.pre].n, self.populations[p.post].n_sums) for p in self.projections)
+
+    @cached_property
+    def sizes(self):
+        """Neurons of each population, as a tuple of int."""
+        return tuple(population.n for population in self.populations)
 
     @cached_property
     def n_positions(self):

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 from neurosim.errors import InputError, nearest
+from neurosim.placement.topology import Topology
 
 EXECUTIONS = ("scan", "event_driven")
 SCOPES = ("core", "layer", "network")
 #: Numbers that an optimizer keeps per slot.
 STATE_WORDS = {"sgd": 0, "momentum": 1, "adam": 2}
-_MAX_NEURONS = 10**6  # per layer: products of three layer sizes stay inside int64
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Workload:
 
     Attributes
     ----------
-    layers : tuple of int
-        Neurons of each layer, inputs first.
+    topology : Topology
+        Populations and the projections between them; layer sizes, inputs first, stand for `Topology.feedforward`.
     n_active : tuple of int
-        Active synapses of each matrix; matrix i connects layer i to layer i + 1.
+        Active synapses of each matrix, one per projection.
     batch_size : int
         Samples per update. Above 1 a gradient accumulator is kept per slot.
     execution : {'scan', 'event_driven'}
@@ -58,7 +58,7 @@ class Workload:
         On construction, when a value is outside its range.
     """
 
-    layers: tuple[int, ...]
+    topology: Topology
     n_active: tuple[int, ...]
     batch_size: int = 1
     execution: str = "scan"
@@ -76,10 +76,10 @@ class Workload:
     master_bits: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "layers", _check_layers(self.layers))
+        object.__setattr__(self, "topology", Topology.of(self.topology))
         object.__setattr__(self, "n_active", tuple(_whole("n_active", k) for k in self.n_active))
-        if len(self.n_active) != len(self.layers) - 1:
-            raise InputError(f"n_active: found {len(self.n_active)} counts; expected one per matrix, {len(self.layers) - 1}")
+        if len(self.n_active) != len(self.n_positions):
+            raise InputError(f"n_active: found {len(self.n_active)} counts; expected one per matrix, {len(self.n_positions)}")
         for i, (k, n) in enumerate(zip(self.n_active, self.n_positions, strict=True)):
             if not 1 <= k <= n:
                 raise InputError(f"n_active: found {k:,d} synapses in matrix {i}; expected 1 to its {n:,d} positions")
@@ -98,7 +98,7 @@ class Workload:
     @property
     def n_positions(self):
         """Positions of each matrix, as a tuple of int."""
-        return tuple(a * b for a, b in zip(self.layers, self.layers[1:], strict=False))
+        return self.topology.n_positions
 
     @property
     def state_words(self):
@@ -121,13 +121,13 @@ class Workload:
         return sum(self.n_active)
 
 
-def synapse_counts(layers, connectivity):
+def synapse_counts(network, connectivity):
     """Active synapses of each matrix for a given connectivity.
 
     Parameters
     ----------
-    layers : sequence of int
-        Neurons of each layer, inputs first.
+    network : Topology or sequence of int
+        The latter: neurons of each layer, inputs first.
     connectivity : float or sequence of float
         Fraction of the positions that are active, above 0 and at most 1: one for all matrices, or one per matrix.
 
@@ -140,26 +140,14 @@ def synapse_counts(layers, connectivity):
     ------
     InputError
     """
-    layers = _check_layers(layers)
-    fractions = [connectivity] * (len(layers) - 1) if isinstance(connectivity, Real) else list(connectivity)
-    if len(fractions) != len(layers) - 1:
-        raise InputError(f"connectivity: found {len(fractions)} fractions; expected one, or one per matrix, {len(layers) - 1}")
+    positions = Topology.of(network).n_positions
+    fractions = [connectivity] * len(positions) if isinstance(connectivity, Real) else list(connectivity)
+    if len(fractions) != len(positions):
+        raise InputError(f"connectivity: found {len(fractions)} fractions; expected one, or one per matrix, {len(positions)}")
     for fraction in fractions:
         if not isinstance(fraction, Real) or not 0 < fraction <= 1 or not math.isfinite(fraction):
             raise InputError(f"connectivity: found {fraction!r}; expected a fraction above 0 and at most 1")
-    return tuple(
-        min(max(1, round(fraction * a * b)), a * b) for fraction, a, b in zip(fractions, layers, layers[1:], strict=False)
-    )
-
-
-def _check_layers(layers):
-    layers = tuple(_whole("layers", n) for n in layers)
-    if len(layers) < 2:
-        raise InputError(f"layers: found {len(layers)}; expected at least 2, inputs first")
-    for n in layers:
-        if not 1 <= n <= _MAX_NEURONS:
-            raise InputError(f"layers: found {n:,d} neurons; expected 1 to {_MAX_NEURONS:,d} per layer")
-    return layers
+    return tuple(min(max(1, round(fraction * n)), n) for fraction, n in zip(fractions, positions, strict=True))
 
 
 def _whole(name, value):

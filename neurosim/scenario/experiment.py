@@ -54,7 +54,7 @@ def _workload(scenario, profile, n_cores):
 
     def workload(n_active):
         return Workload(
-            layers=layers,
+            topology=layers,
             n_active=tuple(n_active),
             batch_size=scenario.training.batch_size,
             execution=hardware.execution,

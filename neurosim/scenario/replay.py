@@ -131,7 +131,7 @@ class _Steps:
     """
 
     def __init__(self, placement, connections, active, wrong):
-        self.homes = np.split(np.asarray(placement.home), np.cumsum(placement.workload.layers)[:-1])
+        self.homes = placement.homes
         self.connections, self.active, self.wrong = connections, active, wrong
         self.n_samples = len(active[0])
 

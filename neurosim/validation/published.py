@@ -200,7 +200,7 @@ def _predict_refusal(point, read_profile):
 def _predict_memory(point, read_profile):
     profile = _profile(point, read_profile)
     counts = synapse_counts(point.layers, list(point.connectivity))
-    placement = place(profile, Workload(layers=point.layers, n_active=counts), n_cores=1)
+    placement = place(profile, Workload(point.layers, counts), n_cores=1)
     sections = placement.cores[0].sections
     unknown = [name for name in point.sections if name not in sections]
     if unknown:

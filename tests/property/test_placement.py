@@ -43,7 +43,7 @@ def slow_bytes(profile, workload, placement, core):
     """Bytes of a core, from the homes of single neurons."""
     f, w = profile.formats, profile.synapse_word
     has_words = profile.storage.family == "address_space"
-    layers, home = workload.layers, placement.home
+    layers, home = workload.topology.sizes, placement.home
     of_layer = [home[sum(layers[:i]) : sum(layers[: i + 1])] for i in range(len(layers))]
     own = sum(h == core for h in home)
     total = profile.storage.code_bytes.value if workload.code_bytes is None else workload.code_bytes
@@ -76,8 +76,8 @@ def slow_bytes(profile, workload, placement, core):
 def test_segments_partition_the_network(workload, name, n_cores):
     placement = place(PROFILES[name], workload, n_cores)
     assert [(s.matrix, s.core) for s in placement.segments] == sorted({(s.matrix, s.core) for s in placement.segments})
-    offset = workload.layers[0]
-    for i, (n_pre, n_post) in enumerate(zip(workload.layers, workload.layers[1:], strict=False)):
+    offset = workload.topology.sizes[0]
+    for i, (n_pre, n_post) in enumerate(zip(workload.topology.sizes, workload.topology.sizes[1:], strict=False)):
         segments = [s for s in placement.segments if s.matrix == i]
         assert sum(s.n_active for s in segments) == workload.n_active[i]
         assert [p for s in segments for p in range(s.post_start, s.post_stop)] == list(range(n_post))
@@ -88,7 +88,7 @@ def test_segments_partition_the_network(workload, name, n_cores):
             assert s.n_slots == min(s.n_positions, s.n_active + round(workload.headroom * s.n_active))
             assert set(placement.home[offset + s.post_start : offset + s.post_stop]) == {s.core}
         offset += n_post
-    assert sum(c.n_neurons for c in placement.cores) == sum(workload.layers[1:])
+    assert sum(c.n_neurons for c in placement.cores) == sum(workload.topology.sizes[1:])
     assert sum(c.n_slots for c in placement.cores) == sum(s.n_slots for s in placement.segments)
 
 

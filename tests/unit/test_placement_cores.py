@@ -157,8 +157,8 @@ def test_values_are_plain_python_numbers():
         ({"n_active": (2352, 900, 1001)}, "1,001 synapses in matrix 2; expected 1 to its 1,000 positions"),
         ({"n_active": (2352, 900, 0)}, "expected 1 to its"),
         ({"n_active": (2352, 900, 3.5)}, "3.5"),
-        ({"layers": (784,), "n_active": ()}, "inputs first"),
-        ({"layers": (784, 300, 0, 10)}, "found 0 neurons"),
+        ({"topology": (784,), "n_active": ()}, "inputs first"),
+        ({"topology": (784, 300, 0, 10)}, "found 0 neurons"),
         ({"batch_size": 0}, "batch_size: found 0"),
         ({"execution": "event_drive"}, "nearest: event_driven"),
         ({"scope": "cores"}, "nearest: core"),
@@ -169,7 +169,7 @@ def test_values_are_plain_python_numbers():
 )
 def test_a_wrong_workload_is_refused(change, words):
     with pytest.raises(InputError) as error:
-        Workload(**{"layers": MNIST, "n_active": SPARSE} | change)
+        Workload(**{"topology": MNIST, "n_active": SPARSE} | change)
     assert words in str(error.value)
 
 

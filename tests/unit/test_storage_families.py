@@ -120,7 +120,7 @@ def test_a_chip_that_does_not_learn_needs_a_host_that_does(main_cli, profile):
 
 def test_a_host_that_learns_takes_no_memory_of_the_chip():
     profile = load_profile("spinnaker2_santos")
-    common = {"layers": (64, 20, 10), "n_active": (300, 50), "batch_size": 4, "execution": "event_driven", "optimizer": "adam"}
+    common = {"topology": (64, 20, 10), "n_active": (300, 50), "batch_size": 4, "execution": "event_driven", "optimizer": "adam"}
     own, by_host = (place(profile, Workload(**common, host_learns=flag), 2).cores[0].sections for flag in (False, True))
     learning = {"gradients", "optimizer_state", "random_state", "rewiring", "label_buffer"}
     assert set(own) - set(by_host) == learning and set(by_host) <= set(own)
