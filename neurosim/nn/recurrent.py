@@ -10,7 +10,7 @@ from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.recurrent_train import Biases, Sequences, evaluate_sequences, train_sequences
 from neurosim.nn.mlp import Evaluation, choose_tile
-from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan
+from neurosim.synapses import one_core_plan
 
 KINDS = {"rnn": cells.RNN, "lstm": cells.LSTM}
 READOUTS = {"last": recurrent.LAST, "mean": recurrent.MEAN}
@@ -52,39 +52,32 @@ class RecurrentShape:
         return cells.N_GATES[KINDS[self.cell]]
 
     @property
+    def sizes(self):
+        """(neurons, sums of a neuron) of the inputs, of each layer and of the classes."""
+        return ((self.n_inputs, 1), *((n, self.n_gates) for n in self.units), (self.n_classes, 1))
+
+    @property
+    def projections(self):
+        """(pre, post) of each matrix, as indices of `sizes`: input and recurrent matrix of every layer, then the read-out."""
+        layers = range(1, len(self.units) + 1)
+        return (*((layer - before, layer) for layer in layers for before in (1, 0)), (len(self.units), len(self.units) + 1))
+
+    @property
     def matrices(self):
-        """(n_pre, n_post) of each matrix: input and recurrent matrix of every layer, then the read-out."""
-        shapes, below = [], self.n_inputs
-        for n in self.units:
-            shapes += [(below, self.n_gates * n), (n, self.n_gates * n)]
-            below = n
-        return (*shapes, (below, self.n_classes))
+        """(n_pre, n_post) of each matrix."""
+        return tuple((self.sizes[pre][0], self.sizes[post][0] * self.sizes[post][1]) for pre, post in self.projections)
 
 
-def recurrent_plan(shape, n_active, *, scope="layer", headroom=0.0, n_moments=0):
-    """Store plan of a recurrent network on a single core; neurons are inputs, then gates and units of each layer.
+def recurrent_plan(shape, n_active, **options):
+    """Store plan of a recurrent network on a single core.
 
     Parameters
     ----------
     shape : RecurrentShape
-    n_active : sequence of int
-        Active synapses of each of `shape.matrices`.
-    n_moments : int
-        Numbers that the optimizer keeps per slot.
+    n_active, options
+        As in `synapses.one_core_plan`.
     """
-    matrices, start, below = [], shape.n_inputs, 0
-    for n in shape.units:
-        gates, hidden = start, start + shape.n_gates * n
-        matrices += [MatrixPlan(shape.matrices[len(matrices)][0], shape.n_gates * n, below, gates)]
-        matrices += [MatrixPlan(n, shape.n_gates * n, hidden, gates)]
-        below, start = hidden, hidden + n
-    matrices.append(MatrixPlan(shape.units[-1], shape.n_classes, below, start))
-    segments = tuple(
-        SegmentPlan(i, 0, 0, m.n_post, k, min(m.n_pre * m.n_post, k + round(headroom * k)))
-        for i, (m, k) in enumerate(zip(matrices, n_active, strict=True))
-    )
-    n_own = start + shape.n_classes - shape.n_inputs
-    return StorePlan(tuple(matrices), segments, scope, (-1,) * shape.n_inputs + (0,) * n_own, 1, n_moments=n_moments)
+    return one_core_plan(shape.sizes, shape.projections, n_active, **{"scope": "layer"} | options)
 
 
 class Recurrent:
@@ -93,7 +86,7 @@ class Recurrent:
     Parameters
     ----------
     store : SynapseStore
-        With the matrices of `recurrent_plan`.
+        With the matrices of `shape`, as `synapses.plan_matrices` numbers them, on one core or several.
     shape : RecurrentShape
     batch_size : int
     clip : float, optional

@@ -1,6 +1,6 @@
 """A placement as a synapse store: the one step from cores and bytes to plain arrays."""
 
-from neurosim.synapses import CorePlan, Grid, MatrixPlan, SegmentPlan, StorePlan, SynapseStore
+from neurosim.synapses import CorePlan, Grid, SegmentPlan, StorePlan, SynapseStore, plan_matrices
 
 
 def make_store(experiment):
@@ -15,21 +15,23 @@ def make_store(experiment):
     SynapseStore
         With its initial connections drawn.
     """
-    placement, layers, rule = experiment.placement, experiment.scenario.network.layers, experiment.scenario.rewiring.rule_class
+    placement, rule = experiment.placement, experiment.scenario.rewiring.rule_class
     # A limit that is broken already, in a run that only reports it, cannot be kept.
     is_broken = any(usage.name == "fan_in_per_neuron" for usage in experiment.verdict.violations)
-    fan_in_limit = None if is_broken else placement.fan_in_limit
-    starts, hardware = [sum(layers[:i]) for i in range(len(layers))], experiment.scenario.hardware
+    topology, hardware = placement.workload.topology, experiment.scenario.hardware
+    matrices, populations = plan_matrices(
+        [(population.n, population.model.sums if population.model else 1) for population in topology.populations],
+        [(projection.pre, projection.post) for projection in topology.projections],
+        fan_in_limit=None if is_broken else placement.fan_in_limit,
+        grids=[Grid(*hardware.format.grid(n_pre, _full_scale(hardware, i))) for i, (n_pre, _) in enumerate(topology.shapes)],
+    )
     plan = StorePlan(
-        matrices=tuple(
-            MatrixPlan(a, b, starts[i], starts[i + 1], fan_in_limit, Grid(*hardware.format.grid(a, _full_scale(hardware, i))))
-            for i, (a, b) in enumerate(zip(layers, layers[1:]))
-        ),
+        matrices=matrices,
         segments=tuple(
             SegmentPlan(s.matrix, s.core, s.post_start, s.post_stop, s.n_active, s.n_slots) for s in placement.segments
         ),
         scope=experiment.scenario.rewiring.scope,
-        home=placement.home,
+        home=tuple(core for i in populations for core in placement.homes[i].tolist()),
         n_cores=placement.n_cores,
         limits=CorePlan(**placement.row_limits),
         n_moments=placement.workload.state_words,

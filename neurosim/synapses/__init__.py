@@ -1,6 +1,16 @@
 """The synapse store: slots of fixed capacity that rewiring re-uses."""
 
-from neurosim.synapses.plan import CorePlan, Grid, MatrixPlan, SegmentPlan, StorePlan, layered_plan
+from neurosim.synapses.plan import CorePlan, Grid, MatrixPlan, SegmentPlan, StorePlan, layered_plan, one_core_plan, plan_matrices
 from neurosim.synapses.store import SynapseStore
 
-__all__ = ["CorePlan", "Grid", "MatrixPlan", "SegmentPlan", "StorePlan", "SynapseStore", "layered_plan"]
+__all__ = [
+    "CorePlan",
+    "Grid",
+    "MatrixPlan",
+    "SegmentPlan",
+    "StorePlan",
+    "SynapseStore",
+    "layered_plan",
+    "one_core_plan",
+    "plan_matrices",
+]

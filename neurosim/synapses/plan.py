@@ -1,6 +1,7 @@
 """What a synapse store is built from: matrices, segments, scopes and limits, without any array."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 
@@ -20,8 +21,8 @@ class Grid(NamedTuple):
 class MatrixPlan:
     """One weight matrix.
 
-    `pre_neuron` and `post_neuron` are the first neuron of either side in the numbering of all
-    neurons, inputs first. `fan_in_limit` is the most active synapses of one post neuron, or None. Weights lie on
+    `pre_neuron` and `post_neuron` are the first neuron of either side in the numbering of `plan_matrices`; where a neuron has
+    several sums, each of them is a post neuron of the matrix. `fan_in_limit` is the most active synapses of one post neuron, or None. Weights lie on
     `grid`.
     """
 
@@ -71,7 +72,7 @@ class StorePlan:
     """Plan of a whole network: segments are ordered by matrix, then by core.
 
     `scope` is one of ``core`` (a synapse stays in its core and matrix), ``layer`` (it stays in its
-    matrix) and ``network``. `home` gives the core of every neuron, -1 for inputs. `n_moments` is how many
+    matrix) and ``network``. `home` gives the core of every numbered neuron, -1 for inputs. `n_moments` is how many
     numbers the optimizer keeps per slot; `has_master`, whether a float32 copy of the weights learns in their place.
 
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
@@ -94,7 +95,7 @@ class StorePlan:
 
     @property
     def n_neurons(self):
-        """Neurons of all layers, inputs included."""
+        """Numbered neurons, inputs included."""
         return len(self.home)
 
     @property
@@ -121,25 +122,55 @@ class StorePlan:
         return tuple(self.matrices[s.matrix].n_pre * (s.post_stop - s.post_start) for s in self.segments)
 
 
-def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False):
-    """Plan of a multilayer perceptron on a single core.
+def plan_matrices(sizes, projections, fan_in_limit=None, grids=None):
+    """Matrices of a network, with numbers for all neurons that feed them, and for the outputs.
+
+    A neuron has a number for each matrix that it feeds, so that what it does there is counted apart: a state may feed the
+    next step more often than the read-out. The numbers follow the order of the matrices; the outputs come last.
 
     Parameters
     ----------
-    layers : sequence of int
-        Neurons of each layer, inputs first.
+    sizes : sequence of (int, int)
+        Neurons of each population and sums of each neuron; inputs first, outputs last.
+    projections : sequence of (int, int)
+        Pre and post population of each matrix.
+    fan_in_limit : int, optional
+        Most active synapses of one post neuron.
+    grids : sequence of Grid, optional
+        Of the weights of each matrix.
+
+    Returns
+    -------
+    matrices : tuple of MatrixPlan
+    populations : tuple of int
+        Whose neurons are numbered, one population after the other.
+    """
+    populations = (*(pre for pre, _ in projections), len(sizes) - 1)
+    starts = [0, *accumulate(sizes[i][0] for i in populations)]
+    matrices = tuple(
+        MatrixPlan(sizes[pre][0], sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], fan_in_limit, grid)
+        for (pre, post), start, grid in zip(projections, starts, grids or [Grid()] * len(projections), strict=False)
+    )
+    return matrices, populations
+
+
+def one_core_plan(
+    sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False
+):
+    """Plan of a network on a single core.
+
+    Parameters
+    ----------
+    sizes, projections, fan_in_limit, grids
+        As in `plan_matrices`.
     n_active : sequence of int
         Active synapses of each matrix.
     scope : {'core', 'layer', 'network'}
         Where a released slot may be re-used.
-    fan_in_limit : int, optional
-        Most active synapses of one neuron.
     headroom : float
         Free slots of each segment, as a fraction of its active synapses.
     n_moments : int
         Numbers that the optimizer keeps per slot.
-    grids : sequence of Grid, optional
-        Of the weights of each matrix.
     has_master : bool
         Whether a float32 copy of the weights learns.
 
@@ -147,13 +178,27 @@ def layered_plan(layers, n_active, *, scope="core", fan_in_limit=None, headroom=
     -------
     StorePlan
     """
-    starts = [sum(layers[:i]) for i in range(len(layers))]
-    matrices = tuple(
-        MatrixPlan(a, b, starts[i], starts[i + 1], fan_in_limit, grids[i] if grids else Grid()) for i, (a, b) in enumerate(zip(layers, layers[1:]))
-    )
+    matrices, populations = plan_matrices(sizes, projections, fan_in_limit, grids)
     segments = tuple(
         SegmentPlan(i, 0, 0, m.n_post, k, min(m.n_pre * m.n_post, k + round(headroom * k)))
-        for i, (m, k) in enumerate(zip(matrices, n_active))
+        for i, (m, k) in enumerate(zip(matrices, n_active, strict=True))
     )
-    home = (-1,) * layers[0] + (0,) * sum(layers[1:])
+    home = tuple(0 if i else -1 for i in populations for _ in range(sizes[i][0]))
     return StorePlan(matrices, segments, scope, home, 1, n_moments, has_master)
+
+
+def layered_plan(layers, n_active, **options):
+    """Plan of a multilayer perceptron on a single core.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Neurons of each layer, inputs first.
+    n_active, options
+        As in `one_core_plan`.
+
+    Returns
+    -------
+    StorePlan
+    """
+    return one_core_plan([(n, 1) for n in layers], [(i, i + 1) for i in range(len(layers) - 1)], n_active, **options)
