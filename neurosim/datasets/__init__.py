@@ -5,14 +5,15 @@ the path of a folder with IDX files or with recordings. ``fetch`` is the only fu
 Importing this room reads no data and imports neither scikit-learn nor Numba.
 """
 
-from .catalog import DATASETS, DatasetInfo, dataset_shape
-from .dataset import Dataset
+from .catalog import DATASETS, DatasetInfo
+from .dataset import Dataset, DataShape
 from .fetch import fetch
-from .library import load_dataset, user_cache_dir
+from .library import dataset_shape, load_dataset, user_cache_dir
 from .speech import SpeechFeatures
 
 __all__ = [
     "DATASETS",
+    "DataShape",
     "Dataset",
     "DatasetInfo",
     "SpeechFeatures",

@@ -1,4 +1,4 @@
-"""The data sets known by name, with the shapes that can be told without loading anything."""
+"""The data sets known by name."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class DatasetInfo:
     name : str
         The word used in scenarios and commands.
     n_features, n_classes : int
-        Values per sample, of all steps, and number of classes; features None where options of the reader decide.
+        Values per sample, of all steps, and number of classes; features None for recordings, where options of the reader decide.
     image_shape : tuple of int or None
         (rows, columns) of one sample.
     scale : float
@@ -22,7 +22,7 @@ class DatasetInfo:
     how_to_get : str
         Where the files come from.
     n_steps : int or None
-        Steps of a sequence; 1 for samples that are none, None where the files decide.
+        Steps of a sequence; 1 for samples that are none, None for recordings.
     """
 
     name: str
@@ -33,6 +33,11 @@ class DatasetInfo:
     summary: str
     how_to_get: str
     n_steps: int | None = 1
+
+    @property
+    def has_recordings(self):
+        """Whether its files are recordings, which a reader with options turns into sequences."""
+        return self.n_features is None
 
 
 DATASETS = {
@@ -73,26 +78,8 @@ DATASETS = {
             image_shape=None,
             scale=1.0,
             summary="spoken digits as log-mel sequences, 2700 training and 300 test recordings of 6 speakers (Z. Jackson and others)",
-            how_to_get="doi 10.5281/zenodo.1342401: place the folder `recordings` with its WAV files by hand",
+            how_to_get="doi 10.5281/zenodo.1342401: place its folder `recordings` of WAV files by hand",
             n_steps=None,
         ),
     )
 }
-
-
-def dataset_shape(name):
-    """Number of inputs and classes of a named data set, without loading it.
-
-    Parameters
-    ----------
-    name : str
-        What a scenario gives as data set.
-
-    Returns
-    -------
-    tuple of int or None
-        (n_features, n_classes); None for paths, unknown names and data whose reader has options: only
-        their files can tell the shape.
-    """
-    info = DATASETS.get(str(name))
-    return (info.n_features, info.n_classes) if info and info.n_features else None

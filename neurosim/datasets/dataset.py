@@ -14,6 +14,20 @@ from .refusal import refuse
 SPLITS = (("x_train", "y_train"), ("x_test", "y_test"))
 
 
+@dataclass(frozen=True)
+class DataShape:
+    """Sizes that a network must agree with: a sample is `n_steps` times `n_inputs` values, of one of `n_classes` classes."""
+
+    n_inputs: int
+    n_steps: int
+    n_classes: int
+
+    @property
+    def n_features(self):
+        """Values per sample, of all steps."""
+        return self.n_inputs * self.n_steps
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and test samples in memory, as stored in the files.
@@ -67,6 +81,11 @@ class Dataset:
     def n_inputs(self):
         """Inputs of one step."""
         return self.n_features // self.n_steps
+
+    @property
+    def shape(self):
+        """The `DataShape`."""
+        return DataShape(self.n_inputs, self.n_steps, self.n_classes)
 
     @property
     def n_train(self):

@@ -6,12 +6,12 @@ from pathlib import Path
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS
-from .dataset import check_limit
+from .dataset import DataShape, check_limit
 from .digits import load_digits_dataset
 from .mnist import find_idx_files, load_idx_folder
 from .npz import load_npz
-from .refusal import one_line
-from .speech import find_recordings, load_speech_folder
+from .refusal import one_line, refuse
+from .speech import SpeechFeatures, count_words, find_recordings, load_speech_folder
 
 DATA_VARIABLE = "NEUROSIM_DATA"
 
@@ -30,7 +30,7 @@ def load_dataset(name, *, data_dir=None, limit=None, speech=None):
     limit : int, optional
         Keep only the first `limit` training and the first `limit` test samples.
     speech : SpeechFeatures, optional
-        How recordings become sequences; for `fsdd` and folders of WAV files.
+        How recordings become sequences; for `fsdd` and folders of WAV files only.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def load_dataset(name, *, data_dir=None, limit=None, speech=None):
     ------
     InputError
         An unknown name, files that are not found or are malformed, a `data_dir` that does
-        not exist, a `limit` below 1. Always one line.
+        not exist, a `limit` below 1, options of speech for a path of other data. Always one line.
     """
     limit = check_limit(limit)
     if not isinstance(name, (str, os.PathLike)):
@@ -58,12 +58,15 @@ def load_dataset(name, *, data_dir=None, limit=None, speech=None):
         folder = find_folder("mnist", data_dir, find_idx_files)
         return load_idx_folder(folder, name=name, info=DATASETS[name], limit=limit)
     if name == "fsdd":
-        return load_speech_folder(find_folder(name, data_dir, find_recordings), name=name, features=speech, limit=limit)
+        folder = find_folder(name, data_dir, find_recordings)
+        return load_speech_folder(folder, name=name, features=speech, n_classes=DATASETS[name].n_classes, limit=limit)
     path = os.path.expanduser(name)
+    if find_recordings(path):
+        return load_speech_folder(path, name=name, features=speech, limit=limit)
+    if speech is not None:
+        raise refuse(name, "no recordings", "WAV files, which options of speech need", "leave these options out, or give another folder")
     if path.endswith(".npz"):
         return load_npz(path, name=name, limit=limit)
-    if os.path.isdir(path) and find_recordings(path):
-        return load_speech_folder(path, name=name, features=speech, limit=limit)
     if os.path.isdir(path):
         return load_idx_folder(path, name=name, limit=limit)
     raise InputError(
@@ -72,6 +75,35 @@ def load_dataset(name, *, data_dir=None, limit=None, speech=None):
             f"{nearest(name.lower(), DATASETS)}"
         )
     )
+
+
+def dataset_shape(name, speech=None):
+    """Sizes of a data set without loading it: no file is opened.
+
+    Parameters
+    ----------
+    name : str
+        What a scenario gives as data set.
+    speech : SpeechFeatures, optional
+        As for `load_dataset`.
+
+    Returns
+    -------
+    DataShape or None
+        What `load_dataset` would give; None where only the contents of files can tell.
+
+    Raises
+    ------
+    InputError
+        A folder of recordings whose names do not make a data set.
+    """
+    info, speech = DATASETS.get(str(name)), speech or SpeechFeatures()
+    if info and info.has_recordings:
+        return DataShape(speech.bands, speech.max_steps, info.n_classes)
+    if info:
+        return DataShape(info.n_features // info.n_steps, info.n_steps, info.n_classes)
+    folder = os.path.expanduser(str(name))
+    return DataShape(speech.bands, speech.max_steps, count_words(folder)) if find_recordings(folder) else None
 
 
 def find_folder(name, data_dir, find_files):

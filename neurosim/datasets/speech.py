@@ -14,6 +14,7 @@ import numpy as np
 
 from neurosim.errors import InputError
 
+from .checks import count_classes
 from .dataset import make_dataset
 from .refusal import describe, refuse
 
@@ -36,7 +37,7 @@ class SpeechFeatures:
         Triangular mel filters from 0 to half the sample rate (mel = 2595 log10(1 + f / 700),
         O'Shaughnessy 1987): the inputs of one step.
     max_steps : int
-        Longest sequence; a longer recording is refused.
+        Steps of every sequence, shorter ones padded; a longer recording is refused.
     """
 
     sample_rate: int = 8000
@@ -70,7 +71,18 @@ def find_recordings(folder):
     return []
 
 
-def load_speech_folder(folder, *, name, features=None, limit=None):
+def count_words(folder):
+    """Classes of a folder of recordings, from the labels in the names of its training files; opens none.
+
+    Raises
+    ------
+    InputError
+        As for `load_speech_folder`, as far as names and labels go.
+    """
+    return count_classes(np.array([label for label, _ in _find_parts(folder)["train"]]), str(folder))
+
+
+def load_speech_folder(folder, *, name, features=None, n_classes=None, limit=None):
     """Load a data set of spoken words.
 
     Each band is shifted and scaled to mean 0 and standard deviation 1 over all frames of the *training*
@@ -83,13 +95,15 @@ def load_speech_folder(folder, *, name, features=None, limit=None):
     name : str
         Name of the resulting data set.
     features : SpeechFeatures, optional
+    n_classes : int, optional
+        Classes promised beforehand; without it, one more than the largest training label.
     limit : int, optional
         Keep only the first samples of each part; samples of a part are ordered by index, then label.
 
     Returns
     -------
     Dataset
-        x float32, shape (n_samples, n_steps * bands), `n_steps` that of the longest recording, and the lengths.
+        x float32, shape (n_samples, max_steps * bands), and the lengths. So the shape of a network is known before any file is opened.
 
     Raises
     ------
@@ -98,30 +112,13 @@ def load_speech_folder(folder, *, name, features=None, limit=None):
         or damaged; longer than `max_steps`; no file in one of the two parts.
     """
     features = features or SpeechFeatures()
-    paths = find_recordings(folder)
-    if not paths:
-        raise refuse(folder, "no WAV files", _NAME_FORM, "give the folder of the recordings")
-    entries = sorted((*_parse_name(path), path) for path in paths)
     filters = mel_filters(features)
-    parts = {"train": [], "test": []}
-    for index, label, _, path in entries:
-        frames = log_mel(read_wav(path, features), features, filters)
-        if len(frames) > features.max_steps:
-            raise refuse(
-                path,
-                f"{len(frames)} steps of {features.hop_ms:g} ms",
-                f"at most {features.max_steps} (max_steps)",
-                "raise max_steps or hop_ms, or shorten the recording",
-            )
-        parts["test" if index < N_TEST_INDICES else "train"].append((label, frames))
-    for part, indices in (("train", f"{N_TEST_INDICES} and above"), ("test", f"0 to {N_TEST_INDICES - 1}")):
-        if not parts[part]:
-            raise refuse(folder, f"no {part} files", f"files with index {indices}", "complete the folder")
-
+    found = _find_parts(folder)
+    parts = {part: [(label, _read_frames(path, features, filters)) for label, path in samples] for part, samples in found.items()}
     train = np.concatenate([frames for _, frames in parts["train"]])
     mean, spread = train.mean(0), train.std(0)
     spread[spread == 0] = 1.0
-    n_steps = max(len(frames) for part in parts.values() for _, frames in part)
+    n_steps = features.max_steps
     arrays, lengths = {}, {}
     for part, samples in parts.items():
         x = np.zeros((len(samples), n_steps, features.bands), np.float32)
@@ -135,11 +132,39 @@ def load_speech_folder(folder, *, name, features=None, limit=None):
         arrays,
         dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), str(folder)),
         scale=1.0,
-        source=f"{len(paths)} WAV files in {folder}, log-mel {features.frame_ms:g}/{features.hop_ms:g} ms, {features.bands} bands",
+        n_classes=n_classes,
+        source=f"{sum(map(len, found.values()))} WAV files in {folder}, log-mel {features.frame_ms:g}/{features.hop_ms:g} ms, {features.bands} bands",
         n_steps=n_steps,
         lengths=(lengths["train"], lengths["test"]),
         limit=limit,
     )
+
+
+def _find_parts(folder):
+    """Label and path of the files of both parts, ordered by index, then label."""
+    paths = find_recordings(folder)
+    if not paths:
+        raise refuse(folder, "no WAV files", _NAME_FORM, "give the folder of the recordings")
+    parts = {"train": [], "test": []}
+    for index, label, _, path in sorted((*_parse_name(path), path) for path in paths):
+        parts["test" if index < N_TEST_INDICES else "train"].append((label, path))
+    for part, indices in (("train", f"{N_TEST_INDICES} and above"), ("test", f"0 to {N_TEST_INDICES - 1}")):
+        if not parts[part]:
+            raise refuse(folder, f"no {part} files", f"files with index {indices}", "complete the folder")
+    return parts
+
+
+def _read_frames(path, features, filters):
+    """Log-mel frames of a file, at most `max_steps`."""
+    frames = log_mel(read_wav(path, features), features, filters)
+    if len(frames) > features.max_steps:
+        raise refuse(
+            path,
+            f"{len(frames)} steps of {features.hop_ms:g} ms",
+            f"at most {features.max_steps} (max_steps)",
+            "raise max_steps or hop_ms, or shorten the recording",
+        )
+    return frames
 
 
 def _parse_name(path):

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from neurosim.datasets import dataset_shape
+from neurosim.datasets import DATASETS, dataset_shape
 from neurosim.errors import DoesNotFitError, InputError
 from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
 from neurosim.placement.search import scale_counts
+from neurosim.placement.topology import Topology
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
 
@@ -35,13 +36,14 @@ def prepare(scenario):
     Raises
     ------
     InputError
-        Unknown or malformed profile, a chip that does not learn, or layers that contradict a known data set.
+        Unknown or malformed profile, a chip that does not learn or whose circuits do not compute this network, or sizes that
+        contradict a known data set.
     DoesNotFitError
         ``connectivity: fit``, and not even one synapse per matrix fits.
     """
     profile = chosen_profile(scenario)
     _refuse_unless_learns(scenario, profile)
-    _check_known_shape(scenario)
+    _refuse_unless_computes(scenario, profile)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     workload = _workload(scenario, profile, n_cores)
     placement = place(profile, workload, n_cores)
@@ -49,12 +51,12 @@ def prepare(scenario):
 
 
 def _workload(scenario, profile, n_cores):
-    layers, hardware, rule = scenario.network.layers, scenario.hardware, scenario.rewiring.rule_class
-    positions = [a * b for a, b in zip(layers, layers[1:])]
+    topology, hardware, rule = make_topology(scenario), scenario.hardware, scenario.rewiring.rule_class
+    positions = topology.n_positions
 
     def workload(n_active):
         return Workload(
-            topology=layers,
+            topology=topology,
             n_active=tuple(n_active),
             batch_size=scenario.training.batch_size,
             execution=hardware.execution,
@@ -75,10 +77,13 @@ def _workload(scenario, profile, n_cores):
     if rule.starts_dense and not rule.rewires:
         return workload(positions)
 
-    if scenario.network.synapses is not None:
-        return workload(scale_counts(positions, positions, scenario.network.synapses))
+    wanted = scenario.network.synapses
+    if wanted is not None:
+        if not len(positions) <= wanted <= sum(positions):
+            raise InputError(f"network.synapses: found {wanted}; expected {len(positions)} to {sum(positions)}, the possible connections")
+        return workload(scale_counts(positions, positions, wanted))
     if scenario.network.connectivity != "fit":
-        return workload(synapse_counts(layers, scenario.network.connectivity))
+        return workload(synapse_counts(topology, scenario.network.connectivity))
     full = workload(positions)
     counts = largest_fit(profile, full, n_cores)
     if counts is None:
@@ -87,11 +92,29 @@ def _workload(scenario, profile, n_cores):
     return workload(counts)
 
 
-def _check_known_shape(scenario):
-    """Compare the layers with the shape of a known data set, without loading it."""
-    shape = dataset_shape(scenario.dataset.name)
-    if shape is not None:
-        check_shape(scenario, *shape)
+def make_topology(scenario):
+    """Populations and projections of a scenario's network, from the shape of its data as far as that is known without loading it.
+
+    Parameters
+    ----------
+    scenario : Scenario
+
+    Returns
+    -------
+    Topology
+
+    Raises
+    ------
+    InputError
+        Layers that contradict the data, or a recurrent network and data without steps.
+    """
+    network, shape = scenario.network, dataset_shape(scenario.dataset.name, scenario.dataset.speech)
+    check_shape(scenario, shape)
+    if not network.is_recurrent:
+        return Topology.feedforward(network.layers)
+    return Topology.recurrent(
+        network.type, shape.n_inputs, network.units, shape.n_classes, shape.n_steps, scenario.training.window, network.readout or "last"
+    )
 
 
 def _refuse_unless_learns(scenario, profile):
@@ -105,14 +128,37 @@ def _refuse_unless_learns(scenario, profile):
         )
 
 
-def check_shape(scenario, n_features, n_classes):
-    """Refuse layers that contradict the data.
+def _refuse_unless_computes(scenario, profile):
+    """Refuse recurrent cells where neurons are circuits: only a program computes them."""
+    if scenario.network.is_recurrent and profile.storage.family != "address_space":
+        raise InputError(
+            f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
+            f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
+        )
+
+
+def check_shape(scenario, shape):
+    """Refuse layers that contradict the data, and a recurrent network whose data have no steps.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    shape : DataShape or None
+        None: not known before the data are loaded, which only a network with stated sizes can bear.
 
     Raises
     ------
     InputError
     """
-    layers, name = scenario.network.layers, scenario.dataset.name
+    network, name = scenario.network, scenario.dataset.name
+    if network.is_recurrent and (shape is None or shape.n_steps == 1):
+        raise InputError(
+            f"dataset.name: found {name}, which is no data set of sequences; a network of type {network.type} needs one: "
+            f"{', '.join(key for key, info in DATASETS.items() if info.n_steps != 1)} or a folder of WAV files"
+        )
+    if network.is_recurrent or shape is None:
+        return
+    layers, n_features, n_classes = network.layers, shape.n_features, shape.n_classes
     for where, have, want, what in (
         ("first", layers[0], n_features, "features"),
         ("last", layers[-1], n_classes, "classes"),

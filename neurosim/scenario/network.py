@@ -44,6 +44,20 @@ def make_store(experiment):
     return SynapseStore.random(plan, experiment.scenario.seed)
 
 
+def make_network(experiment, store):
+    """What runs on the store of an experiment: `Mlp` or `Recurrent`."""
+    from neurosim.nn import Mlp
+    from neurosim.nn.recurrent import Recurrent, RecurrentShape
+
+    scenario, topology = experiment.scenario, experiment.placement.workload.topology
+    network, training = scenario.network, scenario.training
+    if not network.is_recurrent:
+        return Mlp(store, training.batch_size)
+    sizes = topology.sizes
+    shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout, topology.window)
+    return Recurrent(store, shape, training.batch_size, training.clip)
+
+
 def _full_scale(hardware, matrix):
     """Full scale of a matrix as the scenario gives it, or None."""
     given = hardware.weight_range

@@ -228,14 +228,14 @@ def _stop_on_signal():
 
 def _make_trainer(experiment, data_dir):
     """Trainer of an experiment on its data, and the digest of all that decides its course."""
-    from neurosim.datasets import load_dataset
-    from neurosim.scenario.network import make_store
+    from neurosim.scenario.network import make_network, make_store
     from neurosim.training import Trainer
 
     scenario = experiment.scenario
-    dataset = load_dataset(scenario.dataset.name, data_dir=data_dir, limit=scenario.dataset.limit)
-    check_shape(scenario, dataset.n_features, dataset.n_classes)
-    trainer = Trainer(make_store(experiment), dataset, _training_plan(experiment))
+    dataset = scenario.dataset.load(data_dir)
+    check_shape(scenario, dataset.shape)
+    store = make_store(experiment)
+    trainer = Trainer(store, dataset, _training_plan(experiment), make_network(experiment, store))
     content = {
         "scenario": scenario.model_dump(mode="json", exclude={"report", "description"}),
         "profile": experiment.profile.sha256,

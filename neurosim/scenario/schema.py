@@ -1,97 +1,25 @@
 """What a scenario file says: the experiment, complete, in one page.
 
-Every key has a default except the name, the data set, the layers and the profile.
+Every key has a default except the name, the data set, the sizes of the network and the profile.
 """
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.rewiring import RULES
-from neurosim.scenario.rules import RewiringChoice, keys_of
 from neurosim.scenario.formats import parse_weight_format
+from neurosim.scenario.rules import RewiringChoice, keys_of
+from neurosim.scenario.schema_network import DatasetChoice, Network
+from neurosim.scenario.schema_types import Decay, Positive, PositiveInt, PowerOfTwo
 
-PositiveInt = Annotated[int, Field(ge=1)]
-# Far above any use, and far below the end of float32.
-NonNegative = Annotated[float, Field(ge=0, le=1e9)]
-Positive = Annotated[float, Field(gt=0, le=1e9)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-# Below 1 in float32 as well, so that 1 - beta is not 0.
-Decay = Annotated[float, Field(ge=0, le=0.99999)]
 _OPTIMIZER_KEYS = {"sgd": (), "momentum": ("momentum",), "adam": ("beta1", "beta2", "epsilon")}
-
-
-def _check_power_of_two(value):
-    if math.frexp(value)[0] != 0.5:
-        below = 2.0 ** math.floor(math.log2(value))
-        raise ValueError(f"expected a power of two, so that scaling is a shift: {below:g} or {2 * below:g}")
-    return value
-
-
-PowerOfTwo = Annotated[float, Field(ge=2**-20, le=2**20), AfterValidator(_check_power_of_two)]
 
 
 def _check_weight_format(name):
     parse_weight_format(name)
     return name
-
-
-class DatasetChoice(Strict):
-    """Which samples are learned.
-
-    Attributes
-    ----------
-    name : str
-        ``digits`` (bundled with scikit-learn), ``mnist``, the path of an ``.npz`` file with x_train,
-        y_train, x_test and y_test, or a folder of IDX files.
-    limit : int, optional
-        Use only the first samples of the training and of the test set.
-    """
-
-    name: Annotated[str, Field(min_length=1)]
-    limit: PositiveInt | None = None
-
-
-class Network(Strict):
-    """The network, the same on every chip.
-
-    Attributes
-    ----------
-    layers : tuple of int
-        Neurons of each layer, inputs first.
-    activation : str
-        Of the hidden layers.
-    connectivity : float, tuple of float or 'fit'
-        Fraction of the possible connections, for all matrices or for each; ``fit`` takes the most that
-        the chip's budgets allow, in equal fractions.
-    synapses : int, optional
-        Total number of connections instead, shared by the matrices in equal fractions.
-    """
-
-    layers: Annotated[tuple[Annotated[int, Field(ge=1, le=10**6)], ...], as_tuple]
-    activation: Literal["relu"] = "relu"
-    connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
-    synapses: PositiveInt | None = None
-
-    @model_validator(mode="after")
-    def _check(self):
-        if len(self.layers) < 2:
-            raise WrongKey(["layers"], f"found {len(self.layers)} layers; expected at least inputs and outputs, such as [784, 10]")
-        if self.layers[-1] < 2:
-            raise WrongKey(["layers", len(self.layers) - 1], f"found {self.layers[-1]} outputs; expected at least 2 classes")
-        n = len(self.layers) - 1
-        if (self.connectivity is None) == (self.synapses is None):
-            raise WrongKey(["connectivity"], "expected exactly one of connectivity and synapses")
-        if isinstance(self.connectivity, tuple) and len(self.connectivity) != n:
-            raise WrongKey(
-                ["connectivity"], f"found {len(self.connectivity)} fractions; expected one number or {n}, one per weight matrix"
-            )
-        possible = sum(a * b for a, b in zip(self.layers, self.layers[1:]))
-        if self.synapses is not None and not n <= self.synapses <= possible:
-            raise WrongKey(["synapses"], f"found {self.synapses}; expected {n} to {possible}, the possible connections of these layers")
-        return self
 
 
 class Hardware(Strict):
@@ -195,6 +123,10 @@ class Training(Strict):
     learning_rate : float
         Of epoch 0, for the mean gradient of a batch.
     schedule : ScheduleChoice
+    window : int, optional
+        Of a recurrent network: steps through which errors flow back; all when left out.
+    clip : float, optional
+        Of a recurrent network: largest norm of the mean gradient of a batch; not clipped when left out.
     """
 
     epochs: PositiveInt = 10
@@ -206,6 +138,8 @@ class Training(Strict):
     epsilon: Annotated[float, Field(ge=1e-30, le=1)] | None = None
     learning_rate: Positive = 0.5
     schedule: ScheduleChoice = ScheduleChoice()
+    window: PositiveInt | None = None
+    clip: Positive | None = None
 
     @property
     def optimizer_numbers(self):
@@ -255,7 +189,8 @@ class Scenario(Strict):
                 ["hardware", "headroom"],
                 f"found 0 with rewiring.scope {self.rewiring.scope}: synapses cannot move to a full segment; try 0.25",
             )
-        n = len(self.network.layers) - 1
+        self._check_recurrence()
+        n = len(self.network.matrices)
         if isinstance(self.hardware.weight_range, tuple) and len(self.hardware.weight_range) != n:
             found = len(self.hardware.weight_range)
             raise WrongKey(["hardware", "weight_range"], f"found {found} numbers; expected one number or {n}, one per weight matrix")
@@ -266,3 +201,19 @@ class Scenario(Strict):
                 f"found {self.hardware.weight_format} with rule {self.rewiring.rule}, whose dormant parameters have no format here; use float32",
             )
         return self
+
+    def _check_recurrence(self):
+        """What makes no sense with, or without, steps."""
+        kind = self.network.type
+        if not self.network.is_recurrent:
+            for key in ("window", "clip"):
+                if getattr(self.training, key) is not None:
+                    raise WrongKey(["training", key], f"a network of type {kind} takes a sample in one step; leave it out, or choose lstm or rnn")
+            return
+        for key, plain, reason in (
+            ("execution", "scan", "a state of zero still has an error, so its row cannot be left out"),
+            ("learning", "chip", "its states would have to reach the host at every step"),
+        ):
+            found = getattr(self.hardware, key)
+            if found != plain:
+                raise WrongKey(["hardware", key], f"found {found} with a network of type {kind}: {reason}; use {plain}")

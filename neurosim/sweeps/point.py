@@ -183,12 +183,13 @@ def _one_line(error):
 
 def _facts(verdict, scenario):
     """Limits and the few metrics that a verdict knows of a network that does not fit."""
+    from neurosim.scenario.experiment import make_topology
+
     if verdict is None:
         return {}
     data = verdict.to_dict()
     limits = limits_of(data)
-    layers = scenario.network.layers
-    n_possible = sum(a * b for a, b in zip(layers, layers[1:]))
+    n_possible = sum(make_topology(scenario).n_positions)
     n_active = sum(data["n_active"])
     memory = next((use for use in limits if use.name == "local_memory"), None)
     metrics = Metrics(

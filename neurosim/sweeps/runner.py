@@ -121,15 +121,12 @@ def _folder(plan, out):
 
 def _check_data(points, data_dir):
     """Load each data set once, so that a missing file is told before anything runs and not by every point."""
-    from neurosim.datasets import load_dataset
-
     shapes = {}
     for point in points:
         choice = point.scenario.dataset
-        if choice.name not in shapes:
-            dataset = load_dataset(choice.name, data_dir=data_dir, limit=choice.limit)
-            shapes[choice.name] = dataset.n_features, dataset.n_classes
-        check_shape(point.scenario, *shapes[choice.name])
+        if choice not in shapes:
+            shapes[choice] = choice.load(data_dir).shape
+        check_shape(point.scenario, shapes[choice])
 
 
 @contextmanager

@@ -181,6 +181,63 @@ def test_scenario(command, change, fragments, assert_refused, tmp_path):
     assert_refused([command, "small.yaml"], [fragment.replace("LINE", str(line)) for fragment in fragments])
 
 
+RECURRENT = """\
+name: words
+dataset:
+  name: fsdd
+  max_steps: 95
+  features: {hop_ms: 25}
+network:
+  type: lstm
+  units: [20]
+  readout: last
+  connectivity: 0.2
+hardware:
+  profile: spinnaker2
+training:
+  window: 10
+  clip: 1.0
+"""
+UNITS = "  type: lstm\n  units: [20]\n  readout: last\n"
+RECURRENTS = [
+    ("unknown type", ("type: lstm", "type: lstmm"), [":LINE:", "network.type", "'lstmm'", "nearest: lstm"]),
+    ("layers of an lstm", ("  units", "  layers: [32, 20, 10]\n  units"), [":LINE:", "network.layers", "lstm does not use it"]),
+    ("activation of an lstm", ("  units", "  activation: relu\n  units"), [":LINE:", "network.activation", "units and readout"]),
+    ("units of an mlp", (UNITS, "  layers: [32, 20, 10]\n  units: 20\n"), [":8:", "network.units", "mlp does not use it", "layers"]),
+    ("readout of an mlp", (UNITS, "  layers: [32, 20, 10]\n  readout: mean\n"), [":8:", "network.readout", "mlp does not use it"]),
+    ("no units", ("  units: [20]\n", ""), ["network.units", "required and missing", "lstm needs it"]),
+    ("no layer", ("units: [20]", "units: []"), [":LINE:", "network.units", "at least one"]),
+    ("a layer of zero units", ("units: [20]", "units: [20, 0]"), [":LINE:", "network.units.1", "found 0"]),
+    ("unknown readout", ("readout: last", "readout: lats"), [":LINE:", "network.readout", "nearest: last"]),
+    ("two fractions for three matrices", ("connectivity: 0.2", "connectivity: [0.2, 0.2]"), [":LINE:", "network.connectivity", "one number or 3", "(inputs to lstm 1, lstm 1 to itself, lstm 1 to outputs)"]),
+    ("three fractions for five matrices", ("units: [20]\n  readout: last\n  connectivity: 0.2", "units: [20, 9]\n  connectivity: [0.2, 0.2, 0.2]"), ["network.connectivity", "5", "lstm 1 to lstm 2, lstm 2 to itself"]),
+    ("more synapses than possible", ("connectivity: 0.2", "synapses: 99999"), ["network.synapses", "99999", "3 to 4360"]),
+    ("fewer synapses than matrices", ("connectivity: 0.2", "synapses: 2"), ["network.synapses", "found 2"]),
+    ("ranges for other matrices", ("profile: spinnaker2", "profile: spinnaker2\n  weight_format: int8\n  weight_range: [1.0, 1.0]"), ["hardware.weight_range", "found 2", "or 3"]),
+    ("window of nothing", ("window: 10", "window: 0"), [":LINE:", "training.window", "found 0"]),
+    ("clip of nothing", ("clip: 1.0", "clip: 0.0"), [":LINE:", "training.clip", "found 0"]),
+    ("window of an mlp", (UNITS, "  layers: [3040, 20, 10]\n"), ["training.window", "type mlp", "lstm or rnn"]),
+    ("events", ("profile: spinnaker2", "profile: spinnaker2\n  execution: event_driven"), [":LINE:", "hardware.execution", "scan"]),
+    ("a host that learns", ("profile: spinnaker2", "profile: spinnaker2\n  learning: host"), [":LINE:", "hardware.learning", "use chip"]),
+    ("circuits", ("profile: spinnaker2", "profile: brainscales1"), ["network.type", "brainscales1", "compute no LSTM"]),
+    ("images", ("  name: fsdd\n  max_steps: 95\n  features: {hop_ms: 25}", "  name: mnist"), ["dataset.name", "mnist", "no data set of sequences", "mnist_rows, fsdd"]),
+    ("a folder that is not there", ("name: fsdd", "name: words"), ["dataset.name", "words", "no data set of sequences"]),
+    ("steps of images", ("name: fsdd", "name: mnist_rows"), [":4:", "dataset.max_steps", "holds no recordings"]),
+    ("no step", ("max_steps: 95", "max_steps: 0"), [":LINE:", "dataset.max_steps", "found 0"]),
+    ("unknown option of speech", ("hop_ms: 25", "hopp_ms: 25"), [":LINE:", "dataset.features.hopp_ms", "nearest: hop_ms"]),
+    ("hop of zero", ("hop_ms: 25", "hop_ms: 0"), [":LINE:", "dataset.features.hop_ms", "found 0"]),
+    ("half a band", ("hop_ms: 25", "bands: 2.5"), [":LINE:", "dataset.features.bands", "whole number"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "fragments"), [row[1:] for row in RECURRENTS], ids=[row[0] for row in RECURRENTS])
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_recurrent_scenario(command, change, fragments, assert_refused, tmp_path):
+    text, line = replaced(RECURRENT, *change)
+    (tmp_path / "words.yaml").write_text(text, encoding="utf-8")
+    assert_refused([command, "words.yaml"], [fragment.replace("LINE", str(line)) for fragment in fragments])
+
+
 def test_the_good_scenario_is_good(main_cli, tmp_path):
     (tmp_path / "small.yaml").write_text(SCENARIO, encoding="utf-8")
     assert main_cli("run", "small.yaml", "--quiet").code == 0

@@ -11,7 +11,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from neurosim.datasets import DATASETS, dataset_shape, fetch, load_dataset, user_cache_dir
+from neurosim.datasets import DATASETS, DataShape, dataset_shape, fetch, load_dataset, user_cache_dir
 from neurosim.datasets.digits import split_every_fifth
 from neurosim.datasets.fetch import _fetch_mnist
 from neurosim.datasets.idx import encode_idx, read_idx
@@ -169,15 +169,15 @@ def test_missing_data_dir(tmp_path, name):
 
 
 def test_dataset_shape_tells_what_loading_gives(tmp_path):
-    assert dataset_shape("mnist") == (784, 10)
-    assert dataset_shape("digits") == (64, 10)
+    assert dataset_shape("mnist") == DataShape(784, 1, 10)
+    assert dataset_shape("digits") == DataShape(64, 1, 10)
     assert dataset_shape("x.npz") is None and dataset_shape("unknown") is None
     folder = write_folder(tmp_path / "mnist")
-    assert dataset_shape("mnist_rows") == (784, 10) and dataset_shape("fsdd") is None
+    assert dataset_shape("mnist_rows") == DataShape(28, 28, 10)
     for name, info in DATASETS.items():
         if info.n_features:
             data = load_dataset(name, data_dir=folder)
-            assert (data.n_features, data.n_classes) == dataset_shape(name)
+            assert data.shape == dataset_shape(name)
             assert (data.image_shape, data.scale, data.n_steps) == (info.image_shape, info.scale, info.n_steps)
 
 

@@ -28,14 +28,20 @@ def fields_of_rules():
                 yield f"{name}: {key}", field
 
 
+def group_of(annotation):
+    """Group of keys that an annotation is, or is when it is given; None for a key."""
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)]
+    return kinds[0] if kinds else None
+
+
 def leaves(model, path=()):
     """Key path and field of every key that is not itself a group of keys."""
     for name, field in model.model_fields.items():
         if field.annotation is Rewiring:
             yield from leaves(Rewiring, (*path, name))
             yield from fields_of_rules()
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
-            yield from leaves(field.annotation, (*path, name))
+        elif group := group_of(field.annotation):
+            yield from leaves(group, (*path, name))
         else:
             yield ".".join((*path, name)), field
 
@@ -111,6 +117,13 @@ def test_the_example_is_accepted(key):
         data["network"]["connectivity"] = 0.5
     if key == "network.synapses":
         values[key] = min(values[key], 2000)  # of the MNIST network, more than the small one here has
+    if key in ("network.units", "network.readout", "training.window", "training.clip"):
+        data["network"] = {"type": "lstm", "units": 30, "connectivity": 0.5}
+        data["dataset"] = {"name": "mnist_rows"}
+    if key == "network.type":
+        data["network"] = {"units": 30, "connectivity": 0.5}
+    if key.startswith("dataset."):
+        data["dataset"] = {"name": "fsdd"}
     if key.startswith("training.schedule."):
         kind = "step" if key.endswith("milestones") else "exponential"
         data["training"] = {"schedule": {"kind": kind, "factor": 0.5, **({"milestones": [1]} if kind == "step" else {})}}

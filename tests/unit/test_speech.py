@@ -5,7 +5,7 @@ import wave
 import numpy as np
 import pytest
 
-from neurosim.datasets import SpeechFeatures, load_dataset
+from neurosim.datasets import DataShape, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.datasets.speech import log_mel, mel_filters, read_wav
 from neurosim.errors import InputError
 
@@ -37,12 +37,13 @@ def folder(tmp_path):
 
 
 def test_split_shape_and_lengths(folder):
-    data = load_dataset(str(folder))
+    data = load_dataset(str(folder), speech=SpeechFeatures(max_steps=20))
     assert (data.n_train, data.n_test, data.n_classes) == (8, 20, 2)
     assert (data.n_inputs, data.n_features) == (32, 32 * data.n_steps)
     assert data.x_train.dtype == np.float32 and data.scale == 1.0
     # 0.3 s + 0.06 s at a frame of 50 ms every 25 ms: 1 + ceil((2880 - 400) / 200)
-    assert data.n_steps == 14 == data.lengths_train.max()
+    assert (data.n_steps, data.lengths_train.max()) == (20, 14)
+    assert data.shape == dataset_shape(str(folder), SpeechFeatures(max_steps=20))
     assert data.lengths_test.dtype == np.int32 and data.lengths_test.min() == 7
     for x, lengths in ((data.x_train, data.lengths_train), (data.x_test, data.lengths_test)):
         for row, length in zip(x.reshape(len(x), data.n_steps, 32), lengths, strict=True):
@@ -66,10 +67,11 @@ def test_a_subfolder_of_recordings_a_limit_and_options(folder, tmp_path, monkeyp
     monkeypatch.delenv("NEUROSIM_DATA", raising=False)
     (tmp_path / "fsdd").mkdir()
     folder.rename(tmp_path / "fsdd" / "recordings")
-    data = load_dataset("fsdd", data_dir=tmp_path, limit=3, speech=SpeechFeatures(hop_ms=50, bands=8))
+    data = load_dataset("fsdd", data_dir=tmp_path, limit=3, speech=SpeechFeatures(hop_ms=50, bands=8, max_steps=8))
     assert (data.n_train, data.n_test, data.n_inputs, data.lengths_train.size) == (3, 3, 8, 3)
-    assert data.n_steps == 8
-    whole = load_dataset("fsdd", data_dir=tmp_path, speech=SpeechFeatures(hop_ms=50, bands=8))
+    assert data.n_steps == 8 and data.lengths_train.tolist() == [5, 5, 7]
+    assert data.n_classes == 10  # as promised by the name
+    whole = load_dataset("fsdd", data_dir=tmp_path, speech=SpeechFeatures(hop_ms=50, bands=8, max_steps=8))
     assert (whole.x_train[:3] == data.x_train).all() and whole.sha256 != data.sha256
     # The first samples are of both words.
     assert set(data.y_test) == {0, 1}
@@ -129,6 +131,23 @@ def test_a_part_without_files_is_refused(tmp_path):
     write_wav(tmp_path / "0_ann_5.wav", tone(300, 0.2))
     with pytest.raises(InputError, match="no test files"):
         load_dataset(str(tmp_path))
+
+
+def test_options_of_speech_for_other_data_are_refused(tmp_path):
+    for name in (str(tmp_path), "x.npz"):
+        with pytest.raises(InputError, match="no recordings"):
+            load_dataset(name, speech=SpeechFeatures())
+
+
+def test_the_shape_is_known_before_any_file_is_opened(tmp_path):
+    assert dataset_shape("fsdd") == DataShape(32, 100, 10)
+    assert dataset_shape(tmp_path) is None
+    for name in ("0_ann_0.wav", "6_ann_5.wav"):
+        (tmp_path / name).touch()
+    assert dataset_shape(tmp_path, SpeechFeatures(bands=5, max_steps=9)) == DataShape(5, 9, 7)
+    (tmp_path / "six_ann_5.wav").touch()
+    with pytest.raises(InputError, match="six_ann_5.wav"):
+        dataset_shape(tmp_path)
 
 
 def test_samples_keep_their_values(tmp_path):

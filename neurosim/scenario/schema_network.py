@@ -1,0 +1,149 @@
+"""The parts of a scenario that say what is learned, and by which network."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from neurosim.datasets import DATASETS, SpeechFeatures, load_dataset
+from neurosim.documents import Strict, WrongKey, as_tuple
+from neurosim.scenario.schema_types import Fraction, LayerSize, PositiveInt
+
+#: Keys that only some types of network use.
+_KEYS_OF_TYPE = {"mlp": ("layers", "activation"), "lstm": ("units", "readout"), "rnn": ("units", "readout")}
+
+
+def _as_sizes(value):
+    return (value,) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
+
+
+Units = Annotated[tuple[LayerSize, ...], BeforeValidator(_as_sizes, json_schema_input_type=LayerSize | tuple[LayerSize, ...])]
+
+
+class FeatureChoice(Strict):
+    """How recordings become sequences; see `neurosim.datasets.SpeechFeatures`."""
+
+    sample_rate: Annotated[int, Field(ge=1000, le=10**6)] = SpeechFeatures.sample_rate
+    frame_ms: Annotated[float, Field(gt=0, le=10_000)] = SpeechFeatures.frame_ms
+    hop_ms: Annotated[float, Field(gt=0, le=10_000)] = SpeechFeatures.hop_ms
+    bands: Annotated[int, Field(ge=1, le=1024)] = SpeechFeatures.bands
+
+
+class DatasetChoice(Strict):
+    """Which samples are learned.
+
+    Attributes
+    ----------
+    name : str
+        Name of a known data set (`neurosim.datasets.DATASETS`), the path of an ``.npz`` file with x_train,
+        y_train, x_test and y_test, or a folder of IDX or of WAV files.
+    limit : int, optional
+        Use only the first samples of the training and of the test set.
+    max_steps : int, optional
+        Of recordings: the longest sequence, for which the network is laid out; a longer recording is refused.
+    features : FeatureChoice, optional
+        Of recordings.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    limit: PositiveInt | None = None
+    max_steps: Annotated[int, Field(ge=1, le=10**5)] | None = None
+    features: FeatureChoice | None = None
+
+    @property
+    def speech(self):
+        """The `SpeechFeatures`, or None where nothing is said about recordings."""
+        if self.max_steps is None and self.features is None:
+            return None
+        return SpeechFeatures(**(self.features or FeatureChoice()).model_dump(), max_steps=self.max_steps or SpeechFeatures.max_steps)
+
+    def load(self, data_dir=None):
+        """The `Dataset`; see `neurosim.datasets.load_dataset`."""
+        return load_dataset(self.name, data_dir=data_dir, limit=self.limit, speech=self.speech)
+
+    @model_validator(mode="after")
+    def _check(self):
+        info = DATASETS.get(self.name)
+        if info and not info.has_recordings:
+            for key in ("max_steps", "features"):
+                if getattr(self, key) is not None:
+                    raise WrongKey([key], f"data set {self.name} holds no recordings; leave it out")
+        return self
+
+
+class Network(Strict):
+    """The network, the same on every chip.
+
+    Attributes
+    ----------
+    type : str
+        ``mlp``: multilayer perceptron. ``lstm``, ``rnn``: recurrent layers, which take a sample step by step, and a
+        read-out; sizes of inputs and outputs come from the data.
+    layers : tuple of int, optional
+        Of an ``mlp``: neurons of each layer, inputs first.
+    activation : str, optional
+        Of an ``mlp``: of the hidden layers; relu when left out.
+    units : tuple of int, optional
+        Of the others: units of each recurrent layer. A file may give one number for one layer.
+    readout : str, optional
+        Of the others: whether the outputs see the ``last`` state of a sample, which they do when left out, or the ``mean`` of all.
+    connectivity : float, tuple of float or 'fit'
+        Fraction of the possible connections, for all matrices or for each; ``fit`` takes the most that
+        the chip's budgets allow, in equal fractions.
+    synapses : int, optional
+        Total number of connections instead, shared by the matrices in equal fractions.
+    """
+
+    type: Literal["mlp", "lstm", "rnn"] = "mlp"
+    layers: Annotated[tuple[LayerSize, ...], as_tuple] | None = None
+    activation: Literal["relu"] | None = None
+    units: Units | None = None
+    readout: Literal["last", "mean"] | None = None
+    connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
+    synapses: PositiveInt | None = None
+
+    @property
+    def is_recurrent(self):
+        """Whether a sample is taken step by step."""
+        return self.type != "mlp"
+
+    @property
+    def matrices(self):
+        """Names of the weight matrices in their order: between what and what."""
+        if not self.is_recurrent:
+            return tuple(f"layer {i} to layer {i + 1}" for i in range(len(self.layers) - 1))
+        names, before = [], "inputs"
+        for i in range(1, len(self.units) + 1):
+            names += [f"{before} to {self.type} {i}", f"{self.type} {i} to itself"]
+            before = f"{self.type} {i}"
+        return (*names, f"{before} to outputs")
+
+    @model_validator(mode="after")
+    def _check(self):
+        takes = _KEYS_OF_TYPE[self.type]
+        for key in ("layers", "activation", "units", "readout"):
+            if key not in takes and getattr(self, key) is not None:
+                raise WrongKey([key], f"a network of type {self.type} does not use it, it has {' and '.join(takes)}; leave it out")
+        if getattr(self, takes[0]) is None:
+            raise WrongKey([takes[0]], f"this key is required and missing; a network of type {self.type} needs it")
+        if self.is_recurrent and not self.units:
+            raise WrongKey(["units"], "found no layer; expected at least one, such as [128]")
+        if not self.is_recurrent:
+            self._check_layers()
+        if (self.connectivity is None) == (self.synapses is None):
+            raise WrongKey(["connectivity"], "expected exactly one of connectivity and synapses")
+        n = len(self.matrices)
+        if isinstance(self.connectivity, tuple) and len(self.connectivity) != n:
+            which = f" ({', '.join(self.matrices)})" if self.is_recurrent else ""
+            raise WrongKey(
+                ["connectivity"], f"found {len(self.connectivity)} fractions; expected one number or {n}, one per weight matrix{which}"
+            )
+        return self
+
+    def _check_layers(self):
+        if len(self.layers) < 2:
+            raise WrongKey(["layers"], f"found {len(self.layers)} layers; expected at least inputs and outputs, such as [784, 10]")
+        if self.layers[-1] < 2:
+            raise WrongKey(["layers", len(self.layers) - 1], f"found {self.layers[-1]} outputs; expected at least 2 classes")
+        n, possible = len(self.layers) - 1, sum(a * b for a, b in zip(self.layers, self.layers[1:]))
+        if self.synapses is not None and not n <= self.synapses <= possible:
+            raise WrongKey(["synapses"], f"found {self.synapses}; expected {n} to {possible}, the possible connections of these layers")
