@@ -4,18 +4,27 @@ The training program
 --------------------
 This is the contract that the counting of traffic follows as well.
 
-- A core owns contiguous ranges of post neurons and every synapse into them. A slot is a word of pre index, post
-  index, weight and sign; the index of all ones marks a slot that is not in use.
-- Samples are processed one after another. Neuron state is therefore that of one sample, whatever the batch size: a
-  scalar core gains nothing from holding the whole batch. With batch size 1 each sample updates the weights; above
-  1 gradients are summed in one accumulator per slot and applied once per batch. The optimizer keeps its numbers per slot
+- A core owns contiguous ranges of the neurons of each population and every synapse into them. Each sum of a neuron is a post
+  neuron (four of an LSTM unit, its gates, unit by unit). A slot is a word of pre index, post index, weight and sign; the index
+  of all ones marks a slot that is not in use.
+- Samples are processed one after another, and the steps of a sample one after another; a feed-forward network has one. Neuron
+  state is therefore that of one sample, whatever the batch size: a scalar core gains nothing from holding the whole batch. With
+  batch size 1 each sample of one step updates the weights; else gradients are summed in one accumulator per slot and applied once
+  per batch (the weights must not change between the steps of a sample). The optimizer keeps its numbers per slot
   as wide as a gradient (momentum one, Adam two), and Adam one count of steps per core. A master copy of the strengths
   is used by updates alone.
-- Forward: a core multiplies its slots with the activations of their pre neurons. The inputs come from the host into
-  the input buffer of every core with a segment of matrix 0; activations of neurons on other cores arrive in copies.
-- Output: each core with output neurons has the one-hot label, and copies of the logits of other cores for the softmax.
-- Backward: a core sums, for every hidden pre neuron of its segments, the error that its own slots send back. Sums for
-  neurons of other cores are kept in partial sums and sent there.
+- Forward, at each step: a core starts its own sums at zero or at their biases, multiplies its slots with the values of their pre
+  neurons, and turns the sums of each neuron into its values (`topology.NeuronModel`). The inputs come from the host into
+  the input buffer of every core that they feed; values of neurons on other cores arrive in copies, once per projection. A
+  recurrent projection takes the values of the step before; at the first step of a sample it is not walked.
+- Of the steps only the last are kept, in rings, as far back as errors will go (`Topology.kept_steps`): inputs, own values, copies
+  that a walk back will need, and the states that the first of these steps has read. With read-out `mean` the error is known
+  only at the end, so all steps are kept whatever the window, and the neurons that are read add their values up in a mean.
+- Output, once per sample: each core with output neurons has the one-hot label, and copies of the logits of other cores for the softmax.
+- Backward, from the last step to the first that is kept: a core turns the errors of its own neurons into those of their sums, and
+  sums, for every hidden pre neuron of its segments, the error that its own slots send back. Sums for
+  neurons of other cores are kept in partial sums and sent there. Errors exist for one step only; that of a mean stays for all.
+- Biases, one per sum where a population has them, belong to neurons: value, accumulator and the numbers of the optimizer.
 - Where the host learns, the core has only what the forward pass needs: no errors, labels, logits of others, accumulators, state of
   an optimizer or generator; the host keeps these, and copies of all synapses.
 - Rewiring overwrites released slots in place. `scan` walks all slots and needs no order. `event_driven` keeps the slots
@@ -26,7 +35,8 @@ This is the contract that the counting of traffic follows as well.
   `SEARCH_BITS` of each number per pass and counts how often each value occurs.
 
 Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers,
-master copies, gradients and each number of the optimizer are arrays per segment; copies are arrays per segment; own activations and errors are arrays per core.
+master copies, gradients and each number of the optimizer are arrays per segment; copies are arrays per segment; own values of all steps, own values that exist once, errors and
+biases are arrays per core (`placement.states`).
 The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.
 
 On a crossbar the synapses live in the array and not in these bytes: slots are addressed by their place, so there are
@@ -36,6 +46,7 @@ no indices, row pointers or arrival lists; the processor beside the array keeps 
 import numpy as np
 
 from neurosim.errors import InputError
+from neurosim.placement.states import state_sections
 
 MERGE_ENTRIES = 64
 STEP_COUNT_BITS = 32
@@ -50,6 +61,7 @@ SECTIONS = (
     "optimizer_state",
     "dense_gradient",
     "neuron_state",
+    "unrolled_state",
     "input_buffer",
     "label_buffer",
     "random_state",
@@ -76,12 +88,12 @@ def theta_bits(profile, workload):
 def has_accumulators(profile, workload):
     """Whether each slot has a gradient accumulator.
 
-    With batch size 1 a gradient goes straight into the strength. In event-driven execution that happens before
+    With batch size 1 and one step a gradient goes straight into the strength. In event-driven execution that happens before
     the pass that moves all slots: what is stored in between must be as wide as a gradient, be it a
     strength, its master copy or the state of an optimizer.
     """
     is_narrow = workload.is_rounded and not workload.master_bits and not workload.state_words
-    return workload.batch_size > 1 or has_row_pointers(profile, workload) and is_narrow
+    return workload.batch_size > 1 or workload.topology.is_unrolled or has_row_pointers(profile, workload) and is_narrow
 
 
 def section_bytes(profile, workload, layout, slots):
@@ -138,8 +150,8 @@ def fixed_sections(profile, workload, layout):
     learns = not workload.host_learns
     sections = {
         "code": np.full(layout.n_cores, code, dtype=np.int64),
-        "neuron_state": _neuron_state(formats, layout, learns),
-        "input_buffer": layout.has_input * _bytes(layout.topology.sizes[0], formats.input_bits.value),
+        **state_sections(formats, workload, layout),
+        "input_buffer": layout.has_input * _bytes(layout.topology.sizes[0] * workload.kept_steps, formats.input_bits.value),
         "label_buffer": learns * has_outputs * _bytes(layout.topology.sizes[-1], formats.input_bits.value),
     }
     has_slots = layout.own.any(axis=0)
@@ -164,14 +176,6 @@ def fixed_sections(profile, workload, layout):
     if rewiring:
         sections["rewiring"] = has_slots * rewiring
     return sections
-
-
-def _neuron_state(formats, layout, learns):
-    activation, error = formats.activation_bits.value, learns * formats.error_bits.value
-    own = layout.own.sum(axis=0)
-    remote_logits = np.where(layout.own[-1] > 0, layout.topology.sizes[-1] - layout.own[-1], 0)
-    copies = layout.per_core(_bytes(layout.remote, activation) + _bytes(layout.remote, error))
-    return _bytes(own, activation) + _bytes(own, error) + copies + learns * _bytes(remote_logits, activation)
 
 
 def _bytes(n, bits):

@@ -26,6 +26,8 @@ class NeuronModel:
         Sums of inputs of a neuron. Each is a post neuron of the projections into the population: the gates of an LSTM.
     values : int
         Numbers of the forward pass that a neuron keeps of each step until the errors have passed it.
+    states : int
+        Those of them that the next step reads.
     errors : int
         Numbers of the backward pass that a neuron keeps, of one step only.
     forward : (int, int)
@@ -39,6 +41,7 @@ class NeuronModel:
 
     sums: int = 1
     values: int = 1
+    states: int = 0
     errors: int = 1
     forward: tuple[int, int] = (1, 1)
     backward: tuple[int, int, int] = (1, 1, 1)
@@ -49,8 +52,8 @@ class NeuronModel:
 #: Errors: those of four sums, of h and of c. Backward reads the gates, c and c of the step before.
 MODELS = {
     "relu": NeuronModel(),
-    "rnn": NeuronModel(errors=2, sends_zeros=True),
-    "lstm": NeuronModel(4, 6, 6, (5, 6), (6, 2, 5), sends_zeros=True),
+    "rnn": NeuronModel(states=1, errors=2, sends_zeros=True),
+    "lstm": NeuronModel(4, 6, 2, 6, (5, 6), (6, 2, 5), sends_zeros=True),
 }
 
 

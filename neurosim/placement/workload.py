@@ -101,6 +101,11 @@ class Workload:
         return self.topology.n_positions
 
     @property
+    def kept_steps(self):
+        """Steps whose values a core keeps at once; where the host learns nothing goes back, and the present one is enough."""
+        return 1 if self.host_learns else self.topology.kept_steps
+
+    @property
     def state_words(self):
         """Numbers that the optimizer keeps per slot."""
         return STATE_WORDS[self.optimizer]

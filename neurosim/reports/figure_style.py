@@ -53,6 +53,7 @@ SECTION_LOOKS = {
     "optimizer_state": Look("#f2b28c", "||||", _DARK),
     "dense_gradient": Look("#8a2f0b", "////", "#ffffff"),
     "neuron_state": Look("#f3cf5b"),
+    "unrolled_state": Look("#a8780c", "xxxx", "#ffffff"),
     "input_buffer": Look("#0b7a5f", "...."),
     "label_buffer": Look("#bfe6cd", "xxxx", _DARK),
     "random_state": Look("#5b3486", "++++"),

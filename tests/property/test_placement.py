@@ -7,8 +7,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from neurosim.hardware import load_profile
-from neurosim.placement import MERGE_ENTRIES, Workload, judge, largest_fit, place, smallest_cores
+from neurosim.placement import MERGE_ENTRIES, Workload, judge, largest_fit, place, smallest_cores, synapse_counts
 from neurosim.placement.search import scale_counts
+from neurosim.placement.topology import Topology
 
 PROFILES = {name: load_profile(name) for name in ("spinnaker2_santos", "brainscales2")}
 
@@ -144,3 +145,98 @@ def test_scaled_counts_keep_the_sum_and_never_fall(workload, data):
     assume(total < high)
     after = scale_counts(weights, positions, total + 1)
     assert sorted(b - a for a, b in zip(counts, after, strict=True)) == [0] * (len(weights) - 1) + [1]
+
+
+@st.composite
+def recurrent_workloads(draw):
+    n_steps = draw(st.integers(1, 7))
+    topology = Topology.recurrent(
+        draw(st.sampled_from(["lstm", "rnn"])),
+        draw(st.integers(1, 9)),
+        draw(st.lists(st.integers(1, 9), min_size=1, max_size=3)),
+        draw(st.integers(1, 6)),
+        n_steps,
+        draw(st.one_of(st.none(), st.integers(1, n_steps))),
+        draw(st.sampled_from(["last", "mean"])),
+    )
+    return Workload(
+        topology,
+        synapse_counts(topology, draw(st.sampled_from([0.1, 0.5, 1.0]))),
+        batch_size=draw(st.sampled_from([1, 5])),
+        optimizer=draw(st.sampled_from(["sgd", "momentum", "adam"])),
+        rewires=draw(st.booleans()),
+    )
+
+
+def slow_states(workload, placement, core):
+    """`unrolled_state` and `neuron_state` of a core in numbers of 4 B, from a list of everything that it keeps."""
+    topology, steps, once = workload.topology, [], []
+    outputs, length = len(topology.populations) - 1, topology.n_steps
+    reached = range(length - topology.kept_steps, length)
+    reads = topology.projections[-1].pre
+    for i, homes in enumerate(placement.homes):
+        for neuron in (n for n, home in enumerate(homes.tolist()) if home == core):
+            model = topology.populations[i].model
+            once += [("error", i, neuron, k) for k in range(model.errors)]
+            if i == outputs:
+                once += [("logit", neuron)]
+            else:
+                steps += [("value", i, neuron, t, k) for t in reached for k in range(model.values)]
+                steps += [("before", i, neuron, k) for k in range(model.states) if reached[0] > 0]
+            if topology.readout == "mean" and i == reads:
+                once += [("mean", neuron), ("error of the mean", neuron)]
+            for gate in range(model.sums * topology.populations[i].has_bias):
+                once += [("bias", i, neuron, gate, k) for k in range(2 + workload.state_words)]
+    for m, projection in enumerate(topology.projections):
+        if not any(s.matrix == m and s.core == core for s in placement.segments) or projection.pre == 0:
+            continue
+        windows = {t: (length - 1 - t) // topology.window for t in range(length)}
+        for neuron in (n for n, home in enumerate(placement.homes[projection.pre].tolist()) if home != core):
+            if projection.post == outputs:
+                once += [("copy", m, neuron), ("partial", m, neuron)]
+            elif projection.is_recurrent:
+                steps += [("copy", m, neuron, t - 1) for t in reached if t > 0]
+                once += [("partial", m, neuron)] * any(t - 1 in reached and windows[t] == windows[t - 1] for t in reached if t > 0)
+            else:
+                steps += [("copy", m, neuron, t) for t in reached]
+                once += [("partial", m, neuron)]
+    if core in placement.homes[-1]:
+        once += [("logit", n) for n, home in enumerate(placement.homes[-1].tolist()) if home != core]
+    return (len(steps), len(once)) if length > 1 else (0, len(steps) + len(once))
+
+
+@given(recurrent_workloads(), st.integers(1, 5))
+def test_states_through_time_equal_a_list_of_everything_kept(workload, n_cores):
+    placement = place(PROFILES["spinnaker2_santos"], workload, n_cores)
+    for core in placement.cores:
+        found = [core.sections.get(name, 0) for name in ("unrolled_state", "neuron_state")]
+        assert found == [4 * n for n in slow_states(workload, placement, core.id)]
+        assert core.n_bytes == sum(core.sections.values())
+        has_inputs = any(s.matrix == 0 and s.core == core.id for s in placement.segments)
+        kept = workload.topology.sizes[0] * workload.topology.kept_steps
+        assert core.sections.get("input_buffer", 0) == has_inputs * kept * 4
+
+
+@given(recurrent_workloads(), st.integers(1, 5))
+def test_segments_of_recurrent_networks_partition_whole_neurons(workload, n_cores):
+    placement = place(PROFILES["spinnaker2_santos"], workload, n_cores)
+    topology = workload.topology
+    for m, (projection, (n_pre, n_post)) in enumerate(zip(topology.projections, topology.shapes, strict=True)):
+        segments = [s for s in placement.segments if s.matrix == m]
+        assert [p for s in segments for p in range(s.post_start, s.post_stop)] == list(range(n_post))
+        assert sum(s.n_active for s in segments) == workload.n_active[m] and {s.n_pre for s in segments} == {n_pre}
+        sums, homes = topology.populations[projection.post].model.sums, placement.homes[projection.post]
+        assert all(homes[post // sums] == s.core for s in segments for post in range(s.post_start, s.post_stop))
+
+
+@given(recurrent_workloads(), st.integers(1, 5))
+def test_a_wider_window_never_takes_less(workload, n_cores):
+    topology = workload.topology
+    sizes = [
+        [c.n_bytes for c in place(PROFILES["spinnaker2_santos"], replace(workload, topology=replace(topology, window=n)), n_cores).cores]
+        for n in range(1, topology.n_steps + 1)
+    ]
+    for narrow, wide in zip(sizes, sizes[1:]):
+        assert all(a <= b for a, b in zip(narrow, wide, strict=True))
+        if topology.readout == "last":
+            assert sum(narrow) < sum(wide)

@@ -1,0 +1,61 @@
+"""What neurons keep while they are trained: values of each step, what exists once, errors, biases, copies of others."""
+
+import numpy as np
+
+
+def state_sections(formats, workload, layout):
+    """Bytes of `unrolled_state` and `neuron_state` on each core.
+
+    Arrays, each rounded up to bytes: own values of all steps, own values that exist once, own errors; biases, their accumulators
+    and each number of their optimizer; per segment the copies of values and the partial errors; the logits of other cores.
+
+    Parameters
+    ----------
+    formats : Formats
+        Widths of the profile.
+    workload : Workload
+    layout : Layout
+
+    Returns
+    -------
+    dict of str to int64 array, shape (n_cores,)
+        Without steps there is no `unrolled_state`: everything exists once.
+    """
+    topology, learns = workload.topology, not workload.host_learns
+    activation, gradient, error = (field.value for field in (formats.activation_bits, formats.gradient_bits, formats.error_bits))
+    n_kept = workload.kept_steps
+    of_steps, once, errors, biases = (counts @ layout.own for counts in _count_numbers(topology, n_kept))
+    # A copy is kept as long as the walk back that needs it is to come: the last state of a sample is not copied for a next step.
+    forward, backward, _ = topology.count_walks([topology.n_steps])
+    per_step = np.array([topology.is_unrolled and topology.is_per_step(projection) for projection in topology.projections])
+    copies = _bytes(layout.remote * np.minimum(forward, n_kept)[layout.matrix], activation)
+    of_steps_copies, once_copies = (layout.per_core(copies * where[layout.matrix]) for where in (per_step, ~per_step))
+    partial = layout.per_core(_bytes(layout.remote * (backward > 0)[layout.matrix], error))
+    logits = np.where(layout.own[-1] > 0, topology.sizes[-1] - layout.own[-1], 0)
+    sections = {"unrolled_state": _bytes(of_steps, activation) + of_steps_copies} if topology.is_unrolled else {}
+    once = once if topology.is_unrolled else once + of_steps
+    sections["neuron_state"] = (
+        _bytes(once, activation)
+        + once_copies
+        + _bytes(biases, activation)
+        + learns * (_bytes(errors, error) + partial + _bytes(logits, activation) + (1 + workload.state_words) * _bytes(biases, gradient))
+    )
+    return sections
+
+
+def _count_numbers(topology, n_kept):
+    """Numbers that a neuron of each population keeps: values of steps, values once, errors, biases; int64, shape (4, n_populations)."""
+    n_before = n_kept < topology.n_steps  # the states before the first of the kept steps
+    numbers, last = np.zeros((4, len(topology.populations)), np.int64), len(topology.populations) - 1
+    for i, population in enumerate(topology.populations[1:], 1):
+        model = population.model
+        of_steps = model.values * n_kept + model.states * n_before
+        numbers[:, i] = (0, model.values, model.errors, 0) if i == last else (of_steps, 0, model.errors, 0)
+        numbers[3, i] = model.sums * population.has_bias
+    if topology.readout == "mean":
+        numbers[1:3, topology.projections[-1].pre] += 1
+    return numbers
+
+
+def _bytes(n, bits):
+    return (n * bits + 7) // 8

@@ -1,0 +1,110 @@
+"""Recurrent networks on cores: segments and bytes by hand."""
+
+import pytest
+
+from neurosim.hardware import load_profile
+from neurosim.placement import Workload, place, synapse_counts
+from neurosim.placement.topology import Topology
+
+SANTOS = load_profile("spinnaker2_santos")
+COUNTS = (10, 20, 5)  # of 3 x 16, 4 x 16 and 4 x 2 positions
+
+
+def lstm(window=None, readout="last", n_steps=5):
+    return Topology.recurrent("lstm", 3, (4,), 2, n_steps, window, readout)
+
+
+def sections(topology, n_cores=1, counts=COUNTS, **options):
+    return [core.sections for core in place(SANTOS, Workload(topology, counts, **options), n_cores).cores]
+
+
+def test_an_lstm_on_one_core_in_bytes():
+    (core,) = sections(lstm(window=2))
+    assert core == {
+        "code": 12_288,
+        "synapses": 35 * 8 + 2 + 3 + 1,
+        "gradients": 35 * 4,  # with batch size 1 too: the weights must not change between the steps of a sample
+        "neuron_state": 2 * 4 + (4 * 6 + 2) * 4 + (4 * 4 + 2) * (4 + 4),  # logits; errors; biases with their accumulators
+        "unrolled_state": 4 * (2 * 6 + 2) * 4,  # four gates, c and h of two steps, and c and h before them
+        "input_buffer": 2 * 3 * 4,
+        "label_buffer": 2 * 4,
+        "random_state": 16,
+    }
+    assert (core["neuron_state"], core["unrolled_state"]) == (256, 224)
+
+
+@pytest.mark.parametrize("window, steps, before", [(1, 1, 1), (4, 4, 1), (5, 5, 0), (None, 5, 0), (99, 5, 0)])
+def test_a_window_keeps_its_steps_and_the_states_before_them(window, steps, before):
+    (core,) = sections(lstm(window))
+    assert core["unrolled_state"] == 4 * (6 * steps + 2 * before) * 4 and core["input_buffer"] == 3 * steps * 4
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_a_mean_keeps_all_steps_a_mean_and_its_error(window):
+    (core,), (last,) = sections(lstm(window, "mean")), sections(lstm())
+    assert core == last | {"neuron_state": last["neuron_state"] + 4 * (4 + 4)}
+
+
+def test_the_optimizer_keeps_its_numbers_for_biases_too():
+    plain, adam = (sections(lstm(), optimizer=name)[0] for name in ("sgd", "adam"))
+    assert adam["neuron_state"] - plain["neuron_state"] == 2 * 18 * 4 and adam["optimizer_state"] == 2 * 35 * 4 + 4
+
+
+def test_an_lstm_on_two_cores_keeps_copies_of_the_other_half():
+    placement = place(SANTOS, Workload(lstm(window=2), COUNTS), 2)
+    # Sums of a unit stay together: two units are eight post neurons.
+    assert [(s.matrix, s.core, s.post_start, s.post_stop, s.n_pre) for s in placement.segments] == [
+        (0, 0, 0, 8, 3), (0, 1, 8, 16, 3), (1, 0, 0, 8, 4), (1, 1, 8, 16, 4), (2, 0, 0, 1, 4), (2, 1, 1, 2, 4),
+    ]  # fmt: skip
+    assert [s.n_active for s in placement.segments] == [5, 5, 10, 10, 3, 2]
+    assert placement.home == (-1,) * 3 + (0, 0, 1, 1) + (0, 1)
+    for core in placement.cores:
+        assert core.n_neurons == 3
+        # Copies of two units for two steps of the recurrent matrix; the read-out copies the last state once.
+        assert core.sections["unrolled_state"] == 2 * 14 * 4 + 2 * 2 * 4
+        own, copies, biases = 1 * 4 + (2 * 6 + 1) * 4, 2 * 4 + 2 * (2 * 4), (8 + 1) * (4 + 4)
+        assert core.sections["neuron_state"] == own + copies + biases + 1 * 4  # and the other logit
+        assert core.sections["input_buffer"] == 2 * 3 * 4
+
+
+def test_no_error_crosses_between_windows_of_one_step():
+    wide, narrow = (sections(lstm(window), 2)[0]["neuron_state"] for window in (2, 1))
+    assert wide - narrow == 2 * 4  # partial errors of the recurrent matrix
+
+
+def test_the_last_state_is_not_copied_for_a_next_step():
+    whole = sections(lstm(), 2)[0]["unrolled_state"]
+    assert whole == 2 * 5 * 6 * 4 + 2 * 4 * 4  # five steps of own values, four of copies
+
+
+def test_two_tanh_layers_on_two_cores_with_batches():
+    topology = Topology.recurrent("rnn", 3, (4, 2), 2, n_steps=6, window=3)
+    counts = synapse_counts(topology, 1.0)
+    assert counts == (12, 16, 8, 4, 4)
+    core, other = sections(topology, 2, counts, batch_size=10)
+    assert core == other
+    # Own: h of three steps and one before, of 2 + 1 units. Copies: 2 and 2 for the next layer and itself, 1 for its own.
+    assert core["unrolled_state"] == 3 * 4 * 4 + (2 + 2 + 1) * 3 * 4
+    errors, partial, read = 3 * 2 * 4 + 1 * 4, (2 + 2 + 1 + 1) * 4, 1 * 4
+    assert core["neuron_state"] == 1 * 4 + errors + partial + read + (3 + 1) * 8 + 1 * 4
+    assert core["gradients"] == sum(counts) // 2 * 4
+
+
+def test_one_step_has_no_unrolled_state():
+    (core,) = sections(lstm(n_steps=1))
+    assert "unrolled_state" not in core and "gradients" not in core
+    assert core["neuron_state"] == (4 * 6 + 2) * 4 + (4 * 6 + 2) * 4 + 18 * 8
+
+
+def test_a_host_that_learns_leaves_one_step_on_the_chip():
+    (core,) = sections(lstm(), host_learns=True)
+    assert core["unrolled_state"] == 4 * (6 + 2) * 4 and core["neuron_state"] == 2 * 4 + 18 * 4 and core["input_buffer"] == 12
+    assert not {"gradients", "label_buffer", "random_state"} & set(core)
+
+
+def test_the_post_index_counts_sums():
+    bits = SANTOS.synapse_word.post_index_bits.model_copy(update={"value": 4})
+    profile = SANTOS.model_copy(update={"synapse_word": SANTOS.synapse_word.model_copy(update={"post_index_bits": bits})})
+    used = {(u.name, u.matrix): (u.used, u.fits) for u in place(profile, Workload(lstm(), COUNTS), 1).usages}
+    assert used["post_index", 0] == used["post_index", 1] == (16, False) and used["post_index", 2] == (2, True)
+    assert used["pre_index", 1] == (4, True)
