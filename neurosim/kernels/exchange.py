@@ -55,8 +55,8 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
     if home >= 0 and home != core:
         if is_edge:
             tally.n_destinations[neuron] += np.int32(change)
-            tally.sent[home] -= change * seen
-            tally.received[core] -= change * seen
+            tally.sent[matrix, home] -= change * seen
+            tally.received[matrix, core] -= change * seen
             if tally.pairs.size > 0:
                 tally.pairs[home, core] -= change * seen
     if segments.is_limited:
@@ -70,9 +70,10 @@ def settle_tally(slots, segments, matrices, tally):
     The sender's side is summed over neurons and their destinations, the receiver's side over the rows
     of the segments: the two totals agree only if every exchange was booked on both sides.
     """
-    for neuron in range(tally.by_neuron.size):
-        if tally.home[neuron] >= 0:
-            tally.sent[tally.home[neuron]] += tally.by_neuron[neuron] * tally.n_destinations[neuron]
+    for matrix in range(matrices.n_pre.size):
+        for neuron in range(matrices.pre_neuron[matrix], matrices.pre_neuron[matrix] + matrices.n_pre[matrix]):
+            if tally.home[neuron] >= 0:
+                tally.sent[matrix, tally.home[neuron]] += tally.by_neuron[neuron] * tally.n_destinations[neuron]
     for segment in range(segments.matrix.size):
         matrix = segments.matrix[segment]
         for pre in range(matrices.n_pre[matrix]):
@@ -87,7 +88,7 @@ def settle_tally(slots, segments, matrices, tally):
                 tally.by_segment[segment, _ROWS_NONZERO] += seen
                 home, core = tally.home[neuron], segments.core[segment]
                 if home >= 0 and home != core:
-                    tally.received[core] += seen
+                    tally.received[matrix, core] += seen
                     if tally.pairs.size > 0:
                         tally.pairs[home, core] += seen
     for neuron in range(tally.by_neuron.size):

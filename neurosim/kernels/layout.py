@@ -66,7 +66,7 @@ class Matrices(NamedTuple):
     slot_start: np.ndarray  #: int64 (M + 1,)
     fan_in_start: np.ndarray  #: int64 (M,), where its post neurons start in `Slots.fan_in`
     fan_in_limit: np.ndarray  #: int64 (M,), most active synapses of one post neuron
-    pre_neuron: np.ndarray  #: int64 (M,), first pre neuron in the numbering of all neurons
+    pre_neuron: np.ndarray  #: int64 (M,), first pre neuron in the numbering of all neurons; each matrix has a range of its own
     post_neuron: np.ndarray  #: int64 (M,), first post neuron in that numbering
     sign_key: np.ndarray  #: uint64 (M,), key of the constant signs
     step: np.ndarray  #: float32 (M,), least step of stored strengths, 0 for float32; see `kernels.rounding`
@@ -79,10 +79,13 @@ class Tally(NamedTuple):
 
     by_segment: np.ndarray  #: int64 (G, number of SegmentEvent)
     by_neuron: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, since the last settling
-    sent: np.ndarray  #: int64 (C,), activations that a core sent to other cores
-    received: np.ndarray  #: int64 (C,), activations that a core received from other cores
+    sent: np.ndarray  #: int64 (M, C), values of pre neurons of a matrix that a core sent to other cores
+    received: np.ndarray  #: int64 (M, C), values of pre neurons of a matrix that a core received from other cores
     n_destinations: np.ndarray  #: int32 (N,), other cores that hold synapses of the neuron
-    pairs: np.ndarray  #: int64 (C, C), the same activations, from core to core; (0, 0) where it makes no difference
+    pairs: np.ndarray  #: int64 (C, C), the same values, from core to core; (0, 0) where it makes no difference
+    sent_back: np.ndarray  #: int64 (C,), partial errors that a core sent to the cores of its pre neurons
+    received_back: np.ndarray  #: int64 (C,), partial errors that a core received for its own neurons
+    pairs_back: np.ndarray  #: int64 as `pairs`, the same partial errors
     home: np.ndarray  #: int64 (N,), core of the neuron, -1 for inputs (they come from the host)
     nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run
     peak: np.ndarray  #: int64 (number of Resource, C), most in use at any moment, first draw included
@@ -93,7 +96,7 @@ class Tally(NamedTuple):
 class SegmentEvent(IntEnum):
     """Columns of `Tally.by_segment`."""
 
-    SLOTS = 0  #: (sample, active slot) pairs
+    SLOTS = 0  #: (walk, active slot) pairs forward; a sample walks a matrix once, step by step more often
     PRE_NONZERO = 1  #: ... with a non-zero pre activation
     PAIR_NONZERO = 2  #: ... with a non-zero pre activation and a non-zero post error
     ROWS_NONZERO = 3  #: (sample, pre neuron) pairs: non-zero, with at least one synapse in the segment
@@ -115,11 +118,13 @@ class SegmentEvent(IntEnum):
     ERASED = 19  #: synapses that left without a successor and are marked as gone
     SEARCHES = 20  #: searches for the smallest weights of the segment
     RANKED = 21  #: (search, active slot) pairs
-    DENSE_SAMPLES = 22  #: samples of dense gradients
-    DENSE_ROWS = 23  #: (sample, pre neuron) pairs of dense gradients with a non-zero pre activation
+    DENSE_SAMPLES = 22  #: walks of dense gradients: one a sample, or one a step of it
+    DENSE_ROWS = 23  #: (walk, pre neuron) pairs of dense gradients with a non-zero pre activation
     DENSE_SEARCHES = 24  #: searches for the largest dense gradients of the segment
     MASKED = 25  #: (such a search, active slot) pairs: positions that are taken
     DORMANT = 26  #: (step, dormant position) pairs that move by noise alone
+    SLOTS_BACKWARD = 27  #: (walk, active slot) pairs backward: errors of post neurons to pre neurons
+    SLOTS_GRADIENT = 28  #: (walk, active slot) pairs of gradients
 
 
 N_SEGMENT_EVENTS = len(SegmentEvent)

@@ -43,6 +43,7 @@ class Shape(NamedTuple):
     recurrent_matrix: np.ndarray  #: int64 (L,)
     output_matrix: int
     bias_start: np.ndarray  #: int64 (L + 1,), biases of the gates of each layer, then those of the logits
+    walks: np.ndarray  #: int64 (n_steps + 1, 3, M), forward, backward and gradient walks of one sequence, by its length
 
 
 class Tile(NamedTuple):
@@ -274,23 +275,30 @@ def bias_gradient(shape, tile, begin, gradient, n_lanes):
 
 
 @inlined
-def count_nonzero(shape, tile, matrices, begin, first_neuron, n_nonzero, lanes):
-    """Write in how many (lane, step) pairs each pre neuron from `first_neuron` on was non-zero: int32 (N,).
+def _count_rows(n_nonzero, neuron, values, base, n, lanes):
+    for i in range(n):
+        n_nonzero[neuron + i] += np.int32(count_bits(nonzero_lanes(values, base + i * len(lanes), lanes)))
 
-    The neurons of the read-out count once per lane where the mean is read, since it is one value.
+
+@inlined
+def count_nonzero(shape, tile, matrices, begin, n_nonzero, lanes):
+    """Write how often each pre neuron of each matrix was non-zero when the matrix was walked forward: int32 (N,).
+
+    A recurrent matrix sees the states that a next step uses, the read-out one value per lane.
     """
-    n_lanes = len(lanes)
+    n_lanes, n_layers = len(lanes), shape.n_units.size
     n_nonzero[:] = np.int32(0)
     step = shape.n_rows * n_lanes
     for t in range(begin, shape.n_steps):
-        neuron = matrices.pre_neuron[shape.input_matrix[0]]
-        for i in range(shape.n_inputs):
-            if neuron + i >= first_neuron:
-                bits = nonzero_lanes(tile.inputs, (t * shape.n_inputs + i) * n_lanes, lanes)
-                n_nonzero[neuron + i] += np.int32(count_bits(bits))
-        for layer in range(shape.n_units.size):
-            neuron = matrices.pre_neuron[shape.recurrent_matrix[layer]]
+        base = t * shape.n_inputs * n_lanes
+        _count_rows(n_nonzero, matrices.pre_neuron[shape.input_matrix[0]], tile.inputs, base, shape.n_inputs, lanes)
+        for layer in range(n_layers):
             base = t * step + shape.hidden_row[layer] * n_lanes
-            for i in range(shape.n_units[layer]):
-                if neuron + i >= first_neuron:
-                    n_nonzero[neuron + i] += np.int32(count_bits(nonzero_lanes(tile.act, base + i * n_lanes, lanes)))
+            if t < shape.n_steps - 1:
+                neuron = matrices.pre_neuron[shape.recurrent_matrix[layer]]
+                _count_rows(n_nonzero, neuron, tile.act, base, shape.n_units[layer], lanes)
+            if layer < n_layers - 1:
+                neuron = matrices.pre_neuron[shape.input_matrix[layer + 1]]
+                _count_rows(n_nonzero, neuron, tile.act, base, shape.n_units[layer], lanes)
+    neuron = matrices.pre_neuron[shape.output_matrix]
+    _count_rows(n_nonzero, neuron, tile.head, 0, shape.n_units[n_layers - 1], lanes)

@@ -13,7 +13,6 @@ from numba import prange
 
 from neurosim.kernels import recurrent
 from neurosim.kernels.compile import inlined, parallel_kernel
-from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.lanes import uses_runs
 from neurosim.kernels.load import load_tile
 from neurosim.kernels.mlp import add_counts
@@ -25,8 +24,7 @@ from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.softmax import softmax_errors
 from neurosim.kernels.step import draws_a_slot, step_chunk
 from neurosim.kernels.update import CHUNK, count_update
-
-_SLOTS, _WORDS = int(SegmentEvent.SLOTS), int(SegmentEvent.WORDS)
+from neurosim.kernels.walks import add_walks, book_walks
 
 
 class Sequences(NamedTuple):
@@ -68,16 +66,6 @@ def _run_tile(slots, matrices, shape, bias, tile, batch, begin_sample, n, n_batc
 
 
 @inlined
-def _count_walks(slots, segments, shape, tally, n_steps, n_samples):
-    """Book the walk of every active slot: for each step of a sequence, for each sample behind the read-out."""
-    for segment in range(segments.matrix.size):
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
-        n_walks = n_samples if segments.matrix[segment] == shape.output_matrix else n_steps
-        tally.by_segment[segment, _SLOTS] += n * n_walks
-        tally.by_segment[segment, _WORDS] += slots.segment_words[segment] * n_walks
-
-
-@inlined
 def _square_sum(values, start, stop):
     total = np.float64(0.0)
     for k in range(start, stop):
@@ -103,13 +91,13 @@ def train_sequences(
     Stops early, after the step, when the loss is not finite. Returns the number of steps done.
     """
     n_lanes = len(lanes)
-    n_slots, n_neurons, n_biases = slots.pre.size, tally.by_neuron.size, biases.value.size
+    n_slots, n_biases = slots.pre.size, biases.value.size
     n_chunks = (n_slots + CHUNK - 1) // CHUNK
     n_tiles_most = tiles.act.shape[0]
     below, square = np.zeros(n_chunks, np.int32), np.zeros(n_chunks, np.float64)
     saturated = np.zeros(n_chunks + matrices.n_pre.size, np.int32)
     before = np.zeros(segments.matrix.size, np.int64)
-    nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
+    walks = np.zeros((3, matrices.n_pre.size), np.int64)
     loss, correct = np.zeros(n_tiles_most, np.float64), np.zeros(n_tiles_most, np.int64)
 
     for done in range(n_steps):
@@ -127,17 +115,10 @@ def train_sequences(
             )
             recurrent.backward(slots, matrices, shape, tile, begins[t], lanes)
             recurrent.bias_gradient(shape, tile, begins[t], biases.of_tile[t], n_lanes)
-            if counting.first_neuron < n_neurons:
-                recurrent.count_nonzero(shape, tile, matrices, begins[t], counting.first_neuron, nonzero[t], lanes)
 
         if counting.is_on:
-            n_walks = np.int64(0)
-            for i in range(n_batch):
-                n_walks += np.int64(batch.lengths[batch.order[first + i]])
-            _count_walks(slots, segments, shape, tally, n_walks, n_batch)
-            if counting.first_neuron < n_neurons:
-                for t in range(n_tiles):
-                    add_counts(tally.by_neuron, nonzero[t], n_neurons)
+            add_walks(walks, shape.walks, batch.lengths, batch.order, first, n_batch)
+            book_walks(slots, segments, matrices, tally, walks)
             count_update(slots, segments, tally, draws_a_slot(rule))
 
         for chunk in prange(n_chunks):
@@ -181,7 +162,7 @@ def train_sequences(
 def evaluate_sequences(slots, matrices, shape, bias, batch, n_nonzero, tiles, lanes, result):
     """Accuracy and loss over all samples of `batch`.
 
-    `n_nonzero` : int64 (N,), written: (sample, step) pairs in which a pre neuron was non-zero.
+    `n_nonzero` : int64 (N,), written: walks of its matrix in which a pre neuron was non-zero.
     `result` : float64 (2,), written: sum of losses in nats, number of correct samples.
     """
     n_lanes = len(lanes)
@@ -199,7 +180,7 @@ def evaluate_sequences(slots, matrices, shape, bias, batch, n_nonzero, tiles, la
             loss[group + i], correct[group + i], begin = _run_tile(
                 slots, matrices, shape, bias, tile, batch, start, n, n_samples, lanes
             )
-            recurrent.count_nonzero(shape, tile, matrices, begin, 0, nonzero[i], lanes)
+            recurrent.count_nonzero(shape, tile, matrices, begin, nonzero[i], lanes)
         for i in range(n_here):
             add_counts(n_nonzero, nonzero[i], n_nonzero.size)
     result[0], result[1] = np.float64(0.0), np.float64(0.0)

@@ -27,7 +27,8 @@ _EVALUATION_TILES = 32
 class Evaluation:
     """Accuracy (fraction) and mean loss (nats) over a data set.
 
-    `n_nonzero` : int64, shape (N,), samples in which each input or hidden neuron was non-zero.
+    `n_nonzero` : int64, shape (N,), forward walks of its matrix in which each pre neuron was non-zero; a sample of a perceptron
+    walks every matrix once.
     """
 
     accuracy: float
@@ -111,6 +112,16 @@ class Mlp:
             )
         )  # fmt: skip
 
+    def settle(self):
+        """Close the tally of the training at this moment: every walk forward was one back, every value that came was answered."""
+        s, tally = self.store, self.store.tally
+        settle_tally(s.slots, s.segments, s.matrices, tally)
+        n_walked = tally.by_segment[:, SegmentEvent.SLOTS]
+        tally.by_segment[:, SegmentEvent.SLOTS_BACKWARD] = np.where(s.segments.matrix > 0, n_walked, 0)
+        tally.by_segment[:, SegmentEvent.SLOTS_GRADIENT] = n_walked
+        tally.sent_back[:], tally.received_back[:] = tally.received.sum(axis=0), tally.sent.sum(axis=0)
+        tally.pairs_back[:] = tally.pairs.T
+
     def dense_gradient(self, segment, n_samples):
         """Mean dE/dweight of all positions of a segment over the batch of the last training step.
 
@@ -125,7 +136,9 @@ class Mlp:
         gradient : float32 array, shape (positions,)
             In the order of `SynapseStore.place`.
         n_rows : int
-            (sample, pre neuron) pairs with a non-zero activation.
+            (walk, pre neuron) pairs with a non-zero activation.
+        n_walks : int
+            Walks of the matrix that the gradient takes: one a sample.
         """
         segments, matrices = self.store.segments, self.store.matrices
         m, post = segments.matrix[segment], segments.post_start[segment]
@@ -134,7 +147,7 @@ class Mlp:
             self._act, self._err, n_samples, self.n_lanes, matrices.pre_neuron[m], matrices.n_pre[m],
             matrices.post_neuron[m] + post, gradient.size // matrices.n_pre[m], gradient,
         )  # fmt: skip
-        return gradient, n_rows
+        return gradient, n_rows, n_samples
 
     def last_nonzero(self, n_samples):
         """Where activations and errors of the last training step were not zero.

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.kernels import cells, recurrent
-from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.lanes import NARROW
-from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.recurrent_train import Biases, Sequences, evaluate_sequences, train_sequences
+from neurosim.kernels.walks import add_walks, book_walks
 from neurosim.nn.mlp import Evaluation, choose_tile
 from neurosim.synapses import one_core_plan
 
@@ -146,18 +145,23 @@ class Recurrent:
             )
         )  # fmt: skip
 
+    def settle(self):
+        """Nothing is open in the tally: values travel whether they are zero or not, so every walk is booked when it is made."""
+
     def dense_gradient(self, segment, n_samples):
         """Mean dE/dweight of all positions of a segment over the batch of the last training step; see `Mlp`."""
         segments, matrices, shape = self.store.segments, self.store.matrices, self._arrays
         m, first = int(segments.matrix[segment]), int(segments.post_start[segment])
         n_pre, n_post = int(matrices.n_pre[m]), int(segments.n_positions[segment] // matrices.n_pre[m])
-        gradient, n_rows = np.zeros((n_post, n_pre), np.float32), 0
+        gradient, n_rows, n_walks = np.zeros((n_post, n_pre), np.float32), 0, 0
         for t in range(-(-n_samples // self.n_lanes)):
             x, d = self._steps_of(t, m, shape)
             d = d[:, first : first + n_post]
             gradient += np.einsum("skl,sjl->kj", d, x)
             n_rows += int(np.count_nonzero(x))
-        return gradient.ravel(), n_rows
+            lengths = recurrent.tile_of.py_func(self._tiles, t).alive.reshape(shape.n_steps, -1).sum(axis=0)
+            n_walks += int(shape.walks[lengths.astype(np.int64), 2, m].sum())
+        return gradient.ravel(), n_rows, n_walks
 
     def _steps_of(self, t, m, shape):
         """Pre values and post errors of matrix `m` in tile `t`: float32, shapes (steps, n_pre, lanes), (steps, n_post, lanes)."""
@@ -206,11 +210,12 @@ class Recurrent:
             s.slots, s.matrices, self._arrays, self.biases, batch, n_nonzero, tiles, (0,) * _EVALUATION_LANES, result
         )
         if tally is not None:
-            tally.by_neuron[:] = n_nonzero
+            walks = np.zeros((3, len(s.plan.matrices)), np.int64)
+            add_walks(walks, self._arrays.walks, lengths, batch.order, 0, n_samples)
+            walks[1:] = 0  # nothing goes back
             tally.n_destinations[:] = s.tally.n_destinations
-            settle_tally(s.slots, s.segments, s.matrices, tally)
-            n_walks = np.where(s.segments.matrix == self._arrays.output_matrix, n_samples, int(lengths.sum()))
-            tally.by_segment[:, SegmentEvent.SLOTS] += s.n_active_by_segment * n_walks
+            book_walks(s.slots, s.segments, s.matrices, tally, walks)
+            tally.nonzero[:] += n_nonzero
         return Evaluation(result[1] / n_samples, result[0] / n_samples, n_samples, n_nonzero)
 
 
@@ -240,7 +245,25 @@ def _shape_arrays(shape):
         recurrent_matrix=(2 * layers + 1).astype(np.int64),
         output_matrix=2 * len(units),
         bias_start=np.concatenate([[0], np.cumsum(gates)]).astype(np.int64),
+        walks=_count_walks(shape.n_steps, len(units), window, shape.readout),
     )
+
+
+def _count_walks(n_steps, n_layers, window, readout):
+    """Walks of a sequence of each length: int64 (n_steps + 1, 3, M); see `kernels.recurrent.Shape`.
+
+    At its first step a sequence has no state before it; no error passes from one window to the one before, nor to the inputs.
+    """
+    length = np.arange(n_steps + 1)
+    before = np.maximum(length - 1, 0)
+    reached = np.minimum(length, window) if readout == "last" else length
+    back = np.maximum(reached - 1, 0) if readout == "last" else before - before // window
+    walks = np.zeros((n_steps + 1, 3, 2 * n_layers + 1), np.int64)
+    for layer in range(n_layers):
+        walks[:, :, 2 * layer] = np.stack([length, reached if layer else 0 * length, reached], axis=1)
+        walks[:, :, 2 * layer + 1] = np.stack([before, back, np.minimum(reached, before)], axis=1)
+    walks[1:, :, -1] = 1
+    return walks
 
 
 def _new_tiles(arrays, n_classes, n_tiles, n_lanes):

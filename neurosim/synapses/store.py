@@ -197,19 +197,23 @@ class SynapseStore:
 
 def new_tally(plan):
     """Tally of zeros for a plan."""
-    n_neurons, n_cores = plan.n_neurons, plan.n_cores
+    n_neurons, n_cores, n_matrices = plan.n_neurons, plan.n_cores, len(plan.matrices)
+    pairs = (n_cores, n_cores) if plan.counts_pairs else (0, 0)
     return Tally(
         by_segment=np.zeros((len(plan.segments), N_SEGMENT_EVENTS), np.int64),
         by_neuron=np.zeros(n_neurons, np.int64),
-        sent=np.zeros(n_cores, np.int64),
-        received=np.zeros(n_cores, np.int64),
-        pairs=np.zeros((n_cores, n_cores) if plan.counts_pairs else (0, 0), np.int64),
+        sent=np.zeros((n_matrices, n_cores), np.int64),
+        received=np.zeros((n_matrices, n_cores), np.int64),
+        pairs=np.zeros(pairs, np.int64),
+        sent_back=np.zeros(n_cores, np.int64),
+        received_back=np.zeros(n_cores, np.int64),
+        pairs_back=np.zeros(pairs, np.int64),
         n_destinations=np.zeros(n_neurons, np.int32),
         home=np.asarray(plan.home, np.int64),
         nonzero=np.zeros(n_neurons, np.int64),
         peak=np.zeros((len(Resource), n_cores), np.int64),
         unfilled_by=np.zeros(len(Binding), np.int64),
-        saturated=np.zeros(len(plan.matrices), np.int64),
+        saturated=np.zeros(n_matrices, np.int64),
     )
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from neurosim.errors import TrainingDivergedError
-from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Counting, Progress, StepRule
 from neurosim.kernels.random import fill_bits
@@ -167,8 +166,7 @@ class Trainer:
         rate = self.plan.schedule.rate(min(self.epoch, self.plan.n_epochs - 1), self.plan.n_epochs)
         batch = self.network.make_batch(self.dataset, np.arange(self.dataset.n_train))
         self.network.train(batch, self._step_rule(rate), self._counting(), new_progress(), self.step, 1, 0)
-        store = self.store
-        settle_tally(store.slots, store.segments, store.matrices, store.tally)
+        self.network.settle()
         return min(self.plan.batch_size, self.dataset.n_train)
 
     def _run_epoch(self, on_progress, should_stop):
@@ -225,10 +223,10 @@ class Trainer:
         """Gradient of all positions of a segment on the batch of the last step; books what it costs."""
         first = (self.step_in_epoch - 1) * self.plan.batch_size
         n_samples = min(self.plan.batch_size, self.dataset.n_train - first)
-        gradient, n_rows = self.network.dense_gradient(segment, n_samples)
+        gradient, n_rows, n_walks = self.network.dense_gradient(segment, n_samples)
         store = self.store
         for event, n in (
-            (SegmentEvent.DENSE_SAMPLES, n_samples),
+            (SegmentEvent.DENSE_SAMPLES, n_walks),
             (SegmentEvent.DENSE_ROWS, n_rows),
             (SegmentEvent.DENSE_SEARCHES, 1),
             (SegmentEvent.MASKED, store.n_active_by_segment[segment]),
@@ -246,7 +244,7 @@ class Trainer:
         test_s = time.perf_counter() - begin
         self.n_evaluated += result.n_samples
         self.last_evaluation = result
-        settle_tally(store.slots, store.segments, store.matrices, store.tally)
+        self.network.settle()
         released, arrived = (b - a for a, b in zip(self.first_counts, _exchange_counts(store)))
         n = int(progress.n_samples[0])
         record = EpochRecord(

@@ -111,7 +111,7 @@ def test_the_dense_gradient_is_that_of_the_synapses(rows):
         trainer.run(should_stop=lambda: True)
         assert trainer.step == 1
         for segment in range(5 - 2):
-            gradient, n_rows = trainer.network.dense_gradient(segment, 100)
+            gradient, n_rows, n_walks = trainer.network.dense_gradient(segment, 100)
             slots = np.arange(store.segments.slot_start[segment], store.segments.slot_start[segment + 1])
             n_pre = store.plan.matrices[segment].n_pre
             ours = gradient[store.slots.post[slots] * n_pre + store.slots.pre[slots]]
@@ -120,3 +120,5 @@ def test_the_dense_gradient_is_that_of_the_synapses(rows):
             factor = np.abs(moved).max() / np.abs(ours).max()
             np.testing.assert_allclose(moved, factor * ours, atol=2e-5)
             assert n_rows > 0 and np.abs(moved).max() > 1e-3
+            lengths = rows.lengths_train[trainer._shuffle(0)[:100]]
+            assert n_walks == (lengths.sum(), (lengths - 1).sum(), 100)[segment]
