@@ -40,27 +40,40 @@ class Activity:
     Attributes
     ----------
     segment : dict of str to int64 array, shape (n_segments,)
-        ``slots``, ``pre_nonzero``, ``pair_nonzero``, ``rows_nonzero``, ``updated``, ``drawn``,
+        ``slots``, ``slots_backward``, ``slots_gradient``, ``pre_nonzero``, ``pair_nonzero``, ``rows_nonzero``, ``updated``, ``drawn``,
         ``released``, ``accepted``, ``rejected``, ``exact``, ``rows_checked``, ``merges``, ``unfilled``, ``placed``, ``erased``,
         ``searches``, ``ranked``, ``dense_samples``, ``dense_rows``, ``dense_searches``, ``masked``, ``dormant``.
         See `kernels.layout.SegmentEvent`.
     nonzero : int64 array, shape (n_neurons,)
-        Samples in which a neuron was non-zero (inputs and hidden neurons).
-    sent, received : int64 array, shape (n_cores,)
-        Non-zero activations that crossed between cores.
+        Forward walks in which a pre neuron of a matrix was non-zero, matrix after matrix.
+    sent, received : int64 array, shape (n_matrices, n_cores)
+        Values that crossed between cores, by the matrix that asked for them.
+    pairs : int64 array, shape (n_cores, n_cores)
+        The same, from core to core, where packets differ by where they go; else of size 0.
+    sent_back, received_back : int64 array, shape (n_cores,)
+        Partial errors that crossed between cores.
+    pairs_back : int64 array
+        The same, as `pairs`.
+    passes : int64 array, shape (2, n_populations)
+        How often each population went forward and backward, as `Topology.count_passes` says.
+    walks : int64 array, shape (3, n_matrices)
+        How often each matrix was walked forward, backward and for its gradient, as `Topology.count_walks` says.
     n_samples, n_steps : int
         Samples seen; updates of the weights, 0 for an evaluation.
-    pairs : int64 array, shape (n_cores, n_cores), optional
-        The activations of `sent`, from core to core, where packets differ by where they go.
     """
 
     segment: dict
     nonzero: np.ndarray
     sent: np.ndarray
     received: np.ndarray
+    pairs: np.ndarray
+    sent_back: np.ndarray
+    received_back: np.ndarray
+    pairs_back: np.ndarray
+    passes: np.ndarray
+    walks: np.ndarray
     n_samples: int
     n_steps: int = 0
-    pairs: np.ndarray | None = None
 
 
 class Shape:
@@ -70,8 +83,9 @@ class Shape:
     ----------
     core, matrix, pre, n_pre, n_slots, n_positions : int64 array, shape (n_segments,)
         `pre` is the population that feeds the segment.
-    own : int64 array, shape (n_populations, n_cores)
-        Neurons of each population that live on a core; 0 for inputs.
+    own, own_sums : int64 array, shape (n_populations, n_cores)
+        Neurons of each population that live on a core, and their sums; 0 for inputs.
+    has_bias : bool array, shape (n_populations, 1)
     homes : list of int64 array
         Core of each neuron of each population; -1 for inputs.
     pre_start : int64 array, shape (n_matrices + 1,)
@@ -91,7 +105,9 @@ class Shape:
         self.core, self.matrix, self.pre, self.n_pre = layout.core, layout.matrix, layout.pre, layout.n_pre
         self.n_positions, self.own, self.remote, self.has_input = layout.n_positions, layout.own, layout.remote, layout.has_input
         self.n_slots = np.array([s.n_slots for s in placement.segments], np.int64)
-        self.homes = placement.homes
+        self.homes, populations = placement.homes, self.topology.populations
+        self.own_sums = self.own * np.array([[p.model.sums if p.model else 0] for p in populations])
+        self.has_bias = np.array([[p.has_bias] for p in populations])
         self.pre_start = np.cumsum([0, *(n_pre for n_pre, _ in self.topology.shapes)])
         self.n_inputs, self.n_outputs = self.topology.sizes[0], self.topology.sizes[-1]
         self.has_output = self.own[-1] > 0
@@ -104,18 +120,26 @@ class Shape:
         np.add.at(total, self.core, values)
         return total
 
+    def updates(self, passes):
+        """Sums that neurons turned into their values, on each core, in `passes` of each population."""
+        return (passes[:, None] * self.own_sums).sum(axis=0)
+
+    def own_hidden(self, passes):
+        """Values that hidden neurons of each core had in `passes` of each population."""
+        return (passes[:, None] * self.own)[1:-1].sum(axis=0)
+
     @property
-    def own_hidden(self):
-        """Hidden neurons of each core."""
-        return self.own[1:-1].sum(axis=0)
+    def n_biases(self):
+        """Biases of each core."""
+        return np.where(self.has_bias, self.own_sums, 0).sum(axis=0)
 
     def visible_rows(self, activity):
-        """(sample, non-zero pre neuron) pairs that a core sees, by first matrix and by all others.
+        """(walk, non-zero pre neuron) pairs that a core sees, by first matrix and by all others.
 
         A core sees every input, its own hidden neurons, and the activations that were sent to it.
         """
         first = np.where(self.has_input, activity.nonzero[: self.n_inputs].sum(), 0)
-        later = activity.received.copy()
+        later = activity.received.sum(axis=0)
         for g in np.flatnonzero(self.pre > 0):
             start, stop = self.pre_start[self.matrix[g]], self.pre_start[self.matrix[g] + 1]
             here = self.homes[self.pre[g]] == self.core[g]
@@ -128,9 +152,11 @@ class Visits:
     """Slots that a core walks and multiplies per phase: int64 arrays, shape (n_segments,)."""
 
     forward: np.ndarray
-    learning: np.ndarray
+    backward: np.ndarray
+    gradient: np.ndarray
     forward_ops: np.ndarray
-    learning_ops: np.ndarray
+    backward_ops: np.ndarray
+    gradient_ops: np.ndarray
 
 
 def count_visits(placement, activity):
@@ -140,17 +166,19 @@ def count_visits(placement, activity):
     multiplies, in backward and gradient, only where the error is non-zero. In a crossbar the forward
     product is analog and happens for non-zero activations; its processor walks all slots to learn.
     """
-    slots, rows, pairs = (activity.segment[k] for k in ("slots", "pre_nonzero", "pair_nonzero"))
+    segment, later = activity.segment, placement.layout.pre > 0
+    slots, backward, gradient = (segment[k] for k in ("slots", "slots_backward", "slots_gradient"))
+    rows, pairs = segment["pre_nonzero"], segment["pair_nonzero"]
     if placement.profile.storage.family != "address_space":
-        return Visits(rows, slots, rows, slots)
+        return Visits(rows, backward, gradient, rows, backward, gradient)
     if placement.workload.execution == "event_driven":
-        return Visits(rows, rows, rows, pairs)
-    return Visits(slots, slots, slots, slots)
+        return Visits(rows, rows * later, rows, rows, pairs * later, pairs)
+    return Visits(slots, backward, gradient, slots, backward, gradient)
 
 
 @dataclass(frozen=True)
 class Dense:
-    """What dense gradients took: (sample, position) products per segment; packets per core, int64."""
+    """What dense gradients took, int64: (walk, position) products per segment; packets by matrix and core."""
 
     operations: np.ndarray
     sent: np.ndarray
@@ -164,15 +192,15 @@ def count_dense(placement, activity):
     without a synapse, so each hidden neuron sends to every other core with a segment of the next matrix.
     """
     shape = Shape(placement)
-    samples = activity.segment["dense_samples"]
+    walks = activity.segment["dense_samples"]
     is_sorted = placement.profile.storage.family == "address_space" and placement.workload.execution == "event_driven"
-    rows = activity.segment["dense_rows"] if is_sorted else samples * shape.n_pre
-    received = shape.per_core(samples * shape.remote)
-    sent = np.zeros(shape.n_cores, np.int64)
+    rows = activity.segment["dense_rows"] if is_sorted else walks * shape.n_pre
+    sent, received = (np.zeros((len(shape.topology.projections), shape.n_cores), np.int64) for _ in range(2))
     for g in np.flatnonzero(shape.remote):
         own = shape.own[shape.pre[g]].copy()
         own[shape.core[g]] = 0
-        sent += samples[g] * own
+        sent[shape.matrix[g]] += walks[g] * own
+        received[shape.matrix[g], shape.core[g]] += walks[g] * shape.remote[g]
     return Dense(rows * (shape.n_positions // shape.n_pre), sent, received)
 
 
@@ -211,12 +239,9 @@ def count_events(placement, training, evaluation):
         _count_host_learning(add, shape, placement, training)
     else:
         _count_learning(add, shape, placement, training)
-    add("evaluate", "packet_sent", evaluation.sent)
-    add("evaluate", "packet_received", evaluation.received)
-    n = evaluation.n_samples
-    add("evaluate", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * logit_bits(shape, formats)))
-    add("evaluate", "synaptic_op", shape.per_core(count_visits(placement, evaluation).forward_ops))
-    add("evaluate", "neuron_update", n * shape.own.sum(axis=0))
+    _count_forward(add, "evaluate", shape, placement, evaluation)
+    logits = _bytes(evaluation.n_samples * logit_bits(shape, formats))
+    add("evaluate", "host_byte", _bytes(input_bits(shape, formats, evaluation)) + logits)
     if placement.geometry.tells_packets_apart:
         for phase, packets in count_packets(shape, training, evaluation, placement.workload.host_learns).items():
             for kind, values in count_hops(placement.geometry, packets).items():
@@ -224,25 +249,29 @@ def count_events(placement, training, evaluation):
     return events
 
 
+def _count_forward(add, phase, shape, placement, activity):
+    add(phase, "synaptic_op", shape.per_core(count_visits(placement, activity).forward_ops))
+    add(phase, "neuron_update", shape.updates(activity.passes[0]))
+    add(phase, "packet_sent", activity.sent.sum(axis=0))
+    add(phase, "packet_received", activity.received.sum(axis=0))
+
+
 def _count_learning(add, shape, placement, training):
     """Events of a chip that learns."""
     formats = placement.profile.formats
     n = training.n_samples
     visits = count_visits(placement, training)
-    later = shape.matrix > 0
-    add("input", "host_byte", _bytes(n * image_bits(shape, formats)) + _bytes(n * label_bits(shape, formats)))
-    add("forward", "synaptic_op", shape.per_core(visits.forward_ops))
-    add("forward", "neuron_update", n * shape.own.sum(axis=0))
-    add("forward", "packet_sent", training.sent)
-    add("forward", "packet_received", training.received)
+    add("input", "host_byte", _bytes(input_bits(shape, formats, training)) + _bytes(n * label_bits(shape, formats)))
+    _count_forward(add, "forward", shape, placement, training)
     add("forward", "packet_sent", n * shape.own[-1] * max(shape.output_cores - 1, 0))
     add("forward", "packet_received", n * shape.other_outputs)
-    add("backward", "synaptic_op", shape.per_core(np.where(later, visits.learning_ops, 0)))
-    add("backward", "neuron_update", n * shape.own_hidden)
-    # A core answers every activation that it received with one partial error.
-    add("backward", "packet_sent", training.received)
-    add("backward", "packet_received", training.sent)
-    add("gradient", "synaptic_op", shape.per_core(visits.learning_ops))
+    add("backward", "synaptic_op", shape.per_core(visits.backward_ops))
+    hidden = np.arange(len(shape.own)) < len(shape.own) - 1  # the softmax has given the outputs their errors
+    add("backward", "neuron_update", shape.updates(training.passes[1] * hidden))
+    add("backward", "packet_sent", training.sent_back)
+    add("backward", "packet_received", training.received_back)
+    add("gradient", "synaptic_op", shape.per_core(visits.gradient_ops))
+    add("update", "neuron_update", training.n_steps * shape.n_biases)
     add("update", "synaptic_update", shape.per_core(training.segment["updated"]))
     add("update", "random_draw", shape.per_core(training.segment["drawn"]))
     for kind in ("synaptic_update", "random_draw"):
@@ -255,8 +284,8 @@ def _count_learning(add, shape, placement, training):
     add("rewire", "random_draw", shape.per_core(proposals + training.segment["exact"] + arrivals))
     add("rewire", "synaptic_write", shape.per_core(arrivals))
     dense = count_dense(placement, training)
-    add("rewire", "packet_sent", dense.sent)
-    add("rewire", "packet_received", dense.received)
+    add("rewire", "packet_sent", dense.sent.sum(axis=0))
+    add("rewire", "packet_received", dense.received.sum(axis=0))
     # A search looks at every number once a pass, and once more to name what it found.
     n_looks = count_passes(theta_bits(placement.profile, placement.workload)) + 1
     n_dense_looks = count_passes(formats.gradient_bits.value) + 1
@@ -267,11 +296,8 @@ def _count_learning(add, shape, placement, training):
 def _count_host_learning(add, shape, placement, training):
     """Events of a chip whose host learns: the forward pass, what the host reads of it, and what it writes."""
     formats, n = placement.profile.formats, training.n_samples
-    add("input", "host_byte", _bytes(n * image_bits(shape, formats)))
-    add("forward", "synaptic_op", shape.per_core(count_visits(placement, training).forward_ops))
-    add("forward", "neuron_update", n * shape.own.sum(axis=0))
-    add("forward", "packet_sent", training.sent)
-    add("forward", "packet_received", training.received)
+    add("input", "host_byte", _bytes(input_bits(shape, formats, training)))
+    _count_forward(add, "forward", shape, placement, training)
     add("forward", "host_byte", _bytes(n * state_bits(shape, formats)))
     add("update", "synaptic_write", shape.per_core(training.segment["updated"]))
     add("rewire", "synaptic_write", shape.per_core(count_arrivals(placement, training)))
@@ -299,13 +325,13 @@ def count_firing(placement, training, evaluation):
         fired = np.bincount(home, weights=activity.nonzero[hidden], minlength=shape.n_cores).astype(np.int64)
         spikes[:, PHASE[phases[0]]] = fired
         for phase in phases if not placement.workload.host_learns else phases[:1]:
-            quiet[:, PHASE[phase]] = activity.n_samples * shape.own_hidden - fired
+            quiet[:, PHASE[phase]] = shape.own_hidden(activity.passes[0]) - fired
     return Firing(spikes, quiet)
 
 
-def image_bits(shape, formats):
-    """Bits of one sample's inputs that the host writes to each core."""
-    return np.where(shape.has_input, shape.n_inputs * formats.input_bits.value, 0)
+def input_bits(shape, formats, activity):
+    """Bits of all inputs that the host writes to each core."""
+    return np.where(shape.has_input, activity.passes[0, 0] * shape.n_inputs * formats.input_bits.value, 0)
 
 
 def label_bits(shape, formats):

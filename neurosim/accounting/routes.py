@@ -31,8 +31,7 @@ def count_packets(shape, training, evaluation, host_learns=False):
         dense[:, shape.core[g]] += training.segment["dense_samples"][g] * shape.own[shape.pre[g]]
     for among in (logits, dense):
         np.fill_diagonal(among, 0)
-    # Each activation is answered by one partial error, on the way back.
-    return {"forward": training.pairs + logits, "backward": training.pairs.T, "rewire": dense, "evaluate": evaluation.pairs}
+    return {"forward": training.pairs + logits, "backward": training.pairs_back, "rewire": dense, "evaluate": evaluation.pairs}
 
 
 def count_hops(geometry, packets):

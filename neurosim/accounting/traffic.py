@@ -23,6 +23,7 @@ SECTIONS = (
     "optimizer_state",
     "dense_gradient",
     "neuron_state",
+    "unrolled_state",
     "input_buffer",
     "label_buffer",
     "rewiring",
@@ -94,7 +95,8 @@ class TrafficCounter:
 
     def __init__(self, placement):
         self.placement = placement
-        self.shape = Shape(placement)
+        self.shape, self.topology = Shape(placement), placement.workload.topology
+        self.homes_of_x = self._homes_of_x()
         self.w = _Widths.of(placement.profile, placement.workload)
         self.has_lists = has_lists(placement.profile)
         self.is_array = not self.has_lists and not has_words(placement.profile)
@@ -111,13 +113,13 @@ class TrafficCounter:
             self._take_from_host(training)
         else:
             self._learn(training)
-        self._write("evaluate", "input_buffer", self._per_input_core() * evaluation.n_samples)
+        self._write("evaluate", "input_buffer", self._inputs(evaluation))
         self._forward("evaluate", evaluation)
         self._read("evaluate", "neuron_state", evaluation.n_samples * self.shape.own[-1] * self.w.activation)
         return self.bits
 
     def _learn(self, training):
-        self._input(training.n_samples)
+        self._input(training)
         self._forward("forward", training)
         self._output_errors(training.n_samples)
         self._backward(training)
@@ -128,7 +130,7 @@ class TrafficCounter:
     def _take_from_host(self, training):
         """The host learns: it reads activations and logits, and writes weights that changed and synapses that came or went."""
         w, events, n = self.w, training.segment, training.n_samples
-        self._write("input", "input_buffer", n * self._per_input_core())
+        self._write("input", "input_buffer", self._inputs(training))
         self._forward("forward", training)
         self._read("forward", "neuron_state", n * self.shape.own.sum(axis=0) * w.activation)
         if self.has_lists:  # the host has a copy, so words are written and not read
@@ -156,53 +158,68 @@ class TrafficCounter:
         self._read(phase, section, bits)
         self._write(phase, section, bits)
 
-    def _per_input_core(self):
-        return np.where(self.shape.has_input, self.shape.n_inputs * self.w.input, 0)
+    def _home_of_values(self, population):
+        """Section of the values of a population other than the inputs: those of every step, where there are several."""
+        return "unrolled_state" if self.topology.is_unrolled and population in self.topology.hidden else "neuron_state"
+
+    def _homes_of_x(self):
+        """Section of the values that each matrix is multiplied with: list of str."""
+        reads_mean = [self.topology.readout == "mean" and not self.topology.is_per_step(p) for p in self.topology.projections]
+        return [
+            "input_buffer" if projection.pre == 0 else "neuron_state" if is_mean else self._home_of_values(projection.pre)
+            for projection, is_mean in zip(self.topology.projections, reads_mean, strict=True)
+        ]
+
+    def _inputs(self, activity):
+        return np.where(self.shape.has_input, activity.passes[0, 0] * self.shape.n_inputs * self.w.input, 0)
 
     def _per_segment(self, values, where=True):
         return self.shape.per_core(np.where(where, values, 0))
 
-    def _input(self, n_samples):
-        self._write("input", "input_buffer", n_samples * self._per_input_core())
+    def _input(self, training):
+        self._write("input", "input_buffer", self._inputs(training))
         labels = np.where(self.shape.has_output, self.shape.n_outputs * self.w.input, 0)
-        self._write("input", "label_buffer", n_samples * labels)
+        self._write("input", "label_buffer", training.n_samples * labels)
 
     def _read_pre(self, phase, times):
-        """Read pre activations: `times` per segment; inputs from the input buffer, others from neuron state."""
-        first = self.shape.matrix == 0
-        self._read(phase, "input_buffer", self._per_segment(times * self.w.input, first))
-        self._read(phase, "neuron_state", self._per_segment(times * self.w.activation, ~first))
+        """Read pre activations, `times` per segment, each from its section."""
+        for matrix, (home, projection) in enumerate(zip(self.homes_of_x, self.topology.projections, strict=True)):
+            width = self.w.activation if projection.pre else self.w.input
+            self._read(phase, home, self._per_segment(times * width, self.shape.matrix == matrix))
 
-    def _pass_free_slots(self, phase, n_passes, used, where=True):
+    def _add_to_sums(self, phase, times):
+        """Read and write sums of post neurons, `times` per segment."""
+        for matrix, projection in enumerate(self.topology.projections):
+            bits = self._per_segment(times * self.w.activation, self.shape.matrix == matrix)
+            self._update_in_place(phase, self._home_of_values(projection.post), bits)
+
+    def _pass_free_slots(self, phase, n_walks, used):
         """A walk over all slots reads the mark of the free ones too, to pass them over."""
-        free = n_passes * self.shape.n_slots - used
-        self._read(phase, self.home_of_synapses, self._per_segment(free * self.w.mark, where))
+        free = n_walks * self.shape.n_slots - used
+        self._read(phase, self.home_of_synapses, self._per_segment(free * self.w.mark))
 
     def _read_words(self, phase, n_words):
         """Read words of packed lists: per segment; none on other chips."""
         self._read(phase, "synapse_lists", self._per_segment(n_words * self.word))
 
-    def _walk_rows(self, phase, activity, with_first=True):
-        """Test every pre neuron of every segment and read two row pointers where it is non-zero."""
-        n = activity.n_samples
-        later = self.shape.matrix > 0
-        tests = n * self.shape.n_pre
-        self._read_pre(phase, np.where(later | with_first, tests, 0))
+    def _walk_rows(self, phase, activity, n_walks, with_first=True):
+        """Test every pre neuron of every segment in each walk, and read two row pointers where it is non-zero."""
+        self._read_pre(phase, n_walks * self.shape.n_pre)
         first_rows, later_rows = self.shape.visible_rows(activity)
         rows = later_rows + (first_rows if with_first else 0)
         self._read(phase, "row_pointers", rows * 2 * self.w.row_pointer)
 
     def _forward(self, phase, activity):
-        shape, w, n = self.shape, self.w, activity.n_samples
+        shape, w = self.shape, self.w
+        walks = activity.walks[0][shape.matrix]
         visits = count_visits(self.placement, activity)
-        own = shape.own.sum(axis=0)
         if self.is_array:
             # The array multiplies; the processor reads every activation once and gets the sums by its converters.
-            self._read_pre(phase, n * shape.n_pre)
-            self._write(phase, "neuron_state", n * own * w.activation)
+            self._read_pre(phase, walks * shape.n_pre)
+            self._write(phase, "neuron_state", self._per_segment(walks * (shape.n_positions // shape.n_pre) * w.activation))
         else:
             if self.is_sorted:
-                self._walk_rows(phase, activity)
+                self._walk_rows(phase, activity, walks)
                 self._read(phase, "synapses", self._per_segment(visits.forward * (w.post + w.strength)))
             elif self.has_lists:
                 self._read_pre(phase, activity.segment["rows_nonzero"])
@@ -210,14 +227,40 @@ class TrafficCounter:
             else:
                 self._read_pre(phase, visits.forward)
                 self._read(phase, "synapses", self._per_segment(visits.forward * (w.position + w.strength)))
-                self._pass_free_slots(phase, n, visits.forward)
-            self._write(phase, "neuron_state", n * own * w.activation)  # sums start at zero
-            self._update_in_place(phase, "neuron_state", self._per_segment(visits.forward_ops * w.activation))
-        self._update_in_place(phase, "neuron_state", n * shape.own_hidden * w.activation)
-        # Copies of remote activations start at zero; only non-zero ones are sent.
-        self._write(phase, "neuron_state", n * self._per_segment(shape.remote * w.activation))
-        self._read(phase, "neuron_state", activity.sent * w.activation)
-        self._write(phase, "neuron_state", activity.received * w.activation)
+                self._pass_free_slots(phase, walks, visits.forward)
+            self._start_sums(phase, activity.passes[0])
+            self._add_to_sums(phase, visits.forward_ops)
+        self._turn_sums_into_values(phase, activity.passes[0])
+        self._send(phase, activity, walks)
+
+    def _start_sums(self, phase, passes):
+        """A sum starts at zero, or at its bias."""
+        for i in range(1, len(passes)):
+            bits = passes[i] * self.shape.own_sums[i] * self.w.activation
+            self._write(phase, self._home_of_values(i), bits)
+            self._read(phase, "neuron_state", bits * self.shape.has_bias[i])
+
+    def _turn_sums_into_values(self, phase, passes):
+        own, w = self.shape.own, self.w
+        for i in self.topology.hidden:
+            n_read, n_written = self.topology.populations[i].model.forward
+            self._read(phase, self._home_of_values(i), passes[i] * own[i] * n_read * w.activation)
+            self._write(phase, self._home_of_values(i), passes[i] * own[i] * n_written * w.activation)
+        if self.topology.readout == "mean":  # starts at zero, and every step adds to it
+            self._write(phase, "neuron_state", passes[-1] * own[-2] * w.activation)
+            self._update_in_place(phase, "neuron_state", passes[-2] * own[-2] * w.activation)
+
+    def _send(self, phase, activity, walks):
+        """Values that other cores need: read at home, written where they arrive.
+
+        Of neurons that send only what is not zero, the copies start at zero.
+        """
+        shape, w = self.shape, self.w
+        for matrix, (home, projection) in enumerate(zip(self.homes_of_x, self.topology.projections, strict=True)):
+            if projection.pre and not self.topology.populations[projection.pre].model.sends_zeros:
+                self._write(phase, home, self._per_segment(walks * shape.remote * w.activation, shape.matrix == matrix))
+            self._read(phase, home, activity.sent[matrix] * w.activation)
+            self._write(phase, home, activity.received[matrix] * w.activation)
 
     def _output_errors(self, n):
         shape, w = self.shape, self.w
@@ -231,50 +274,61 @@ class TrafficCounter:
         self._update_in_place("forward", "neuron_state", n * own * w.error)  # normalised, label subtracted
 
     def _backward(self, activity):
-        shape, w, n = self.shape, self.w, activity.n_samples
+        shape, w, passes = self.shape, self.w, activity.passes[1]
+        walks = activity.walks[1][shape.matrix]
         visits = count_visits(self.placement, activity)
-        later = shape.matrix > 0
-        self._write("backward", "neuron_state", n * shape.own_hidden * w.error)
-        self._write("backward", "neuron_state", n * self._per_segment(shape.remote * w.error))
-        self._read("backward", "neuron_state", self._per_segment(visits.learning * w.error, later))
+        # Own errors and partial errors of remote neurons start at zero.
+        self._write("backward", "neuron_state", shape.own_hidden(passes) * w.error)
+        self._write("backward", "neuron_state", self._per_segment(walks * shape.remote * w.error))
+        self._read("backward", "neuron_state", self._per_segment(visits.backward * w.error))
         if self.is_sorted:
-            self._walk_rows("backward", activity, with_first=False)
-            self._read("backward", "synapses", self._per_segment(visits.learning * w.post, later))
-            self._read("backward", "synapses", self._per_segment(visits.learning_ops * w.strength, later))
+            self._walk_rows("backward", activity, walks, with_first=False)
+            self._read("backward", "synapses", self._per_segment(visits.backward * w.post))
+            self._read("backward", "synapses", self._per_segment(visits.backward_ops * w.strength))
             # The sum of a row stays in a register.
-            self._write("backward", "neuron_state", self._per_segment(activity.segment["rows_nonzero"] * w.error, later))
+            self._write("backward", "neuron_state", self._per_segment(activity.segment["rows_nonzero"] * w.error, shape.pre > 0))
         else:
             if self.has_lists:
-                self._read_words("backward", np.where(later, activity.segment["words"], 0))
+                self._read_words("backward", np.where(shape.pre > 0, activity.segment["words"], 0))
             else:
-                self._read("backward", self.home_of_synapses, self._per_segment(visits.learning * (w.position + w.strength), later))
-                self._pass_free_slots("backward", n, visits.learning, later)
-            self._update_in_place("backward", "neuron_state", self._per_segment(visits.learning_ops * w.error, later))
-        self._read("backward", "neuron_state", n * shape.own_hidden * w.activation)
-        self._update_in_place("backward", "neuron_state", n * shape.own_hidden * w.error)
-        self._read("backward", "neuron_state", activity.received * w.error)  # partial errors go back ...
-        self._update_in_place("backward", "neuron_state", activity.sent * w.error)  # ... and are added at home
+                self._read("backward", self.home_of_synapses, self._per_segment(visits.backward * (w.position + w.strength)))
+                self._pass_free_slots("backward", walks, visits.backward)
+            self._update_in_place("backward", "neuron_state", self._per_segment(visits.backward_ops * w.error))
+        for i in self.topology.hidden:
+            n_values, n_errors, n_written = self.topology.populations[i].model.backward
+            self._read("backward", self._home_of_values(i), passes[i] * shape.own[i] * n_values * w.activation)
+            self._read("backward", "neuron_state", passes[i] * shape.own[i] * n_errors * w.error)
+            self._write("backward", "neuron_state", passes[i] * shape.own[i] * n_written * w.error)
+        if self.topology.readout == "mean":  # the error of the mean starts at zero, and every step starts at it
+            self._write("backward", "neuron_state", passes[-1] * shape.own[-2] * w.error)
+            self._read("backward", "neuron_state", passes[-2] * shape.own[-2] * w.error)
+        self._read("backward", "neuron_state", activity.sent_back * w.error)  # partial errors go back ...
+        self._update_in_place("backward", "neuron_state", activity.received_back * w.error)  # ... and are added at home
 
     def _gradient(self, activity):
         w = self.w
+        walks = activity.walks[2][self.shape.matrix]
         visits = count_visits(self.placement, activity)
-        self._read("gradient", "neuron_state", self._per_segment(visits.learning * w.error))
+        self._read("gradient", "neuron_state", self._per_segment(visits.gradient * w.error))
         if self.is_sorted:
-            self._walk_rows("gradient", activity)
-            self._read("gradient", "synapses", self._per_segment(visits.learning * w.post))
+            self._walk_rows("gradient", activity, walks)
+            self._read("gradient", "synapses", self._per_segment(visits.gradient * w.post))
         else:
-            self._read_pre("gradient", visits.learning)
+            self._read_pre("gradient", visits.gradient)
             self._read_words("gradient", activity.segment["words"])
-            self._read("gradient", self.home_of_synapses, self._per_segment(visits.learning * w.mark))
-            self._pass_free_slots("gradient", activity.n_samples, visits.learning)
+            self._read("gradient", self.home_of_synapses, self._per_segment(visits.gradient * w.mark))
+            self._pass_free_slots("gradient", walks, visits.gradient)
         if self.has_accumulators:
-            self._update_in_place("gradient", "gradients", self._per_segment(visits.learning_ops * w.gradient))
+            self._update_in_place("gradient", "gradients", self._per_segment(visits.gradient_ops * w.gradient))
         elif self.is_sorted and self.state:
             # Only some slots have a gradient: it is added to their state at once, before the pass that moves all slots.
-            self._update_in_place("gradient", "optimizer_state", self._per_segment(visits.learning_ops * self.state))
+            self._update_in_place("gradient", "optimizer_state", self._per_segment(visits.gradient_ops * self.state))
         elif self.is_sorted:
             # It is applied at once, for the same reason.
-            self._move_strengths("gradient", visits.learning_ops)
+            self._move_strengths("gradient", visits.gradient_ops)
+        n_biases = (activity.passes[1][:, None] * np.where(self.shape.has_bias, self.shape.own_sums, 0)).sum(axis=0)
+        self._read("gradient", "neuron_state", n_biases * w.error)
+        self._update_in_place("gradient", "neuron_state", n_biases * w.gradient)
 
     def _move_strengths(self, phase, times):
         """Read strength and sign and write the strength: of the master copy where there is one."""
@@ -299,6 +353,8 @@ class TrafficCounter:
         if self.has_accumulators:
             self._update_in_place("update", "gradients", self._per_segment(updated * w.gradient))
         self._update_in_place("update", "optimizer_state", self._per_segment(updated * self.state))
+        bias = self.w.activation + self.w.gradient + self.state  # beside each its accumulator and its state
+        self._update_in_place("update", "neuron_state", activity.n_steps * self.shape.n_biases * bias)
         if self.placement.workload.counts_steps:
             count = np.where(self.shape.own.any(axis=0), activity.n_steps * STEP_COUNT_BITS, 0)
             self._update_in_place("update", "optimizer_state", count)
@@ -353,8 +409,9 @@ class TrafficCounter:
     def _take_dense_gradient(self, activity):
         shape, w, events = self.shape, self.w, activity.segment
         dense = count_dense(self.placement, activity)
-        self._read("rewire", "neuron_state", dense.sent * w.activation)
-        self._write("rewire", "neuron_state", dense.received * w.activation)
+        for matrix, home in enumerate(self.homes_of_x):
+            self._read("rewire", home, dense.sent[matrix] * w.activation)
+            self._write("rewire", home, dense.received[matrix] * w.activation)
         self._read_pre("rewire", events["dense_samples"] * shape.n_pre)
         self._read("rewire", "neuron_state", self._per_segment(dense.operations * w.error))
         self._update_in_place("rewire", "dense_gradient", self._per_segment(dense.operations * w.gradient))

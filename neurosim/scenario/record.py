@@ -26,19 +26,38 @@ def settle(experiment, trainer):
     -------
     Ledger
     """
-    n_trained = trainer.dataset.n_train * len(trainer.history)
-    training = _activity(trainer.store.tally, n_trained, trainer.step)
-    return make_ledger(experiment.placement, training, _activity(trainer.evaluation_tally, trainer.n_evaluated, 0))
+    placement, n_epochs = experiment.placement, len(trainer.history)
+    train, test = (np.tile(_lengths(placement, trainer.dataset, part), n_epochs) for part in ("train", "test"))
+    training = _activity(placement, trainer.store.tally, train, trainer.step)
+    return make_ledger(placement, training, _activity(placement, trainer.evaluation_tally, test, 0))
 
 
 def settle_step(experiment, trainer, n_samples):
     """Ledger of the one step that `Trainer.probe` made on `n_samples` samples."""
-    return make_ledger(experiment.placement, _activity(trainer.store.tally, n_samples, 1), _activity(trainer.evaluation_tally, 0, 0))
+    placement, lengths = experiment.placement, _lengths(experiment.placement, trainer.dataset, "train")[:n_samples]
+    training = _activity(placement, trainer.store.tally, lengths, 1)
+    return make_ledger(placement, training, _activity(placement, trainer.evaluation_tally, lengths[:0], 0))
 
 
-def _activity(tally, n_samples, n_steps):
+def _lengths(placement, dataset, part):
+    """Steps in which the network takes each sample: int array, shape (n_samples,). A feed-forward one takes sequences as a whole."""
+    lengths, n = getattr(dataset, f"lengths_{part}"), getattr(dataset, f"n_{part}")
+    return np.minimum(np.full(n, dataset.n_steps) if lengths is None else lengths, placement.workload.topology.n_steps)
+
+
+def _activity(placement, tally, lengths, n_steps):
+    """Activity of a tally over samples of the given lengths."""
     segment = {event.name.lower(): tally.by_segment[:, event].copy() for event in SegmentEvent}
-    return Activity(segment, tally.nonzero.copy(), tally.sent.copy(), tally.received.copy(), n_samples, n_steps, tally.pairs.copy())
+    counts = ("nonzero", "sent", "received", "pairs", "sent_back", "received_back", "pairs_back")
+    topology = placement.workload.topology
+    return Activity(
+        segment,
+        **{name: getattr(tally, name).copy() for name in counts},
+        passes=np.stack(topology.count_passes(lengths)),
+        walks=topology.count_walks(lengths),
+        n_samples=len(lengths),
+        n_steps=n_steps,
+    )
 
 
 def make_record(experiment, trainer, n_threads):

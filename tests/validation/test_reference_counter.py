@@ -461,7 +461,7 @@ class Watch:
         self.chip = make_chip(experiment, self.store, self.rule.step_noise(1.0) > 0)
         self.n_wanted = list(self.store.plan.n_wanted)
         self.n_trained = self.n_evaluated = 0
-        self.make_batch = trainer.network.make_batch
+        self.make_batch, self.settle = trainer.network.make_batch, trainer.network.settle
         trainer.network = self
 
     def rewire(self, rate):
