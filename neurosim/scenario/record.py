@@ -253,27 +253,32 @@ def _traffic_part(ledger):
 
 
 def _metrics(experiment, trainer, ledger):
-    """NeuroBench's names and definitions (version 2.3); the training.* counts are ours, per trained sample."""
+    """NeuroBench's names and definitions (version 2.3); the training.* counts are ours, per trained sample.
+
+    A sequence walks a matrix several times: operations of all its steps count, and an activation counts once per walk that uses it.
+    """
     store, result = trainer.store, trainer.last_evaluation
     plan = store.plan
     effective = 0
     for m, matrix in enumerate(plan.matrices):
         pre, _, weight = store.connections(m)
         effective += int(result.n_nonzero[matrix.pre_neuron + pre[weight != 0]].sum())
-    hidden = slice(plan.matrices[0].n_pre, plan.n_neurons - plan.matrices[-1].n_post)
-    n_hidden = result.n_nonzero[hidden].size
-    possible = sum(m.n_pre * m.n_post for m in plan.matrices)
+    topology, possible = experiment.placement.workload.topology, sum(m.n_pre * m.n_post for m in plan.matrices)
+    walks = topology.count_walks(_lengths(experiment.placement, trainer.dataset, "test"))[0]
+    hidden = [(m, int(n)) for m, n, p in zip(plan.matrices, walks, topology.projections, strict=True) if p.pre > 0]
+    n_used = sum(m.n_pre * n for m, n in hidden)
+    n_nonzero = sum(int(result.n_nonzero[m.pre_neuron : m.pre_neuron + m.n_pre].sum()) for m, _ in hidden)
     operations = ledger.events.sum(axis=0)[:, KINDS.index("synaptic_op")]
     updates = ledger.events.sum(axis=0)[:, KINDS.index("synaptic_update")]
     per_phase = {f"training.{p}": operations[PHASES.index(p)] / ledger.n_trained for p in ("forward", "backward", "gradient")}
     return {
         "Footprint": sum(core.n_bytes - core.sections.get("code", 0) for core in experiment.placement.cores),
         "ConnectionSparsity": 1.0 - store.n_active / possible,
-        "ActivationSparsity": 1.0 - result.n_nonzero[hidden].sum() / (n_hidden * result.n_samples) if n_hidden else None,
+        "ActivationSparsity": 1.0 - n_nonzero / n_used if hidden else None,
         "SynapticOperations": {
             "Effective_MACs": effective / result.n_samples,
             "Effective_ACs": 0.0,
-            "Dense": float(possible),
+            "Dense": sum(m.n_pre * m.n_post * int(n) for m, n in zip(plan.matrices, walks, strict=True)) / result.n_samples,
         },
         "ClassificationAccuracy": result.accuracy,
         **{name: float(value) for name, value in per_phase.items()},
