@@ -32,6 +32,12 @@ class BitLimit(_Limit):
     max: Bits
 
 
+class TargetLimit(CountLimit):
+    """Most targets of one neuron; `of` says whether each core on which it has synapses is one, its own included, or each chip."""
+
+    of: Literal["core", "chip"]
+
+
 class Limits(Strict):
     """Limits that the profile states; `routing_entries` is per chip, the others per core, neuron or synapse."""
 
@@ -40,7 +46,7 @@ class Limits(Strict):
     fan_in_per_neuron: CountLimit | None = None
     in_axons_per_core: CountLimit | None = None
     out_axons_per_core: CountLimit | None = None
-    targets_per_neuron: CountLimit | None = None
+    targets_per_neuron: TargetLimit | None = None
     routing_entries: CountLimit | None = None
     weight_bits_native: BitLimit | None = None
 

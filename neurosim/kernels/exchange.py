@@ -9,7 +9,7 @@ import numpy as np
 
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.limits import count_use, list_words, note_binding, row_has_room
+from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
 from neurosim.kernels.membership import find_slot, look_up, remove_slot
 from neurosim.kernels.optimizer import forget
 from neurosim.kernels.random import below, bits64, fold
@@ -59,6 +59,8 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
             tally.received[matrix, core] -= change * seen
             if tally.pairs.size > 0:
                 tally.pairs[home, core] -= change * seen
+    if segments.counts_routes and is_edge and home >= 0:
+        count_routes(slots, segments, tally, neuron, core, np.int32(change))
     if segments.is_limited:
         count_use(slots, segments, tally, segment, neuron, before, after)
 

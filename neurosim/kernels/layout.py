@@ -33,6 +33,11 @@ class Slots(NamedTuple):
     words: np.ndarray  #: int64 (C,), words of packed lists
     segment_words: np.ndarray  #: int64 (G,), the same per segment
     row_work: np.ndarray  #: int64 (largest n_pre,), work space of the exact draw
+    # Where rows lead, kept in step where `Segments.counts_routes`; a second dimension of 0 where the one is not stated.
+    routed: np.ndarray  #: int32 (N, chips), rows of a neuron for which the router of a chip needs an entry
+    routing_entries: np.ndarray  #: int64 (C,), neurons with such rows, by the number of the chip
+    reached: np.ndarray  #: int32 (N, places), rows of a neuron at each place that counts as one target
+    targets: np.ndarray  #: int32 (N,), such places of a neuron
 
 
 class Segments(NamedTuple):
@@ -48,7 +53,7 @@ class Segments(NamedTuple):
     scope_start: np.ndarray  #: int64 (number of scopes + 1,), segments of each scope
     # Limits on rows; `NO_LIMIT` where nothing is stated. (Not a tuple of their own: numba's parallel loops take no
     # tuples inside tuples.)
-    is_limited: bool  #: whether any of them is stated; False costs nothing
+    is_limited: bool  #: whether any of them is stated, or a limit on routes can be reached; False costs nothing
     in_axon_limit: np.ndarray  #: int64 (C,)
     out_axon_limit: np.ndarray  #: int64 (C,)
     word_limit: np.ndarray  #: int64 (C,)
@@ -56,6 +61,11 @@ class Segments(NamedTuple):
     header_bits: int  #: bits of a block of a list beside its synapses
     block_synapses: int  #: most synapses of a block
     word_bits: int  #: unit that a block is rounded up to; 0 where lists are not packed
+    counts_routes: bool  #: whether routing entries or targets are counted; False costs nothing
+    chip: np.ndarray  #: int64 (C,), chip of a core
+    entry_limit: np.ndarray  #: int64 (C,), routing entries, by the number of the chip
+    target_place: np.ndarray  #: int64 (C,), place of a core that counts as one target: the core, or its chip
+    target_limit: np.ndarray  #: int64 (C,), most such places of one neuron, by its home
 
 
 class Matrices(NamedTuple):
@@ -136,6 +146,8 @@ class Resource(IntEnum):
     IN_AXONS = 0
     OUT_AXONS = 1
     WORDS = 2
+    ROUTING_ENTRIES = 3  #: by the number of the chip, not of the core
+    TARGETS = 4  #: of one neuron of the core
 
 
 class Binding(IntEnum):
@@ -146,6 +158,8 @@ class Binding(IntEnum):
     IN_AXONS = 2
     OUT_AXONS = 3
     WORDS = 4
+    ROUTING_ENTRIES = 5
+    TARGETS = 6
 
 
 #: Stands for a limit that nobody states.

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from neurosim.placement.memory import fixed_sections, has_row_pointers, has_words, slot_sections
+from neurosim.placement.geometry import locate_cores
+from neurosim.placement.routes import count_entries, count_targets, sending_populations
 from neurosim.placement.rows import Bounds, Packing, count_rows, count_words
 
 
@@ -51,7 +53,7 @@ class Check:
     """One limit over many places: `used`, `core` and `matrix` are arrays of one length, or core and matrix None.
 
     `least` and `most` are arrays beside `used`, the expected use, where it depends on the draw; `limit` is one number, or
-    an array of that length.
+    an array of that length. `places` says where in words, instead of core and matrix.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Check:
     matrix: np.ndarray | None = None
     least: np.ndarray | None = None
     most: np.ndarray | None = None
+    places: tuple | None = None
 
     @property
     def fits(self):
@@ -81,6 +84,7 @@ class Check:
             core = None if self.core is None else int(self.core[k])
             matrix = None if self.matrix is None else int(self.matrix[k])
             where = "chip" if core is None else f"core {core}" if matrix is None else f"core {core}, matrix {matrix}"
+            where = self.places[k] if self.places else where
             bounds = (None, None) if self.least is None else (int(self.least[k]), int(self.most[k]))
             yield Usage(self.name, where, used, limits[k], self.unit, self.source, core, matrix, *bounds)
 
@@ -149,7 +153,17 @@ def has_lists(profile):
 
 def depends_on_draw(profile):
     """Whether some limit is on a count that depends on which positions are drawn."""
-    return has_lists(profile) or in_axon_limit(profile)[0] is not None or profile.limits.out_axons_per_core is not None
+    stated = (getattr(profile.limits, name) for name in ("out_axons_per_core", "routing_entries", "targets_per_neuron"))
+    return has_lists(profile) or in_axon_limit(profile)[0] is not None or any(limit is not None for limit in stated)
+
+
+def target_places(profile, chip):
+    """What counts as one target of a neuron: number of each core's place, int64 array; None where targets are not limited.
+
+    `chip` : int64 array, shape (n_cores,).
+    """
+    stated = profile.limits.targets_per_neuron
+    return None if stated is None else chip if stated.of == "chip" else np.arange(chip.size)
 
 
 def word_limit(profile):
@@ -232,9 +246,7 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
     if workload.is_rounded:
         used, (limit, source) = workload.theta_bits + (not _has_sign_apart(profile)), _weight_limit(profile)
         yield Check("weight_bits", np.array([used]), limit, "bit", source)
-    if limits.routing_entries is not None:
-        used, limit = _count_routing_entries(layout, slots), limits.routing_entries.max.value
-        yield Check("routing_entries", np.array([used]), limit, "entries", _cite_limit(profile, "routing_entries"))
+    yield from _route_checks(profile, layout, n_active, slots, with_expected)
 
 
 def make_checks(profile, workload, layout, n_active, slots):
@@ -243,16 +255,22 @@ def make_checks(profile, workload, layout, n_active, slots):
     return [*slot_checks(profile, workload, layout, n_active, slots, fixed_bytes), *fixed_checks(profile, layout)]
 
 
-def _hidden_sources(layout, slots):
-    """Per matrix with a hidden pre population: its pre neurons per core, and the slots of its segment on each core."""
-    for own, part in layout.hidden_parts():
-        on_core = np.zeros(layout.n_cores, dtype=np.int64)
-        on_core[layout.core[part]] = slots[part]
-        yield own, on_core
+def _route_checks(profile, layout, n_active, slots, with_expected):
+    limits, chip = profile.limits, locate_cores(profile, layout.n_cores).chip
+    if limits.routing_entries is not None:
+        entries = count_entries(layout, chip, n_active, slots, with_expected)
+        places = tuple(f"chip {k}" for k in range(entries.most.size)) if entries.most.size > 1 else None
+        limit, source = limits.routing_entries.max.value, _cite_limit(profile, "routing_entries")
+        yield _drawn("routing_entries", entries, limit, source, "entries", places=places)
+    if limits.targets_per_neuron is not None:
+        targets = count_targets(layout, target_places(profile, chip), n_active, slots)
+        places = tuple(f"each neuron of {layout.topology.populations[p].name}" for p in sending_populations(layout))
+        limit, source = limits.targets_per_neuron.max.value, _cite_limit(profile, "targets_per_neuron")
+        yield _drawn("targets_per_neuron", targets, limit, source, f"{limits.targets_per_neuron.of}s", places=places)
 
 
-def _drawn(name, bounds, limit, source, unit, cores):
-    return Check(name, bounds.expected, limit, unit, source, cores, least=bounds.least, most=bounds.most)
+def _drawn(name, bounds, limit, source, unit, cores=None, places=None):
+    return Check(name, bounds.expected, limit, unit, source, cores, least=bounds.least, most=bounds.most, places=places)
 
 
 def _count_out_axons(layout, n_active, slots, with_expected):
@@ -267,14 +285,6 @@ def _count_out_axons(layout, n_active, slots, with_expected):
                 on_core = np.zeros(layout.n_cores, dtype=np.int64)
                 on_core[layout.core[part]] = values
                 getattr(total, name)[own == n] += (values.sum() - on_core)[own == n]
-    return total
-
-
-def _count_routing_entries(layout, slots):
-    """Upper bound of the hidden neurons with synapses on other cores; inputs come from the host."""
-    total = 0
-    for own, on_core in _hidden_sources(layout, slots):
-        total += int(np.minimum(own, on_core.sum() - on_core).sum())
     return total
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from neurosim.hardware import HardwareProfile
 from neurosim.placement import layout as layouts
 from neurosim.placement.geometry import locate_cores
-from neurosim.placement.limits import fan_in_limit, has_lists, in_axon_limit, make_checks, packing_of, word_limit
+from neurosim.placement.limits import fan_in_limit, has_lists, in_axon_limit, make_checks, packing_of, target_places, word_limit
 from neurosim.placement.memory import section_bytes
 from neurosim.placement.search import check_cores, smallest_cores
 from neurosim.placement.workload import Workload
@@ -114,6 +114,11 @@ class Placement:
             limits["in_axons"] = (in_axons,) * self.n_cores
         if out_axons is not None:
             limits["out_axons"] = (out_axons.max.value,) * self.n_cores
+        chip, entries, targets = self.geometry.chip, profile.limits.routing_entries, profile.limits.targets_per_neuron
+        if entries is not None:
+            limits |= {"chip": tuple(chip.tolist()), "routing_entries": (entries.max.value,) * self.n_cores}
+        if targets is not None:
+            limits |= {"targets": (targets.max.value,) * self.n_cores, "target_place": tuple(target_places(profile, chip).tolist())}
         if has_lists(profile):
             packings = [packing_of(profile, core.n_neurons) for core in self.cores]
             limits["words"] = (word_limit(profile)[0],) * self.n_cores

@@ -59,8 +59,8 @@ def count_rows(n_rows, width, n_pre, n_active, slots, with_expected=True):
     most = np.minimum(n_rows, slots)
     if not with_expected:
         return Bounds(least, most, most)
-    log_empty = [_log_empty(*row) for row in zip(n_pre.tolist(), width.tolist(), n_active.tolist(), strict=True)]
-    expected = np.ceil(n_rows * -np.expm1(log_empty) - 1e-9).astype(np.int64)
+    log_quiet = [log_empty(*row) for row in zip(n_pre.tolist(), width.tolist(), n_active.tolist(), strict=True)]
+    expected = np.ceil(n_rows * -np.expm1(log_quiet) - 1e-9).astype(np.int64)
     return Bounds(least, np.clip(expected, least, most), most)
 
 
@@ -125,7 +125,7 @@ def _log_choose(n, k):
 
 
 @lru_cache(maxsize=4096)
-def _log_empty(n_pre, width, n):
+def log_empty(n_pre, width, n):
     """Log of the probability that a row of `width` positions stays empty when n of n_pre * width are drawn."""
     others = (n_pre - 1) * width
     return -math.inf if n > others else _log_choose(others, n) - _log_choose(others + width, n)

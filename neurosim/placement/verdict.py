@@ -173,8 +173,10 @@ def _not_modelled(profile, workload):
         notes.append("shared_bytes: only local memory is filled, nothing spills into the shared memory")
     spilling = [name for name in KNOWN_LIMITS if getattr(getattr(profile.limits, name), "action", None) == "spill"]
     notes += [f"{name}: spilling beyond the limit, which is refused here" for name in spilling]
-    if profile.limits.routing_entries is not None:
-        notes.append("routing_entries: which pairs are connected; the use is an upper bound")
+    if profile.limits.routing_entries is not None and profile.chips and profile.n_chips > 1:
+        notes.append("routing_entries: of routers on the way between the chips of sender and receiver")
+    if profile.limits.targets_per_neuron is not None:
+        notes.append("targets_per_neuron: copies of a neuron, which could reach more")
     return notes
 
 
@@ -208,7 +210,7 @@ def _draw_texts(placement):
     """What is sure, for limits on counts that depend on which positions are drawn: one sentence per limit."""
     groups = {}
     for usage in placement.usages:
-        if usage.least is not None and usage.fits and usage.most > 0:
+        if usage.least is not None and usage.fits and usage.most > usage.least:
             groups.setdefault(usage.name, []).append(usage)
     for name, usages in groups.items():
         worst = max(usages, key=lambda usage: usage.most / max(1, usage.limit))

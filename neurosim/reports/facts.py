@@ -164,10 +164,16 @@ def percent_text(fraction):
 
 def misfit_text(verdict):
     """What a network breaks that was trained although it does not fit; empty when it fits."""
-    broken = [usage for usage, _ in tightest(verdict) if usage["used"] > usage["limit"]] if verdict else []
+    # An expected use above its limit breaks nothing: the run keeps the limit.
+    broken = [usage for usage, _ in tightest({"violations": verdict["violations"], "headroom": []})] if verdict else []
     return "; ".join(
-        f"{words(usage['name'])} {usage['used']:,d} of {usage['limit']:,d} {usage['unit']} ({usage['where']})" for usage in broken
+        f"{words(usage['name'])} {needed(usage):,d} of {usage['limit']:,d} {usage['unit']} ({usage['where']})" for usage in broken
     )
+
+
+def needed(usage):
+    """What a use comes to: at the least, where that depends on which positions are drawn."""
+    return usage["used"] if usage.get("least") is None else usage["least"]
 
 
 def tightest(verdict):

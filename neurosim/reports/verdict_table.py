@@ -1,6 +1,6 @@
 """Does it fit: the verdict of a placement as tables."""
 
-from neurosim.reports.facts import n_cores_text, span, tightest, words
+from neurosim.reports.facts import n_cores_text, needed, span, tightest, words
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, percent
 from neurosim.units import format_count
@@ -52,8 +52,7 @@ def _print_violations(console, violations):
     """All violations; places with the same numbers share one row."""
     groups = {}
     for usage in violations:
-        used = usage["used"] if usage.get("least") is None else usage["least"]
-        key = (usage["name"], usage["matrix"], used, usage["limit"], usage["unit"], usage["source"])
+        key = (usage["name"], usage["matrix"], needed(usage), usage["limit"], usage["unit"], usage["source"])
         groups.setdefault(key, []).append(usage)
     heading(console, "limits exceeded")
     grid, sources = Grid("<where", "=limit", "used", "allowed", "over by", "=unit", "=from"), Sources()
@@ -93,11 +92,17 @@ def _print_sections_over(console, overs):
 
 
 def _print_headroom(console, verdict):
-    """The tightest place of each limit that holds, tightest first."""
+    """The tightest place of each limit that holds, tightest first; apart, those that uniform draws would exceed."""
     found = [pair for pair in tightest({"violations": [], "headroom": verdict["headroom"]}) if pair[0]["name"] != MEMORY]
+    bound = [pair for pair in found if pair[0]["used"] > pair[0]["limit"]]
+    _print_uses(console, bound, "limits that bind in the run", "expected use beyond them; slots that find no position stay dormant")
+    _print_uses(console, [pair for pair in found if pair not in bound], "room on the other limits", "each at its tightest place")
+
+
+def _print_uses(console, found, title, note):
     if not found:
         return
-    heading(console, "room on the other limits", "each at its tightest place")
+    heading(console, title, note)
     grid = Grid("=limit", "<tightest at", "used", "allowed", "=unit", "share")
     for usage, n_places in found:
         where = usage["where"] + (f" (of {n_places:,d})" if n_places > 1 else "")

@@ -51,11 +51,15 @@ class SegmentPlan:
 
 @dataclass(frozen=True)
 class CorePlan:
-    """Limits of each core beside its slots: one number per core, or None where nothing is stated.
+    """Limits beside slots and fan-in: one number per core, or None where nothing is stated.
 
     `in_axons`: distinct pre neurons with synapses on the core. `out_axons`: pairs of a neuron of the core and another
     core that holds synapses of it. `words`: words of packed lists, with `synapse_bits` bits a synapse on each core; a
     block of at most `block_synapses` has `header_bits` more and is rounded up to `word_bits`.
+
+    `chip`: of each core, all 0 without it. `routing_entries`: by the number of the chip, neurons whose packets its router steers to
+    another core. `targets`: most places with synapses of one neuron, by the home of the neuron; `target_place` says which place each
+    core is, all of one number counting as one.
     """
 
     in_axons: tuple[int, ...] | None = None
@@ -65,6 +69,10 @@ class CorePlan:
     header_bits: int = 0
     block_synapses: int = 1
     word_bits: int = 0
+    chip: tuple[int, ...] | None = None
+    routing_entries: tuple[int, ...] | None = None
+    targets: tuple[int, ...] | None = None
+    target_place: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,15 @@ class StorePlan:
         """Active synapses promised in each scope."""
         starts = self.scope_start
         return tuple(sum(s.n_active for s in self.segments[a:b]) for a, b in zip(starts, starts[1:]))
+
+    @property
+    def can_fill_routes(self):
+        """Whether some draw could need more routing entries or targets than there are."""
+        limits = self.limits
+        senders = sum(m.n_pre for m in {m.pre_neuron: m for m in self.matrices}.values() if self.home[m.pre_neuron] >= 0)
+        by_entries = limits.routing_entries is not None and self.n_cores > 1 and senders > min(limits.routing_entries)
+        by_targets = limits.targets is not None and len(set(limits.target_place)) > min(limits.targets)
+        return by_entries or by_targets
 
     @property
     def n_start(self):

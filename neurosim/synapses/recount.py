@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.kernels.limits import recount_use
+from neurosim.kernels.limits import recount_routes, recount_use
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,4 @@ def recount(store):
     store.slots.fan_out[:] = counts.fan_out
     store.tally.n_destinations[:] = counts.n_destinations
     recount_use(store.slots, store.segments, store.matrices, store.tally)
+    recount_routes(store.slots, store.segments, store.matrices, store.tally)

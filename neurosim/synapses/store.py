@@ -11,7 +11,7 @@ from neurosim.random import Stream, mix64, stream_key
 from neurosim.synapses.initial import draw_connections
 from neurosim.synapses.plan import StorePlan
 from neurosim.synapses.recount import recount
-from neurosim.synapses.violations import find_violations
+from neurosim.synapses.violations import find_violations, used_by_core
 
 
 class SynapseStore:
@@ -174,13 +174,18 @@ class SynapseStore:
         return {binding.name.lower(): int(n) for binding, n in zip(Binding, self.tally.unfilled_by) if n}
 
     def rows_used(self, core):
-        """What the chip limits of a core's rows: dict of names to (used, most at any moment, limit)."""
-        limits = self.plan.limits
-        return {
-            resource.name.lower(): (int(getattr(self.slots, name)[core]), int(self.tally.peak[resource, core]), getattr(limits, name)[core])
-            for resource in Resource
-            if getattr(limits, name := resource.name.lower()) is not None
-        }
+        """What the chip limits of a core's rows: dict of names to (used, most at any moment, limit).
+
+        Routing entries are those of the core's chip; targets are the most that one neuron of the core has.
+        """
+        used, limits = used_by_core(self), self.plan.limits
+        found = {}
+        for resource in Resource:
+            name, limit = resource.name.lower(), getattr(limits, resource.name.lower())
+            if limit is not None:
+                place = int(self.segments.chip[core]) if resource == Resource.ROUTING_ENTRIES else core
+                found[name] = (int(used[resource][place]), int(self.tally.peak[resource, place]), limit[place])
+        return found
 
     def state(self):
         """What a checkpoint needs: dict of arrays (copies are not made)."""
@@ -253,7 +258,7 @@ def _segment_arrays(plan):
         fan_out_start=np.cumsum([0] + n_pre)[:-1].astype(np.int64),
         n_wanted=np.array(plan.n_wanted, np.int64),
         scope_start=np.array(plan.scope_start, np.int64),
-        is_limited=any(values is not None for values in (limits.in_axons, limits.out_axons, limits.words)),
+        is_limited=any(values is not None for values in (limits.in_axons, limits.out_axons, limits.words)) or plan.can_fill_routes,
         in_axon_limit=per_core(limits.in_axons, NO_LIMIT),
         out_axon_limit=per_core(limits.out_axons, NO_LIMIT),
         word_limit=per_core(limits.words, NO_LIMIT),
@@ -261,6 +266,11 @@ def _segment_arrays(plan):
         header_bits=limits.header_bits,
         block_synapses=limits.block_synapses,
         word_bits=limits.word_bits,
+        counts_routes=limits.routing_entries is not None or limits.targets is not None,
+        chip=per_core(limits.chip, 0),
+        entry_limit=per_core(limits.routing_entries, NO_LIMIT),
+        target_place=per_core(limits.target_place, 0),
+        target_limit=per_core(limits.targets, NO_LIMIT),
     )
 
 
@@ -287,6 +297,10 @@ def _empty_slots(plan, segments):
         words=np.zeros(plan.n_cores, np.int64),
         segment_words=np.zeros(len(plan.segments), np.int64),
         row_work=np.zeros(max(m.n_pre for m in plan.matrices), np.int64),
+        routed=np.zeros((plan.n_neurons, 0 if plan.limits.routing_entries is None else segments.chip.max() + 1), np.int32),
+        routing_entries=np.zeros(plan.n_cores, np.int64),
+        reached=np.zeros((plan.n_neurons, 0 if plan.limits.targets is None else segments.target_place.max() + 1), np.int32),
+        targets=np.zeros(plan.n_neurons, np.int32),
     )
     for g, segment in enumerate(plan.segments):
         start, stop = segments.slot_start[g], segments.slot_start[g + 1]

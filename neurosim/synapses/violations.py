@@ -3,7 +3,7 @@
 import numpy as np
 
 from neurosim.kernels.layout import Resource
-from neurosim.kernels.limits import recount_use
+from neurosim.kernels.limits import recount_routes, recount_use
 from neurosim.kernels.membership import find_slot
 from neurosim.synapses.recount import count_from_slots
 
@@ -83,21 +83,32 @@ def find_violations(store):
 def _limits(store):
     """Counters of the cores' rows that differ from a recount, and limits that are broken, now or at the peak."""
     slots, segments = store.slots, store.segments
-    names = ("in_axons", "out_axons", "words", "segment_words")
+    names = ("in_axons", "out_axons", "words", "segment_words", "routed", "routing_entries", "reached", "targets")
     fresh = slots._replace(**{name: np.zeros_like(getattr(slots, name)) for name in names})
-    recount_use(fresh, segments, store.matrices, store.tally)
+    for recount in (recount_use, recount_routes):
+        recount(fresh, segments, store.matrices, store.tally)
     for name in names:
         if not np.array_equal(getattr(slots, name), getattr(fresh, name)):
             yield f"{name} differs from a recount"
-    if segments.is_limited:
-        limits = (segments.in_axon_limit, segments.out_axon_limit, segments.word_limit)
-        for resource, limit in zip(Resource, limits, strict=True):
-            name, peak = resource.name.lower(), store.tally.peak[resource]
-            used = getattr(slots, name)
-            for core in np.flatnonzero(np.maximum(used, peak) > limit):
-                yield f"core {core}: {name} {used[core]} (peak {peak[core]}) above its limit {limit[core]}"
-            if (peak < used).any():
-                yield f"{name}: the peak is below what is used"
+    limits = (segments.in_axon_limit, segments.out_axon_limit, segments.word_limit, segments.entry_limit, segments.target_limit)
+    for resource, limit, used in zip(Resource, limits, used_by_core(store), strict=True):
+        name, peak = resource.name.lower(), store.tally.peak[resource]
+        where = "chip" if resource == Resource.ROUTING_ENTRIES else "core"
+        for place in np.flatnonzero(np.maximum(used, peak) > limit):
+            yield f"{where} {place}: {name} {used[place]} (peak {peak[place]}) above its limit {limit[place]}"
+        if (peak < used).any():
+            yield f"{name}: the peak is below what is used"
+
+
+def used_by_core(store):
+    """What is in use of each `Resource` now: list of int64 arrays, shape (n_cores,), 0 where it is not counted.
+
+    Routing entries are by the number of the chip; targets are the most of any neuron of the core.
+    """
+    slots, home = store.slots, store.tally.home
+    most = np.zeros(store.plan.n_cores, np.int64)
+    np.maximum.at(most, home[home >= 0], slots.targets[home >= 0])
+    return [slots.in_axons, slots.out_axons, slots.words, slots.routing_entries, most]
 
 
 def _lies_on(grid, weight):

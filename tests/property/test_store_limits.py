@@ -3,6 +3,7 @@
 The recount here reads `pre` and `post` alone and packs the lists block by block; nothing of the package counts for it.
 """
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,14 +13,15 @@ from test_store_properties import plans
 
 from neurosim.kernels.layout import Resource, SegmentEvent
 from neurosim.synapses import CorePlan, SynapseStore
+from neurosim.synapses.violations import used_by_core
 
 
-RESOURCES = ("in_axons", "out_axons", "words")
+RESOURCES = ("in_axons", "out_axons", "words", "routing_entries", "targets")
 
 
 @st.composite
 def limited_plans(draw):
-    """A plan of `test_store_properties` with limits on axons, packed words, or both, tight and loose ones."""
+    """A plan of `test_store_properties` with limits on axons, packed words, routes, or several, tight and loose ones."""
     plan = draw(plans())
     limits = {}
     for name in draw(st.lists(st.sampled_from(RESOURCES), min_size=1, unique=True)):
@@ -27,13 +29,19 @@ def limited_plans(draw):
     if "words" in limits:
         limits["synapse_bits"] = tuple(draw(st.integers(1, 70)) for _ in range(plan.n_cores))
         limits |= {"header_bits": draw(st.integers(0, 20)), "block_synapses": draw(st.integers(1, 5)), "word_bits": draw(st.integers(8, 64))}
+    if "routing_entries" in limits:
+        limits["chip"] = tuple(sorted(draw(st.integers(0, plan.n_cores - 1)) for _ in range(plan.n_cores)))
+    if "targets" in limits:
+        limits["targets"] = (draw(st.integers(0, 3)),) * plan.n_cores
+        limits["target_place"] = tuple(draw(st.integers(0, plan.n_cores - 1)) for _ in range(plan.n_cores))
     return replace(plan, limits=CorePlan(**limits))
 
 
 def count_anew(store):
-    """(in-axons, out-axons, words): int64 (3, C), from the slots alone."""
+    """(in-axons, out-axons, words, routing entries by chip, most targets): int64 (5, C), from the slots alone."""
     plan, limits = store.plan, store.plan.limits
-    used = np.zeros((3, plan.n_cores), np.int64)
+    used = np.zeros((5, plan.n_cores), np.int64)
+    entries, targets = set(), set()
     for g, segment in enumerate(plan.segments):
         here = slice(store.segments.slot_start[g], store.segments.slot_start[g + 1])
         pre, count = np.unique(store.slots.pre[here][store.slots.active[here] == 1], return_counts=True)
@@ -46,17 +54,25 @@ def count_anew(store):
                 bits = min(n, limits.block_synapses) * limits.synapse_bits[segment.core] + limits.header_bits
                 used[2, segment.core] += -(-bits // limits.word_bits)
                 n -= limits.block_synapses
+            if home not in (-1, segment.core) and limits.routing_entries is not None:
+                entries |= {(limits.chip[core], segment.matrix, p) for core in (home, segment.core)}
+            if home != -1 and limits.targets is not None:
+                targets.add((home, segment.matrix, p, limits.target_place[segment.core]))
+    for chip, *_ in entries:
+        used[3, chip] += 1
+    for (home, *_), n in Counter(target[:3] for target in targets).items():
+        used[4, home] = max(used[4, home], n)
     return used
 
 
 def check(store):
     used = count_anew(store)
     for row, name in zip(used, RESOURCES, strict=True):
-        assert getattr(store.slots, name).tolist() == row.tolist()
         limit = getattr(store.plan.limits, name)
         if limit is not None:
-            assert (row <= limit).all() and (store.tally.peak[Resource[name.upper()]] <= limit).all()
-    assert (store.tally.peak >= used).all()
+            assert used_by_core(store)[Resource[name.upper()]].tolist() == row.tolist()
+            peak = store.tally.peak[Resource[name.upper()]]
+            assert (row <= peak).all() and (peak <= limit).all()
     assert store.violations() == []
 
 
@@ -91,7 +107,8 @@ def test_limits_hold_over_thousands_of_exchanges(plan, seed):
         store.release(rng.choice(active, min(active.size, 1 + i % 8), replace=False))
         store.fill(i)
         used = count_anew(store)
-        assert used[0].tolist() == store.slots.in_axons.tolist() and used[2].tolist() == store.slots.words.tolist()
+        for row, name, have in zip(used, RESOURCES, used_by_core(store), strict=True):
+            assert getattr(plan.limits, name) is None or row.tolist() == have.tolist()
     check(store)
     n = int(store.tally.by_segment[:, [SegmentEvent.ACCEPTED, SegmentEvent.EXACT]].sum())
     event("more than a thousand arrivals" if n > 1000 else "a store that holds little")

@@ -14,6 +14,7 @@ from neurosim.kernels.layout import Resource
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.runner import _make_trainer
 from neurosim.scenario.schema import Scenario
+from neurosim.synapses.violations import used_by_core
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 #: Family, changes of its profile, cores, synapses, and the limits that must bind.
@@ -65,7 +66,7 @@ def test_every_limit_holds_after_every_step(name, tmp_path):
             limit, peak = getattr(store.plan.limits, resource), store.tally.peak[Resource[resource.upper()]]
             if limit is None:
                 continue
-            assert getattr(store.slots, resource).tolist() == row.tolist()
+            assert used_by_core(store)[Resource[resource.upper()]].tolist() == row.tolist()
             assert (row <= peak).all() and (peak <= limit).all()
             seen |= {resource} if (row >= np.array(limit) - 1).any() else set()
         for m, matrix in enumerate(store.plan.matrices):

@@ -11,6 +11,7 @@ from test_kernels_exchange import P_LEAST, arrivals_of, p_of_uniform
 
 from neurosim.kernels.exchange import _rank_draw_by_rows, occupy
 from neurosim.kernels.layout import Binding, Resource, SegmentEvent
+from neurosim.synapses.recount import recount
 from neurosim.synapses import CorePlan, MatrixPlan, SegmentPlan, StorePlan, SynapseStore
 
 N = 20_000
@@ -42,9 +43,10 @@ def rows_of(store):
 
 
 def used_by(store, rows):
-    """(in-axons, out-axons, words) per core, from the rows."""
+    """(in-axons, out-axons, words, routing entries by chip, most targets of a neuron) per core, from the rows."""
     plan = store.plan
-    use = np.zeros((3, plan.n_cores), np.int64)
+    use = np.zeros((5, plan.n_cores), np.int64)
+    routed, reached = set(), {}
     for (g, pre), posts in rows.items():
         segment = plan.segments[g]
         home = plan.home[plan.matrices[segment.matrix].pre_neuron + pre]
@@ -53,13 +55,23 @@ def used_by(store, rows):
             use[1, home] += 1
         if plan.limits.word_bits:
             use[2, segment.core] += words_of(len(posts), plan.limits.synapse_bits[segment.core])
+        if home not in (-1, segment.core) and plan.limits.routing_entries:
+            chip = plan.limits.chip
+            routed |= {(segment.matrix, pre, chip[home]), (segment.matrix, pre, chip[segment.core])}
+        if home >= 0 and plan.limits.targets:
+            reached.setdefault((home, segment.matrix, pre), set()).add(plan.limits.target_place[segment.core])
+    for *_, chip in routed:
+        use[3, chip] += 1
+    for (home, *_), places in reached.items():
+        use[4, home] = max(use[4, home], len(places))
     return use
 
 
 def feasible_positions(store, scope):
     """Every (matrix, pre, post) of a scope that one more synapse may take: tried one by one."""
     plan, rows, found = store.plan, rows_of(store), []
-    most = [limit or (10**9,) * plan.n_cores for limit in (plan.limits.in_axons, plan.limits.out_axons, plan.limits.words)]
+    names = ("in_axons", "out_axons", "words", "routing_entries", "targets")
+    most = [getattr(plan.limits, name) or (10**9,) * plan.n_cores for name in names]
     for g in range(plan.scope_start[scope], plan.scope_start[scope + 1]):
         segment, matrix = plan.segments[g], plan.matrices[plan.segments[g].matrix]
         if sum(len(posts) for (h, _), posts in rows.items() if h == g) >= segment.n_slots:
@@ -85,19 +97,42 @@ CASES = {
     "axons of both kinds and words": ({"in_axons": 0, "out_axons": 0, "words": 0}, 2, {"n_active": (26, 12, 12, 6)}),
     "axons, a layer's scope": ({"in_axons": 0}, 0, {"scope": "layer", "n_active": (12, 9, 6, 6)}),
     "words, the network's scope": ({"words": 0}, 0, {"scope": "network", "fan_in": 5, "n_active": (20, 12, 14, 6)}),
-}
+    "entries of one router": ({"routing_entries": 0}, 3, {"n_active": (30, 12, 4, 4)}),
+    "entries of two routers, and fan-in": ({"routing_entries": 0}, 3, {"fan_in": 3, "n_active": (12, 9, 4, 5), "chip": (0, 1)}),
+    "one target": ({"targets": 0}, 3, {"n_active": (30, 12, 6, 4), "target_place": (0, 1), "targets": (1, 1)}),
+    "one target, a layer's scope": ({"targets": 0}, 1, {"scope": "layer", "n_active": (30, 12, 6, 4), "target_place": (0, 1), "targets": (1, 1)}),
+    "entries, targets and words": (
+        {"words": 2, "targets": 0, "routing_entries": 1}, 3, {"n_active": (20, 12, 5, 5), "target_place": (0, 1), "targets": (1, 1), "chip": (0, 1)},
+    ),
+}  # fmt: skip
+
+
+LIMIT_ARRAYS = {"in_axons": "in_axon_limit", "out_axons": "out_axon_limit", "words": "word_limit", "routing_entries": "entry_limit"}
+
+
+def without_row_limits(store):
+    """The same slots under a plan whose cores have no limits."""
+    other = SynapseStore(replace(store.plan, limits=CorePlan()), store.seed)
+    other.restore(store.state())
+    return other
 
 
 def binding_store(name, seed=3):
     """A store of a case in which one slot of the scope waits, and limits of rows exclude free positions; and the scope."""
     slack, scope, more = CASES[name]
     generous = {limit: (10**6, 10**6) for limit in slack} | ({"synapse_bits": (21, 13), **PACKED} if "words" in slack else {})
-    store = SynapseStore.random(chip(**more, **generous), seed)
-    unlimited = len(feasible_positions(store, scope))
+    store = SynapseStore.random(chip(**(generous | {"chip": (0, 0)} | more)), seed)
+    unlimited = len(feasible_positions(without_row_limits(store), scope))
+    tight = {limit: (most, most) for limit, most in (("targets", 1),) if limit in slack}
     for limit, room in slack.items():
-        getattr(store.segments, f"{limit[:-1]}_limit")[:] = getattr(store.slots, limit) + room
-    tight = {limit: tuple(getattr(store.segments, f"{limit[:-1]}_limit").tolist()) for limit in slack}
+        if limit != "targets":  # they have their limit already, which is the same for every neuron
+            array = getattr(store.segments, LIMIT_ARRAYS[limit])
+            array[:] = getattr(store.slots, limit) + room
+            tight[limit] = tuple(array.tolist())
     store.plan = replace(store.plan, limits=replace(store.plan.limits, **tight))
+    store.segments = store.segments._replace(is_limited=True)
+    recount(store)  # what was not limited was not counted
+    store.tally.peak[:2] = np.maximum(store.tally.peak[:2], (store.slots.in_axons, store.slots.out_axons))
     assert store.violations() == []
     starts = store.segments.scope_start
     store.segments.n_wanted[scope] = int(store.n_active_by_segment[starts[scope] : starts[scope + 1]].sum()) + 1
@@ -146,6 +181,9 @@ def test_a_row_first_and_then_a_column_is_not_uniform(name):
         ({"out_axons": (0, 0)}, {"n_active": (30, 12, 14, 16)}, {Binding.OUT_AXONS}),
         ({"words": (8, 8), "synapse_bits": (21, 21), **PACKED}, {}, {Binding.WORDS}),
         ({}, {"fan_in": 4}, {Binding.FAN_IN}),
+        ({"chip": (0, 0), "routing_entries": (3, 0)}, {"n_active": (30, 12, 14, 18)}, {Binding.ROUTING_ENTRIES}),
+        ({"chip": (0, 1), "routing_entries": (9, 3)}, {"n_active": (30, 12, 14, 16)}, {Binding.ROUTING_ENTRIES}),
+        ({"target_place": (0, 1), "targets": (1, 1)}, {"n_active": (30, 12, 14, 18)}, {Binding.TARGETS}),
     ],
 )
 def test_a_slot_without_a_position_stays_dormant_and_says_why(limits, more, binding):
@@ -197,9 +235,39 @@ def test_a_wrong_counter_is_a_violation():
     store = SynapseStore.random(chip(in_axons=(14, 17), out_axons=(9, 9), words=(30, 30), synapse_bits=(21, 9), **PACKED), 3)
     assert store.violations() == []
     for name in ("in_axons", "out_axons", "words", "segment_words"):
-        array = getattr(store.slots, name)
-        array[0] += 1
-        assert any(line.startswith(f"{name} differs") for line in store.violations())
-        array[0] -= 1
+        assert_miscount_is_seen(store, name)
     store.tally.peak[Resource.WORDS, 1] = 31
     assert any("core 1: words" in line and "above its limit 30" in line for line in store.violations())
+
+
+def assert_miscount_is_seen(store, name):
+    array = getattr(store.slots, name)
+    array.flat[-1] += 1
+    assert any(line.startswith(f"{name} differs") for line in store.violations())
+    array.flat[-1] -= 1
+    assert store.violations() == []
+
+
+def test_a_wrong_count_of_routes_is_a_violation():
+    routes = {"chip": (0, 1), "routing_entries": (9, 8), "target_place": (0, 1), "targets": (2, 2)}
+    store = SynapseStore.random(chip(**routes), 3)
+    assert store.violations() == [] and store.slots.routing_entries.all() and store.slots.targets.any()
+    for name in ("routed", "routing_entries", "reached", "targets"):
+        assert_miscount_is_seen(store, name)
+    store.tally.peak[Resource.ROUTING_ENTRIES, 1] = 9
+    assert any("chip 1: routing_entries" in line and "above its limit 8" in line for line in store.violations())
+
+
+def test_a_limit_on_routes_that_no_draw_reaches_is_counted_and_changes_nothing():
+    """The kernel tests it only where it can bind, so results without it keep their bits."""
+    wide = {"chip": (0, 1), "routing_entries": (10, 10), "target_place": (0, 1), "targets": (2, 2)}
+    for change, binds in (({}, False), ({"routing_entries": (10, 9)}, True), ({"targets": (2, 1)}, True)):
+        assert SynapseStore(chip(**(wide | change)), 3).segments.is_limited == binds
+    plain, counted = SynapseStore.random(chip(), 3), SynapseStore.random(chip(**wide), 3)
+    for key in range(20):
+        for store in (plain, counted):
+            store.release(np.flatnonzero(store.slots.active)[::3])
+            store.fill(key)
+    assert all(np.array_equal(a, b) for a, b in zip(plain.state().values(), counted.state().values(), strict=True))
+    assert counted.violations() == [] and counted.rows_used(0)["routing_entries"][1:] == (int(counted.tally.peak[3, 0]), 10)
+    assert 0 < counted.tally.peak[Resource.TARGETS].max() <= 2 and not plain.tally.peak.any()
