@@ -62,6 +62,7 @@ class Segments(NamedTuple):
     block_synapses: int  #: most synapses of a block
     word_bits: int  #: unit that a block is rounded up to; 0 where lists are not packed
     counts_routes: bool  #: whether routing entries or targets are counted; False costs nothing
+    sender: np.ndarray  #: int64 (N,), first number of the same neuron, whose routes are taken once
     chip: np.ndarray  #: int64 (C,), chip of a core
     entry_limit: np.ndarray  #: int64 (C,), routing entries, by the number of the chip
     target_place: np.ndarray  #: int64 (C,), place of a core that counts as one target: the core, or its chip

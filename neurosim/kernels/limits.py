@@ -48,11 +48,12 @@ def row_limits_at(slots, segments, matrices, tally, segment, pre):
         if home >= 0 and home != core:
             by_out = slots.out_axons[home] >= segments.out_axon_limit[home]
             if slots.routed.shape[1] > 0:
-                by_entries = _has_full_router(slots, segments, neuron, segments.chip[home])
-                by_entries = by_entries or _has_full_router(slots, segments, neuron, segments.chip[core])
+                by_entries = _has_full_router(slots, segments, segments.sender[neuron], segments.chip[home])
+                by_entries = by_entries or _has_full_router(slots, segments, segments.sender[neuron], segments.chip[core])
         if home >= 0 and slots.reached.shape[1] > 0:
-            is_new = slots.reached[neuron, segments.target_place[core]] == 0
-            by_targets = is_new and slots.targets[neuron] >= segments.target_limit[home]
+            sender = segments.sender[neuron]
+            is_new = slots.reached[sender, segments.target_place[core]] == 0
+            by_targets = is_new and slots.targets[sender] >= segments.target_limit[home]
     if segments.word_bits > 0:
         more = list_words(segments, core, n + 1) - list_words(segments, core, n)
         by_words = slots.words[core] + more > segments.word_limit[core]
@@ -106,7 +107,7 @@ def count_routes(slots, segments, tally, neuron, core, change):
     A row on another core takes an entry in the router of its neuron's chip and in that of the core's chip, one for all rows of the
     neuron; what routers in between do is not known. Writes `slots` and `tally`.
     """
-    home = tally.home[neuron]
+    home, neuron = tally.home[neuron], segments.sender[neuron]
     if slots.routed.shape[1] > 0 and home != core:
         here, there = segments.chip[home], segments.chip[core]
         _count_entry(slots, tally, neuron, here, change)
@@ -190,6 +191,7 @@ def recount_routes(slots, segments, matrices, tally):
             home = tally.home[neuron]
             if home < 0 or slots.fan_out[segments.fan_out_start[segment] + pre] == 0:
                 continue
+            neuron = segments.sender[neuron]
             if slots.routed.shape[1] > 0 and home != core:
                 slots.routed[neuron, segments.chip[home]] += 1
                 if segments.chip[core] != segments.chip[home]:

@@ -65,7 +65,7 @@ class Verdict:
     @property
     def worst(self):
         """The violation with the largest use per limit, or None."""
-        return max(self.violations, key=lambda usage: usage.used / max(1, usage.limit), default=None)
+        return max(self.violations, key=lambda usage: _need(usage) / max(1, usage.limit), default=None)
 
     def to_dict(self):
         """Plain data for JSON."""

@@ -40,8 +40,18 @@ def make_store(experiment):
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
         counts_pairs=placement.geometry.tells_packets_apart,
+        sender=_senders(populations, topology.sizes),
     )
     return SynapseStore.random(plan, experiment.scenario.seed)
+
+
+def _senders(populations, sizes):
+    """First number of the same neuron, of every numbered one: neurons have a number for each matrix that they feed."""
+    starts, senders = {}, []
+    for i in populations:
+        first = starts.setdefault(i, len(senders))
+        senders += range(first, first + sizes[i])
+    return tuple(senders)
 
 
 def make_network(experiment, store):

@@ -86,6 +86,7 @@ class StorePlan:
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
     with ``free`` ones weights learn it; `starts_dense` activates every position at the start; `is_strict` promises
     that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores.
+    `sender` : first number of the same neuron, of every numbered one, where neurons have several; routes are taken once for them all.
     """
 
     matrices: tuple[MatrixPlan, ...]
@@ -100,6 +101,7 @@ class StorePlan:
     starts_dense: bool = False
     is_strict: bool = True
     counts_pairs: bool = False
+    sender: tuple[int, ...] | None = None
 
     @property
     def n_neurons(self):
@@ -123,11 +125,16 @@ class StorePlan:
         return tuple(sum(s.n_active for s in self.segments[a:b]) for a, b in zip(starts, starts[1:]))
 
     @property
+    def senders(self):
+        """First number of the same neuron, of every numbered one."""
+        return tuple(range(self.n_neurons)) if self.sender is None else self.sender
+
+    @property
     def can_fill_routes(self):
         """Whether some draw could need more routing entries or targets than there are."""
         limits = self.limits
-        senders = sum(m.n_pre for m in {m.pre_neuron: m for m in self.matrices}.values() if self.home[m.pre_neuron] >= 0)
-        by_entries = limits.routing_entries is not None and self.n_cores > 1 and senders > min(limits.routing_entries)
+        senders = {self.senders[m.pre_neuron + i] for m in self.matrices for i in range(m.n_pre) if self.home[m.pre_neuron] >= 0}
+        by_entries = limits.routing_entries is not None and self.n_cores > 1 and len(senders) > min(limits.routing_entries)
         by_targets = limits.targets is not None and len(set(limits.target_place)) > min(limits.targets)
         return by_entries or by_targets
 

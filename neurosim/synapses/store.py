@@ -267,6 +267,7 @@ def _segment_arrays(plan):
         block_synapses=limits.block_synapses,
         word_bits=limits.word_bits,
         counts_routes=limits.routing_entries is not None or limits.targets is not None,
+        sender=np.array(plan.senders, np.int64),
         chip=per_core(limits.chip, 0),
         entry_limit=per_core(limits.routing_entries, NO_LIMIT),
         target_place=per_core(limits.target_place, 0),

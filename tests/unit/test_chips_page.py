@@ -38,9 +38,10 @@ def test_the_tables_are_those_of_the_verdicts(found):
     assert table("refused") == compare_chips.refused_table(found)
 
 
-def test_odin_alone_is_refused_and_its_limit_is_that_of_neurons(found):
-    (odin,) = [e for e in found if not e.verdict.fits]
+def test_odin_is_refused_by_its_neurons_and_truenorth_by_its_targets(found):
+    odin, truenorth = [e for e in found if not e.verdict.fits]
     assert odin.profile.name == "odin" and (odin.verdict.worst.used, odin.verdict.worst.limit) == (410, 256)
+    assert truenorth.profile.name == "truenorth" and truenorth.verdict.worst.name == "targets_per_neuron"
 
 
 def test_all_that_fits_has_its_figures(found):
