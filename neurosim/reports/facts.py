@@ -18,6 +18,24 @@ def n_trained(record):
     return record.dataset.n_train * len(record.epochs)
 
 
+def network_text(record):
+    """Type and sizes of the network: ``"64-100-10"``, ``"lstm of 128 units over 28 steps of 28 inputs"``; empty when not recorded."""
+    network = record.scenario.get("network", {})
+    if "units" not in network:
+        return "-".join(str(n) for n in network.get("layers", ()))
+    n_inputs = record.connectivity.matrices[0].n_pre
+    return (
+        f"{network['type']} of {' and '.join(str(n) for n in network['units'])} units over {record.dataset.n_features // n_inputs:,d} steps "
+        f"of {n_inputs:,d} inputs"
+    )
+
+
+def matrix_text(record, m):
+    """Matrix `m` as people know it: its number, and what it connects where sizes do not tell."""
+    name = record.connectivity.matrices[m].name
+    return f"matrix {m}, {name}" if name and "units" in record.scenario.get("network", {}) else f"matrix {m}"
+
+
 def in_order(names, order):
     """Distinct names in a given order, unknown ones behind."""
     order = list(order)

@@ -3,6 +3,7 @@
 from matplotlib.ticker import MaxNLocator
 
 from neurosim.reports import figure_style as style
+from neurosim.reports.facts import network_text
 
 TRAIN = {"color": "#d1691b", "linestyle": (0, (4, 1.5)), "marker": "o", "markerfacecolor": "white", "label": "training set"}
 TEST = {"color": "#124a7d", "linestyle": "-", "marker": "o", "label": "test set"}
@@ -17,10 +18,10 @@ def draw_training(record, figure):
     epochs, accuracy = record.epochs, record.accuracy
     n = len(epochs)
     title = f"Training: test accuracy {100 * accuracy.test:.2f} % after {n} epoch{'s' * (n != 1)}"
-    layers = "-".join(str(k) for k in record.scenario.get("network", {}).get("layers", ()))
+    network = network_text(record)
     net = record.connectivity
     subtitle = (
-        f"best {100 * accuracy.best:.2f} %  ·  {record.dataset.name}{', network ' + layers if layers else ''}"
+        f"best {100 * accuracy.best:.2f} %  ·  {record.dataset.name}{', network ' + network if network else ''}"
         f"  ·  {net.active:,d} of {net.possible:,d} connections ({100 * net.fraction:.3g} %)"
     )
     room = style.frame(figure, record, title, subtitle, right=0.975, left=0.115)

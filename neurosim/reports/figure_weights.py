@@ -3,6 +3,7 @@
 from matplotlib.ticker import MaxNLocator
 
 from neurosim.reports import figure_style as style
+from neurosim.reports.facts import matrix_text
 
 #: Matrices that one figure shows; of more, the first ones and the last.
 MOST_ROWS = 6
@@ -20,7 +21,8 @@ def draw_weights(record, figure):
         style.say_not_recorded(figure, record, title)
         return
     left_out = len(matrices) - MOST_ROWS
-    subtitle = "active synapses only; fan-in counts the active synapses of a neuron"
+    gates = ", each of the four gates of a unit for itself" if record.scenario.get("network", {}).get("type") == "lstm" else ""
+    subtitle = f"active synapses only; fan-in counts the active synapses of a neuron{gates}"
     if left_out > 0:
         matrices = [*matrices[: MOST_ROWS - 1], matrices[-1]]
         subtitle += f"; {left_out} matrices between are not drawn"
@@ -37,7 +39,7 @@ def draw_weights(record, figure):
             axes = style.plain_axes(figure, (left + i * (half + 0.1), y, half, each), name, xlabel)
             _draw(axes, histogram, looks)
             shape = f"{matrix.n_pre:,d} to {matrix.n_post:,d}"
-            about = f"matrix {m}, {shape}: {matrix.active:,d} active" if i == 0 else _spread(matrix)
+            about = f"{matrix_text(record, m)}, {shape}: {matrix.active:,d} active" if i == 0 else _spread(matrix)
             style.write(axes, 0, 1.03, about, transform=axes.transAxes, fontsize=8, color=style.FAINT, va="bottom")
 
 

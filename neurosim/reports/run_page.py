@@ -9,10 +9,12 @@ from neurosim.reports.facts import (
     energy_amounts,
     in_order,
     is_priced,
+    matrix_text,
     missing_energy,
     missing_time,
     n_cores_text,
     n_trained,
+    network_text,
     percent_text,
     priced_names,
     static_training_share,
@@ -174,11 +176,11 @@ def _limits(verdict):
 
 def _accuracy_text(record):
     data, accuracy = record.dataset, record.accuracy
-    layers = "-".join(str(n) for n in record.scenario.get("network", {}).get("layers", ()))
+    network = network_text(record)
     return (
         f"{percent_text(accuracy.test)} on the {data.n_test:,d} test samples of {data.name} after {len(record.epochs)} epochs over "
         f"{data.n_train:,d} training samples; best epoch {percent_text(accuracy.best)}, training set {percent_text(accuracy.train_per_epoch[-1])}."
-        + (f" Network {layers}." if layers else "")
+        + (f" Network {network}." if network else "")
     )
 
 
@@ -247,11 +249,11 @@ def _binding_text(net):
 
 
 def _matrices(record):
-    table = PageTable("Matrices", "matrix", "from neurons", "to neurons", "active", "possible", "share", "mean fan-in")
+    table = PageTable("Matrices", "=matrix", "from neurons", "to neurons", "active", "possible", "share", "mean fan-in")
     for m, matrix in enumerate(record.connectivity.matrices):
-        counts = map(count_cell, (m, matrix.n_pre, matrix.n_post, matrix.active, matrix.possible))
+        counts = map(count_cell, (matrix.n_pre, matrix.n_post, matrix.active, matrix.possible))
         fan_in = matrix.active / matrix.n_post
-        table.row(*counts, (percent_text(matrix.fraction), matrix.fraction), (f"{fan_in:.1f}", fan_in))
+        table.row(matrix_text(record, m), *counts, (percent_text(matrix.fraction), matrix.fraction), (f"{fan_in:.1f}", fan_in))
     return table
 
 

@@ -15,6 +15,7 @@ from neurosim.reports.facts import (
     missing_time,
     n_cores_text,
     n_trained,
+    network_text,
     percent_text,
     priced_names,
     static_training_share,
@@ -56,7 +57,7 @@ def print_run(console, record):
 def _print_summary(console, record):
     data, accuracy, net = record.dataset, record.accuracy, record.connectivity
     profile, scenario = record.profile, record.scenario
-    layers = "-".join(str(n) for n in scenario.get("network", {}).get("layers", ()))
+    network = network_text(record)
     n_epochs = len(record.epochs)
     line(console, (scenario.get("name", "run"), "bold"), f"  seed {record.seed}")
     if misfit := misfit_text(record.verdict):
@@ -66,7 +67,7 @@ def _print_summary(console, record):
         (
             "data",
             f"{data.name}, {data.n_train:,d} training and {data.n_test:,d} test samples, "
-            f"{n_epochs} epoch{'s' * (n_epochs != 1)}{'; network ' + layers if layers else ''}",
+            f"{n_epochs} epoch{'s' * (n_epochs != 1)}{'; network ' + network if network else ''}",
         ),
         (
             "accuracy",

@@ -83,9 +83,10 @@ class MatrixUsed(_Part):
     """One weight matrix at the end; `weights` over its active synapses, `fan_in` over its post neurons.
 
     Where the weights are narrower than float32: the least step and the largest value of a stored strength, and in how many
-    (step, synapse) pairs of the run a strength was cut to it.
+    (step, synapse) pairs of the run a strength was cut to it. `name` says what it connects.
     """
 
+    name: str | None = None
     n_pre: int
     n_post: int
     active: int

@@ -87,7 +87,7 @@ def make_record(experiment, trainer, n_threads):
             "train_per_epoch": [record.train_accuracy for record in history],
         },
         epochs=[_epoch_part(record) for record in history],
-        connectivity=_connectivity_part(trainer),
+        connectivity=_connectivity_part(trainer, scenario.network.matrices),
         cores=_core_parts(experiment.placement, ledger, trainer.store),
         energy=_energy_part(experiment.profile, ledger),
         traffic_bytes=_traffic_part(ledger),
@@ -148,7 +148,7 @@ def _epoch_part(record):
     return {key: getattr(record, key) for key in Epoch.model_fields}
 
 
-def _connectivity_part(trainer):
+def _connectivity_part(trainer, names):
     store, history = trainer.store, trainer.history
     matrices = []
     for m, matrix in enumerate(store.plan.matrices):
@@ -156,6 +156,7 @@ def _connectivity_part(trainer):
         possible = matrix.n_pre * matrix.n_post
         matrices.append(
             {
+                "name": names[m],
                 "n_pre": matrix.n_pre,
                 "n_post": matrix.n_post,
                 "active": pre.size,
