@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import wave
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -69,3 +71,25 @@ def tiny_run(tmp_path_factory):
     scenario = load_scenario("digits_santos", ["training.epochs=2"])
     record, folder = run_scenario(scenario, out=tmp_path_factory.mktemp("tiny") / "run")
     return SimpleNamespace(scenario=scenario, record=record, folder=folder)
+
+
+def write_wav(path, samples, *, rate=8000, n_channels=1, width=2):
+    """Write a WAV file; `samples` are 16-bit numbers, or raw bytes of another `width`."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(n_channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(np.asarray(samples, "<i2").tobytes() if width == 2 else bytes(samples))
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory):
+    """Folder of 156 WAV files of 4 to 8 steps: two speakers say six words, tones that a low and a high voice bend. Do not change it."""
+    folder, noise = tmp_path_factory.mktemp("recordings"), np.random.default_rng(0)
+    for word in range(6):
+        for index in range(13):
+            for speaker, pitch in (("ann", 1.0), ("bob", 0.8)):
+                time = np.arange(1000 + 80 * index) / 8000
+                tone = np.sin(2 * np.pi * pitch * (300 + 400 * (word % 3)) * (time + (0.5 - word // 3) * 3 * time**2))
+                write_wav(folder / f"{word}_{speaker}_{index}.wav", (6000 * tone + 300 * noise.normal(size=time.size)).astype(np.int16))
+    return folder
