@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from neurosim.placement.place import place
-from neurosim.placement.search import largest_fit, smallest_cores
+from neurosim.placement.search import largest_fit, most_unrolled, smallest_cores
 from neurosim.placement.workload import Workload
 
 
@@ -17,7 +17,7 @@ class Remedy:
 
 
 def find_remedies(placement):
-    """What would make a placement fit, each found by placing again: fewer synapses, other cores, one change of the run.
+    """What would make a placement fit, each found by placing again: fewer steps, fewer synapses, other cores, one change of the run.
 
     Returns
     -------
@@ -27,14 +27,34 @@ def find_remedies(placement):
     if workload.has_places:
         n = sum(workload.n_positions)
         return [
+            *_fewer_steps(placement),
             Remedy(f"the rewiring rule keeps a place for each of the {n:,d} possible connections; one without, such as deep_r, needs fewer"),
             _other_cores(profile, workload),
         ]
     return [
+        *_fewer_steps(placement),
         _fewer_synapses(profile, workload, n_cores),
         _other_cores(profile, workload),
         *_changes(placement),
     ]
+
+
+def _fewer_steps(placement):
+    """Where a sample takes several steps: a window that fits, with the read-out as it is or of the last state, which needs no more."""
+    profile, workload, n_cores, topology = placement.profile, placement.workload, placement.n_cores, placement.workload.topology
+    if not topology.is_unrolled:
+        return
+    for readout in dict.fromkeys((topology.readout, "last")):
+        changed = replace(workload, topology=replace(topology, readout=readout))
+        n = most_unrolled(profile, changed, n_cores, most=topology.window)
+        if n:
+            changed = replace(changed, topology=replace(changed.topology, window=n))
+            saved = max(a.n_bytes - b.n_bytes for a, b in zip(placement.cores, place(profile, changed, n_cores).cores, strict=True))
+            what = f"training.window: {n:,d}" if readout == topology.readout else f"network.readout: last with training.window: {n:,d}"
+            text = f"{what} would fit on {_cores(n_cores)}: errors go back {n:,d} of {topology.n_steps:,d} steps, up to {saved:,d} B less per core"
+            yield Remedy(text, changed, n_cores)
+            return
+    yield Remedy(f"no training.window would fit on {_cores(n_cores)}, not even one step")
 
 
 def _fewer_synapses(profile, workload, n_cores):

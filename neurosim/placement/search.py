@@ -1,11 +1,15 @@
-"""Searches by the model itself: the most synapses that fit, and the fewest cores on which everything fits."""
+"""Searches by the model itself: the most synapses that fit, the fewest cores, and the most steps of unrolling."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from neurosim.errors import InputError
 from neurosim.placement.layout import make_layout, n_slots
 from neurosim.placement.limits import depends_on_draw, fixed_checks, slot_checks
 from neurosim.placement.memory import fixed_sections
+
+#: Where the search for the most steps of unrolling ends.
+MOST_STEPS = 10**6
 
 
 def check_cores(profile, n_cores):
@@ -76,6 +80,31 @@ def largest_fit(profile, workload, n_cores):
             break
         best = better
     return counts(best) if best >= low else None
+
+
+def most_unrolled(profile, workload, n_cores, most=MOST_STEPS):
+    """Most steps through which training could go back on these cores: windows up to the steps of a sample, then longer samples.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    workload : Workload
+    n_cores : int
+    most : int
+        Where the search ends.
+
+    Returns
+    -------
+    int
+        From 0, when not even one step fits, to `most`.
+    """
+    topology = workload.topology
+
+    def fits(n):
+        unrolled = replace(workload, topology=replace(topology, n_steps=max(topology.n_steps, n), window=n))
+        return _make_fits(profile, unrolled, n_cores, is_sure=False)(workload.n_active)
+
+    return _last(fits, 1, most)
 
 
 def scale_counts(weights, positions, total):

@@ -9,6 +9,7 @@ from neurosim.placement.limits import has_lists, packing_of
 from neurosim.placement.memory import SECTIONS
 from neurosim.placement.place import Placement
 from neurosim.placement.remedies import Remedy, find_remedies
+from neurosim.placement.search import MOST_STEPS, most_unrolled
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Verdict:
     section_over : list of SectionOver
         One per core whose local memory overflows.
     remedies : list of Remedy
+    most_steps : int, optional
+        Of a network that takes a sample step by step: the most through which training could go back on these cores, in windows or
+        longer samples; None where no memory limits it.
     """
 
     placement: Placement
@@ -52,6 +56,24 @@ class Verdict:
     section_over: list[SectionOver]
     remedies: list[Remedy]
     storage: list[str] = field(default_factory=list)
+    most_steps: int | None = None
+
+    @property
+    def unrolling(self):
+        """Steps and the fullest core of `unrolled_state` as plain data, or None where a sample takes one step."""
+        topology = self.placement.workload.topology
+        if not topology.is_unrolled:
+            return None
+        core = max(self.placement.cores, key=lambda core: core.sections["unrolled_state"])
+        return {
+            "n_steps": topology.n_steps,
+            "window": topology.window,
+            "kept_steps": self.placement.workload.kept_steps,
+            "most_steps": self.most_steps,
+            "core": core.id,
+            "n_bytes": core.sections["unrolled_state"],
+            "limit": self.placement.local_limit,
+        }
 
     @property
     def fits(self):
@@ -80,6 +102,7 @@ class Verdict:
             "not_modelled": list(self.not_modelled),
             "section_over": [{"core": s.core, "section": s.section, "over": s.over, "largest": dict(s.largest)} for s in self.section_over],
             "hints": self.hints,
+            "unrolling": self.unrolling,
             "storage": list(self.storage),
             "cores": [
                 {"id": c.id, "n_neurons": c.n_neurons, "n_slots": c.n_slots, "n_bytes": c.n_bytes, "sections": dict(c.sections)}
@@ -108,6 +131,7 @@ def judge(placement):
         not_modelled=_not_modelled(placement.profile, placement.workload),
         section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
         remedies=find_remedies(placement) if violations else [],
+        most_steps=_most_steps(placement),
         storage=[text for text in (_release_text(placement), *_draw_texts(placement)) if text],
     )
 
@@ -139,6 +163,13 @@ def summarize(verdict):
         *verdict.hints[:1],
     ]
     return "; ".join(parts)
+
+
+def _most_steps(placement):
+    if not placement.workload.topology.is_unrolled:
+        return None
+    n = most_unrolled(placement.profile, placement.workload, placement.n_cores)
+    return n if n < MOST_STEPS else None
 
 
 def _need(usage):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from neurosim.hardware import load_profile
 from neurosim.placement import MERGE_ENTRIES, Workload, judge, largest_fit, place, smallest_cores, synapse_counts
-from neurosim.placement.search import scale_counts
+from neurosim.placement.search import most_unrolled, scale_counts
 from neurosim.placement.topology import Topology
 
 PROFILES = {name: load_profile(name) for name in ("spinnaker2_santos", "brainscales2")}
@@ -240,3 +240,18 @@ def test_a_wider_window_never_takes_less(workload, n_cores):
         assert all(a <= b for a, b in zip(narrow, wide, strict=True))
         if topology.readout == "last":
             assert sum(narrow) < sum(wide)
+
+
+@given(recurrent_workloads(), st.integers(1, 3), st.integers(0, 3_000))
+@settings(max_examples=60, deadline=None)
+def test_the_most_steps_are_the_most_of_all(workload, n_cores, extra):
+    bare = max(c.n_bytes for c in place(PROFILES["spinnaker2_santos"], replace(workload, topology=of_steps(workload, 1)), n_cores).cores)
+    profile = with_memory(PROFILES["spinnaker2_santos"], bare - 100 + extra)
+    found = most_unrolled(profile, workload, n_cores, most=40)
+    fits = [place(profile, replace(workload, topology=of_steps(workload, n)), n_cores).fits for n in range(1, 41)]
+    assert fits == [True] * found + [False] * (40 - found)
+
+
+def of_steps(workload, n):
+    """Topology with a window of n steps, or samples of n steps where they have fewer."""
+    return replace(workload.topology, n_steps=max(workload.topology.n_steps, n), window=n)

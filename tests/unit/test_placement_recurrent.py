@@ -1,10 +1,17 @@
 """Recurrent networks on cores: segments and bytes by hand."""
 
-import pytest
+import io
+import json
+from dataclasses import replace
 
+import pytest
+from rich.console import Console
+
+from neurosim.errors import DoesNotFitError
 from neurosim.hardware import load_profile
-from neurosim.placement import Workload, place, synapse_counts
+from neurosim.placement import Workload, judge, place, refuse_unless_fits, synapse_counts
 from neurosim.placement.topology import Topology
+from neurosim.reports.tables import print_verdict
 
 SANTOS = load_profile("spinnaker2_santos")
 COUNTS = (10, 20, 5)  # of 3 x 16, 4 x 16 and 4 x 2 positions
@@ -108,3 +115,62 @@ def test_the_post_index_counts_sums():
     used = {(u.name, u.matrix): (u.used, u.fits) for u in place(profile, Workload(lstm(), COUNTS), 1).usages}
     assert used["post_index", 0] == used["post_index", 1] == (16, False) and used["post_index", 2] == (2, True)
     assert used["pre_index", 1] == (4, True)
+
+
+# the verdict
+
+
+def rows_lstm(window=None, readout="last", optimizer="adam", n_cores=4):
+    topology = Topology.recurrent("lstm", 28, (128,), 10, 28, window, readout)
+    workload = Workload(topology, synapse_counts(topology, 0.05), batch_size=100, optimizer=optimizer)
+    return place(SANTOS, workload, n_cores)
+
+
+def text_of(verdict):
+    file = io.StringIO()
+    print_verdict(Console(file=file, width=200), json.loads(json.dumps(verdict.to_dict())))
+    return file.getvalue()
+
+
+def test_a_network_that_does_not_fit_says_which_window_would():
+    verdict = judge(rows_lstm())
+    assert [over.section for over in verdict.section_over] == ["unrolled_state"] * 4
+    # Six steps of own values and of inputs, against the states before the window; of 27 copies 22 are left.
+    saved = 6 * (6 * 32 + 28) * 4 - 2 * 32 * 4 + 5 * 96 * 4
+    expected = f"training.window: 22 would fit on 4 cores: errors go back 22 of 28 steps, up to {saved:,d} B less per core"
+    assert verdict.hints[0] == expected and verdict.remedies[0].workload.topology.window == 22
+    assert rows_lstm(22).fits and not rows_lstm(23).fits
+    with pytest.raises(DoesNotFitError, match="training.window: 22 would fit"):
+        refuse_unless_fits(rows_lstm())
+    assert verdict.unrolling == {
+        "n_steps": 28, "window": 28, "kept_steps": 28, "most_steps": 22, "core": 0, "n_bytes": 31_872, "limit": 65_536,
+    }  # fmt: skip
+    assert "28 of 28 steps kept: 31,872 B (48.6 % of the limit) on core 0; up to 22 steps" in text_of(verdict)
+
+
+def test_a_network_that_fits_says_how_many_steps_would():
+    verdict = judge(rows_lstm(8))
+    assert verdict.fits and verdict.hints == [] and verdict.most_steps == 22
+    assert "8 of 28 steps kept" in text_of(verdict) and "up to 22 steps of unrolling would fit these cores" in text_of(verdict)
+    # Where all steps fit, longer samples may too, with all their steps.
+    most = judge(rows_lstm(optimizer="sgd")).most_steps
+    assert most > 28
+    for n, fits in ((most, True), (most + 1, False)):
+        topology = replace(rows_lstm(optimizer="sgd").workload.topology, n_steps=n, window=n)
+        assert place(SANTOS, replace(rows_lstm(optimizer="sgd").workload, topology=topology), 4).fits == fits
+
+
+def test_a_mean_that_does_not_fit_is_told_to_read_the_last_state():
+    verdict = judge(rows_lstm(readout="mean"))
+    assert verdict.hints[0].startswith("network.readout: last with training.window: 22 would fit on 4 cores")
+    assert verdict.most_steps == 0 and "no window would fit these cores" in text_of(verdict)
+
+
+def test_one_step_that_does_not_fit_is_said():
+    verdict = judge(rows_lstm(n_cores=1))
+    assert verdict.hints[0] == "no training.window would fit on 1 core, not even one step" and verdict.remedies[0].workload is None
+
+
+def test_a_network_of_one_step_says_nothing_of_steps():
+    verdict = judge(place(SANTOS, Workload((784, 300, 100, 10), (2352, 900, 300)), 1))
+    assert verdict.unrolling is None and verdict.most_steps is None and "steps kept" not in text_of(verdict)
