@@ -92,10 +92,17 @@ def check_profile(profile):
             "source_key": quantity.source,
             "source": profile.sources[quantity.source],
             "confidence": quantity.confidence,
-            "note": quantity.note,
+            "note": _note(quantity),
             "alternatives": [
                 {"value": other.value, "source": profile.sources[other.source], "note": other.note} for other in quantity.alternatives
             ],
         }
         for key_path, quantity in iter_quantities(profile)
     ]
+
+
+def _note(quantity):
+    """The note of a number, behind the widths that are allowed where only some are."""
+    allowed = getattr(quantity, "allowed", ())
+    parts = [f"one of {', '.join(map(str, allowed))}"] if allowed else []
+    return "; ".join([*parts, *([quantity.note] if quantity.note else [])]) or None

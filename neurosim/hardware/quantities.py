@@ -66,6 +66,29 @@ class Quantity(Strict):
         return self
 
 
+class WidthQuantity(Quantity):
+    """A width in bits, of which the chip takes only some.
+
+    Attributes
+    ----------
+    allowed : tuple of int
+        All widths that it takes, ascending, the last one being `value`; empty where every one up to `value` is fine.
+    """
+
+    allowed: Annotated[tuple[Annotated[int, Field(ge=1)], ...], as_tuple] = ()
+
+    @model_validator(mode="after")
+    def _check_allowed(self):
+        if self.allowed and (list(self.allowed) != sorted(set(self.allowed)) or self.allowed[-1] != self.value):
+            raise WrongKey(["allowed"], f"found {list(self.allowed)}; expected widths in ascending order, the last one being value, {self.value}")
+        return self
+
+    def nearest(self, width):
+        """The allowed widths next to one that is not: tuple of one or two int."""
+        below, above = [n for n in self.allowed if n < width][-1:], [n for n in self.allowed if n > width][:1]
+        return (*below, *above)
+
+
 class Price(Quantity):
     """Energy of one event, in J.
 
@@ -105,6 +128,7 @@ def _within(unit, low, high, whole=False):
 Count = Annotated[Quantity, _within("1", 1, 10**12, whole=True)]
 Bytes = Annotated[Quantity, _within("B", 1, 10**15, whole=True)]
 Bits = Annotated[Quantity, _within("bit", 1, 64, whole=True)]
+Width = Annotated[WidthQuantity, _within("bit", 1, 64, whole=True)]
 MemoryBits = Annotated[Quantity, _within("bit", 1, 10**12, whole=True)]
 StateBits = Annotated[Quantity, _within("bit", 1, 2**16, whole=True)]
 Bandwidth = Annotated[Quantity, _within("B/s", 1, 1e15)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from neurosim.documents import Strict, WrongKey
-from neurosim.hardware.quantities import Bandwidth, Bits, Bytes, Count, MemoryBits, StateBits
+from neurosim.hardware.quantities import Bandwidth, Bits, Bytes, Count, MemoryBits, StateBits, Width
 
 
 def _check_code_fits(storage):
@@ -187,13 +187,14 @@ Storage = Annotated[
 class SynapseWord(Strict):
     """Bit fields of one stored synapse; which are required depends on the storage family (`WORD_FIELDS`).
 
-    The sign is part of `weight_bits` where `sign_bits` is absent. `delay_bits`, `tag_bits` (learning) and
+    The sign is part of `weight_bits` where `sign_bits` is absent. Where `weight_bits` lists the widths that are `allowed`, a packed list
+    has fields of the width that is chosen, else of `weight_bits`. `delay_bits`, `tag_bits` (learning) and
     `type_bits` (of the synapse circuit) take room on the chip and are not trained.
     """
 
     pre_index_bits: Bits | None = None
     post_index_bits: Bits | None = None
-    weight_bits: Bits | None = None
+    weight_bits: Width | None = None
     sign_bits: Bits | None = None
     label_bits: Bits | None = None
     delay_bits: Bits | None = None

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from neurosim.placement.memory import fixed_sections, has_row_pointers, has_words, slot_sections
+from neurosim.placement.memory import fixed_sections, has_lists, has_row_pointers, has_words, slot_sections, theta_bits
 from neurosim.placement.geometry import locate_cores
 from neurosim.placement.routes import count_entries, count_targets, sending_populations
 from neurosim.placement.rows import Bounds, Packing, count_rows, count_words
@@ -128,11 +128,11 @@ def in_axon_limit(profile):
     return min(found, key=lambda pair: pair[0], default=(None, None))
 
 
-def packing_of(profile, n_neurons):
+def packing_of(profile, workload, n_neurons):
     """`Packing` of the lists of a core with `n_neurons` neurons, whose indices name the targets."""
     storage, word = profile.storage, profile.synapse_word
-    fields = (word.weight_bits, word.sign_bits, word.delay_bits, word.tag_bits, word.type_bits)
-    bits = sum(field.value for field in fields if field is not None) + index_bits(profile, n_neurons)
+    fields = (word.sign_bits, word.delay_bits, word.tag_bits, word.type_bits)
+    bits = theta_bits(profile, workload) + sum(field.value for field in fields if field is not None) + index_bits(profile, n_neurons)
     return Packing(bits, storage.header_bits.value, storage.block_synapses.value, storage.word_bits.value)
 
 
@@ -144,11 +144,6 @@ def index_bits(profile, n_neurons):
 def has_crossbar(profile):
     """Whether synapses are cells of rows and columns."""
     return profile.storage.family.startswith("crossbar")
-
-
-def has_lists(profile):
-    """Whether synapses are packed into lists of words."""
-    return profile.storage.family == "packed_lists"
 
 
 def depends_on_draw(profile):
@@ -228,7 +223,7 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
         source = _cite(profile, "formats.row_pointer_bits", bits)
         yield Check("row_pointer", slots, 2**bits.value - 1, "slots", source, layout.core, layout.matrix)
     if has_lists(profile):
-        packings = [packing_of(profile, n) for n in layout.own.sum(axis=0).tolist()]
+        packings = [packing_of(profile, workload, n) for n in layout.own.sum(axis=0).tolist()]
         words = count_words([packings[c] for c in layout.core.tolist()], layout.n_post, layout.n_pre, n_active, slots, with_expected)
         yield _drawn("synapse_words", words.map(layout.per_core), *word_limit(profile), "words", cores)
     if profile.storage.family == "cam_per_neuron":
@@ -244,7 +239,7 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
         limit, source = limits.out_axons_per_core.max.value, _cite_limit(profile, "out_axons_per_core")
         yield _drawn("out_axons_per_core", rows, limit, source, "axons", cores)
     if workload.is_rounded:
-        used, (limit, source) = workload.theta_bits + (not _has_sign_apart(profile)), _weight_limit(profile)
+        used, (limit, source) = workload.theta_bits + (not has_sign_apart(profile)), _weight_limit(profile)
         yield Check("weight_bits", np.array([used]), limit, "bit", source)
     yield from _route_checks(profile, layout, n_active, slots, with_expected)
 
@@ -288,7 +283,7 @@ def _count_out_axons(layout, n_active, slots, with_expected):
     return total
 
 
-def _has_sign_apart(profile):
+def has_sign_apart(profile):
     """Whether the sign has a place of its own, a field or the choice of a row, instead of one of the weight's bits."""
     return profile.synapse_word.sign_bits is not None or _rows_per_weight(profile) > 1
 

@@ -74,15 +74,25 @@ def has_words(profile):
     return profile.storage.family == "address_space"
 
 
+def has_lists(profile):
+    """Whether synapses are packed into lists of words."""
+    return profile.storage.family == "packed_lists"
+
+
 def has_row_pointers(profile, workload):
     """Whether the slots are kept sorted by row behind row pointers."""
     return workload.execution == "event_driven" and has_words(profile)
 
 
 def theta_bits(profile, workload):
-    """Width of a stored strength without its sign: of its cell in an array, else as chosen, else of the profile's word."""
-    is_chosen = workload.theta_bits is not None and has_words(profile)
-    return workload.theta_bits if is_chosen else profile.synapse_word.weight_bits.value
+    """Width of a stored strength, without its sign where that has a field of its own: as chosen where the chip leaves a choice.
+
+    It does so for words in local memory, and for lists whose `weight_bits` says which widths are allowed; cells of an array have theirs.
+    """
+    width = profile.synapse_word.weight_bits
+    if workload.theta_bits is None or not (has_words(profile) or has_lists(profile) and width.allowed):
+        return width.value
+    return workload.theta_bits + (profile.synapse_word.sign_bits is None)
 
 
 def has_accumulators(profile, workload):

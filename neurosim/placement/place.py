@@ -120,7 +120,7 @@ class Placement:
         if targets is not None:
             limits |= {"targets": (targets.max.value,) * self.n_cores, "target_place": tuple(target_places(profile, chip).tolist())}
         if has_lists(profile):
-            packings = [packing_of(profile, core.n_neurons) for core in self.cores]
+            packings = [packing_of(profile, self.workload, core.n_neurons) for core in self.cores]
             limits["words"] = (word_limit(profile)[0],) * self.n_cores
             limits["synapse_bits"] = tuple(packing.synapse_bits for packing in packings)
             limits |= {name: getattr(packings[0], name) for name in ("header_bits", "block_synapses", "word_bits")}

@@ -222,7 +222,7 @@ def _release_text(placement):
         rows = storage.rows_per_signed_weight.value
         share = f" and a signed weight takes {rows} rows, so {storage.rows.value // rows} of {storage.rows.value} remain" if rows > 1 else ""
         return f"storage {storage.family}: a removed synapse frees its cell, a row only when its last synapse goes{share}"
-    packing = packing_of(placement.profile, max(core.n_neurons for core in placement.cores))
+    packing = packing_of(placement.profile, placement.workload, max(core.n_neurons for core in placement.cores))
     unit, bits, header = packing.word_bits, packing.synapse_bits, packing.header_bits
     lone = int(packing.words(1))
     text = f"storage packed_lists: a synapse takes {bits} bits and its block {header} more, in words of {unit}: "

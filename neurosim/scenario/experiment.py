@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from neurosim.datasets import DATASETS, dataset_shape
 from neurosim.errors import DoesNotFitError, InputError
 from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
+from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import scale_counts
 from neurosim.placement.topology import Topology
 from neurosim.scenario.load import chosen_profile
@@ -44,6 +45,7 @@ def prepare(scenario):
     profile = chosen_profile(scenario)
     _refuse_unless_learns(scenario, profile)
     _refuse_unless_computes(scenario, profile)
+    _refuse_unless_stores(scenario, profile)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     workload = _workload(scenario, profile, n_cores)
     placement = place(profile, workload, n_cores)
@@ -135,6 +137,21 @@ def _refuse_unless_computes(scenario, profile):
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
+
+
+def _refuse_unless_stores(scenario, profile):
+    """Refuse a width of weights between those that the chip takes; one beyond them is a limit like others."""
+    weights, width = scenario.hardware.format, profile.synapse_word.weight_bits
+    n_bits = weights.theta_bits + (not has_sign_apart(profile))
+    if not weights.is_rounded or not width.allowed or n_bits in width.allowed or n_bits > width.value:
+        return
+    near, with_scale = width.nearest(n_bits), weights.has_scale
+    take = " or ".join(f"int{n + has_sign_apart(profile)}" if with_scale else f"{n}" for n in near)
+    raise InputError(
+        f"hardware.weight_format: found {weights.name}, {n_bits} bits in a synapse of {profile.name}, which takes "
+        f"{', '.join(map(str, width.allowed))} (synapse_word.weight_bits; {width.source}: {profile.sources[width.source]}); "
+        f"nearest: {take}{'' if with_scale else ' bits'}"
+    )
 
 
 def check_shape(scenario, shape):

@@ -17,11 +17,25 @@ from neurosim.scenario.schema import Scenario
 from neurosim.synapses.violations import used_by_core
 
 PROFILES = Path(__file__).parents[1] / "profiles"
+ROUTES = """\
+  routing_entries:
+    max: {value: 30, unit: "1", kind: specified, source: test, confidence: V}
+    kind: wall
+    action: error
+  targets_per_neuron:
+    max: {value: 1, unit: "1", kind: specified, source: test, confidence: V}
+    kind: wall
+    action: error
+    of: core
+"""
 #: Family, changes of its profile, cores, synapses, and the limits that must bind.
 CASES = {
     "packed_lists, words": ("packed_lists", (("value: 65536", "value: 33280"),), 1, 940, ("words",)),
     "packed_lists, axons": (
         "packed_lists", (("max: {value: 400", "max: {value: 180"), ("max: {value: 400", "max: {value: 12")), 2, 700, ("in_axons", "out_axons"),
+    ),
+    "packed_lists, routes": (
+        "packed_lists", (("limits:\n", f"limits:\n{ROUTES}"),), 3, 700, ("routing_entries", "targets"),
     ),
     "crossbar_binary": ("crossbar_binary", (), 1, 940, ("in_axons",)),
     "crossbar_multibit": ("odin", (), 1, 940, ("in_axons",)),
@@ -81,7 +95,7 @@ def test_every_limit_holds_after_every_step(name, tmp_path):
     assert trainer.history[-1].train_loss < trainer.history[0].train_loss
 
 
-@pytest.mark.parametrize("name", ["packed_lists, words", "packed_lists, axons"])
+@pytest.mark.parametrize("name", ["packed_lists, words", "packed_lists, axons", "packed_lists, routes"])
 def test_a_resumed_run_keeps_counts_and_peaks(name, tmp_path):
     whole, _ = make_trainer(name, tmp_path)
     assert whole.run()
@@ -95,7 +109,7 @@ def test_a_resumed_run_keeps_counts_and_peaks(name, tmp_path):
     assert second.store.violations() == [] and second.run()
     for key, array in whole.state()[0].items():
         assert np.array_equal(array, second.state()[0][key]), key
-    for key in ("in_axons", "out_axons", "words", "segment_words"):
+    for key in ("in_axons", "out_axons", "words", "segment_words", "routed", "routing_entries", "reached", "targets"):
         assert np.array_equal(getattr(whole.store.slots, key), getattr(second.store.slots, key)), key
     assert second.store.tally.peak.any()
 

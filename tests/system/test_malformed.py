@@ -129,6 +129,8 @@ SCENARIOS = [
     ("unknown place of learning", ("  cores: 1", "  cores: 1\n  learning: hots"), [":LINE:", "hardware.learning", "nearest: host"]),
     ("unknown answer to a misfit", ("  cores: 1", "  cores: 1\n  on_violation: ignore"), [":LINE:", "hardware.on_violation", "'report'"]),
     ("unknown weight format", ("  cores: 1", "  cores: 1\n  weight_format: int8s"), [":LINE:", "hardware.weight_format", "'int8s'", "s3.12", "intN"]),
+    ("a width between those of the chip", ("profile: spinnaker2_santos", "profile: loihi1\n  weight_format: int7"), ["weight_format", "int7, 7 bits", "nengo_loihi", "int6 or int8"]),
+    ("fixed point of such a width", ("profile: spinnaker2_santos", "profile: loihi1\n  weight_format: s2.4"), ["weight_format", "s2.4, 7 bits", "6 or 8 bits"]),
     ("a weight of a sign", ("  cores: 1", "  cores: 1\n  weight_format: int1"), [":LINE:", "hardware.weight_format", "'int1'", "1 to 22 bits"]),
     ("fixed point of SpiNNaker", ("  cores: 1", "  cores: 1\n  weight_format: s16.15"), [":LINE:", "hardware.weight_format", "1 to 22 bits"]),
     ("a format that is a number", ("  cores: 1", "  cores: 1\n  weight_format: 8"), [":LINE:", "hardware.weight_format", "text"]),

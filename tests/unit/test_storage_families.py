@@ -8,6 +8,7 @@ import pytest
 from neurosim.errors import DoesNotFitError, InputError
 from neurosim.hardware import load_profile
 from neurosim.placement import Workload, judge, largest_fit, place, refuse_unless_fits
+from neurosim.placement.memory import theta_bits
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 RELEASES = {
@@ -69,6 +70,18 @@ def test_a_lone_synapse_takes_a_full_word_and_the_verdict_says_so():
     plain = loihi_without("delay_bits", "tag_bits")
     (text, *_) = judge(place(plain, Workload((64, 100, 10), (640, 300)), 1)).storage
     assert "a lone synapse costs a full word (64 bits); releasing one of 2 in a full word frees nothing" in text
+
+
+def test_a_narrower_weight_that_the_chip_takes_packs_more_synapses_in_a_word():
+    """Loihi's lists have fields of the chosen width; 7 bits are refused by the command, see tests/system/test_malformed.py."""
+    def bits(weight_bits):
+        workload = Workload((64, 100, 10), (640, 300), theta_bits=None if weight_bits is None else weight_bits - 1)
+        placement = place(load_profile("loihi1"), workload, 1)
+        return placement.row_limits["synapse_bits"], theta_bits(placement.profile, workload)
+
+    assert bits(None) == bits(8) == ((30,), 8) and bits(4) == ((26,), 4) and bits(1) == ((23,), 1)
+    narrow = place(load_profile("loihi2"), Workload((64, 100, 10), (640, 300), theta_bits=3), 1)
+    assert theta_bits(narrow.profile, narrow.workload) == narrow.profile.synapse_word.weight_bits.value, "it states no set of widths"
 
 
 def test_words_are_refused_open_or_sure():

@@ -85,11 +85,13 @@ class Lists:
 
 @dataclass
 class RowLimits:
-    """Most in-axons, out-axons and words of each core, or None where there is no limit."""
+    """Most in-axons, out-axons and words of each core, entries of each chip's router and targets of a neuron, or None without a limit."""
 
     in_axons: list | None = None
     out_axons: list | None = None
     words: list | None = None
+    entries: int | None = None
+    targets: int | None = None  # cores with synapses of a neuron
 
 
 @dataclass
@@ -665,6 +667,7 @@ class ReferenceChip:
     def rows_fit(self, segment, pre):
         """Whether every limit on rows holds with one synapse more in a row: everything is counted anew."""
         core, limits, used = segment.core, self.limits, Counter()
+        entries, targets = set(), set()
         for other in self.segments:
             for i in range(other.n_pre):
                 n = len(other.row(i)) + (other is segment and i == pre)
@@ -676,6 +679,16 @@ class ReferenceChip:
                     used["out", home] += 1
                 if self.lists:
                     used["words", other.core] += self.lists.words(other.core, n)
+                if home is not None:
+                    targets.add((other.matrix, i, other.core))
+                    if home != other.core and self.places:
+                        entries |= {(self.places[place][0], other.matrix, i) for place in (home, other.core)}
+        on_chip = Counter(chip for chip, *_ in entries)
+        # What one synapse more cannot change is within its limit anyway.
+        if limits.entries is not None and max(on_chip.values(), default=0) > limits.entries:
+            return False
+        if limits.targets is not None and max(Counter(target[:2] for target in targets).values(), default=0) > limits.targets:
+            return False
         home = core if segment.matrix == 0 else self.home[segment.matrix][pre]
         checks = (("in", core, limits.in_axons), ("out", home, limits.out_axons), ("words", core, limits.words))
         return all(limit is None or used[name, place] <= limit[place] for name, place, limit in checks)

@@ -79,6 +79,11 @@ def odd_profile(name):
         document["network"] = {"mesh": {key: number(n, "1") for key, n in (("width", 2), ("height", 2), ("cores_per_tile", 2))}}
         prices |= {"packet_local": price(2.9e-10), "packet_offchip": price(8.3e-10), "hop_east_west": price(3.1e-11)}
         prices |= {"hop_north_south": price(4.3e-11)}
+    if name == "mesh_odd_routes":  # below the 15 to 18 entries that 18 hidden neurons take
+        document |= {key: odd_profile("mesh_odd")[key] for key in ("cores", "chips", "network")}
+        document.setdefault("limits", {})["routing_entries"] = {"max": number(12, "1"), "kind": "wall", "action": "error"}
+    if name == "santos_odd_targets":
+        document.setdefault("limits", {})["targets_per_neuron"] = {"max": number(1, "1"), "kind": "wall", "action": "error", "of": "core"}
     if name == "grid_odd":  # one core a tile, in two columns of three
         document["cores"] = number(6, "1")
         document["network"] = {"mesh": {key: number(n, "1") for key, n in (("width", 2), ("height", 3), ("cores_per_tile", 1))}}
@@ -262,6 +267,10 @@ CASES = (
     # Tiles and chips: packets within a tile, over hops in both directions, and to another chip.
     Case("mesh_odd", cores=8, batch=4, scope="layer", headroom=0.3, shows=(*REWIRED, *HOPS, "packet within a tile", "packet to another chip")),
     Case("grid_odd", EVENTS, cores=6, batch=1, period=3, shows=(*REWIRED, *ERRORS, *HOPS)),
+    # Routing entries of two chips, and one target core for each neuron.
+    Case("mesh_odd_routes", cores=8, batch=4, shows=(*REWIRED, "packet to another chip", "row limit")),
+    Case("santos_odd_targets", EVENTS, cores=3, batch=1, scope="layer", headroom=0.3, connectivity=(0.3, 0.2, 0.3),
+         shows=(*REWIRED, *ERRORS, "packet", "row limit")),
     # The host learns: the chip runs forward, gives its activations and takes its synapses.
     Case("grid_odd", cores=6, batch=4, period=3, weights=BY_HOST, optimizer="adam", rate=0.02, shows=(*MOVED, *HOPS, "free slot")),
     Case(ODD, EVENTS, cores=3, batch=1, weights=BY_HOST, shows=(*MOVED, "packet")),
@@ -354,11 +363,16 @@ def make_chip(experiment, store, has_noise):
         word = profile.synapse_word
         own = [sum(n == core for n in placement.home) for core in range(n_cores)]
         index = [max(storage.index_bits_least.value, len(f"{max(n - 1, 0):b}")) for n in own]
-        fields = word.weight_bits.value + word.delay_bits.value + word.tag_bits.value
+        width = 5 if word.weight_bits.allowed and hardware.weight_format == "int5" else word.weight_bits.value  # a lone sign bit of the 5
+        fields = width + word.delay_bits.value + word.tag_bits.value
         lists = Lists([fields + bits for bits in index], storage.header_bits.value, storage.block_synapses.value, storage.word_bits.value)
         limits.in_axons = [stated.in_axons_per_core.max.value // storage.axon_slots_when_learning.value] * n_cores
         limits.out_axons = [stated.out_axons_per_core.max.value] * n_cores
         limits.words = [storage.synapse_bits.value // storage.word_bits.value] * n_cores
+    if stated.routing_entries is not None:
+        limits.entries = stated.routing_entries.max.value
+    if stated.targets_per_neuron is not None:
+        limits.targets = stated.targets_per_neuron.max.value
     is_limited = limits != RowLimits()
     places, mesh = None, profile.network.mesh
     if n_cores > 1 and (mesh is not None or profile.chips):
