@@ -97,8 +97,16 @@ def data_list(as_json: AsJson = False):
     """List the data sets that are known by name."""
     from neurosim.datasets import DATASETS
 
-    rows = [{"name": d.name, "features": d.n_features, "classes": d.n_classes, "summary": d.summary} for d in DATASETS.values()]
+    rows = [
+        {
+            "name": d.name, "features": d.n_features, "steps": d.n_steps, "classes": d.n_classes, "summary": d.summary,
+            "how_to_get": d.how_to_get,
+        }
+        for d in DATASETS.values()
+    ]  # fmt: skip
     if as_json:
         print_json(rows)
     for row in rows if not as_json else ():
-        print(f"{row['name']}: {row['features']} features, {row['classes']} classes. {row['summary']}")
+        features = f"{row['features']} features" if row["features"] else "features by the options of dataset.features"
+        steps = f" in {row['steps']} steps" if (row["steps"] or 1) > 1 else ""
+        print(f"{row['name']}: {features}{steps}, {row['classes']} classes. {row['summary']}; get it: {row['how_to_get']}")

@@ -70,6 +70,8 @@ def export_sanafe(run, out, data_dir=None):
 
 def _refuse_unless_replayable(experiment):
     scenario, placement = experiment.scenario, experiment.placement
+    if scenario.network.is_recurrent:
+        raise InputError(f"{scenario.name}: a network of type {scenario.network.type} works step by step, not event by event; choose a run of an mlp")
     if placement.profile.storage.family != "address_space" or placement.workload.execution != "event_driven":
         raise InputError(
             f"{scenario.name}: SANA-FE counts events, this run does not work event by event (hardware.execution "

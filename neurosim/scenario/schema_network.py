@@ -8,6 +8,8 @@ from neurosim.datasets import DATASETS, SpeechFeatures, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.scenario.schema_types import Fraction, LayerSize, PositiveInt
 
+#: Samples of a frame: what a table of all mel filters is good for.
+MOST_FRAME = 65_536
 #: Keys that only some types of network use.
 _KEYS_OF_TYPE = {"mlp": ("layers", "activation"), "lstm": ("units", "readout"), "rnn": ("units", "readout")}
 
@@ -26,6 +28,13 @@ class FeatureChoice(Strict):
     frame_ms: Annotated[float, Field(gt=0, le=10_000)] = SpeechFeatures.frame_ms
     hop_ms: Annotated[float, Field(gt=0, le=10_000)] = SpeechFeatures.hop_ms
     bands: Annotated[int, Field(ge=1, le=1024)] = SpeechFeatures.bands
+
+    @model_validator(mode="after")
+    def _check(self):
+        frame = SpeechFeatures(**dict(self)).frame
+        if frame > MOST_FRAME:
+            raise WrongKey(["frame_ms"], f"found {self.frame_ms:g}, {frame} samples at {self.sample_rate} Hz; expected at most {MOST_FRAME}")
+        return self
 
 
 class DatasetChoice(Strict):
@@ -46,7 +55,7 @@ class DatasetChoice(Strict):
 
     name: Annotated[str, Field(min_length=1)]
     limit: PositiveInt | None = None
-    max_steps: Annotated[int, Field(ge=1, le=10**5)] | None = None
+    max_steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
     features: FeatureChoice | None = None
 
     @property

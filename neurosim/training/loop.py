@@ -238,7 +238,7 @@ class Trainer:
         store, progress = self.store, self.progress
         for matrix in range(len(store.plan.matrices)):
             if not np.isfinite(store.connections(matrix)[2]).all():
-                self._raise_diverged(f"a weight of matrix {matrix} (layer {matrix} to {matrix + 1}) is not finite")
+                self._raise_diverged(f"a weight of matrix {matrix} is not finite")
         begin = time.perf_counter()
         result = self.network.evaluate_on(self.dataset, self.evaluation_tally)
         test_s = time.perf_counter() - begin

@@ -58,6 +58,7 @@ def schema_of(run_cli, what, cwd):
         ("check digits_santos", 0),
         ("check mnist_santos_dense", 3),
         ("check digits_santos --set network.connectivity=fit", 0),
+        ('check digits_santos --set hardware.profile=spinnaker2 --set dataset.name=fsdd --set network={"type":"lstm","units":20,"synapses":99}', 0),
         ("scenarios list", 0),
         ("scenarios show digits_santos", 0),
         ("profiles show spinnaker2", 0),

@@ -8,11 +8,13 @@ import gzip
 import io
 import json
 import random
+import shutil
 import struct
 import zipfile
 
 import numpy as np
 import pytest
+from conftest import write_wav
 
 from neurosim.documents import bundled_folder
 from neurosim.errors import InputError
@@ -228,6 +230,7 @@ RECURRENTS = [
     ("no step", ("max_steps: 95", "max_steps: 0"), [":LINE:", "dataset.max_steps", "found 0"]),
     ("unknown option of speech", ("hop_ms: 25", "hopp_ms: 25"), [":LINE:", "dataset.features.hopp_ms", "nearest: hop_ms"]),
     ("hop of zero", ("hop_ms: 25", "hop_ms: 0"), [":LINE:", "dataset.features.hop_ms", "found 0"]),
+    ("a frame of minutes", ("hop_ms: 25", "frame_ms: 10000, sample_rate: 48000"), [":LINE:", "dataset.features.frame_ms", "480000 samples", "65536"]),
     ("half a band", ("hop_ms: 25", "bands: 2.5"), [":LINE:", "dataset.features.bands", "whole number"]),
 ]  # fmt: skip
 
@@ -458,12 +461,76 @@ def test_idx_file(which, content, fragments, assert_refused, tmp_path):
     assert_refused(["run", "mnist_santos_64kb", "--data", "data"], fragments)
 
 
-def test_mnist_that_is_nowhere(assert_refused, tmp_path, monkeypatch):
+WAVES = [
+    ("stereo", "3_ann_5.wav", lambda p: write_wav(p, [0] * 2000, n_channels=2), ["2 channels", "mono"]),
+    ("24 bit", "3_ann_5.wav", lambda p: write_wav(p, bytes(3000), width=3), ["24-bit", "16-bit"]),
+    ("wrong sample rate", "3_ann_5.wav", lambda p: write_wav(p, [0] * 2000, rate=16000), ["16000 samples per second", "8000"]),
+    ("empty file", "3_ann_5.wav", lambda p: p.write_bytes(b""), ["no readable WAV file", "16-bit mono PCM"]),
+    ("no samples", "3_ann_5.wav", lambda p: write_wav(p, []), ["found 0 samples"]),
+    ("no WAV file", "3_ann_5.wav", lambda p: p.write_bytes(b"ID3" + bytes(500)), ["no readable WAV file"]),
+    ("a sample cut in two", "3_ann_5.wav", lambda p: (write_wav(p, [0] * 2000), p.write_bytes(p.read_bytes()[:-1])), ["cut off"]),
+    ("longer than stated", "3_ann_5.wav", lambda p: write_wav(p, [0] * 3000), ["14 steps of 25 ms", "at most 9", "max_steps"]),
+    ("label that is no number", "three_ann_5.wav", lambda p: write_wav(p, [0] * 2000), ["label 'three'", "{label}_{speaker}_{index}.wav"]),
+    ("no index", "3_ann.wav", lambda p: write_wav(p, [0] * 2000), ["another name", "{label}_{speaker}_{index}.wav"]),
+    ("a folder", "3_ann_5.wav", lambda p: (p.unlink(), p.mkdir()), ["cannot be read", "directory"]),
+]
+
+
+@pytest.fixture
+def words(recordings, tmp_path):
+    """Folder of good recordings, and a scenario that learns them."""
+    shutil.copytree(recordings, tmp_path / "words")
+    text = RECURRENT.replace("fsdd", "words").replace("max_steps: 95", "max_steps: 9")
+    (tmp_path / "words.yaml").write_text(text, encoding="utf-8")
+    return tmp_path / "words"
+
+
+@pytest.mark.parametrize(("name", "make", "fragments"), [row[1:] for row in WAVES], ids=[row[0] for row in WAVES])
+def test_wav_file(name, make, fragments, assert_refused, words):
+    make(words / name)
+    assert_refused(["run", "words.yaml"], [f"words/{name}: ", *fragments])
+
+
+def test_only_names_of_recordings_are_checked_without_a_run(assert_refused, main_cli, words):
+    write_wav(words / "3_ann_5.wav", [0] * 9000)
+    assert main_cli("check", "words.yaml").code == 0
+    (words / "three_ann_5.wav").touch()
+    assert_refused(["check", "words.yaml"], ["words/three_ann_5.wav", "label 'three'"])
+
+
+FOLDERS = [
+    ("no training files", lambda path: int(path.stem.split("_")[2]) >= 5, ["words", "no train files"]),
+    ("no test files", lambda path: int(path.stem.split("_")[2]) < 5, ["words", "no test files"]),
+    ("one word", lambda path: not path.name.startswith("0_"), ["words", "only one class"]),
+    ("a word of the test set only", lambda path: path.name.startswith("5_") and int(path.stem.split("_")[2]) >= 5, ["words", "label 5", "0 to 4"]),
+    ("no file at all", lambda path: True, ["dataset.name", "words", "folder of WAV files"]),
+]
+
+
+@pytest.mark.parametrize(("leaves", "fragments"), [row[1:] for row in FOLDERS], ids=[row[0] for row in FOLDERS])
+def test_folder_of_recordings(leaves, fragments, assert_refused, words):
+    for path in filter(leaves, list(words.iterdir())):
+        path.unlink()
+    assert_refused(["run", "words.yaml"], fragments)
+
+
+def test_options_of_recordings_for_images(assert_refused, tmp_path):
+    (tmp_path / "data").mkdir()
+    for name, content in zip(IDX_NAMES, IDX_GOOD):
+        (tmp_path / "data" / name).write_bytes(content)
+    arguments = ["run", "mnist_santos_64kb", "--set", "dataset.name=data", "--set", "dataset.max_steps=9"]
+    assert_refused(arguments, ["data: found no recordings", "leave these options out"])
+
+
+@pytest.mark.parametrize("name", ["mnist", "fsdd"])
+def test_data_that_are_nowhere(name, assert_refused, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NEUROSIM_DATA", str(tmp_path / "data"))
     (tmp_path / "here").mkdir()
-    words = ["'mnist'", "here", str(tmp_path / "data"), str(tmp_path / "cache"), "neurosim data fetch mnist", "NEUROSIM_DATA"]
-    assert_refused(["run", "mnist_santos_64kb", "--data", "here"], words)
+    (tmp_path / "words.yaml").write_text(RECURRENT, encoding="utf-8")
+    scenario, how = ("mnist_santos_64kb", "neurosim data fetch mnist") if name == "mnist" else ("words.yaml", "doi 10.5281/zenodo.1342401")
+    words = [f"'{name}'", "here", str(tmp_path / "data"), str(tmp_path / "cache"), how, "NEUROSIM_DATA"]
+    assert_refused(["run", scenario, "--data", "here"], words)
 
 
 # --- options ---

@@ -1,24 +1,14 @@
 """Spoken words: the reader, its features, and what it refuses."""
 
-import wave
-
 import numpy as np
 import pytest
+from conftest import write_wav
 
 from neurosim.datasets import DataShape, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.datasets.speech import log_mel, mel_filters, read_wav
 from neurosim.errors import InputError
 
 RATE = 8000
-
-
-def write_wav(path, samples, *, rate=RATE, n_channels=1, width=2):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(n_channels)
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        file.writeframes(np.asarray(samples, "<i2").tobytes() if width == 2 else bytes(samples))
 
 
 def tone(hertz, seconds, rate=RATE):
@@ -29,6 +19,7 @@ def tone(hertz, seconds, rate=RATE):
 def folder(tmp_path):
     """Two words, two speakers, indices 0 to 6; word 1 is higher and longer."""
     place = tmp_path / "words"
+    place.mkdir()
     for label in (0, 1):
         for speaker in ("ann", "bob_b"):
             for index in range(7):
