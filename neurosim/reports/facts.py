@@ -194,6 +194,19 @@ def needed(usage):
     return usage["used"] if usage.get("least") is None else usage["least"]
 
 
+def unrolling_text(verdict):
+    """How many steps of a sample are kept, what they take of the fullest core, and how many would fit; empty where there are none."""
+    unrolling = verdict.get("unrolling")
+    if unrolling is None:
+        return ""
+    kept, n_steps, n_bytes, limit, most = (unrolling[key] for key in ("kept_steps", "n_steps", "n_bytes", "limit", "most_steps"))
+    share = f" ({100 * n_bytes / limit:.1f} % of the limit)" if limit else ""
+    text = f"{kept:,d} of {n_steps:,d} steps kept: unrolled state of {n_bytes:,d} B{share} on core {unrolling['core']}"
+    if most is None:
+        return text
+    return f"{text}; {f'up to {most:,d} steps of unrolling' if most else 'no window'} would fit these cores"
+
+
 def tightest(verdict):
     """Limits of a verdict, each at its fullest place: list of (usage, places with that limit), fullest first."""
     fullest, places = {}, {}

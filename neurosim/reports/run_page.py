@@ -22,6 +22,7 @@ from neurosim.reports.facts import (
     time_amounts,
     traffic_by_phase,
     typeset,
+    unrolling_text,
     words,
 )
 from neurosim.reports.page import PageTable, Tile, count_cell, joules_cell, render_page
@@ -205,10 +206,12 @@ def _memory_text(record):
     fullest = max(cores, key=lambda core: core.memory_bytes.used)
     memory = fullest.memory_bytes
     limit = f" of {memory.limit:,d} B ({100 * memory.used / memory.limit:.1f} %)" if memory.limit else " (the profile states no limit)"
+    unrolling = unrolling_text(record.verdict)
+    steps = f" {unrolling}." if unrolling else ""
     if len(cores) == 1:
-        return f"The one core uses {memory.used:,d} B{limit}."
+        return f"The one core uses {memory.used:,d} B{limit}.{steps}"
     mean = sum(core.memory_bytes.used for core in cores) / len(cores)
-    return f"The fullest core, {fullest.id}, uses {memory.used:,d} B{limit}; the mean of {n_cores_text(len(cores))} is {mean:,.0f} B."
+    return f"The fullest core, {fullest.id}, uses {memory.used:,d} B{limit}; the mean of {n_cores_text(len(cores))} is {mean:,.0f} B.{steps}"
 
 
 def _cores(record):

@@ -1,6 +1,6 @@
 """Does it fit: the verdict of a placement as tables."""
 
-from neurosim.reports.facts import n_cores_text, needed, span, tightest, words
+from neurosim.reports.facts import n_cores_text, needed, span, tightest, unrolling_text, words
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, percent
 from neurosim.units import format_count
@@ -37,7 +37,8 @@ def print_verdict(console, verdict, *, name=None):
         bullets(console, verdict["hints"])
     limits = {u["core"]: u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY}
     print_memory(console, [CoreMemory(core["id"], core["sections"], limits.get(core["id"])) for core in verdict["cores"]])
-    _print_unrolling(console, verdict.get("unrolling"))
+    if unrolling := unrolling_text(verdict):
+        heading(console, "steps", unrolling)
     _print_headroom(console, verdict)
     if verdict.get("storage"):
         heading(console, "storage")
@@ -90,20 +91,6 @@ def _print_sections_over(console, overs):
             (words(section), "bold red"),
             f", {amount} B over; largest in B{on_core}: {largest}",
         )
-
-
-def _print_unrolling(console, unrolling):
-    """How many steps are kept, what they take of the fullest core, and how many would fit."""
-    if unrolling is None:
-        return
-    kept, n_steps, n_bytes, limit = (unrolling[key] for key in ("kept_steps", "n_steps", "n_bytes", "limit"))
-    share = f" ({percent(n_bytes, limit)} of the limit)" if limit else ""
-    texts = [f"{format_count(kept)} of {format_count(n_steps)} steps kept: {format_count(n_bytes)} B{share} on core {unrolling['core']}"]
-    most = unrolling["most_steps"]
-    if most is not None:
-        number = f"up to {format_count(most)} step{'s' * (most != 1)} of unrolling" if most else "no window"
-        texts.append(f"{number} would fit these cores")
-    heading(console, "steps", "; ".join(texts))
 
 
 def _print_headroom(console, verdict):

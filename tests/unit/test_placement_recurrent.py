@@ -9,7 +9,8 @@ from rich.console import Console
 
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import load_profile
-from neurosim.placement import Workload, judge, place, refuse_unless_fits, synapse_counts
+from neurosim.placement import Workload, judge, largest_fit, place, refuse_unless_fits, smallest_cores, synapse_counts
+from neurosim.placement.search import scale_counts
 from neurosim.placement.topology import Topology
 from neurosim.reports.tables import print_verdict
 
@@ -117,6 +118,16 @@ def test_the_post_index_counts_sums():
     assert used["pre_index", 1] == (4, True)
 
 
+def test_the_largest_fit_of_a_recurrent_network():
+    topology = Topology.recurrent("lstm", 28, (128,), 10, 28)
+    full = Workload(topology, synapse_counts(topology, 1.0), batch_size=100, optimizer="adam")
+    counts = largest_fit(SANTOS, full, 4)
+    assert place(SANTOS, replace(full, n_active=counts), 4).fits and sum(counts) == 2_795
+    more = scale_counts(full.n_active, full.n_positions, sum(counts) + 1)
+    assert not place(SANTOS, replace(full, n_active=more), 4).fits
+    assert smallest_cores(SANTOS, replace(full, n_active=counts)) == 4
+
+
 # the verdict
 
 
@@ -145,7 +156,7 @@ def test_a_network_that_does_not_fit_says_which_window_would():
     assert verdict.unrolling == {
         "n_steps": 28, "window": 28, "kept_steps": 28, "most_steps": 22, "core": 0, "n_bytes": 31_872, "limit": 65_536,
     }  # fmt: skip
-    assert "28 of 28 steps kept: 31,872 B (48.6 % of the limit) on core 0; up to 22 steps" in text_of(verdict)
+    assert "28 of 28 steps kept: unrolled state of 31,872 B (48.6 % of the limit) on core 0; up to 22 steps" in text_of(verdict)
 
 
 def test_a_network_that_fits_says_how_many_steps_would():
