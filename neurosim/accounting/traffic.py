@@ -164,10 +164,9 @@ class TrafficCounter:
 
     def _homes_of_x(self):
         """Section of the values that each matrix is multiplied with: list of str."""
-        reads_mean = [self.topology.readout == "mean" and not self.topology.is_per_step(p) for p in self.topology.projections]
         return [
-            "input_buffer" if projection.pre == 0 else "neuron_state" if is_mean else self._home_of_values(projection.pre)
-            for projection, is_mean in zip(self.topology.projections, reads_mean, strict=True)
+            "input_buffer" if p.pre == 0 else "neuron_state" if self.topology.reads_mean(p) else self._home_of_values(p.pre)
+            for p in self.topology.projections
         ]
 
     def _inputs(self, activity):

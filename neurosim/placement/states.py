@@ -27,9 +27,9 @@ def state_sections(formats, workload, layout):
     of_steps, once, errors, biases = (counts @ layout.own for counts in _count_numbers(topology, n_kept))
     # A copy is kept as long as the walk back that needs it is to come: the last state of a sample is not copied for a next step.
     forward, backward, _ = topology.count_walks([topology.n_steps])
-    per_step = np.array([topology.is_unrolled and topology.is_per_step(projection) for projection in topology.projections])
+    of_step = np.array([topology.is_unrolled and not topology.reads_mean(projection) for projection in topology.projections])
     copies = _bytes(layout.remote * np.minimum(forward, n_kept)[layout.matrix], activation)
-    of_steps_copies, once_copies = (layout.per_core(copies * where[layout.matrix]) for where in (per_step, ~per_step))
+    of_steps_copies, once_copies = (layout.per_core(copies * where[layout.matrix]) for where in (of_step, ~of_step))
     partial = layout.per_core(_bytes(layout.remote * (backward > 0)[layout.matrix], error))
     logits = np.where(layout.own[-1] > 0, topology.sizes[-1] - layout.own[-1], 0)
     sections = {"unrolled_state": _bytes(of_steps, activation) + of_steps_copies} if topology.is_unrolled else {}

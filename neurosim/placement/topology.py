@@ -191,6 +191,10 @@ class Topology:
         """Whether a projection works at every step; the one into the outputs works once per sample."""
         return projection.post != len(self.populations) - 1
 
+    def reads_mean(self, projection):
+        """Whether a projection takes means over the steps of a sample, and not values of a step."""
+        return self.readout == "mean" and not self.is_per_step(projection)
+
     def count_passes(self, lengths):
         """How often each population goes forward and backward.
 

@@ -193,7 +193,8 @@ def slow_states(workload, placement, core):
         windows = {t: (length - 1 - t) // topology.window for t in range(length)}
         for neuron in (n for n, home in enumerate(placement.homes[projection.pre].tolist()) if home != core):
             if projection.post == outputs:
-                once += [("copy", m, neuron), ("partial", m, neuron)]
+                (once if topology.readout == "mean" else steps).append(("copy", m, neuron))
+                once += [("partial", m, neuron)]
             elif projection.is_recurrent:
                 steps += [("copy", m, neuron, t - 1) for t in reached if t > 0]
                 once += [("partial", m, neuron)] * any(t - 1 in reached and windows[t] == windows[t - 1] for t in reached if t > 0)

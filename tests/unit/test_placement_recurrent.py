@@ -69,9 +69,9 @@ def test_an_lstm_on_two_cores_keeps_copies_of_the_other_half():
     for core in placement.cores:
         assert core.n_neurons == 3
         # Copies of two units for two steps of the recurrent matrix; the read-out copies the last state once.
-        assert core.sections["unrolled_state"] == 2 * 14 * 4 + 2 * 2 * 4
-        own, copies, biases = 1 * 4 + (2 * 6 + 1) * 4, 2 * 4 + 2 * (2 * 4), (8 + 1) * (4 + 4)
-        assert core.sections["neuron_state"] == own + copies + biases + 1 * 4  # and the other logit
+        assert core.sections["unrolled_state"] == 2 * 14 * 4 + 2 * 2 * 4 + 2 * 4
+        own, partial, biases = 1 * 4 + (2 * 6 + 1) * 4, 2 * (2 * 4), (8 + 1) * (4 + 4)
+        assert core.sections["neuron_state"] == own + partial + biases + 1 * 4  # and the other logit
         assert core.sections["input_buffer"] == 2 * 3 * 4
 
 
@@ -82,7 +82,7 @@ def test_no_error_crosses_between_windows_of_one_step():
 
 def test_the_last_state_is_not_copied_for_a_next_step():
     whole = sections(lstm(), 2)[0]["unrolled_state"]
-    assert whole == 2 * 5 * 6 * 4 + 2 * 4 * 4  # five steps of own values, four of copies
+    assert whole == 2 * 5 * 6 * 4 + 2 * 4 * 4 + 2 * 4  # five steps of own values, four of copies, and those that are read out
 
 
 def test_two_tanh_layers_on_two_cores_with_batches():
@@ -91,10 +91,10 @@ def test_two_tanh_layers_on_two_cores_with_batches():
     assert counts == (12, 16, 8, 4, 4)
     core, other = sections(topology, 2, counts, batch_size=10)
     assert core == other
-    # Own: h of three steps and one before, of 2 + 1 units. Copies: 2 and 2 for the next layer and itself, 1 for its own.
-    assert core["unrolled_state"] == 3 * 4 * 4 + (2 + 2 + 1) * 3 * 4
-    errors, partial, read = 3 * 2 * 4 + 1 * 4, (2 + 2 + 1 + 1) * 4, 1 * 4
-    assert core["neuron_state"] == 1 * 4 + errors + partial + read + (3 + 1) * 8 + 1 * 4
+    # Own: h of three steps and one before, of 2 + 1 units. Copies: 2 and 2 for the next layer and itself, 1 for its own, 1 to read out.
+    assert core["unrolled_state"] == 3 * 4 * 4 + (2 + 2 + 1) * 3 * 4 + 1 * 4
+    errors, partial = 3 * 2 * 4 + 1 * 4, (2 + 2 + 1 + 1) * 4
+    assert core["neuron_state"] == 1 * 4 + errors + partial + (3 + 1) * 8 + 1 * 4
     assert core["gradients"] == sum(counts) // 2 * 4
 
 
