@@ -24,11 +24,10 @@ from reference_chip import Lists, ReferenceChip, RowLimits, Segment, Widths, fol
 from neurosim.accounting import KINDS, PHASES
 from neurosim.kernels import mlp
 from neurosim.kernels.mlp_train import Progress
-from neurosim.nn import Mlp
 from neurosim.placement import refuse_unless_fits
 from neurosim.random import Stream, stream_key
 from neurosim.scenario.experiment import prepare
-from neurosim.scenario.network import make_store
+from neurosim.scenario.network import make_network, make_store
 from neurosim.scenario.record import settle
 from neurosim.scenario.runner import _make_trainer
 from neurosim.scenario.schema import Scenario
@@ -463,16 +462,18 @@ def check_dense(store, act, layers):
 class Watch:
     """Between a trainer and its network: every step and evaluation is executed by the reference as well."""
 
+    make_chip = staticmethod(make_chip)
+
     def __init__(self, experiment, trainer):
         self.experiment, self.trainer, self.store = experiment, trainer, trainer.store
         self.network = trainer.network
         self.samples, self.dense_gradient = [], trainer.network.dense_gradient
         self.package_rewire, trainer._rewire = trainer._rewire, self.rewire
         self.twin = make_store(experiment)
-        self.twin_network = Mlp(self.twin, trainer.plan.batch_size)
+        self.twin_network = make_network(experiment, self.twin)
         self.key = stream_key(experiment.scenario.seed, Stream.PROPOSAL)
         self.rule = trainer.plan.rule
-        self.chip = make_chip(experiment, self.store, self.rule.step_noise(1.0) > 0)
+        self.chip = self.make_chip(experiment, self.store, self.rule.step_noise(1.0) > 0)
         self.n_wanted = list(self.store.plan.n_wanted)
         self.n_trained = self.n_evaluated = 0
         self.make_batch, self.settle = trainer.network.make_batch, trainer.network.settle
@@ -508,11 +509,22 @@ class Watch:
             lacking = self.n_wanted[scope] - sum(len(s.connections) for s in self.chip.scopes[scope])
             n = min(self.store.plan.segments[g].n_active - len(segment.connections), lacking)
             if n > 0:
-                best = self.chip.search_largest(segment, self.chip.dense_gradient(segment, self.samples))
+                best = self.chip.search_largest(segment, self.gradient_of(g, segment))
                 placed.append(self.chip.place(segment, best, n))
             else:
                 placed.append(0)
         return placed
+
+    def gradient_of(self, g, segment):
+        """Gradient of each position of a segment."""
+        return self.chip.dense_gradient(segment, self.samples)
+
+    def sample(self, batch, i, n_batch):
+        """What the reference is told of a sample that is trained."""
+        return run_sample(self.store, batch.data[i], batch.labels[i], batch.scale, n_batch)
+
+    def evaluation_samples(self, dataset):
+        return [run_sample(self.store, sample, None, dataset.scale, 1)[0] for sample in dataset.x_test]
 
     def sizes(self, g):
         """abs(weight) of each connection of a segment."""
@@ -527,10 +539,12 @@ class Watch:
 
     def step(self, batch, rule, counting, progress, step, first):
         chip, samples = self.chip, batch.order[first : first + batch.size]
-        self.samples = [run_sample(self.store, batch.data[i], batch.labels[i], batch.scale, len(samples)) for i in samples]
+        self.samples = [self.sample(batch, i, len(samples)) for i in samples]
         chip.train_step(self.samples)
         self.n_trained += len(samples)
         self.twin.restore({key: array.copy() for key, array in self.store.state().items()})
+        for name, array in self.network.state().items():
+            self.twin_network.state()[name][...] = array
         aside = Progress(*(array.copy() for array in progress))
         assert self.twin_network.train(batch, rule._replace(period=NEVER), counting, aside, step, 1, first) == 1
         chip.seen["released"] += self.store.n_active - self.twin.n_active
@@ -542,8 +556,8 @@ class Watch:
         assert_same_connections(chip, self.store)
 
     def evaluate_on(self, dataset, tally):
-        for sample in dataset.x_test:
-            self.chip.evaluate(run_sample(self.store, sample, None, dataset.scale, 1)[0])
+        for sample in self.evaluation_samples(dataset):
+            self.chip.evaluate(sample)
         self.n_evaluated += len(dataset.x_test)
         return self.network.evaluate_on(dataset, tally)
 

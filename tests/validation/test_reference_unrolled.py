@@ -1,0 +1,242 @@
+"""The ledger of recurrent runs against `reference_unrolled`, which walks every step of every sample access by access.
+
+As in `test_reference_counter`: a run is made twice, once undisturbed and once step by step with the reference beside it. The
+data are recordings of 1 to 7 steps, in WAV files.
+"""
+
+import wave
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from reference_chip import Segment
+from reference_unrolled import UnrolledChip
+from test_reference_counter import (
+    ENERGY_RTOL, HOPS, ODD, REWIRED, SANTOS, Watch, differences, events_of, odd_profile, priced_energy, take_connections, traffic_of, widths_of,
+)  # fmt: skip
+
+from neurosim.kernels.layout import SegmentEvent
+from neurosim.placement import refuse_unless_fits
+from neurosim.scenario.experiment import prepare
+from neurosim.scenario.record import make_record, settle
+from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.schema import Scenario
+
+RATE, FRAME = 8000, 80
+N_TRAIN, N_TEST, N_CLASSES, MAX_STEPS, N_BANDS = 14, 5, 4, 7, 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run; `shows` names what it must have made happen (see `ReferenceChip.seen`)."""
+
+    cell: str = "lstm"
+    profile: str = SANTOS
+    cores: int = 1
+    units: tuple = (6,)
+    readout: str = "last"
+    window: int | None = None
+    batch: int = 4
+    optimizer: str = "sgd"
+    connectivity: float | tuple = 0.4
+    scope: str = "core"
+    headroom: float = 0.0
+    period: int = 1
+    rule: tuple = ()
+    weights: tuple = ()
+    shows: tuple = ()
+
+    def __str__(self):
+        units = "-".join(map(str, self.units))
+        parts = (self.cell, units, self.profile, f"{self.cores}core", self.readout, f"window{self.window or 'all'}", f"batch{self.batch}")
+        parts += (self.optimizer, self.scope, f"every{self.period}", *(value for key, value in self.rule if key == "rule"), *dict(self.weights).values())
+        return "-".join(parts)
+
+
+MOVED = tuple(word for word in REWIRED if "activation" not in word)
+LONGER = "sample longer than the window"
+SET = (("rule", "set"), ("drop_fraction", 0.4), ("period", 2), ("stop", 1.0))
+RIGL = (("rule", "rigl"), *SET[1:])
+CASES = (
+    Case(shows=MOVED),
+    Case("rnn", shows=MOVED),
+    Case(profile=ODD, cores=3, shows=(*MOVED, "packet", "short sample")),
+    Case("rnn", ODD, 3, optimizer="adam", shows=(*MOVED, "packet")),
+    Case(profile=ODD, cores=3, window=3, optimizer="adam", shows=(*MOVED, "packet", LONGER, "short sample")),
+    Case("rnn", ODD, 2, window=1, batch=1, shows=(*MOVED, "packet", LONGER)),
+    Case(profile=ODD, cores=2, readout="mean", batch=1, optimizer="momentum", shows=(*MOVED, "packet")),
+    Case("rnn", ODD, 3, readout="mean", window=3, shows=(*MOVED, "packet", "cut")),
+    Case(profile=ODD, cores=4, readout="mean", window=2, units=(6, 5), optimizer="adam", shows=(*MOVED, "packet", "cut")),
+    Case("rnn", ODD, 4, units=(7, 3), window=4, scope="layer", headroom=0.3, period=2, shows=(*MOVED, "packet", "free slot", LONGER)),
+    Case(profile=ODD, cores=3, units=(5, 2), window=2, scope="network", headroom=0.3, shows=(*MOVED, "packet", "free slot")),
+    # More cores than units or outputs, and nearly full matrices.
+    Case("rnn", ODD, 4, units=(3, 2), window=5, connectivity=0.6, shows=(*MOVED, "packet")),
+    Case(profile=ODD, cores=2, connectivity=(0.97, 0.97, 0.9), readout="mean", shows=("arrival", "exact draw")),
+    Case("lstm", "santos_odd_memory", 3, window=3, shows=(*MOVED, "packet")),
+    Case("lstm", "grid_odd", 6, units=(7,), readout="mean", window=3, shows=(*MOVED, *HOPS, "cut")),
+    Case("rnn", "mesh_odd", 8, units=(9, 8), window=3, shows=(*MOVED, *HOPS, "packet within a tile", "packet to another chip")),
+    Case(profile=ODD, cores=3, window=3, weights=(("weight_format", "int9"), ("rounding", "stochastic")), shows=(*MOVED, "packet")),
+    Case("rnn", ODD, 2, weights=(("weight_format", "s1.6"), ("master", "float32")), optimizer="momentum", shows=(*MOVED, "packet")),
+    Case("rnn", ODD, 3, rule=SET, window=3, shows=("arrival", "search", "packet")),
+    Case(profile=ODD, cores=2, rule=RIGL, window=3, optimizer="adam", shows=("placed", "search", "packet")),
+    Case("rnn", ODD, 3, rule=RIGL, readout="mean", window=2, shows=("placed", "search", "packet")),
+    Case("rnn", ODD, 3, rule=(("rule", "dense"),), window=3, shows=("packet",)),
+)
+
+
+def write_recordings(folder):
+    """Noise of 1 to 7 frames, its loudness by label: WAV files, 16-bit mono."""
+    rng = np.random.default_rng(7)
+    folder.mkdir(exist_ok=True)
+    for part, n in ((5, N_TRAIN), (0, N_TEST)):
+        for k in range(n):
+            n_samples = FRAME * (MAX_STEPS if k == 0 else int(rng.integers(1, MAX_STEPS + 1)))
+            label = k % N_CLASSES
+            data = (rng.normal(0, 2000 * (label + 1), n_samples)).clip(-32767, 32767).astype("<i2")
+            with wave.open(str(folder / f"{label}_noise_{part + k // N_CLASSES}.wav"), "wb") as file:
+                file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
+                file.writeframes(data.tobytes())
+    return str(folder)
+
+
+def make_scenario(case, folder):
+    profile = case.profile
+    if "odd" in profile:
+        (folder / f"{profile}.yaml").write_text(yaml.safe_dump(odd_profile(profile)), encoding="utf-8")
+        profile = str(folder / f"{profile}.yaml")
+    rewiring = {"scope": case.scope, **dict(case.rule)}
+    if not case.rule:
+        rewiring |= {"l1": 1e-3, "period": case.period, "noise_std": 6.0}
+    training = {"epochs": 2, "batch_size": case.batch, "learning_rate": 0.02, "optimizer": case.optimizer, "clip": 1.0}
+    return Scenario.model_validate(
+        {
+            "name": "unrolled",
+            "seed": 5,
+            "dataset": {
+                "name": write_recordings(folder / "recordings"),
+                "max_steps": MAX_STEPS,
+                "features": {"frame_ms": 10.0, "hop_ms": 10.0, "bands": N_BANDS},
+            },
+            "network": {"type": case.cell, "units": case.units, "readout": case.readout, "connectivity": case.connectivity},
+            "hardware": {"profile": profile, "cores": case.cores, "headroom": case.headroom} | dict(case.weights),
+            "training": training | ({"window": case.window} if case.window else {}),
+            "rewiring": rewiring,
+        }
+    )
+
+
+def make_chip(experiment, store, has_noise):
+    placement, profile, scenario = experiment.placement, experiment.profile, experiment.scenario
+    segments = [Segment(s.matrix, s.core, range(s.post_start, s.post_stop), s.n_pre) for s in placement.segments]
+    n_matrices = 2 * len(scenario.network.units) + 1
+    scopes = {
+        "core": [[s] for s in segments],
+        "layer": [[s for s in segments if s.matrix == m] for m in range(n_matrices)],
+        "network": [segments],
+    }[scenario.rewiring.scope]
+    places, mesh = None, profile.network.mesh
+    if mesh is not None:
+        on_chip = [c for c, kind in enumerate(profile.chips) for _ in range(kind.working_cores.value)] or [0] * profile.cores.value
+        numbers = [on_chip[:core].count(on_chip[core]) // mesh.cores_per_tile.value for core in range(placement.n_cores)]
+        places = [(on_chip[c], (on_chip[c], tile), divmod(tile, mesh.height.value)) for c, tile in enumerate(numbers)]
+    units, n_cores = list(scenario.network.units), placement.n_cores
+    homes = [[core for core in range(n_cores) for _ in range(n * core // n_cores, n * (core + 1) // n_cores)] for n in (*units, N_CLASSES)]
+    chip = UnrolledChip(
+        scenario.network.type,
+        N_BANDS,
+        units,
+        N_CLASSES,
+        scenario.training.window or MAX_STEPS,
+        scenario.network.readout,
+        [[-1] * N_BANDS, *homes],
+        segments,
+        scopes,
+        widths_of(profile, scenario),
+        scenario.training.batch_size,
+        has_noise + (scenario.hardware.rounding == "stochastic"),
+        places=places,
+    )
+    take_connections(chip, store)
+    return chip
+
+
+class UnrolledWatch(Watch):
+    """A sample is its number of steps, for all but dense gradients."""
+
+    make_chip = staticmethod(make_chip)
+
+    def sample(self, batch, i, n_batch):
+        return int(batch.lengths[i])
+
+    def evaluation_samples(self, dataset):
+        return [int(n) for n in dataset.lengths_test]
+
+    def gradient_of(self, g, segment):
+        """The reference makes all accesses; the values are the package's, which have tests of their own."""
+        self.chip.dense_gradient(segment, self.chip.n_gradient_walks[segment.matrix])
+        gradient, *_ = self.dense_gradient(g, len(self.samples))
+        positions = [(pre, post) for post in segment.posts for pre in range(segment.n_pre)]
+        return dict(zip(positions, gradient.tolist(), strict=True))
+
+
+@cache
+def run_case(case, folder):
+    experiment = prepare(make_scenario(case, folder))
+    refuse_unless_fits(experiment.placement)
+    plain, _ = _make_trainer(experiment, None)
+    assert plain.run()
+    watched, _ = _make_trainer(experiment, None)
+    watch = UnrolledWatch(experiment, watched)
+    assert watched.run()
+    for name, array in plain.store.state().items():
+        assert (array == watched.store.state()[name]).all(), name
+    return settle(experiment, plain), watch.chip, experiment, (watch.n_trained, watch.n_evaluated), plain
+
+
+@pytest.fixture(params=CASES, ids=str)
+def run(request, tmp_path_factory):
+    folder = Path(tmp_path_factory.getbasetemp()) / f"unrolled{CASES.index(request.param)}"
+    folder.mkdir(exist_ok=True)
+    return request.param, *run_case(request.param, folder)
+
+
+def test_what_the_case_is_for_happened(run):
+    case, _, chip, *_ = run
+    chip.seen["rejected"] = sum(n for (_, _, kind), n in chip.events.items() if kind == "proposal_rejected")
+    assert [name for name in case.shows if not chip.seen[name]] == []
+
+
+def test_events(run):
+    _, ledger, chip, *_ = run
+    assert ledger.events.dtype == np.int64
+    assert differences(events_of(ledger), chip.counts()) == []
+
+
+def test_traffic(run):
+    _, ledger, chip, *_ = run
+    assert differences(traffic_of(ledger), {k: n for k, n in chip.bytes().items() if k[2] != "host"}) == []
+
+
+def test_energy(run):
+    _, ledger, chip, experiment, n_samples, _ = run
+    total, unpriced = priced_energy(chip, experiment.profile, *n_samples, experiment.placement.n_cores)
+    assert total > 0 and (ledger.n_trained, ledger.n_evaluated) == n_samples == (2 * N_TRAIN, 2 * N_TEST)
+    assert ledger.total_energy_j == pytest.approx(total, rel=ENERGY_RTOL) and set(ledger.unpriced) == unpriced
+
+
+def test_metrics_are_per_sample_and_count_all_steps(run):
+    """With all weights and states different from zero, effective operations are the forward operations of one evaluation."""
+    case, ledger, chip, experiment, _, trainer = run
+    metrics = make_record(experiment, trainer, 1).metrics
+    lengths = trainer.dataset.lengths_test
+    walks = [lengths.sum(), (lengths - 1).sum()] * len(case.units) + [N_TEST]
+    sizes = [m.n_pre * m.n_post for m in trainer.store.plan.matrices]
+    assert metrics["SynapticOperations"]["Dense"] == sum(n * k for n, k in zip(sizes, walks)) / N_TEST
+    assert 0 <= metrics["ActivationSparsity"] < 0.2
+    active = [int(trainer.store.connections(m)[0].size) for m in range(len(sizes))]
+    most = sum(n * k for n, k in zip(active, walks)) / N_TEST
+    assert 0.5 * most < metrics["SynapticOperations"]["Effective_MACs"] <= most
+    assert trainer.store.tally.by_segment[:, SegmentEvent.SLOTS].sum() > 0
