@@ -10,7 +10,7 @@ import numpy as np
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
-from neurosim.kernels.membership import find_slot, look_up, remove_slot
+from neurosim.kernels.membership import is_taken, look_up, prefetch_entry, remove_position
 from neurosim.kernels.optimizer import forget
 from neurosim.kernels.random import below, bits64, fold
 from neurosim.kernels.rounding import nearest_on_grid
@@ -105,7 +105,7 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
     The weight becomes a zero; `pre` and `post` keep a valid index, so kernels need no test for it.
     """
     matrix = segments.matrix[segment]
-    remove_slot(slots, matrices, matrix, slot)
+    remove_position(slots, matrices, matrix, slots.pre[slot], slots.post[slot])
     count_synapse(slots, segments, matrices, tally, segment, slots.pre[slot], slots.post[slot], -1)
     slots.active[slot] = 0
     slots.weight[slot] = np.float32(0.0)
@@ -118,8 +118,8 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
 
 
 @inlined
-def occupy_at(place, slots, segments, matrices, tally, segment, pre, post, theta):
-    """Put a synapse at a free, feasible position into the top free slot of its segment; `place` is from `feasible_place`."""
+def occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta):
+    """Put a synapse at a free, feasible position into the top free slot; `place` and `entry` are from `feasible_place`."""
     matrix = segments.matrix[segment]
     slots.n_free[segment] -= 1
     slot = np.int64(slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]])
@@ -131,7 +131,7 @@ def occupy_at(place, slots, segments, matrices, tally, segment, pre, post, theta
     slots.gradient[slot] = np.float32(0.0)
     forget(slots, slot)
     slots.active[slot] = 1
-    slots.table[place] = np.int32(slot)
+    slots.table[place] = np.int32(entry)
     count_synapse(slots, segments, matrices, tally, segment, pre, post, 1)
     slots.n_exchanged[0] += 1
 
@@ -139,8 +139,8 @@ def occupy_at(place, slots, segments, matrices, tally, segment, pre, post, theta
 @inlined
 def occupy(slots, segments, matrices, tally, segment, pre, post, theta):
     """As `occupy_at`, and find the place in the table."""
-    _, place = look_up(slots, matrices, segments.matrix[segment], pre, post)
-    occupy_at(place, slots, segments, matrices, tally, segment, pre, post, theta)
+    _, place, entry = look_up(slots, matrices, segments.matrix[segment], pre, post)
+    occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta)
 
 
 @kernel
@@ -173,7 +173,7 @@ def _rank_draw(slots, segments, matrices, scope, random):
                     rank -= room
                 else:
                     for pre in range(n_pre):
-                        if find_slot(slots, matrices, matrix, pre, post) < 0:
+                        if not is_taken(slots, matrices, matrix, pre, post):
                             if rank == 0:
                                 return np.int64(segment), np.int64(pre), np.int64(post)
                             rank -= 1
@@ -230,7 +230,7 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
                 else:
                     for post in range(first, first + n_posts):
                         is_open = slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
-                        if is_open and find_slot(slots, matrices, matrix, pre, post) < 0:
+                        if is_open and not is_taken(slots, matrices, matrix, pre, post):
                             if rank == 0:
                                 return np.int64(segment), np.int64(pre), np.int64(post)
                             rank -= 1
@@ -239,14 +239,17 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
 
 @inlined
 def feasible_place(slots, segments, matrices, tally, segment, pre, post):
-    """Place in the table for a synapse at a position, or -1 unless it is free, and slots, fan-in and the cores' limits have room."""
+    """Place in the table and entry for a synapse at a position: two int64.
+
+    The place is -1 unless the position is free, and slots, fan-in and the cores' limits have room.
+    """
     matrix = segments.matrix[segment]
     if slots.n_free[segment] == 0 or slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix]:
-        return np.int64(-1)
-    slot, place = look_up(slots, matrices, matrix, pre, post)
-    if slot >= 0 or (segments.is_limited and not row_has_room(slots, segments, matrices, tally, segment, pre)):
-        return np.int64(-1)
-    return place
+        return np.int64(-1), np.int64(-1)
+    taken, place, entry = look_up(slots, matrices, matrix, pre, post)
+    if taken or (segments.is_limited and not row_has_room(slots, segments, matrices, tally, segment, pre)):
+        return np.int64(-1), np.int64(-1)
+    return place, entry
 
 
 @inlined
@@ -294,10 +297,10 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
             if segments.word_bits > 0:
                 n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])
                 tally.by_segment[segment, _WORDS_READ] += list_words(segments, segments.core[segment], n)
-            place = feasible_place(slots, segments, matrices, tally, segment, pre, post)
+            place, entry = feasible_place(slots, segments, matrices, tally, segment, pre, post)
             if place >= 0:
                 tally.by_segment[segment, _ACCEPTED] += 1
-                occupy_at(place, slots, segments, matrices, tally, segment, pre, post, theta)
+                occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta)
                 placed = True
                 break
             tally.by_segment[segment, _REJECTED] += 1

@@ -21,9 +21,9 @@ def place_first(slots, segments, matrices, tally, segment, positions, n_wanted, 
         if n_placed == n_wanted:
             break
         pre, post = position % n_pre, segments.post_start[segment] + position // n_pre
-        place = feasible_place(slots, segments, matrices, tally, segment, pre, post)
+        place, entry = feasible_place(slots, segments, matrices, tally, segment, pre, post)
         if place >= 0:
-            occupy_at(place, slots, segments, matrices, tally, segment, pre, post, np.float32(theta))
+            occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, np.float32(theta))
             n_placed += 1
     tally.by_segment[segment, _PLACED] += n_placed
     return n_placed

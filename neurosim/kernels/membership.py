@@ -1,99 +1,114 @@
-"""Is a position taken? A hash table of slots: O(1) per query, 4 bytes per entry.
+"""Is a position taken? A hash table of positions: O(1) per query, 4 bytes per entry, one cache line as a rule.
 
-The table stores slot numbers, not positions; a position is compared through the slot's own `pre` and
-`post`. Linear probing; removal shifts later entries back, so no tombstones pile up during training.
+A position is a number below the number of all positions of all matrices. A bijection scatters these numbers; the
+upper bits of the result say where in the table its entry belongs, the lower ones, the *rest*, are stored together with
+the distance of the entry from there (Cleary 1984, "Compact hash tables using bidirectional linear probing"). So an
+entry of 4 bytes is the whole position: no query reads a slot, and slots may be moved without a word to the table.
+
+Linear probing; removal shifts later entries back, so no tombstones pile up during training.
 """
 
 import numpy as np
 
 from neurosim.kernels.compile import inlined, kernel, prefetch
-from neurosim.kernels.random import mix64
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 EMPTY = np.int32(-1)
 
+#: Bits of an entry for its distance from home. At the highest load, 2/3, one entry in 10^30 would need more.
+DISTANCE_BITS = 10
+
+#: Bits of an entry for the rest; the remaining bit is the sign, which says that an entry is empty.
+REST_BITS = 31 - DISTANCE_BITS
+
+_DISTANCE, _ONE_BIT = np.int64((1 << DISTANCE_BITS) - 1), np.uint64(1)
+# The multipliers of splitmix64; odd, so that products modulo a power of two can be undone.
+_MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
 #: How far ahead of its use an entry of a large table is asked for: they lie in random places of the memory.
-_AHEAD = 16
+AHEAD = 16
+
+
+def table_bits(n_slots, n_positions):
+    """Bits of the size of the table: room for 3/2 of the slots, and no rest longer than `REST_BITS`."""
+    needed = max(8, -(-3 * n_slots // 2))
+    return max((needed - 1).bit_length(), max(n_positions - 1, 0).bit_length() - REST_BITS)
 
 
 @inlined
-def home_of(table, matrices, matrix, pre, post):
-    """First place to look for a position: int64 index into `table`."""
-    position = np.uint64(np.int64(pre) * matrices.n_post[matrix] + np.int64(post))
-    return np.int64(mix64(position * _GOLDEN + np.uint64(matrix)) & np.uint64(table.size - 1))
+def _scatter(position, n_bits):
+    """A bijection of the numbers below 2**n_bits: uint64."""
+    mask, half = (_ONE_BIT << n_bits) - _ONE_BIT, (n_bits + _ONE_BIT) >> _ONE_BIT
+    value = np.uint64(position)
+    value = ((value ^ (value >> half)) * _MIX_A) & mask
+    value = ((value ^ (value >> half)) * _MIX_B) & mask
+    return value ^ (value >> half)
 
 
 @inlined
-def matrix_of(matrices, slot):
-    """Matrix that a slot belongs to."""
-    matrix = np.int64(0)
-    for i in range(1, matrices.n_pre.size):  # no early end: its branch could not be predicted
-        matrix += np.int64(slot >= matrices.slot_start[i])
-    return matrix
+def home_of(matrices, matrix, pre, post):
+    """First place to look for a position, and what stands there if it is taken: two int64."""
+    position = matrices.first_position[matrix] + np.int64(pre) * matrices.n_post[matrix] + np.int64(post)
+    value = _scatter(position, np.uint64(matrices.position_bits))
+    rest_bits = np.uint64(matrices.rest_bits)
+    return np.int64(value >> rest_bits), np.int64(value & ((_ONE_BIT << rest_bits) - _ONE_BIT)) << DISTANCE_BITS
+
+
+@inlined
+def prefetch_entry(slots, matrices, matrix, pre, post):
+    """Ask for the entry of a position, ahead of its use."""
+    place, _ = home_of(matrices, matrix, pre, post)
+    prefetch(slots.table, place)
 
 
 @inlined
 def look_up(slots, matrices, matrix, pre, post):
-    """Slot that holds a position, or -1, and its place in the table, or that where it would be entered: two int64."""
+    """Whether a position is taken, the place of its entry or of the one it would get, and that entry: boolean, two int64."""
     table = slots.table
-    first, last = matrices.slot_start[matrix], matrices.slot_start[matrix + 1]
-    place = home_of(table, matrices, matrix, pre, post)
+    place, entry = home_of(matrices, matrix, pre, post)
     while True:
-        slot = np.int64(table[place])
-        if slot < 0:
-            return np.int64(-1), place
-        if slots.pre[slot] == pre and slots.post[slot] == post and first <= slot < last:
-            return slot, place
+        found = np.int64(table[place])
+        if found < 0 or found == entry:
+            return found >= 0, place, entry
         place = (place + 1) & (table.size - 1)
+        entry += 1  # one place further from home
 
 
 @inlined
-def find_slot(slots, matrices, matrix, pre, post):
-    """Slot that holds a position, or -1: int64."""
-    slot, _ = look_up(slots, matrices, matrix, pre, post)
-    return slot
+def is_taken(slots, matrices, matrix, pre, post):
+    """Whether a position has a synapse."""
+    taken, _, _ = look_up(slots, matrices, matrix, pre, post)
+    return taken
 
 
 @inlined
-def insert_slot(slots, matrices, matrix, slot):
-    """Enter a slot under its position. Writes `slots.table`."""
-    table = slots.table
-    place = home_of(table, matrices, matrix, slots.pre[slot], slots.post[slot])
-    while table[place] >= 0:
-        place = (place + 1) & (table.size - 1)
-    table[place] = np.int32(slot)
-
-
-@inlined
-def remove_slot(slots, matrices, matrix, slot):
-    """Take a slot out. Writes `slots.table`."""
+def remove_position(slots, matrices, matrix, pre, post):
+    """Take a position out that is taken. Writes `slots.table`."""
     table = slots.table
     mask = table.size - 1
-    hole = home_of(table, matrices, matrix, slots.pre[slot], slots.post[slot])
-    while table[hole] != slot:
-        hole = (hole + 1) & mask
+    _, hole, _ = look_up(slots, matrices, matrix, pre, post)
     place = hole
     while True:
         place = (place + 1) & mask
         other = np.int64(table[place])
         if other < 0:
             break
-        home = home_of(table, matrices, matrix_of(matrices, other), slots.pre[other], slots.post[other])
         # An entry may move back into the hole unless its own home lies behind the hole.
-        if ((place - home) & mask) >= ((place - hole) & mask):
-            table[hole] = np.int32(other)
+        distance = (place - hole) & mask
+        if (other & _DISTANCE) >= distance:
+            table[hole] = np.int32(other - distance)
             hole = place
     table[hole] = EMPTY
 
 
 @kernel
 def rebuild_table(slots, matrices):
-    """Enter all active slots anew. Writes `slots.table`."""
+    """Enter the positions of all active slots anew. Writes `slots.table`."""
     slots.table[:] = EMPTY
     for matrix in range(matrices.n_pre.size):
         stop = matrices.slot_start[matrix + 1]
         for slot in range(matrices.slot_start[matrix], stop):
-            ahead = min(slot + _AHEAD, stop - 1)
-            prefetch(slots.table, home_of(slots.table, matrices, matrix, slots.pre[ahead], slots.post[ahead]))
+            ahead = min(slot + AHEAD, stop - 1)
+            prefetch_entry(slots, matrices, matrix, slots.pre[ahead], slots.post[ahead])
             if slots.active[slot]:
-                insert_slot(slots, matrices, matrix, slot)
+                _, place, entry = look_up(slots, matrices, matrix, slots.pre[slot], slots.post[slot])
+                slots.table[place] = np.int32(entry)

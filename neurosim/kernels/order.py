@@ -12,7 +12,6 @@ moved. When it happens depends on counts only, never on time, so results stay re
 import numpy as np
 
 from neurosim.kernels.compile import inlined, kernel
-from neurosim.kernels.membership import rebuild_table
 
 #: Rows of a strip: at 64 lanes 512 rows of activations and as many of errors take a quarter of a second-level
 #: cache, 16384 rows as much of a third-level cache.
@@ -96,5 +95,4 @@ def sort_slots(slots, segments, matrices):
         # The lowest free slot lies on top of the stack.
         for i in range(slots.n_free[segment]):
             slots.free_slot[start + i] = np.int32(stop - 1 - i)
-    rebuild_table(slots, matrices)
     slots.n_exchanged[0] = 0

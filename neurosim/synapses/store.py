@@ -5,7 +5,7 @@ import numpy as np
 from neurosim.kernels.exchange import fill_scope, release_slot, sign_of
 from neurosim.kernels.growth import place_first
 from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, SegmentEvent, Segments, Slots, Tally
-from neurosim.kernels.membership import rebuild_table
+from neurosim.kernels.membership import EMPTY, rebuild_table, table_bits
 from neurosim.kernels.order import sort_slots
 from neurosim.random import Stream, mix64, stream_key
 from neurosim.synapses.initial import draw_connections
@@ -49,7 +49,7 @@ class SynapseStore:
         self.seed = int(seed)
         self.matrices = _matrix_arrays(plan, seed)
         self.segments = _segment_arrays(plan)
-        self.slots = _empty_slots(plan, self.segments)
+        self.slots = _empty_slots(plan, self.segments, self.matrices)
         self.tally = new_tally(plan)
 
     @classmethod
@@ -224,12 +224,18 @@ def new_tally(plan):
 
 def _matrix_arrays(plan, seed):
     fan_in_start = np.cumsum([0] + [m.n_post for m in plan.matrices])[:-1]
+    n_positions = [m.n_pre * m.n_post for m in plan.matrices]
     slots_of = [sum(s.n_slots for s in plan.segments if s.matrix == i) for i in range(len(plan.matrices))]
+    place_bits = table_bits(sum(slots_of), sum(n_positions))
+    position_bits = max(place_bits, max(sum(n_positions) - 1, 0).bit_length())
     key = stream_key(seed, Stream.SIGN)
     return Matrices(
         n_pre=np.array([m.n_pre for m in plan.matrices], np.int64),
         n_post=np.array([m.n_post for m in plan.matrices], np.int64),
         slot_start=np.cumsum([0] + slots_of).astype(np.int64),
+        first_position=np.cumsum([0] + n_positions)[:-1].astype(np.int64),
+        position_bits=position_bits,
+        rest_bits=position_bits - place_bits,
         fan_in_start=fan_in_start.astype(np.int64),
         fan_in_limit=np.array([NO_LIMIT if m.fan_in_limit is None else m.fan_in_limit for m in plan.matrices], np.int64),
         pre_neuron=np.array([m.pre_neuron for m in plan.matrices], np.int64),
@@ -276,9 +282,8 @@ def _segment_arrays(plan):
 
 
 
-def _empty_slots(plan, segments):
+def _empty_slots(plan, segments, matrices):
     n = int(segments.slot_start[-1])
-    table_size = 1 << max(3, int(np.ceil(np.log2(max(1.5 * n, 1)))))
     slots = Slots(
         pre=np.zeros(n, np.int32),
         post=np.zeros(n, np.int32),
@@ -287,7 +292,7 @@ def _empty_slots(plan, segments):
         gradient=np.zeros(n, np.float32),
         moments=np.zeros((plan.n_moments, n), np.float32),
         master=np.zeros(n if plan.has_master else 0, np.float32),
-        table=np.full(table_size, -1, np.int32),
+        table=np.full(1 << (matrices.position_bits - matrices.rest_bits), EMPTY, np.int32),
         fan_in=np.zeros(sum(m.n_post for m in plan.matrices), np.int32),
         fan_out=np.zeros(sum(plan.matrices[s.matrix].n_pre for s in plan.segments), np.int32),
         free_slot=np.empty(n, np.int32),

@@ -4,7 +4,7 @@ import numpy as np
 
 from neurosim.kernels.layout import Resource
 from neurosim.kernels.limits import recount_routes, recount_use
-from neurosim.kernels.membership import find_slot
+from neurosim.kernels.membership import is_taken
 from neurosim.synapses.recount import count_from_slots
 
 
@@ -50,7 +50,7 @@ def find_violations(store):
         if not np.array_equal(np.sort(stack), start + np.flatnonzero(~used)):
             found.append(f"{where}: stack of free slots does not list the free slots")
         for k in np.flatnonzero(used):
-            if find_slot(slots, matrices, segment.matrix, pre[k], post[k]) != start + k:
+            if not is_taken(slots, matrices, segment.matrix, pre[k], post[k]):
                 found.append(f"{where}: slot {start + k} is not found under its position")
                 break
         is_constant = plan.signs == "constant"

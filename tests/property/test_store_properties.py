@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from neurosim.kernels.membership import find_slot
+from neurosim.kernels.membership import is_taken
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore
 
 
@@ -49,7 +49,7 @@ def check(store):
     for m, matrix in enumerate(store.plan.matrices):
         for pre in range(matrix.n_pre):
             for post in range(matrix.n_post):
-                assert find_slot(store.slots, store.matrices, m, pre, post) == found.get((m, pre, post), -1)
+                assert is_taken(store.slots, store.matrices, m, pre, post) == ((m, pre, post) in found)
         columns = [post for (matrix_of, _, post) in found if matrix_of == m]
         counts = np.bincount(columns, minlength=matrix.n_post)
         assert matrix.fan_in_limit is None or counts.max() <= matrix.fan_in_limit

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurosim.kernels import order
-from neurosim.kernels.membership import find_slot
+from neurosim.kernels.membership import is_taken, remove_position
 from neurosim.random import Stream, stream_key
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore, layered_plan
 
@@ -56,7 +56,7 @@ def check_by_recount(store):
     for m, matrix in enumerate(plan.matrices):
         for pre in range(matrix.n_pre):
             for post in range(matrix.n_post):
-                assert find_slot(slots, matrices, m, pre, post) == holder.get((m, pre, post), -1)
+                assert is_taken(slots, matrices, m, pre, post) == ((m, pre, post) in holder)
         for post in range(matrix.n_post):
             assert slots.fan_in[matrices.fan_in_start[m] + post] == fan_in[m, post]
             assert matrix.fan_in_limit is None or fan_in[m, post] <= matrix.fan_in_limit
@@ -402,7 +402,7 @@ def _sign_of_zero(s):
 
 
 def _table_entry_lost(s):
-    s.slots.table[s.slots.table == 2] = -1
+    remove_position(s.slots, s.matrices, 0, s.slots.pre[2], s.slots.post[2])
 
 
 def _table_entry_left_over(s):

@@ -14,7 +14,7 @@ import pytest
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.drift import walk
 from neurosim.kernels.exchange import occupy
-from neurosim.kernels.membership import find_slot
+from neurosim.kernels.membership import is_taken
 from neurosim.kernels.random import below, bits64
 from neurosim.rewiring import DeepR
 from neurosim.validation import laws
@@ -208,7 +208,7 @@ def sliding_fill(slots, segments, matrices, tally, scope, n_wanted, key, theta):
     while segments.slot_start[scope + 1] - segments.slot_start[scope] - slots.n_free[scope] < n_wanted:
         position = below(bits64(key + np.uint64(scope), draw), n)
         draw += 1
-        while find_slot(slots, matrices, scope, position, 0) >= 0:
+        while is_taken(slots, matrices, scope, position, 0):
             position = (position + 1) % n
         tally.by_segment[scope, 7] += 1
         occupy(slots, segments, matrices, tally, scope, position, 0, theta)
