@@ -11,13 +11,13 @@ from benchmarks.row import Row, quotient
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.exchange import release_slot
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.order import note_disorder
 from neurosim.rewiring.deep_r import DeepR
 from neurosim.training import Schedule
 
 BATCH_SIZE = 128
 TURNOVER = 0.001
-#: Slots are sorted when an eighth of them was exchanged.
-STEPS_PER_SORT = 125
+N_STEPS = 125
 
 
 @kernel
@@ -36,10 +36,10 @@ def run(settings):
     Same steps with 0.1 % of the synapses leaving in each, and with none.
 
     theta is uniform on [0, top] and falls by top / 1000 a step, arrivals start at the top: the
-    turnover is 0.1 % in every step, however many there are. 125 steps exchange an eighth of the
-    slots, so that each turn holds one sorting.
+    turnover is 0.1 % in every step, however many there are. 125 steps hold about eleven merges of slots
+    that are out of order.
     """
-    n_active, n_hidden, n_steps = (10**5, 2236, STEPS_PER_SORT) if settings.is_quick else (10**6, 7071, STEPS_PER_SORT)
+    n_active, n_hidden, n_steps = (10**5, 2236, N_STEPS) if settings.is_quick else (10**6, 7071, N_STEPS)
     with_it, without = (_drifting(n_active, n_hidden, n_steps, drift) for drift in (TURNOVER, 0.0))
     contestants = {"0.1 % turnover": with_it, "none": without}
     comparison = interleave(contestants, settings.repetitions)
@@ -60,22 +60,25 @@ def run(settings):
 
 
 def _exchange_alone(steps, step_s, n_active, settings):
-    """Row of the exchange by itself: release, re-use and a share of a sorting, without what it does to later steps."""
-    store, rng, seconds = steps.trainer.store, np.random.default_rng(3), []
+    """Row of the exchange by itself: release, re-use and a share of a merge, without what it does to later steps."""
+    store, rng, seconds, merging = steps.trainer.store, np.random.default_rng(3), [], []
     n_leaving = round(TURNOVER * n_active)
-    for key in range(1 + 4 * settings.repetitions):
+    n_tiles, n_exchanges = BATCH_SIZE // 64, 1 + 12 * settings.repetitions
+    store.merge()
+    for key in range(n_exchanges):
         leaving = np.sort(rng.choice(np.flatnonzero(store.slots.active == 1), n_leaving, replace=False))
         begin = time.perf_counter()
         release(store.slots, store.segments, store.matrices, store.tally, leaving)
         store.fill(key, 1.0)
         seconds.append(time.perf_counter() - begin)
-    (sort_s,) = measure(store.sort, warmup=0, repetitions=1)
-    exchange_s = median(seconds[1:]) + sort_s / STEPS_PER_SORT
+        if note_disorder(store.slots, n_tiles):
+            merging += measure(store.merge, warmup=0, repetitions=1)
+    exchange_s = median(seconds[1:]) + median(merging) * len(merging) / n_exchanges
     return Row(
-        "rewiring_alone", "9", "same, exchange and sorting timed alone", exchange_s / (exchange_s + step_s),
+        "rewiring_alone", "9", "same, exchange and merging timed alone", exchange_s / (exchange_s + step_s),
         unit="share", at_least=False, ours=exchange_s, peer=step_s, peer_name="step in which none leaves",
         n_repetitions=len(seconds) - 1,
-        notes=[f"release and re-use {1e3 * median(seconds[1:]):.2f} ms a step, one sorting {1e3 * sort_s:.1f} ms"],
+        notes=[f"release and re-use {1e3 * median(seconds[1:]):.2f} ms a step, one merge {1e3 * median(merging):.1f} ms, about every {n_exchanges // len(merging)} steps"],
     )  # fmt: skip
 
 

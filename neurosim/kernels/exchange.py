@@ -10,7 +10,7 @@ import numpy as np
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
-from neurosim.kernels.membership import is_taken, look_up, prefetch_entry, remove_position
+from neurosim.kernels.membership import AHEAD, is_far, is_taken, look_up, prefetch_entry, remove_position
 from neurosim.kernels.optimizer import forget
 from neurosim.kernels.random import below, bits64, fold
 from neurosim.kernels.rounding import nearest_on_grid
@@ -133,7 +133,7 @@ def occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post
     slots.active[slot] = 1
     slots.table[place] = np.int32(entry)
     count_synapse(slots, segments, matrices, tally, segment, pre, post, 1)
-    slots.n_exchanged[0] += 1
+    slots.disorder[0] += 1
 
 
 @inlined
@@ -253,6 +253,27 @@ def feasible_place(slots, segments, matrices, tally, segment, pre, post):
 
 
 @inlined
+def _proposal(segments, matrices, first, n_positions, scope_key, draw):
+    """A uniform draw of the scope that begins with segment `first`: (segment, pre, post)."""
+    position = below(bits64(scope_key, draw), n_positions)
+    segment = first
+    while position >= segments.n_positions[segment]:
+        position -= segments.n_positions[segment]
+        segment += 1
+    matrix = segments.matrix[segment]
+    # Unsigned: numba's signed division would test for signs.
+    column = np.int64(np.uint64(position) // np.uint64(matrices.n_pre[matrix]))
+    return segment, position - column * matrices.n_pre[matrix], segments.post_start[segment] + column
+
+
+@inlined
+def _ask_for_proposal(slots, segments, matrices, first, n_positions, scope_key, draw):
+    """Ask for the table entry that a later proposal will need."""
+    segment, pre, post = _proposal(segments, matrices, first, n_positions, scope_key, draw)
+    prefetch_entry(slots, matrices, segments.matrix[segment], pre, post)
+
+
+@inlined
 def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
     """Activate uniformly drawn free feasible positions until `n_wanted` are active in the scope.
 
@@ -279,20 +300,17 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
         n_missing -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
     scope_key = fold(key, scope)
     n_draws = 0
+    is_waiting = is_far(slots.table) and n_missing > 1
+    if is_waiting:
+        for draw in range(min(AHEAD, n_missing)):
+            _ask_for_proposal(slots, segments, matrices, first, n_positions, scope_key, draw)
     while n_missing > 0:
         placed = False
         for _ in range(MAX_PROPOSALS):
-            position = below(bits64(scope_key, n_draws), n_positions)
+            if is_waiting:
+                _ask_for_proposal(slots, segments, matrices, first, n_positions, scope_key, n_draws + AHEAD)
+            segment, pre, post = _proposal(segments, matrices, first, n_positions, scope_key, n_draws)
             n_draws += 1
-            segment = first
-            while position >= segments.n_positions[segment]:
-                position -= segments.n_positions[segment]
-                segment += 1
-            matrix = segments.matrix[segment]
-            # Unsigned: numba's signed division would test for signs.
-            column = np.int64(np.uint64(position) // np.uint64(matrices.n_pre[matrix]))
-            pre = position - column * matrices.n_pre[matrix]
-            post = segments.post_start[segment] + column
             tally.by_segment[segment, _ROWS_CHECKED] += slots.fan_out[segments.fan_out_start[segment] + pre]
             if segments.word_bits > 0:
                 n = np.int64(slots.fan_out[segments.fan_out_start[segment] + pre])

@@ -27,6 +27,9 @@ _MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 #: How far ahead of its use an entry of a large table is asked for: they lie in random places of the memory.
 AHEAD = 16
 
+#: Entries of a table that stays in a near cache: asking for them ahead would only cost time.
+_NEAR = 1 << 16
+
 
 def table_bits(n_slots, n_positions):
     """Bits of the size of the table: room for 3/2 of the slots, and no rest longer than `REST_BITS`."""
@@ -51,6 +54,12 @@ def home_of(matrices, matrix, pre, post):
     value = _scatter(position, np.uint64(matrices.position_bits))
     rest_bits = np.uint64(matrices.rest_bits)
     return np.int64(value >> rest_bits), np.int64(value & ((_ONE_BIT << rest_bits) - _ONE_BIT)) << DISTANCE_BITS
+
+
+@inlined
+def is_far(table):
+    """Whether entries should be asked for ahead of their use."""
+    return table.size > _NEAR
 
 
 @inlined

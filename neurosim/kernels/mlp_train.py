@@ -18,7 +18,7 @@ from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.lanes import uses_runs
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.optimizer import bias_corrections
-from neurosim.kernels.order import sort_slots
+from neurosim.kernels.order import merge_segment, note_disorder
 from neurosim.kernels.random import fold
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.step import draws_a_slot, step_chunk
@@ -217,8 +217,10 @@ def _train_steps(
             count_saturated(matrices, tally, saturated, CHUNK)
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
-        if uses_runs(lanes) and slots.n_exchanged[0] * 8 > n_slots:
-            sort_slots(slots, segments, matrices)
+        if uses_runs(lanes) and note_disorder(slots, n_tiles):
+            for segment in prange(segments.matrix.size):
+                merge_segment(slots, segments, matrices, segment)
+            slots.disorder[:] = 0
 
         if not book_samples(progress, loss, correct, n_tiles, n_batch):
             return done + 1

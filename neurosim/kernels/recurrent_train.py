@@ -18,7 +18,7 @@ from neurosim.kernels.load import load_tile
 from neurosim.kernels.mlp import add_counts
 from neurosim.kernels.mlp_train import book_samples, finish_step
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
-from neurosim.kernels.order import sort_slots
+from neurosim.kernels.order import merge_segment, note_disorder
 from neurosim.kernels.random import fold
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.softmax import softmax_errors
@@ -150,8 +150,10 @@ def train_sequences(
             biases.value[i] -= rule.eta * biases.gradient[i]
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
-        if uses_runs(lanes) and slots.n_exchanged[0] * 8 > n_slots:
-            sort_slots(slots, segments, matrices)
+        if uses_runs(lanes) and note_disorder(slots, n_tiles * shape.n_steps):
+            for segment in prange(segments.matrix.size):
+                merge_segment(slots, segments, matrices, segment)
+            slots.disorder[:] = 0
 
         if not book_samples(progress, loss, correct, n_tiles, n_batch):
             return done + 1

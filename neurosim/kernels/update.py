@@ -16,9 +16,10 @@ from numba import types
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic
 
-from neurosim.kernels.compile import fma, inlined
+from neurosim.kernels.compile import fma, inlined, prefetch
 from neurosim.kernels.exchange import release_slot
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.membership import AHEAD, is_far, prefetch_entry
 from neurosim.kernels.random import bits32, normal_from_bits
 
 _UPDATED, _DRAWN, _WORDS = int(SegmentEvent.UPDATED), int(SegmentEvent.DRAWN), int(SegmentEvent.WORDS_UPDATED)
@@ -110,21 +111,35 @@ def release_marked(slots, segments, matrices, tally, below):
     for segment in range(segments.matrix.size):
         start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
         first_chunk, last_chunk = start // CHUNK, (stop - 1) // CHUNK
+        # They are listed where `release_slot` will put them: on top of the stack of free slots.
+        leaving, n_leaving = slots.free_slot[start + slots.n_free[segment] : stop], np.int64(0)
         for chunk in range(first_chunk, last_chunk + 1):
             if below[chunk] > 0:
                 slot, end = max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)
                 while slot + 64 <= end:
                     marks = equal_bytes(slots.active, slot, MARKED)
                     while marks != 0:
+                        leaving[n_leaving] = np.int32(slot + trailing_zeros(marks))
+                        n_leaving += 1
                         below[chunk] -= 1
-                        release_slot(slots, segments, matrices, tally, segment, slot + trailing_zeros(marks))
                         marks &= marks - np.uint64(1)
                     slot += 64
                 while slot < end:
                     if slots.active[slot] == MARKED:
+                        leaving[n_leaving] = np.int32(slot)
+                        n_leaving += 1
                         below[chunk] -= 1
-                        release_slot(slots, segments, matrices, tally, segment, slot)
                     slot += 1
+        is_waiting, matrix = is_far(slots.table), segments.matrix[segment]
+        for i in range(n_leaving):
+            if is_waiting:
+                # Of a slot its indices are asked for, and when these have come, the entry of its position.
+                later, soon = leaving[min(i + 2 * AHEAD, n_leaving - 1)], leaving[min(i + AHEAD, n_leaving - 1)]
+                prefetch(slots.pre, later)
+                prefetch(slots.post, later)
+                prefetch(slots.weight, later)
+                prefetch_entry(slots, matrices, matrix, slots.pre[soon], slots.post[soon])
+            release_slot(slots, segments, matrices, tally, segment, np.int64(leaving[i]))
 
 
 @inlined

@@ -43,4 +43,4 @@ def draw_connections(store):
     # Placing the first synapses is loading, not training.
     store.tally.by_segment[:] = 0
     store.tally.unfilled_by[:] = 0
-    store.slots.n_exchanged[0] = 0
+    store.slots.disorder[:] = 0

@@ -6,7 +6,7 @@ from neurosim.kernels.exchange import fill_scope, release_slot, sign_of
 from neurosim.kernels.growth import place_first
 from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, SegmentEvent, Segments, Slots, Tally
 from neurosim.kernels.membership import EMPTY, rebuild_table, table_bits
-from neurosim.kernels.order import sort_slots
+from neurosim.kernels.order import merge_segment, sort_slots
 from neurosim.random import Stream, mix64, stream_key
 from neurosim.synapses.initial import draw_connections
 from neurosim.synapses.plan import StorePlan
@@ -160,6 +160,12 @@ class SynapseStore:
         """Sort the slots of each segment by post neuron; gradients must be zero."""
         sort_slots(self.slots, self.segments, self.matrices)
 
+    def merge(self):
+        """As `sort`, and faster where few slots lie out of order."""
+        for segment in range(self.segments.matrix.size):
+            merge_segment(self.slots, self.segments, self.matrices, segment)
+        self.slots.disorder[:] = 0
+
     def sign(self, matrix, pre, post):
         """Constant sign of a position: -1.0 or 1.0."""
         return float(sign_of(self.matrices, matrix, pre, post))
@@ -189,7 +195,7 @@ class SynapseStore:
 
     def state(self):
         """What a checkpoint needs: dict of arrays (copies are not made)."""
-        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "n_exchanged")}
+        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "disorder")}
 
     def restore(self, state):
         """Take over the arrays of `state` and recompute everything that follows from them."""
@@ -297,7 +303,7 @@ def _empty_slots(plan, segments, matrices):
         fan_out=np.zeros(sum(plan.matrices[s.matrix].n_pre for s in plan.segments), np.int32),
         free_slot=np.empty(n, np.int32),
         n_free=np.diff(segments.slot_start).astype(np.int64),
-        n_exchanged=np.zeros(1, np.int64),
+        disorder=np.zeros(2, np.int64),
         in_axons=np.zeros(plan.n_cores, np.int64),
         out_axons=np.zeros(plan.n_cores, np.int64),
         words=np.zeros(plan.n_cores, np.int64),

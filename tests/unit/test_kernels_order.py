@@ -1,0 +1,119 @@
+"""Merging restores the order that sorting makes, and loses nothing, however far the slots lie out of order."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from neurosim.kernels import order
+from neurosim.synapses import SynapseStore, layered_plan
+from neurosim.synapses.plan import MatrixPlan, SegmentPlan, StorePlan
+
+
+def make_store(n_moments=0, has_master=False):
+    """3000-400-50: five strips and one; a tenth of the slots is free."""
+    plan = layered_plan((3000, 400, 50), (9000, 4000), headroom=0.1)
+    store = SynapseStore.random(replace(plan, n_moments=n_moments, has_master=has_master), 5)
+    store.sort()
+    rng = np.random.default_rng(0)
+    used = store.slots.active == 1
+    for values in (*store.slots.moments, store.slots.master):
+        if values.size:
+            values[used] = np.copysign(rng.random(used.sum(), np.float32), store.slots.weight[used])
+    return store
+
+
+def keys(store, segment):
+    """Strip and post neuron of the active slots of a segment, as one number."""
+    start, stop = store.segments.slot_start[segment : segment + 2]
+    active = store.slots.active[start:stop] == 1
+    matrix = store.plan.segments[segment].matrix
+    strip = store.slots.pre[start:stop].astype(np.int64) * order.count_strips(store.matrices, matrix) // store.plan.matrices[matrix].n_pre
+    return (strip * 10**6 + store.slots.post[start:stop])[active]
+
+
+def contents(store):
+    """Everything that belongs to each synapse, in an order of its own."""
+    slots, used = store.slots, store.slots.active == 1
+    columns = [slots.pre, slots.post, slots.weight, *([slots.master] if slots.master.size else []), *slots.moments]
+    matrix = np.searchsorted(store.matrices.slot_start, np.arange(used.size), side="right")
+    return sorted(zip(*(column[used].tolist() for column in (matrix, *columns)), strict=True))
+
+
+def exchange(store, rng, n, key):
+    store.release(rng.choice(np.flatnonzero(store.slots.active == 1), n, replace=False))
+    store.fill(key, 0.5)
+
+
+@pytest.mark.parametrize("n_moments, has_master", [(0, False), (2, False), (1, True)])
+@pytest.mark.parametrize("n", [0, 1, 40, 300, 1000, 3000, 12_000])
+def test_merging_sorts_and_keeps_every_synapse(n, n_moments, has_master):
+    """From no slot out of order to nearly all of them: 1000 of 14,300 are merged, 3000 sorted as a whole."""
+    store, rng = make_store(n_moments, has_master), np.random.default_rng(n)
+    for key in range(3):
+        exchange(store, rng, n, key)
+        before, n_free = contents(store), store.slots.n_free.copy()
+        n_unordered = sum((np.diff(keys(store, segment)) < 0).sum() for segment in (0, 1))
+        assert n_unordered >= n // 8
+        store.merge()
+        assert contents(store) == before
+        np.testing.assert_array_equal(store.slots.n_free, n_free)
+        assert store.violations() == []
+        for segment in (0, 1):
+            assert np.all(np.diff(keys(store, segment)) >= 0)
+            start, stop = store.segments.slot_start[segment : segment + 2]
+            assert np.all(store.slots.active[stop - n_free[segment] : stop] == 0) and n_free[segment] > 0
+            assert store.slots.free_slot[start + n_free[segment] - 1] == stop - n_free[segment]
+
+
+def test_merging_releases_without_successors():
+    store, rng = make_store(), np.random.default_rng(7)
+    for _ in range(6):
+        store.release(rng.choice(np.flatnonzero(store.slots.active == 1), 1500, replace=False))
+        before = contents(store)
+        store.merge()
+        assert contents(store) == before and store.violations() == []
+    store.release(np.flatnonzero(store.slots.active == 1))
+    store.merge()
+    assert contents(store) == [] and store.violations() == []
+
+
+@pytest.mark.parametrize("pattern", ["reversed", "first is largest", "last is smallest", "two halves", "random"])
+def test_merging_of_any_order(pattern):
+    """Patterns that mislead a walk that keeps what does not belong before the slot kept last."""
+    n = 4096
+    post = np.arange(n)
+    if pattern == "reversed":
+        post = post[::-1]
+    elif pattern == "first is largest":
+        post = np.roll(post, 1)
+    elif pattern == "last is smallest":
+        post = np.roll(post, -1)
+    elif pattern == "two halves":
+        post = np.roll(post, n // 2)
+    else:
+        post = np.random.default_rng(1).permutation(n)
+    plan = StorePlan((MatrixPlan(1, n, 0, 1, None),), (SegmentPlan(0, 0, 0, n, n, n),), "core", (-1,) + (0,) * n, 1)
+    store = SynapseStore.random(plan, 0)
+    store.slots.post[:] = post
+    store.slots.weight[:] = np.arange(n)
+    store.merge()
+    np.testing.assert_array_equal(store.slots.post, np.arange(n))
+    np.testing.assert_array_equal(post[store.slots.weight.astype(int)], np.arange(n))
+
+
+def test_merging_is_due_when_disorder_has_cost_as_much():
+    """Twice the rate of exchanges: 1 / sqrt(2) of the time between two merges."""
+    slots = make_store().slots
+
+    def steps_until_due(n_arrivals, n_tiles):
+        slots.disorder[:] = 0
+        for step in range(1, 10_000):
+            slots.disorder[0] += n_arrivals
+            if order.note_disorder(slots, n_tiles):
+                return step
+        return None
+
+    slow, fast, tiles = steps_until_due(1, 1), steps_until_due(2, 1), steps_until_due(1, 4)
+    assert abs(slow - np.sqrt(2 * slots.pre.size / 8)) <= 2
+    assert abs(fast - slow / np.sqrt(2)) <= 1 and abs(tiles - slow / 2) <= 1
