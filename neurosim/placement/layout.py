@@ -54,7 +54,7 @@ class Layout:
     @cached_property
     def has_input(self):
         """Whether each core has a segment that the inputs feed."""
-        return np.isin(np.arange(self.n_cores), self.core[self.pre == 0])
+        return np.bincount(self.core[self.pre == 0], minlength=self.n_cores) > 0
 
     def divide(self, n_active):
         """Active synapses of each segment: in proportion to positions, by largest remainder.

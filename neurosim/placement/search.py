@@ -28,12 +28,12 @@ def smallest_cores(profile, workload):
 
     One on which every draw fits comes before one on which only some do. Every number is tried: more cores also mean more copies, so that one may fit and the next may not.
     """
-    def first(is_sure):
-        cores = range(1, profile.cores.value + 1)
+    def first(is_sure, low):
+        cores = range(low, profile.cores.value + 1)
         return next((n for n in cores if _make_fits(profile, workload, n, is_sure)(workload.n_active)), None)
 
-    sure = first(True)
-    return sure if sure is not None or not depends_on_draw(profile) else first(False)
+    some = first(False, 1)
+    return some if some is None or not depends_on_draw(profile) else first(True, some) or some
 
 
 def largest_fit(profile, workload, n_cores):

@@ -204,7 +204,8 @@ def unrolling_text(verdict):
     text = f"{kept:,d} of {n_steps:,d} steps kept: unrolled state of {n_bytes:,d} B{share} on core {unrolling['core']}"
     if most is None:
         return text
-    return f"{text}; {f'up to {most:,d} steps of unrolling' if most else 'no window'} would fit these cores"
+    steps = f"up to {most:,d} step{'s' * (most != 1)} of unrolling" if most else "no window"
+    return f"{text}; {steps} would fit these cores"
 
 
 def tightest(verdict):
