@@ -1,6 +1,6 @@
 """From a scenario to a network on a chip: everything that is decided before training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurosim.datasets import DATASETS, dataset_shape
 from neurosim.errors import DoesNotFitError, InputError
@@ -43,13 +43,17 @@ def prepare(scenario):
         ``connectivity: fit``, and not even one synapse per matrix fits.
     """
     profile = chosen_profile(scenario)
-    _refuse_unless_learns(scenario, profile)
     _refuse_unless_computes(scenario, profile)
+    _refuse_unless_learns(scenario, profile)
     _refuse_unless_stores(scenario, profile)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     workload = _workload(scenario, profile, n_cores)
     placement = place(profile, workload, n_cores)
-    return Experiment(scenario, profile, placement, judge(placement))
+    verdict = judge(placement)
+    if scenario.training.clip is not None:
+        note = "training.clip: reading all gradients for their norm, and adding it up over the cores"
+        verdict = replace(verdict, not_modelled=[*verdict.not_modelled, note])
+    return Experiment(scenario, profile, placement, verdict)
 
 
 def _workload(scenario, profile, n_cores):
@@ -124,9 +128,10 @@ def _refuse_unless_learns(scenario, profile):
     learning = profile.learning
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
+        advice = "" if scenario.network.is_recurrent else "set hardware.learning to host, or "
         raise InputError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
-            f"{profile.sources[learning.source]}{note}); set hardware.learning to host, or choose a chip that learns"
+            f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
         )
 
 

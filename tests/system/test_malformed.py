@@ -224,6 +224,8 @@ RECURRENTS = [
     ("events", ("profile: spinnaker2", "profile: spinnaker2\n  execution: event_driven"), [":LINE:", "hardware.execution", "scan"]),
     ("a host that learns", ("profile: spinnaker2", "profile: spinnaker2\n  learning: host"), [":LINE:", "hardware.learning", "use chip"]),
     ("circuits", ("profile: spinnaker2", "profile: brainscales1"), ["network.type", "brainscales1", "compute no LSTM"]),
+    ("circuits that do not learn", ("profile: spinnaker2", "profile: truenorth"), ["network.type", "truenorth", "compute no LSTM"]),
+    ("a chip that does not learn", ("profile: spinnaker2", "profile: tpu_v1"), ["hardware.learning", "tpu_v1", "; choose a chip that learns"]),
     ("images", ("  name: fsdd\n  max_steps: 95\n  features: {hop_ms: 25}", "  name: mnist"), ["dataset.name", "mnist", "no data set of sequences", "mnist_rows, fsdd"]),
     ("a folder that is not there", ("name: fsdd", "name: words"), ["dataset.name", "words", "no data set of sequences"]),
     ("steps of images", ("name: fsdd", "name: mnist_rows"), [":4:", "dataset.max_steps", "holds no recordings"]),
