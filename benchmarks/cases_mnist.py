@@ -21,9 +21,9 @@ DENSE_LEARNING_RATE = 0.5  # at batch 128
 class TorchEpochs:
     """Epochs of one peer program; a call is one epoch (or `n_samples` of it), in a new random order."""
 
-    def __init__(self, module, data, batch_size, n_threads, rate, *, n_samples=None, **form):
+    def __init__(self, module, data, batch_size, n_threads, rate, *, state=None, n_samples=None, **form):
         self.module, self.data, self.batch_size, self.rate, self.form = module, data, batch_size, rate, form
-        self.state, self.epoch = module.make_state(), 0
+        self.state, self.epoch = state or module.make_state(), 0
         self.n_samples = n_samples
         self.generator = torch.Generator().manual_seed(5)
         self.run = on_torch_threads(n_threads, self._train)

@@ -26,16 +26,21 @@ def make_trainer(layers, n_active, dataset, batch_size, *, rule=AUTHORS_RULE, sc
     return Trainer(store, dataset, plan)
 
 
+def make_lenet(dataset, batch_size, **options):
+    """Trainer of the network of MNIST."""
+    return make_trainer(MNIST_LAYERS, MNIST_ACTIVE, dataset, batch_size, **options)
+
+
 class Epochs:
     """Epochs on MNIST: what `Trainer.run` does, with an evaluation on 64 samples only.
 
-    A call is one epoch: shuffling, all steps, settling the ledger.
+    A call is one epoch: shuffling, all steps, settling the ledger. `make` : called as ``make(dataset, batch_size, **options)``.
     """
 
-    def __init__(self, dataset, batch_size, **options):
+    def __init__(self, dataset, batch_size, make=make_lenet, **options):
         self.dataset = dataset
         little = replace(dataset, x_test=dataset.x_test[:64], y_test=dataset.y_test[:64])
-        self.trainer = make_trainer(MNIST_LAYERS, MNIST_ACTIVE, little, batch_size, **options)
+        self.trainer = make(little, batch_size, **options)
 
     def __call__(self):
         trainer = self.trainer
@@ -44,8 +49,7 @@ class Epochs:
 
     def accuracy(self):
         """Share of all test samples that are classified correctly."""
-        data = self.dataset
-        return self.trainer.network.evaluate(data.x_test, data.y_test, data.scale).accuracy
+        return self.trainer.network.evaluate_on(self.dataset).accuracy
 
     def n_rewired(self):
         """Synapses that arrived so far."""

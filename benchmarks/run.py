@@ -22,7 +22,7 @@ from benchmarks.row import RESULTS, Settings
 
 N_THREADS = 2
 #: In the order of the issue's rows; memory and start-up run in processes of their own.
-CASES = ("mnist", "layer", "wide", "memory", "scale", "rewiring", "ledger", "startup")
+CASES = ("mnist", "layer", "wide", "memory", "scale", "rewiring", "ledger", "recurrent", "startup")
 
 
 def main(arguments=None):
