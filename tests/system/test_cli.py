@@ -18,6 +18,8 @@ from neurosim.documents import bundled_folder, bundled_names, read_yaml
 from neurosim.scenario import load_scenario
 
 SCENARIOS, PROFILES = bundled_names("scenarios"), bundled_names("hardware_profiles")
+#: Bundled to show what does not fit, and why.
+REFUSED = {"mnist_santos_dense", "mnist_odin", "fsdd_lstm_santos", "fsdd_lstm_santos_dense"}
 SHORT = ("--set", "training.epochs=1", "--set", "report.figures=false")
 # Runs `neurosim` and then says on the last line which of the heavy packages it has loaded.
 PROBE = (
@@ -134,8 +136,18 @@ def test_check_of_every_bundled_scenario(name, main_cli, tmp_path):
     verdict = json.loads(data.out)
     assert table.code == data.code == (0 if verdict["fits"] else 3)
     assert table.err == data.err == ""
-    assert (name.endswith("_dense") or name == "mnist_odin") == (not verdict["fits"])
+    assert (name in REFUSED) == (not verdict["fits"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_steps_are_refused_with_the_window_that_fits(main_cli):
+    result = main_cli("check", "fsdd_lstm_santos")
+    assert result.code == 3
+    assert re.search(r"breaks at section unrolled state, [\d,]+ to [\d,]+ B over", result.out)
+    window = int(re.search(r"training\.window: (\d+) would fit on 4 cores", result.out)[1])
+    assert window == load_scenario("fsdd_lstm_santos_truncated").training.window
+    for more, code in ((0, 0), (1, 3)):
+        assert main_cli("check", "fsdd_lstm_santos_truncated", "--set", f"training.window={window + more}").code == code
 
 
 def test_the_dense_network_is_refused_with_section_bytes_and_remedy(run_cli, tmp_path):
