@@ -4,6 +4,7 @@ As in `test_reference_counter`: a run is made twice, once undisturbed and once s
 data are recordings of 1 to 7 steps, in WAV files.
 """
 
+import math
 import wave
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,8 @@ import yaml
 from reference_chip import Segment
 from reference_unrolled import UnrolledChip
 from test_reference_counter import (
-    ENERGY_RTOL, HOPS, ODD, REWIRED, SANTOS, Watch, differences, events_of, odd_profile, priced_energy, take_connections, traffic_of, widths_of,
+    ENERGY_RTOL, HOPS, ODD, REWIRED, SANTOS, Watch, differences, events_of, hand_bytes, hand_events, odd_profile, priced_energy,
+    take_connections, traffic_of, widths_of,
 )  # fmt: skip
 
 from neurosim.kernels.layout import SegmentEvent
@@ -87,22 +89,27 @@ CASES = (
 )
 
 
-def write_recordings(folder):
-    """Noise of 1 to 7 frames, its loudness by label: WAV files, 16-bit mono."""
+def random_recordings():
+    """(label, index, steps) of each file: indices from 5 on train."""
     rng = np.random.default_rng(7)
-    folder.mkdir(exist_ok=True)
     for part, n in ((5, N_TRAIN), (0, N_TEST)):
         for k in range(n):
-            n_samples = FRAME * (MAX_STEPS if k == 0 else int(rng.integers(1, MAX_STEPS + 1)))
-            label = k % N_CLASSES
-            data = (rng.normal(0, 2000 * (label + 1), n_samples)).clip(-32767, 32767).astype("<i2")
-            with wave.open(str(folder / f"{label}_noise_{part + k // N_CLASSES}.wav"), "wb") as file:
-                file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
-                file.writeframes(data.tobytes())
+            yield k % N_CLASSES, part + k // N_CLASSES, MAX_STEPS if k == 0 else int(rng.integers(1, MAX_STEPS + 1))
+
+
+def write_recordings(folder, recordings):
+    """Noise, its loudness by label: WAV files, 16-bit mono."""
+    rng = np.random.default_rng(8)
+    folder.mkdir(exist_ok=True)
+    for label, index, n_steps in recordings:
+        data = (rng.normal(0, 2000 * (label + 1), FRAME * n_steps)).clip(-32767, 32767).astype("<i2")
+        with wave.open(str(folder / f"{label}_noise_{index}.wav"), "wb") as file:
+            file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
+            file.writeframes(data.tobytes())
     return str(folder)
 
 
-def make_scenario(case, folder):
+def make_scenario(case, folder, recordings=None, max_steps=MAX_STEPS, n_bands=N_BANDS, n_epochs=2):
     profile = case.profile
     if "odd" in profile:
         (folder / f"{profile}.yaml").write_text(yaml.safe_dump(odd_profile(profile)), encoding="utf-8")
@@ -110,15 +117,15 @@ def make_scenario(case, folder):
     rewiring = {"scope": case.scope, **dict(case.rule)}
     if not case.rule:
         rewiring |= {"l1": 1e-3, "period": case.period, "noise_std": 6.0}
-    training = {"epochs": 2, "batch_size": case.batch, "learning_rate": 0.02, "optimizer": case.optimizer, "clip": 1.0}
+    training = {"epochs": n_epochs, "batch_size": case.batch, "learning_rate": 0.02, "optimizer": case.optimizer, "clip": 1.0}
     return Scenario.model_validate(
         {
             "name": "unrolled",
             "seed": 5,
             "dataset": {
-                "name": write_recordings(folder / "recordings"),
-                "max_steps": MAX_STEPS,
-                "features": {"frame_ms": 10.0, "hop_ms": 10.0, "bands": N_BANDS},
+                "name": write_recordings(folder / "recordings", recordings or random_recordings()),
+                "max_steps": max_steps,
+                "features": {"frame_ms": 10.0, "hop_ms": 10.0, "bands": n_bands},
             },
             "network": {"type": case.cell, "units": case.units, "readout": case.readout, "connectivity": case.connectivity},
             "hardware": {"profile": profile, "cores": case.cores, "headroom": case.headroom} | dict(case.weights),
@@ -142,16 +149,17 @@ def make_chip(experiment, store, has_noise):
         on_chip = [c for c, kind in enumerate(profile.chips) for _ in range(kind.working_cores.value)] or [0] * profile.cores.value
         numbers = [on_chip[:core].count(on_chip[core]) // mesh.cores_per_tile.value for core in range(placement.n_cores)]
         places = [(on_chip[c], (on_chip[c], tile), divmod(tile, mesh.height.value)) for c, tile in enumerate(numbers)]
-    units, n_cores = list(scenario.network.units), placement.n_cores
-    homes = [[core for core in range(n_cores) for _ in range(n * core // n_cores, n * (core + 1) // n_cores)] for n in (*units, N_CLASSES)]
+    units, n_cores, n_bands = list(scenario.network.units), placement.n_cores, scenario.dataset.features.bands
+    n_classes = placement.workload.topology.sizes[-1]
+    homes = [[core for core in range(n_cores) for _ in range(n * core // n_cores, n * (core + 1) // n_cores)] for n in (*units, n_classes)]
     chip = UnrolledChip(
         scenario.network.type,
-        N_BANDS,
+        n_bands,
         units,
-        N_CLASSES,
-        scenario.training.window or MAX_STEPS,
+        n_classes,
+        scenario.training.window or scenario.dataset.max_steps,
         scenario.network.readout,
-        [[-1] * N_BANDS, *homes],
+        [[-1] * n_bands, *homes],
         segments,
         scopes,
         widths_of(profile, scenario),
@@ -183,8 +191,8 @@ class UnrolledWatch(Watch):
 
 
 @cache
-def run_case(case, folder):
-    experiment = prepare(make_scenario(case, folder))
+def run_case(case, folder, **data):
+    experiment = prepare(make_scenario(case, folder, **data))
     refuse_unless_fits(experiment.placement)
     plain, _ = _make_trainer(experiment, None)
     assert plain.run()
@@ -240,3 +248,88 @@ def test_metrics_are_per_sample_and_count_all_steps(run):
     most = sum(n * k for n, k in zip(active, walks)) / N_TEST
     assert 0.5 * most < metrics["SynapticOperations"]["Effective_MACs"] <= most
     assert trainer.store.tally.by_segment[:, SegmentEvent.SLOTS].sum() > 0
+
+
+# A case worked by hand: one input, two tanh units and two outputs on two cores, one of each; all 5 + 5 connections, nothing is
+# rewired. One batch of two samples, of 3 steps and of 1; window 2, so errors reach 2 steps and 1. One test sample of 2 steps.
+#
+#   walks                 forward   backward   gradient     evaluate
+#   input matrix          3 + 1     0          2 + 1        2
+#   recurrent matrix      2 + 0     1 + 0      2 + 0        1
+#   output matrix         1 + 1     1 + 1      1 + 1        1
+#
+# Both cores do the same. Slots of a core: 1, 2 and 2. Each recurrent and output walk brings one value of the other core.
+
+HAND_TRAFFIC = """
+input     input_buffer    write  4X
+input     label_buffer    write  4X
+forward   input_buffer    read   4X
+forward   label_buffer    read   2X
+forward   synapses        read   12I+12W+12S
+forward   unrolled_state  read   8A+8A+4A+4A
+forward   unrolled_state  write  4A+8A+4A+4A
+forward   neuron_state    read   6A+4A+2A+4A+2E
+forward   neuron_state    write  2A+4A+2A+4E
+backward  synapses        read   6I+6W+6S
+backward  unrolled_state  read   3A
+backward  neuron_state    read   12E+3E+3E+3E
+backward  neuron_state    write  3E+3E+6E+3E+3E
+gradient  synapses        read   11I
+gradient  input_buffer    read   3X
+gradient  unrolled_state  read   8A
+gradient  neuron_state    read   11E+5E+5G
+gradient  neuron_state    write  5G
+gradient  gradients       read   11G
+gradient  gradients       write  11G
+update    synapses        read   5W+5S
+update    synapses        write  5W
+update    gradients       read   5G
+update    gradients       write  5G
+update    neuron_state    read   2A+2G
+update    neuron_state    write  2A+2G
+evaluate  input_buffer    write  2X
+evaluate  input_buffer    read   2X
+evaluate  synapses        read   6I+6W+6S
+evaluate  unrolled_state  read   4A+4A+2A+2A
+evaluate  unrolled_state  write  2A+4A+2A+2A
+evaluate  neuron_state    read   3A+2A+1A
+evaluate  neuron_state    write  1A+2A
+"""
+
+# Host bytes: 4 X = 20 bit = 3 B twice; 2 X = 10 bit = 2 B and A = 19 bit = 3 B.
+HAND_EVENTS = """
+input     host_byte        6
+forward   synaptic_op      12
+forward   neuron_update    6
+forward   packet_sent      6
+forward   packet_received  6
+backward  synaptic_op      6
+backward  neuron_update    3
+backward  packet_sent      3
+backward  packet_received  3
+gradient  synaptic_op      11
+update    synaptic_update  5
+update    neuron_update    2
+evaluate  synaptic_op      6
+evaluate  neuron_update    3
+evaluate  packet_sent      2
+evaluate  packet_received  2
+evaluate  host_byte        5
+"""
+
+
+def on_both_cores(table):
+    return "\n".join(f"{line} {line.split()[-1]}" for line in table.strip().split("\n"))
+
+
+def test_worked_by_hand(tmp_path):
+    case = Case("rnn", ODD, 2, units=(2,), window=2, batch=2, connectivity=1.0, rule=(("rule", "static"),))
+    recordings = ((0, 5, 3), (1, 5, 1), (0, 0, 2))
+    ledger, chip, *_ = run_case(case, tmp_path, recordings=recordings, max_steps=3, n_bands=1, n_epochs=1)
+    traffic, events = hand_bytes(on_both_cores(HAND_TRAFFIC)), hand_events(on_both_cores(HAND_EVENTS))
+    assert differences({k: n for k, n in chip.bytes().items() if k[2] != "host"}, traffic) == []
+    assert differences(chip.counts(), events) == []
+    assert differences(traffic_of(ledger), traffic) == []
+    assert differences(events_of(ledger), events) == []
+    # 35 operations, 5 synaptic updates, 14 neuron updates, 11 packets and 11 host bytes a core, at 3, 5, 7, 9 and 11 x 1e-10 J.
+    assert math.isclose(ledger.total_energy_j, 2 * (105 + 25 + 98 + 99 + 121) * 1e-10, rel_tol=ENERGY_RTOL)
