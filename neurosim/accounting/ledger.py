@@ -8,7 +8,7 @@ import numpy as np
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, Shape, count_events, count_firing, logit_bits, state_bits
 from neurosim.accounting.routes import count_packets
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
-from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, count_traffic, level_of
+from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, Spill, count_traffic, level_of
 from neurosim.errors import LedgerError
 
 
@@ -21,6 +21,8 @@ class Ledger:
     events : int64 array, shape (n_cores, len(PHASES), len(KINDS))
     traffic : int64 array, shape (n_cores, len(PHASES), len(SECTIONS), 2)
         Bytes read and written.
+    spill : Spill
+        Which of them are of shared memory.
     energy : list of EnergyLine
     time : TimeModel
     n_trained, n_evaluated : int
@@ -29,6 +31,7 @@ class Ledger:
 
     events: np.ndarray
     traffic: np.ndarray
+    spill: Spill
     energy: list
     time: object
     n_trained: int
@@ -74,7 +77,7 @@ class Ledger:
         touched = np.nonzero(self.traffic.any(axis=3))
         for core, phase, section in zip(*touched):
             read, write = self.traffic[core, phase, section]
-            yield int(core), PHASES[phase], SECTIONS[section], level_of(SECTIONS[section]), int(read), int(write)
+            yield int(core), PHASES[phase], SECTIONS[section], level_of(SECTIONS[section], self.spill.sections[core, section]), int(read), int(write)
 
 
 def make_ledger(placement, training, evaluation):
@@ -101,9 +104,11 @@ def make_ledger(placement, training, evaluation):
         for phase in (PHASE["update"], PHASE["rewire"]):
             events[:, phase, KIND["host_byte"]] += traffic[:, phase, :, DIRECTIONS.index("write")].sum(axis=1)
     firing = count_firing(placement, training, evaluation)
-    time_model = model_time(placement.profile, events, training.n_samples, evaluation.n_samples, firing)
-    energy = price_energy(placement.profile, events, traffic, time_model.total_s, firing)
-    ledger = Ledger(events, traffic, energy, time_model, training.n_samples, evaluation.n_samples)
+    spill = Spill.of(placement)
+    shared_bytes = spill.bytes_by_chip(traffic)
+    time_model = model_time(placement.profile, events, training.n_samples, evaluation.n_samples, firing, shared_bytes)
+    energy = price_energy(placement.profile, events, traffic, time_model.total_s, firing, spill.sections)
+    ledger = Ledger(events, traffic, spill, energy, time_model, training.n_samples, evaluation.n_samples)
     close(ledger, placement, training)
     _close_routes(ledger, placement, training, evaluation)
     return ledger

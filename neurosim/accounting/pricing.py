@@ -66,7 +66,7 @@ class TimeModel:
         return None if self.training_s is None else self.training_s + (self.evaluation_s or 0.0)
 
 
-def price_energy(profile, events, traffic_bytes, seconds, firing=None):
+def price_energy(profile, events, traffic_bytes, seconds, firing=None, spilled=None):
     """Energy lines of counted events and bytes on a chip: of a run, or of a published workload (`neurosim.validation`).
 
     Parameters
@@ -78,6 +78,8 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None):
         How long static power flows; None when it is not known.
     firing : Firing, optional
         Where quiet neurons and spikes have prices of their own; without it, neither is told apart.
+    spilled : bool array, shape (n_cores, sections), optional
+        Sections in shared memory. No price of an event contains an access to it, unless `inside` says so.
 
     Returns
     -------
@@ -108,13 +110,16 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None):
         for core, phase in zip(*np.nonzero(firing.spikes)):
             lines.append(_line(core, PHASES[phase], "spike_generate", int(firing.spikes[core, phase]), prices["spike_generate"].value))
     lines += _hop_lines(profile, prices, events)
-    if energy.accounting == "memory":
-        for core, phase, section, direction in zip(*np.nonzero(traffic_bytes)):
-            name = f"local_{DIRECTIONS[direction]}_byte"
-            is_local = level_of(SECTIONS[section]) == "local_sram"
-            price = prices[name].value if prices[name] and is_local else None
-            count = int(traffic_bytes[core, phase, section, direction])
-            lines.append(_line(core, PHASES[phase], f"{name}:{SECTIONS[section]}", count, price))
+    spilled = np.zeros((len(events), len(SECTIONS)), bool) if spilled is None else spilled
+    is_charged = spilled[:, None, :, None] | (energy.accounting == "memory")
+    for core, phase, section, direction in zip(*np.nonzero(traffic_bytes * is_charged)):
+        level = level_of(SECTIONS[section], spilled[core, section])
+        name = f"{'shared' if level == 'sdram' else 'local'}_{DIRECTIONS[direction]}_byte"
+        if name in energy.chosen.inside:
+            continue
+        price = prices[name].value if prices[name] and level in ("local_sram", "sdram") else None
+        count = int(traffic_bytes[core, phase, section, direction])
+        lines.append(_line(core, PHASES[phase], f"{name}:{SECTIONS[section]}", count, price))
     return lines + _static_lines(profile, len(events), seconds)
 
 
@@ -188,8 +193,8 @@ def _static_lines(profile, n_cores, seconds):
     return lines
 
 
-def model_time(profile, events, n_trained, n_evaluated, firing=None):
-    """Time of the chip: the slowest core's cycles, or the chip's latency per sample.
+def model_time(profile, events, n_trained, n_evaluated, firing=None, shared_bytes=None):
+    """Time of the chip: the slowest core's cycles, or the chip's latency per sample; no less than its shared memory takes.
 
     Parameters
     ----------
@@ -199,6 +204,8 @@ def model_time(profile, events, n_trained, n_evaluated, firing=None):
         Samples.
     firing : Firing, optional
         Where quiet neurons and spikes have latencies of their own; without it, neither is told apart.
+    shared_bytes : int64 array, shape (n_chips, phases), optional
+        Bytes that all cores of a chip together move from and to the memory that they share.
 
     Returns
     -------
@@ -233,10 +240,15 @@ def model_time(profile, events, n_trained, n_evaluated, firing=None):
     barrier = model.barrier or latencies.barrier
     if n_cores > 1 and barrier is None:
         unmodelled.add("waiting of cores for each other")
-    if not per_phase.any():
+    shared = _shared_seconds(profile, shared_bytes)
+    if shared is None:
+        unmodelled.add("transfer from and to shared memory")
+        shared = np.zeros(len(PHASES))
+    if not per_phase.any() and not shared.any():
         return TimeModel(None, None, tuple([0.0] * n_cores), False, tuple(sorted(unmodelled)))
     # The core that is slowest over the whole run decides each phase; waiting within single samples is not modelled.
-    slowest = per_phase.max(axis=0)
+    # Transfers from shared memory go on while cores compute: whatever takes longer decides.
+    slowest = np.maximum(per_phase.max(axis=0), shared)
     evaluate = PHASE["evaluate"]
     communication = 0.0
     if model.packet_latency is not None:
@@ -253,6 +265,14 @@ def model_time(profile, events, n_trained, n_evaluated, firing=None):
         is_complete=not unmodelled,
         unmodelled=tuple(sorted(unmodelled)),
     )
+
+
+def _shared_seconds(profile, shared_bytes):
+    """Time per phase in which the busiest chip's shared memory moves its bytes, s; None where its bandwidth is not stated."""
+    if shared_bytes is None or not shared_bytes.any():
+        return np.zeros(len(PHASES))
+    bandwidth = getattr(profile.storage, "shared_bandwidth", None)
+    return None if bandwidth is None else shared_bytes.max(axis=0) / bandwidth.value
 
 
 def _travel_seconds(profile):

@@ -33,12 +33,39 @@ DIRECTIONS = ("read", "write")
 _LEVEL = {"synapse_array": "synapse_array", "synapse_lists": "synapse_memory"}
 
 
-def level_of(section):
-    """Memory level of a section: the core's ``local_sram``, ``synapse_array`` of a crossbar, ``synapse_memory`` of packed lists."""
-    return _LEVEL.get(section, "local_sram")
+def level_of(section, is_spilled=False):
+    """Memory level of a section: the core's ``local_sram``, ``synapse_array`` of a crossbar, ``synapse_memory`` of packed lists.
+
+    Of a section that its core has spilled: ``sdram``, which the cores of a chip share.
+    """
+    return "sdram" if is_spilled else _LEVEL.get(section, "local_sram")
 
 
-LEVELS = ("local_sram", "synapse_array", "synapse_memory")
+LEVELS = ("local_sram", "sdram", "synapse_array", "synapse_memory")
+
+
+@dataclass(frozen=True)
+class Spill:
+    """Which traffic is that of shared memory.
+
+    `sections` : bool array, shape (n_cores, len(SECTIONS)), what each core has spilled; `chip` : int64 array, shape (n_cores,), the chip
+    with whose cores it shares the memory.
+    """
+
+    sections: np.ndarray
+    chip: np.ndarray
+
+    @classmethod
+    def of(cls, placement):
+        sections = [[section in core.spilled for section in SECTIONS] for core in placement.cores]
+        return cls(np.array(sections, bool), placement.geometry.chip)
+
+    def bytes_by_chip(self, traffic_bytes):
+        """Bytes that each chip's shared memory moves per phase: int64 array, shape (n_chips, phases)."""
+        moved = (traffic_bytes * self.sections[:, None, :, None]).sum(axis=(2, 3))
+        found = np.zeros((int(self.chip.max()) + 1, moved.shape[1]), np.int64)
+        np.add.at(found, self.chip, moved)
+        return found
 
 
 @dataclass(frozen=True)

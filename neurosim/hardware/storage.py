@@ -53,21 +53,23 @@ class AddressSpace(_BesideProcessor):
         Off-chip or shared memory, B per chip.
     shared_bandwidth : Quantity, optional
         B/s per chip.
-    shared_used : bool
-        Whether the shared memory takes part in a run.
+    overflow : {'refuse', 'spill'}
+        What happens to a core that needs more than `local_bytes`: it does not fit, or whole sections of what it keeps per slot move to the
+        shared memory (`placement.spill`).
     """
 
     family: Literal["address_space"]
     shares_code_and_data: bool
     shared_bytes: Bytes | None = None
     shared_bandwidth: Bandwidth | None = None
-    shared_used: bool = False
+    overflow: Literal["refuse", "spill"] = "refuse"
     release: Literal["exact_bytes"] = "exact_bytes"
 
     @model_validator(mode="after")
     def _check(self):
-        if self.shared_used and self.shared_bytes is None:
-            raise WrongKey(["shared_used"], "found true; expected shared_bytes beside it")
+        if self.overflow == "spill" and (self.shared_bytes is None or self.local_bytes is None):
+            missing = "shared_bytes" if self.shared_bytes is None else "local_bytes"
+            raise WrongKey(["overflow"], f"found 'spill'; expected {missing} beside it")
         return self
 
 

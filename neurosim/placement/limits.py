@@ -8,6 +8,7 @@ from neurosim.placement.memory import fixed_sections, has_lists, has_row_pointer
 from neurosim.placement.geometry import locate_cores
 from neurosim.placement.routes import count_entries, count_targets, sending_populations
 from neurosim.placement.rows import Bounds, Packing, count_rows, count_words
+from neurosim.placement.spill import choose_spill
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def fixed_checks(profile, layout):
         yield Check("columns", n_neurons, columns.value, "columns", _cite(profile, "storage.columns", columns), cores)
 
 
-def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_expected=True):
+def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_expected=True, may_spill=True):
     """Checks that more synapses can break.
 
     Parameters
@@ -200,11 +201,22 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
         Sum of `fixed_sections`.
     with_expected : bool
         Whether to compute expected uses beside their bounds.
+    may_spill : bool
+        Whether sections may move to shared memory, where the chip does that.
     """
     storage, limits, cores = profile.storage, profile.limits, np.arange(layout.n_cores)
-    n_bytes = sum(slot_sections(profile, workload, layout, slots).values(), fixed_bytes)
+    sections = slot_sections(profile, workload, layout, slots)
+    n_bytes = sum(sections.values(), fixed_bytes)
     if storage.local_bytes is not None:
         source = _cite(profile, "storage.local_bytes", storage.local_bytes)
+        spilled = choose_spill(profile, sections, n_bytes) if may_spill else {}
+        if spilled:
+            moved = sum(spilled.values())
+            n_bytes = n_bytes - moved
+            chip = locate_cores(profile, layout.n_cores).chip
+            on_chip = np.bincount(chip, moved).astype(np.int64)
+            limit, cited = storage.shared_bytes.value, _cite(profile, "storage.shared_bytes", storage.shared_bytes)
+            yield Check("shared_memory", on_chip, limit, "B", cited, places=_chips(on_chip.size))
         yield Check("local_memory", n_bytes, storage.local_bytes.value, "B", source, cores)
     rows, core_slots = _rows_per_weight(profile), layout.per_core(slots)
     if has_crossbar(profile):
@@ -254,7 +266,7 @@ def _route_checks(profile, layout, n_active, slots, with_expected):
     limits, chip = profile.limits, locate_cores(profile, layout.n_cores).chip
     if limits.routing_entries is not None:
         entries = count_entries(layout, chip, n_active, slots, with_expected)
-        places = tuple(f"chip {k}" for k in range(entries.most.size)) if entries.most.size > 1 else None
+        places = _chips(entries.most.size)
         limit, source = limits.routing_entries.max.value, _cite_limit(profile, "routing_entries")
         yield _drawn("routing_entries", entries, limit, source, "entries", places=places)
     if limits.targets_per_neuron is not None:
@@ -262,6 +274,10 @@ def _route_checks(profile, layout, n_active, slots, with_expected):
         places = tuple(f"each neuron of {layout.topology.populations[p].name}" for p in sending_populations(layout))
         limit, source = limits.targets_per_neuron.max.value, _cite_limit(profile, "targets_per_neuron")
         yield _drawn("targets_per_neuron", targets, limit, source, f"{limits.targets_per_neuron.of}s", places=places)
+
+
+def _chips(n):
+    return tuple(f"chip {k}" for k in range(n)) if n > 1 else None
 
 
 def _drawn(name, bounds, limit, source, unit, cores=None, places=None):

@@ -1,6 +1,6 @@
 """Puts the neurons and slots of a workload on the cores of a chip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ from neurosim.placement.geometry import locate_cores
 from neurosim.placement.limits import fan_in_limit, has_lists, in_axon_limit, make_checks, packing_of, target_places, word_limit
 from neurosim.placement.memory import section_bytes
 from neurosim.placement.search import check_cores, smallest_cores
+from neurosim.placement.spill import choose_spill
 from neurosim.placement.workload import Workload
 
 
@@ -37,12 +38,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class CoreUse:
-    """What one core holds. `sections` maps the names of `memory.SECTIONS` to bytes; empty sections are left out."""
+    """What one core holds. `sections` maps the names of `memory.SECTIONS` to bytes in its own memory; empty sections are left out.
+
+    `spilled` are sections that moved to the memory that the cores of its chip share.
+    """
 
     id: int
     n_neurons: int
     n_slots: int
     sections: dict[str, int]
+    spilled: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_bytes(self):
@@ -139,7 +144,8 @@ def place(profile, workload, n_cores=None):
     profile : HardwareProfile
     workload : Workload
     n_cores : int, optional
-        Without it, the smallest number of cores on which everything fits; when there is none, all of the chip.
+        Without it, the smallest number of cores on which everything fits, if possible without spilling; when there is none, all of
+        the chip.
 
     Returns
     -------
@@ -163,7 +169,7 @@ def place(profile, workload, n_cores=None):
         n_cores=n_cores,
         segments=tuple(Segment(*row) for row in zip(*(column.tolist() for column in columns), strict=True)),
         home=_home(layout),
-        cores=_cores(layout, slots, section_bytes(profile, workload, layout, slots)),
+        cores=_cores(profile, layout, slots, section_bytes(profile, workload, layout, slots)),
         fan_in_limit=fan_in_limit(profile)[0],
     )
 
@@ -176,10 +182,12 @@ def _home(layout):
     return tuple(home)
 
 
-def _cores(layout, slots, sections):
+def _cores(profile, layout, slots, sections):
+    spilled = choose_spill(profile, sections, sum(sections.values()))
+    local = {name: n - spilled.get(name, 0) for name, n in sections.items()}
     n_neurons, n_slots = layout.own.sum(axis=0).tolist(), layout.per_core(slots).tolist()
-    rows = zip(*(column.tolist() for column in sections.values()), strict=True)
-    return tuple(
-        CoreUse(c, n_neurons[c], n_slots[c], {name: n for name, n in zip(sections, row, strict=True) if n})
-        for c, row in enumerate(rows)
-    )
+
+    def of_core(c, parts):
+        return {name: int(n[c]) for name, n in parts.items() if n[c]}
+
+    return tuple(CoreUse(c, n_neurons[c], n_slots[c], of_core(c, local), of_core(c, spilled)) for c in range(layout.n_cores))

@@ -7,6 +7,7 @@ from neurosim.errors import InputError
 from neurosim.placement.layout import make_layout, n_slots
 from neurosim.placement.limits import depends_on_draw, fixed_checks, slot_checks
 from neurosim.placement.memory import fixed_sections
+from neurosim.placement.spill import can_spill
 
 #: Where the search for the most steps of unrolling ends.
 MOST_STEPS = 10**6
@@ -26,18 +27,23 @@ def check_cores(profile, n_cores):
 def smallest_cores(profile, workload):
     """Smallest number of cores of the chip on which the workload fits, or None.
 
-    One on which every draw fits comes before one on which only some do. Every number is tried: more cores also mean more copies, so that one may fit and the next may not.
+    One on which every draw fits comes before one on which only some do, and one whose cores hold everything themselves before one
+    that spills. Every number is tried: more cores also mean more copies, so that one may fit and the next may not.
     """
-    def first(is_sure, low):
+    def first(is_sure, low, may_spill):
         cores = range(low, profile.cores.value + 1)
-        return next((n for n in cores if _make_fits(profile, workload, n, is_sure)(workload.n_active)), None)
+        return next((n for n in cores if _make_fits(profile, workload, n, is_sure, may_spill)(workload.n_active)), None)
 
-    some = first(False, 1)
-    return some if some is None or not depends_on_draw(profile) else first(True, some) or some
+    some = None
+    for may_spill in dict.fromkeys((False, can_spill(profile))):
+        some = first(False, 1, may_spill)
+        if some is not None:
+            return first(True, some, may_spill) or some if depends_on_draw(profile) else some
+    return None
 
 
 def largest_fit(profile, workload, n_cores):
-    """Most synapses that fit, whichever positions are drawn, with the matrices in the proportion of `workload.n_active`.
+    """Most synapses that the cores hold themselves, whichever positions are drawn, with the matrices in the proportion of `workload.n_active`.
 
     A matrix that is full stays full while the others grow on; each keeps at least one synapse.
 
@@ -152,7 +158,7 @@ def _solve_scale(weights, positions, total):
     return high
 
 
-def _make_fits(profile, workload, n_cores, is_sure=True):
+def _make_fits(profile, workload, n_cores, is_sure=True, may_spill=False):
     """Function of the counts per matrix: whether all limits hold on this number of cores, for every draw or for some."""
     layout = make_layout(workload.topology, n_cores)
     is_possible = all(check.fits for check in fixed_checks(profile, layout))
@@ -164,7 +170,7 @@ def _make_fits(profile, workload, n_cores, is_sure=True):
             return False
         divided = layout.divide_at_least(n_active) if at_least else layout.divide(n_active)
         slots = n_slots(divided, n_positions, workload)
-        checks = slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False)
+        checks = slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False, may_spill=may_spill)
         return all(check.is_guaranteed if is_sure else check.fits for check in checks)
 
     return fits

@@ -105,7 +105,7 @@ class Verdict:
             "unrolling": self.unrolling,
             "storage": list(self.storage),
             "cores": [
-                {"id": c.id, "n_neurons": c.n_neurons, "n_slots": c.n_slots, "n_bytes": c.n_bytes, "sections": dict(c.sections)}
+                {"id": c.id, "n_neurons": c.n_neurons, "n_slots": c.n_slots, "n_bytes": c.n_bytes, "sections": dict(c.sections), "spilled": dict(c.spilled)}
                 for c in self.placement.cores
             ],
         }
@@ -132,7 +132,7 @@ def judge(placement):
         section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
         remedies=find_remedies(placement) if violations else [],
         most_steps=_most_steps(placement),
-        storage=[text for text in (_release_text(placement), *_draw_texts(placement)) if text],
+        storage=[text for text in (_release_text(placement), _spill_text(placement), *_draw_texts(placement)) if text],
     )
 
 
@@ -200,8 +200,6 @@ def _not_modelled(profile, workload):
         notes.append(f"weights of one bit, each neuron with {n} values of {bits} bits: training uses a weight of its own for each synapse")
     if storage.local_bytes is None:
         notes.append("storage.local_bytes is not stated: neuron state, gradients and buffers are counted and compared with no limit")
-    if getattr(storage, "shared_used", False):
-        notes.append("shared_bytes: only local memory is filled, nothing spills into the shared memory")
     spilling = [name for name in KNOWN_LIMITS if getattr(getattr(profile.limits, name), "action", None) == "spill"]
     notes += [f"{name}: spilling beyond the limit, which is refused here" for name in spilling]
     if profile.limits.routing_entries is not None and profile.chips and profile.n_chips > 1:
@@ -231,6 +229,16 @@ def _release_text(placement):
     if shared is not None:
         text += f"; releasing one of {shared} in {_words(int(packing.words(shared)))} frees nothing"
     return text
+
+
+def _spill_text(placement):
+    """Which sections moved to the shared memory, in one sentence; None where none did."""
+    cores = [core for core in placement.cores if core.spilled]
+    if not cores:
+        return None
+    names = dict.fromkeys(name for core in cores for name in core.spilled)
+    total = sum(sum(core.spilled.values()) for core in cores)
+    return f"spilled to sdram from {len(cores):,d} of {placement.n_cores:,d} cores: {', '.join(names)}, {total:,d} B; their traffic is that of the shared memory"
 
 
 def _words(n):

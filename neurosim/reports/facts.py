@@ -10,7 +10,7 @@ PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", STATIC
 
 def words(name):
     """Name of a section, phase, level or component as people read it: ``local_sram -> "local SRAM"``."""
-    return name.replace("_", " ").replace("sram", "SRAM")
+    return name.replace("_", " ").replace("sram", "SRAM").replace("sdram", "SDRAM")
 
 
 def n_trained(record):

@@ -47,6 +47,10 @@ def _title(core, n_cores):
 def _subtitle(cores):
     if any(core.memory_bytes.limit is None for core in cores):
         return "the profile states no limit for every core"
+    spilled = sum(sum(core.memory_bytes.spilled.values()) for core in cores)
+    if spilled:
+        names = dict.fromkeys(words(name) for core in cores for name in core.memory_bytes.spilled)
+        return f"{format_bytes(spilled)} more in the SDRAM that cores share: {', '.join(names)}"
     if len(cores) == 1:
         return f"{cores[0].synapses.used:,d} synapses and {cores[0].n_neurons:,d} neurons"
     used = [core.memory_bytes.used for core in cores]

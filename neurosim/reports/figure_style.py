@@ -72,6 +72,7 @@ PHASE_LOOKS = {
 #: Reads are dark, the writes of the same level light and hatched.
 LEVEL_LOOKS = {
     "local_sram": (Look("#124a7d"), Look("#9bd0ee", "////", _DARK)),
+    "sdram": (Look("#0b7a5f", "...."), Look("#bfe3d6", "////", _DARK)),
     "synapse_array": (Look("#c8501e", "...."), Look("#f9d0b4", "xxxx", _DARK)),
     "synapse_memory": (Look("#3d6b35", "\\\\\\\\"), Look("#c9e2b8", "----", _DARK)),
     "host": (Look("#bdbdbd"), Look("#bdbdbd")),

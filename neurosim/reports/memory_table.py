@@ -13,11 +13,15 @@ _NAME_WIDTH, _GAP = 13, 2
 
 @dataclass(frozen=True)
 class CoreMemory:
-    """Bytes that one core uses by section, its limit (None: not stated), and further (number, format) pairs by name."""
+    """Bytes that one core uses by section, its limit (None: not stated), and further (number, format) pairs by name.
+
+    `spilled` are sections in the memory that it shares with others, outside its limit.
+    """
 
     id: int
     sections: dict[str, int]
     limit: int | None
+    spilled: dict[str, int] = field(default_factory=dict)
     further: dict[str, tuple] = field(default_factory=dict)
 
     @property
@@ -61,6 +65,8 @@ def print_memory(console, cores):
     if any(core.limit is not None for core in cores):
         row("limit", lambda core: core.limit)
         row("used of limit", lambda core: core.used / core.limit if core.limit else None, _share_text, rule=True)
+    for name in dict.fromkeys(name for core in cores for name in core.spilled):
+        row(f"{words(name)}, in SDRAM", lambda core: core.spilled.get(name, 0))
     for name, (_, form) in cores[0].further.items():
         row(name, lambda core: core.further[name][0], form)
     grid.print(console)
@@ -79,7 +85,9 @@ def _print_one(console, core):
     grid = Grid("=section", "bytes", "of limit")
     for name, n_bytes in core.sections.items():
         grid.row(words(name), format_count(n_bytes), percent(n_bytes, core.limit), rule=name == list(core.sections)[-1])
-    grid.row("used", format_count(core.used), percent(core.used, core.limit))
+    grid.row("used", format_count(core.used), percent(core.used, core.limit), rule=bool(core.spilled))
+    for name, n_bytes in core.spilled.items():
+        grid.row(f"{words(name)}, in SDRAM", format_count(n_bytes), "")
     grid.print(console)
 
 

@@ -217,9 +217,11 @@ def _memory_text(record):
 def _cores(record):
     ordered = sorted(record.cores, key=lambda core: -len(core.memory_bytes.sections))
     names = list(dict.fromkeys(name for core in ordered for name in core.memory_bytes.sections))
+    spilled = list(dict.fromkeys(name for core in record.cores for name in core.memory_bytes.spilled))
     table = PageTable(
         "Memory of each core in B, its synapses, and its share of traffic and energy over the whole run",
-        "core", "neurons", "synapses", *map(words, names), "used", "limit", "share", "traffic", "energy",
+        "core", "neurons", "synapses", *map(words, names), "used", "limit", "share",
+        *(f"{words(name)}, in SDRAM" for name in spilled), "traffic", "energy",
     )  # fmt: skip
     for core in record.cores:
         memory = core.memory_bytes
@@ -230,6 +232,7 @@ def _cores(record):
             count_cell(memory.used),
             count_cell(memory.limit),
             ("" if share is None else f"{100 * share:.1f} %", share),
+            *(count_cell(memory.spilled.get(name, 0)) for name in spilled),
             (format_bytes(core.traffic_bytes), core.traffic_bytes),
             joules_cell(core.energy_j) if core.energy_by_phase_j else ("unknown", None),
         )

@@ -127,7 +127,8 @@ def _core_memory(core, with_further):
         "traffic": (core.traffic_bytes, format_bytes),
         "energy": (core.energy_j, _joules if core.energy_by_phase_j else _unknown),
     }
-    return CoreMemory(core.id, core.memory_bytes.sections, core.memory_bytes.limit, further if with_further else {})
+    memory = core.memory_bytes
+    return CoreMemory(core.id, memory.sections, memory.limit, memory.spilled, further if with_further else {})
 
 
 def _print_traffic(console, record):

@@ -36,7 +36,7 @@ def print_verdict(console, verdict, *, name=None):
         heading(console, "what would help")
         bullets(console, verdict["hints"])
     limits = {u["core"]: u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY}
-    print_memory(console, [CoreMemory(core["id"], core["sections"], limits.get(core["id"])) for core in verdict["cores"]])
+    print_memory(console, [CoreMemory(core["id"], core["sections"], limits.get(core["id"]), core.get("spilled", {})) for core in verdict["cores"]])
     if unrolling := unrolling_text(verdict):
         heading(console, "steps", unrolling)
     _print_headroom(console, verdict)

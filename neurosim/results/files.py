@@ -52,7 +52,9 @@ def read_record(path):
 
 
 def _core_rows(record):
-    sections = list(dict.fromkeys(name for core in record.cores for name in core.memory_bytes.sections))
+    sections, spilled = (
+        list(dict.fromkeys(name for core in record.cores for name in getattr(core.memory_bytes, part))) for part in ("sections", "spilled")
+    )
     for core in record.cores:
         yield {
             "core": core.id,
@@ -62,6 +64,7 @@ def _core_rows(record):
             "memory_bytes": core.memory_bytes.used,
             "memory_limit_bytes": core.memory_bytes.limit,
             **{f"{name}_bytes": core.memory_bytes.sections.get(name, 0) for name in sections},
+            **{f"{name}_sdram_bytes": core.memory_bytes.spilled.get(name, 0) for name in spilled},
             "energy_j": core.energy_j,
             "traffic_bytes": core.traffic_bytes,
             "packets_sent": core.packets["sent"],

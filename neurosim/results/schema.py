@@ -138,9 +138,10 @@ class RowsUsed(UsedOfLimit):
 
 
 class MemoryUsed(UsedOfLimit):
-    """Bytes of local memory, in sections that add up to `used`."""
+    """Bytes of local memory, in sections that add up to `used`; `spilled` are sections that moved to shared memory, beside them."""
 
     sections: dict[str, int]
+    spilled: dict[str, int] = {}
 
 
 class Core(_Part):

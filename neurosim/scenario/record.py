@@ -206,6 +206,7 @@ def _core_parts(placement, ledger, store):
                     "used": core.n_bytes,
                     "limit": placement.local_limit,
                     "sections": dict(core.sections),
+                    "spilled": dict(core.spilled),
                 },
                 "energy_j": energy.get(c, 0.0),
                 "energy_by_phase_j": by_phase.get(c, {}),
@@ -273,7 +274,9 @@ def _metrics(experiment, trainer, ledger):
     updates = ledger.events.sum(axis=0)[:, KINDS.index("synaptic_update")]
     per_phase = {f"training.{p}": operations[PHASES.index(p)] / ledger.n_trained for p in ("forward", "backward", "gradient")}
     return {
-        "Footprint": sum(core.n_bytes - core.sections.get("code", 0) for core in experiment.placement.cores),
+        "Footprint": sum(
+            core.n_bytes - core.sections.get("code", 0) + sum(core.spilled.values()) for core in experiment.placement.cores
+        ),
         "ConnectionSparsity": 1.0 - store.n_active / possible,
         "ActivationSparsity": 1.0 - n_nonzero / n_used if hidden else None,
         "SynapticOperations": {

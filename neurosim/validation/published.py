@@ -7,6 +7,7 @@ import numpy as np
 from neurosim.accounting import KINDS, PHASES, SECTIONS, Ledger
 from neurosim.accounting.events import KIND, PHASE, Firing
 from neurosim.accounting.pricing import DIRECTIONS, model_time, price_energy
+from neurosim.accounting.traffic import Spill
 from neurosim.documents import WrongKey, find_document, read_yaml
 from neurosim.errors import InputError, nearest
 from neurosim.hardware.loader import FOLDER, make_profile
@@ -148,7 +149,8 @@ def price_workload(profile, workload):
     unseen = [name for name in workload.without if name not in {line.component for line in lines}]
     if unseen:
         raise InputError(f"validation case: without {unseen[0]!r}, which costs nothing here")
-    return Ledger(events, traffic, [line for line in lines if line.component not in workload.without], None, 0, 0)
+    nothing = Spill(np.zeros((len(events), len(SECTIONS)), bool), np.zeros(len(events), np.int64))
+    return Ledger(events, traffic, nothing, [line for line in lines if line.component not in workload.without], None, 0, 0)
 
 
 def _dense(profile):

@@ -369,7 +369,7 @@ def test_no_answer_from_a_scheduler_is_one_line(assert_refused, monkeypatch):
 # --- profiles ---
 
 PROFILES = [
-    ("unknown key", ("  shared_used: false", "  shared_usde: false"), [":LINE:", "storage.shared_usde", "nearest: shared_used"]),
+    ("unknown key", ("  overflow: refuse", "  overflw: refuse"), [":LINE:", "storage.overflw", "nearest: overflow"]),
     ("no source", ("source: hoeppner2019, confidence: V}\n\n#", "confidence: V}\n\n#"), ["cores.source", "missing"]),
     ("unknown source", ("specified, source: hoeppner2019, confidence: V}", "specified, source: hoepner2019, confidence: V}"), [":LINE:", "cores.source", "nearest: hoeppner2019"]),
     ("wrong unit", ("{value: 65536, unit: B", "{value: 64, unit: KB"), [":LINE:", "storage.local_bytes.unit", "'KB'", "'B'"]),

@@ -147,11 +147,14 @@ class ReferenceChip:
         Of each core, where packets differ by where they go; a tile as (chip, number).
     host_learns : bool
         The chip runs the forward pass alone.
+    spilled : dict of int to set of str, optional
+        Sections that a core has in the memory that it shares with others.
     """
 
     def __init__(
         self, layers, home, segments, scopes, widths, style, batch_size, n_draws,
         n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None, is_soft=False, places=None, host_learns=False,
+        spilled=None,
     ):  # fmt: skip
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.n_draws = widths, style, n_draws
@@ -161,6 +164,7 @@ class ReferenceChip:
         self.host_learns, self.is_host_at_work = host_learns, False
         self.words = {"analog": "synapse_array", "lists": "synapse_lists"}.get(style, "synapses")
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
+        self.spilled, self.shared_bits = spilled or {}, Counter()
         self.last = len(self.layers) - 1
         self.inbox = {}
 
@@ -168,11 +172,17 @@ class ReferenceChip:
 
     def read(self, core, phase, section, bits):
         if not self.is_host_at_work:
-            self.bits[core, phase, section, "read"] += bits
+            self.access(core, phase, section, "read", bits)
 
     def write(self, core, phase, section, bits):
         if not self.is_host_at_work:
-            self.bits[core, phase, section, "write"] += bits
+            self.access(core, phase, section, "write", bits)
+
+    def access(self, core, phase, section, direction, bits):
+        self.bits[core, phase, section, direction] += bits
+        if section in self.spilled.get(core, ()):
+            self.shared_bits[core, phase, section, direction] += bits
+            self.seen["spilled access"] += 1
 
     def event(self, core, phase, kind):
         if not self.is_host_at_work:
@@ -181,6 +191,10 @@ class ReferenceChip:
     def bytes(self):
         """Bytes of each (core, phase, section, direction): bits rounded up once."""
         return {key: -(-bits // 8) for key, bits in self.bits.items() if bits}
+
+    def shared_bytes(self):
+        """Those of them that the shared memory moved."""
+        return {key: -(-bits // 8) for key, bits in self.shared_bits.items() if bits}
 
     def counts(self):
         """Events of each (core, phase, kind), with the bytes that the host moved."""

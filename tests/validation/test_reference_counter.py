@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def price(value):
 
 def odd_profile(name):
     """Document of a profile with odd numbers."""
-    base = {"santos_odd": "spinnaker2_santos", "santos_odd_memory": "spinnaker2_santos", "brainscales2_odd": "brainscales2"}.get(name, "spinnaker2_santos")
+    base = {"brainscales2_odd": "brainscales2"}.get(name, "spinnaker2_santos")
     document = yaml.safe_load((PROFILES / f"{base}.yaml").read_text(encoding="utf-8"))
     document["name"] = name
     widths = {"activation": 19, "error": 23, "gradient": 37, "input": 5, "row_pointer": 13}
@@ -83,13 +84,20 @@ def odd_profile(name):
         document.setdefault("limits", {})["routing_entries"] = {"max": number(12, "1"), "kind": "wall", "action": "error"}
     if name == "santos_odd_targets":
         document.setdefault("limits", {})["targets_per_neuron"] = {"max": number(1, "1"), "kind": "wall", "action": "error", "of": "core"}
+    if name in ("santos_odd_spill", "santos_odd_memory_spill"):  # too little for what a core keeps per slot, on two cores or on all
+        document["storage"] |= {"local_bytes": number(650 if "memory" in name else 610, "B"), "code_bytes": number(100, "B"), "overflow": "spill"}
+        document["storage"] |= {"shared_bytes": number(5000, "B"), "shared_bandwidth": number(3e6, "B/s")}
+        document["chips"] = [{"chips": number(1, "1"), "working_cores": number(2, "1")} for _ in range(2)]
+        document["energy"]["static"] = {"core": number(1e-3, "W")}
+    if name == "santos_odd_memory_spill":
+        prices |= {"local_read_byte": price(1.1e-12), "local_write_byte": price(1.9e-12), "shared_read_byte": price(7.3e-12)}
     if name == "grid_odd":  # one core a tile, in two columns of three
         document["cores"] = number(6, "1")
         document["network"] = {"mesh": {key: number(n, "1") for key, n in (("width", 2), ("height", 3), ("cores_per_tile", 1))}}
         prices["hop"] = price(3.7e-11)
     if base == "spinnaker2_santos":
         prices_in_use = document["energy"]["price_sets"][document["energy"]["price_set"]]
-        prices_in_use |= {"accounting": "memory" if name == "santos_odd_memory" else "event", "prices": prices}
+        prices_in_use |= {"accounting": "memory" if "memory" in name else "event", "prices": prices}
     return document
 
 
@@ -270,6 +278,9 @@ CASES = (
     Case("mesh_odd_routes", cores=8, batch=4, shows=(*REWIRED, "packet to another chip", "row limit")),
     Case("santos_odd_targets", EVENTS, cores=3, batch=1, scope="layer", headroom=0.3, connectivity=(0.3, 0.2, 0.3),
          shows=(*REWIRED, *ERRORS, "packet", "row limit")),
+    # Sections in the memory that the cores of a chip share.
+    Case("santos_odd_spill", cores=3, batch=4, optimizer="momentum", shows=(*REWIRED, "packet", "spilled access")),
+    Case("santos_odd_memory_spill", EVENTS, cores=3, batch=4, period=3, shows=(*REWIRED, *ERRORS, "packet", "merge", "spilled access")),
     # The host learns: the chip runs forward, gives its activations and takes its synapses.
     Case("grid_odd", cores=6, batch=4, period=3, weights=BY_HOST, optimizer="adam", rate=0.02, shows=(*MOVED, *HOPS, "free slot")),
     Case(ODD, EVENTS, cores=3, batch=1, weights=BY_HOST, shows=(*MOVED, "packet")),
@@ -403,9 +414,26 @@ def make_chip(experiment, store, has_noise):
         has_accumulators=True if is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space" else None,
         places=places,
         host_learns=hardware.learning == "host",
+        spilled={core.id: spilled_of(core, profile) for core in placement.cores},
     )
     take_connections(chip, store)
     return chip
+
+
+def spilled_of(core, profile):
+    """Sections that a core cannot hold: of all sets of what it keeps per slot that make it fit, the one with the fewest bytes."""
+    sections = {name: core.sections.get(name, 0) + core.spilled.get(name, 0) for name in (*core.sections, *core.spilled)}
+    limit, order = profile.storage.local_bytes, ("synapses", "gradients", "master_weights", "optimizer_state")
+    if getattr(profile.storage, "overflow", "refuse") != "spill":
+        return set()
+    names = [name for name in order if name in sections]
+    best = min(
+        (sum(sections[name] for name in chosen), n, [order.index(name) for name in chosen])
+        for n in range(len(names) + 1)
+        for chosen in combinations(names, n)
+        if sum(sections.values()) - sum(sections[name] for name in chosen) <= limit.value
+    )
+    return {order[i] for i in best[2]}
 
 
 def take_connections(chip, store):
@@ -636,6 +664,16 @@ def test_traffic(run):
     assert differences(traffic_of(ledger), {k: n for k, n in chip.bytes().items() if k[2] != "host"}) == []
 
 
+def test_levels(run):
+    """What a core has spilled is read and written in shared memory, nothing else is; and the sums are in the record's level."""
+    _, ledger, chip, experiment, _ = run
+    shared = {}
+    for core, phase, section, level, *ways in ledger.traffic_rows():
+        shared |= {(core, phase, section, way): n for way, n in zip(("read", "write"), ways, strict=True) if n and level == "sdram"}
+    assert differences(shared, chip.shared_bytes()) == []
+    assert all(set(core.spilled) == chip.spilled[core.id] for core in experiment.placement.cores)
+
+
 # Energy, by hand: section 5 of the document
 
 
@@ -662,6 +700,14 @@ def phase_cycles(chip, cycles, phase, core):
     )
 
 
+def shared_seconds(chip, profile, phase):
+    """Of a phase: all bytes that the cores of the busiest chip move from and to their shared memory, over its bandwidth."""
+    on_chip = Counter()
+    for (core, p, *_), n in chip.shared_bytes().items():
+        on_chip[chip.places[core][0]] += n * (p == phase)
+    return max(on_chip.values(), default=0) / profile.storage.shared_bandwidth.value if on_chip else 0.0
+
+
 def modelled_time(chip, profile, n_trained, n_evaluated, n_cores):
     time, cycles = profile.time, dict(profile.time.cycles)
     seconds = []
@@ -670,6 +716,7 @@ def modelled_time(chip, profile, n_trained, n_evaluated, n_cores):
             seconds.append(time.forward_latency.value * (n_trained if phase == "forward" else n_evaluated))
         elif profile.clock is not None:
             seconds.append(max(phase_cycles(chip, cycles, phase, c) for c in range(n_cores)) / profile.clock.value)
+            seconds[-1] = max(seconds[-1], shared_seconds(chip, profile, phase))
     return math.fsum(seconds)
 
 
@@ -694,10 +741,17 @@ def priced_energy(chip, profile, n_trained, n_evaluated, n_cores):
             unpriced.add(component)
         else:
             parts.append(n * price)
+    shared = chip.shared_bytes()
+    for key, n in shared.items():
+        name = f"shared_{key[3]}_byte"
+        if name in prices:
+            parts.append(n * prices[name])
+        else:
+            unpriced.add(f"{name}:{key[2]}")
     if energy.accounting == "memory":
-        for (_, _, section, direction), n in chip.bytes().items():
-            if section != "host":
-                parts.append(n * prices[f"local_{direction}_byte"])
+        for key, n in chip.bytes().items():
+            if key[2] != "host" and key not in shared:
+                parts.append(n * prices[f"local_{key[3]}_byte"])
     seconds = modelled_time(chip, profile, n_trained, n_evaluated, n_cores)
     static = energy.static_power
     if static.core is not None:
