@@ -1,6 +1,7 @@
 """Accounting: integer events, traffic, prices once, and a ledger that closes."""
 
-from neurosim.accounting.events import KINDS, PHASES, Activity
+from neurosim.accounting.activity import Activity
+from neurosim.accounting.events import KINDS, PHASES
 from neurosim.accounting.ledger import Ledger, count_by_phase, make_ledger
 from neurosim.accounting.sensitivity import price_sensitivity
 from neurosim.accounting.traffic import LEVELS, SECTIONS

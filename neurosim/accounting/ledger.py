@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, Shape, count_events, count_firing, logit_bits, state_bits
+from neurosim.accounting.activity import Shape
+from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, logit_bits, state_bits
 from neurosim.accounting.routes import count_packets
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
 from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, Spill, count_traffic, level_of

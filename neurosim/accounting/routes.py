@@ -12,7 +12,7 @@ def count_packets(shape, training, evaluation, host_learns=False):
 
     Parameters
     ----------
-    shape : events.Shape
+    shape : activity.Shape
     training, evaluation : Activity
         With `pairs`.
     host_learns : bool

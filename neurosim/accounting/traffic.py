@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.accounting.events import PHASE, PHASES, Shape, count_arrivals, count_dense, count_passes, count_visits
+from neurosim.accounting.activity import Shape
+from neurosim.accounting.events import PHASE, PHASES
+from neurosim.accounting.visits import count_arrivals, count_dense, count_search_passes, count_visits
 from neurosim.placement.limits import has_lists, places_per_neuron
 from neurosim.placement.memory import COUNTER_BITS, STEP_COUNT_BITS, has_accumulators, has_row_pointers, has_words, theta_bits
 
@@ -426,7 +428,7 @@ class TrafficCounter:
 
     def _search(self, events):
         """Smallest weights: passes that count, and one that names."""
-        n_counting = count_passes(self.w.weight)
+        n_counting = count_search_passes(self.w.weight)
         free = events["searches"] * self.shape.n_slots - events["ranked"]
         bits = (n_counting + 1) * (events["ranked"] * self.w.weight + free * self.w.mark)
         self._read("rewire", self.home_of_synapses, self._per_segment(bits))
@@ -445,7 +447,7 @@ class TrafficCounter:
         free = events["dense_searches"] * shape.n_slots - events["masked"]
         self._read("rewire", self.home_of_synapses, self._per_segment((events["masked"] + free) * w.mark))
         self._write("rewire", "dense_gradient", self._per_segment(events["masked"] * w.gradient))
-        n_counting = count_passes(w.gradient)
+        n_counting = count_search_passes(w.gradient)
         searched = events["dense_searches"] * shape.n_positions
         self._read("rewire", "dense_gradient", self._per_segment((n_counting + 1) * searched * w.gradient))
         self._update_in_place("rewire", "rewiring", self._per_segment(n_counting * searched * COUNTER_BITS))

@@ -1,0 +1,77 @@
+"""Slots that a core walks, positions and synapses that rewiring works on: what events and traffic both multiply with their widths."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.accounting.activity import Shape
+from neurosim.placement.memory import SEARCH_BITS
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Slots that a core walks and multiplies per phase: int64 arrays, shape (n_segments,)."""
+
+    forward: np.ndarray
+    backward: np.ndarray
+    gradient: np.ndarray
+    forward_ops: np.ndarray
+    backward_ops: np.ndarray
+    gradient_ops: np.ndarray
+
+
+def count_visits(placement, activity):
+    """Slots walked and multiplied, by execution style and storage family.
+
+    ``scan`` walks and multiplies every slot. ``event_driven`` walks the rows of non-zero activations and
+    multiplies, in backward and gradient, only where the error is non-zero. In a crossbar the forward
+    product is analog and happens for non-zero activations; its processor walks all slots to learn.
+    """
+    segment, later = activity.segment, placement.layout.pre > 0
+    slots, backward, gradient = (segment[k] for k in ("slots", "slots_backward", "slots_gradient"))
+    rows, pairs = segment["pre_nonzero"], segment["pair_nonzero"]
+    if placement.profile.storage.family != "address_space":
+        return Visits(rows, backward, gradient, rows, backward, gradient)
+    if placement.workload.execution == "event_driven":
+        return Visits(rows, rows * later, rows, rows, pairs * later, pairs)
+    return Visits(slots, backward, gradient, slots, backward, gradient)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """What dense gradients took, int64: (walk, position) products per segment; packets by matrix and core."""
+
+    operations: np.ndarray
+    sent: np.ndarray
+    received: np.ndarray
+
+
+def count_dense(placement, activity):
+    """Products and packets of dense gradients.
+
+    ``event_driven`` skips the rows of zero activations. Every core needs all activations of the layers before it, with or
+    without a synapse, so each hidden neuron sends to every other core with a segment of the next matrix.
+    """
+    shape = Shape(placement)
+    walks = activity.segment["dense_samples"]
+    is_sorted = placement.profile.storage.family == "address_space" and placement.workload.execution == "event_driven"
+    rows = activity.segment["dense_rows"] if is_sorted else walks * shape.n_pre
+    sent, received = (np.zeros((len(shape.topology.projections), shape.n_cores), np.int64) for _ in range(2))
+    for g in np.flatnonzero(shape.remote):
+        own = shape.own[shape.pre[g]].copy()
+        own[shape.core[g]] = 0
+        sent[shape.matrix[g]] += walks[g] * own
+        received[shape.matrix[g], shape.core[g]] += walks[g] * shape.remote[g]
+    return Dense(rows * (shape.n_positions // shape.n_pre), sent, received)
+
+
+def count_arrivals(placement, activity):
+    """Synapses that were written into slots. In fixed places a dormant one wakes where it lies: its update has written it."""
+    events = activity.segment
+    wakes_in_place = placement.workload.has_places and not placement.workload.host_learns
+    return events["accepted"] + events["exact"] + (0 if wakes_in_place else events["placed"])
+
+
+def count_search_passes(bits):
+    """Passes over numbers of `bits` bits in which a search counts."""
+    return -(-bits // SEARCH_BITS)
