@@ -15,16 +15,29 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 _NOT_PASSED_ON = ("NEUROSIM_DEBUG", "NEUROSIM_DATA", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONPATH", "TERM")
 
 
-@pytest.fixture(scope="session")
-def mnist_dir():
+def _data_dir(name, find_files):
     """Folder to give as ``--data``: ``$NEUROSIM_DATA``, else ``../shared/data`` beside the repository."""
-    from neurosim.datasets.mnist import find_idx_files
-
     configured = os.environ.get("NEUROSIM_DATA")
     place = Path(configured).expanduser() if configured else REPOSITORY.parent / "shared" / "data"
-    if not any(find_idx_files(folder) for folder in (place / "mnist", place)):
-        pytest.skip(f"no MNIST files in {place}; set NEUROSIM_DATA to the folder that holds them")
+    if not any(find_files(folder) for folder in (place / name, place)):
+        pytest.skip(f"no files of {name} in {place}; set NEUROSIM_DATA to the folder that holds them")
     return place
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """Folder with MNIST to give as ``--data``."""
+    from neurosim.datasets.mnist import find_idx_files
+
+    return _data_dir("mnist", find_idx_files)
+
+
+@pytest.fixture(scope="session")
+def fsdd_dir():
+    """Folder with the Free Spoken Digit Dataset to give as ``--data``."""
+    from neurosim.datasets.speech import find_recordings
+
+    return _data_dir("fsdd", find_recordings)
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,13 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     if scenario.hardware.on_violation == "refuse":
         refuse_unless_fits(experiment.placement)
     folder = choose_folder(scenario.name, out, resume)
-    trainer, identity = _make_trainer(experiment, data_dir)
+    try:
+        trainer, identity = _make_trainer(experiment, data_dir)
+    except MemoryError:
+        raise InputError(
+            f"{scenario.name}: this computer has too little memory for the network, its data and its batches; "
+            "lower training.batch_size, the sizes of the network or dataset.max_steps"
+        ) from None
     n_threads = _set_threads(n_threads)
     if resume:
         from neurosim.training import load_checkpoint

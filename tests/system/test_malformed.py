@@ -500,6 +500,13 @@ def test_only_names_of_recordings_are_checked_without_a_run(assert_refused, main
     assert_refused(["check", "words.yaml"], ["words/three_ann_5.wav", "label 'three'"])
 
 
+def test_more_than_the_memory_of_this_computer(assert_refused, words):
+    changes = ("training.batch_size=1048576", "dataset.max_steps=10000", "network.units=2000", "network.connectivity=0.001")
+    on_chip = ("hardware.on_violation=report", "hardware.cores=1")
+    arguments = ["run", "words.yaml", *(part for change in (*changes, *on_chip) for part in ("--set", change))]
+    assert_refused(arguments, ["words: ", "too little memory", "training.batch_size", "dataset.max_steps"])
+
+
 FOLDERS = [
     ("no training files", lambda path: int(path.stem.split("_")[2]) >= 5, ["words", "no train files"]),
     ("no test files", lambda path: int(path.stem.split("_")[2]) < 5, ["words", "no test files"]),

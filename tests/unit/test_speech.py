@@ -144,3 +144,12 @@ def test_the_shape_is_known_before_any_file_is_opened(tmp_path):
 def test_samples_keep_their_values(tmp_path):
     write_wav(tmp_path / "0_a_0.wav", [0, 16384, -32768])
     assert read_wav(tmp_path / "0_a_0.wav", SpeechFeatures()).tolist() == [0.0, 0.5, -1.0]
+
+
+def test_the_free_spoken_digit_dataset(fsdd_dir):
+    data = load_dataset("fsdd", data_dir=fsdd_dir, speech=SpeechFeatures(max_steps=91))
+    assert (data.n_train, data.n_test, data.n_classes) == (2700, 300, 10)
+    assert max(data.lengths_train.max(), data.lengths_test.max()) == 91  # as the scenario reference says
+    assert np.bincount(data.y_test).tolist() == [30] * 10
+    with pytest.raises(InputError, match="91 steps of 25 ms; expected at most 90"):
+        load_dataset("fsdd", data_dir=fsdd_dir, speech=SpeechFeatures(max_steps=90))
