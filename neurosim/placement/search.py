@@ -34,7 +34,6 @@ def smallest_cores(profile, workload):
         cores = range(low, profile.cores.value + 1)
         return next((n for n in cores if _make_fits(profile, workload, n, is_sure, may_spill)(workload.n_active)), None)
 
-    some = None
     for may_spill in dict.fromkeys((False, can_spill(profile))):
         some = first(False, 1, may_spill)
         if some is not None:
@@ -108,7 +107,7 @@ def most_unrolled(profile, workload, n_cores, most=MOST_STEPS):
 
     def fits(n):
         unrolled = replace(workload, topology=replace(topology, n_steps=max(topology.n_steps, n), window=n))
-        return _make_fits(profile, unrolled, n_cores, is_sure=False)(workload.n_active)
+        return _make_fits(profile, unrolled, n_cores, is_sure=False, may_spill=can_spill(profile))(workload.n_active)
 
     return _last(fits, 1, most)
 

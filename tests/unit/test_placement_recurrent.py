@@ -185,3 +185,15 @@ def test_one_step_that_does_not_fit_is_said():
 def test_a_network_of_one_step_says_nothing_of_steps():
     verdict = judge(place(SANTOS, Workload((784, 300, 100, 10), (2352, 900, 300)), 1))
     assert verdict.unrolling is None and verdict.most_steps is None and "steps kept" not in text_of(verdict)
+
+
+def test_steps_are_counted_with_what_spills():
+    """The states of all steps stay on the core; what a core keeps per slot makes room for them."""
+    spinnaker1, topology = load_profile("spinnaker1"), Topology.recurrent("lstm", 28, (128,), 10, 28)
+    workload = Workload(topology, synapse_counts(topology, 0.3), batch_size=100, optimizer="adam")
+    verdict = judge(place(spinnaker1, workload, 4))
+    assert verdict.fits and any(core.spilled for core in verdict.placement.cores)
+    assert not any("unrolled_state" in core.spilled for core in verdict.placement.cores)
+    for n, fits in ((verdict.most_steps, True), (verdict.most_steps + 1, False)):
+        longer = replace(workload, topology=replace(topology, n_steps=max(n, 28), window=n))
+        assert place(spinnaker1, longer, 4).fits == fits
