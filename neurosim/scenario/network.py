@@ -1,6 +1,6 @@
 """A placement as a synapse store: the one step from cores and bytes to plain arrays."""
 
-from neurosim.synapses import CorePlan, Grid, SegmentPlan, StorePlan, SynapseStore, plan_matrices
+from neurosim.synapses import CorePlan, Grid, SegmentPlan, StorePlan, SynapseStore, find_senders, plan_matrices
 
 
 def make_store(experiment):
@@ -40,18 +40,9 @@ def make_store(experiment):
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
         counts_pairs=placement.geometry.tells_packets_apart,
-        sender=_senders(populations, topology.sizes),
+        sender=find_senders(topology.sizes, populations),
     )
     return SynapseStore.random(plan, experiment.scenario.seed)
-
-
-def _senders(populations, sizes):
-    """First number of the same neuron, of every numbered one: neurons have a number for each matrix that they feed."""
-    starts, senders = {}, []
-    for i in populations:
-        first = starts.setdefault(i, len(senders))
-        senders += range(first, first + sizes[i])
-    return tuple(senders)
 
 
 def make_network(experiment, store):

@@ -178,6 +178,23 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None):
     return matrices, populations
 
 
+def find_senders(sizes, populations):
+    """First number of the same neuron, of every number of `plan_matrices`: tuple of int.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Neurons of each population.
+    populations : sequence of int
+        As `plan_matrices` returns it.
+    """
+    starts, senders = {}, []
+    for i in populations:
+        first = starts.setdefault(i, len(senders))
+        senders += range(first, first + sizes[i])
+    return tuple(senders)
+
+
 def one_core_plan(
     sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False
 ):
