@@ -19,6 +19,7 @@ from test_reference_counter import (
     ENERGY_RTOL, HOPS, ODD, REWIRED, SANTOS, Watch, differences, events_of, hand_bytes, hand_events, odd_profile, priced_energy,
     take_connections, traffic_of, widths_of,
 )  # fmt: skip
+from test_reference_counter import test_events, test_traffic, test_what_the_case_is_for_happened  # noqa: F401, of the runs here
 
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.placement import refuse_unless_fits
@@ -209,23 +210,6 @@ def run(request, tmp_path_factory):
     folder = Path(tmp_path_factory.getbasetemp()) / f"unrolled{CASES.index(request.param)}"
     folder.mkdir(exist_ok=True)
     return request.param, *run_case(request.param, folder)
-
-
-def test_what_the_case_is_for_happened(run):
-    case, _, chip, *_ = run
-    chip.seen["rejected"] = sum(n for (_, _, kind), n in chip.events.items() if kind == "proposal_rejected")
-    assert [name for name in case.shows if not chip.seen[name]] == []
-
-
-def test_events(run):
-    _, ledger, chip, *_ = run
-    assert ledger.events.dtype == np.int64
-    assert differences(events_of(ledger), chip.counts()) == []
-
-
-def test_traffic(run):
-    _, ledger, chip, *_ = run
-    assert differences(traffic_of(ledger), {k: n for k, n in chip.bytes().items() if k[2] != "host"}) == []
 
 
 def test_energy(run):
