@@ -14,7 +14,7 @@ class Activity:
     segment : dict of str to int64 array, shape (n_segments,)
         ``slots``, ``slots_backward``, ``slots_gradient``, ``pre_nonzero``, ``pair_nonzero``, ``rows_nonzero``, ``updated``, ``drawn``,
         ``released``, ``accepted``, ``rejected``, ``exact``, ``rows_checked``, ``merges``, ``unfilled``, ``placed``, ``erased``,
-        ``searches``, ``ranked``, ``dense_samples``, ``dense_rows``, ``dense_searches``, ``masked``, ``dormant``.
+        ``searches``, ``ranked``, ``dense_samples``, ``dense_rows``, ``dense_searches``, ``masked``, ``dormant``, ``seen``, ``words_seen``.
         See `kernels.layout.SegmentEvent`.
     nonzero : int64 array, shape (n_neurons,)
         Forward walks in which a pre neuron of a matrix was non-zero, matrix after matrix.

@@ -11,7 +11,7 @@ import numpy as np
 from neurosim.accounting.activity import Shape
 from neurosim.accounting.routes import count_hops, count_packets
 from neurosim.accounting.visits import count_arrivals, count_dense, count_search_passes, count_visits
-from neurosim.placement.memory import theta_bits
+from neurosim.placement.memory import host_rewires, theta_bits
 
 PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", "evaluate")
 KINDS = (
@@ -95,21 +95,24 @@ def _count_learning(add, shape, placement, training):
     add("update", "random_draw", shape.per_core(training.segment["drawn"]))
     for kind in ("synaptic_update", "random_draw"):
         add("update", kind, shape.per_core(training.segment["dormant"]))
-    proposals = training.segment["accepted"] + training.segment["rejected"]
     arrivals = count_arrivals(placement, training)
-    add("rewire", "proposal_accepted", shape.per_core(training.segment["accepted"]))
-    add("rewire", "proposal_rejected", shape.per_core(training.segment["rejected"]))
-    # One draw a proposal, one for the sign of an arrival.
-    add("rewire", "random_draw", shape.per_core(proposals + training.segment["exact"] + arrivals))
     add("rewire", "synaptic_write", shape.per_core(arrivals))
     dense = count_dense(placement, training)
     add("rewire", "packet_sent", dense.sent.sum(axis=0))
     add("rewire", "packet_received", dense.received.sum(axis=0))
+    add("rewire", "synaptic_op", shape.per_core(dense.operations))
+    if host_rewires(placement.profile, placement.workload):
+        return  # it searches and draws
+    proposals = training.segment["accepted"] + training.segment["rejected"]
+    add("rewire", "proposal_accepted", shape.per_core(training.segment["accepted"]))
+    add("rewire", "proposal_rejected", shape.per_core(training.segment["rejected"]))
+    # One draw a proposal, one for the sign of an arrival.
+    add("rewire", "random_draw", shape.per_core(proposals + training.segment["exact"] + arrivals))
     # A search looks at every number once a pass, and once more to name what it found.
     n_looks = count_search_passes(theta_bits(placement.profile, placement.workload)) + 1
     n_dense_looks = count_search_passes(formats.gradient_bits.value) + 1
     searched = n_looks * training.segment["ranked"] + n_dense_looks * training.segment["dense_searches"] * shape.n_positions
-    add("rewire", "synaptic_op", shape.per_core(dense.operations + searched))
+    add("rewire", "synaptic_op", shape.per_core(searched))
 
 
 def _count_host_learning(add, shape, placement, training):

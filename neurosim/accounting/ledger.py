@@ -9,8 +9,9 @@ from neurosim.accounting.activity import Shape
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, logit_bits, state_bits
 from neurosim.accounting.routes import count_packets
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
-from neurosim.accounting.traffic import DIRECTIONS, SECTIONS, Spill, count_traffic, level_of
+from neurosim.accounting.traffic import DIRECTIONS, HOST_SECTIONS, SECTIONS, Spill, count_traffic, level_of
 from neurosim.errors import LedgerError
+from neurosim.placement.memory import host_rewires
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def make_ledger(placement, training, evaluation):
     if placement.workload.host_learns:  # what synapses take in these phases comes from the host
         for phase in (PHASE["update"], PHASE["rewire"]):
             events[:, phase, KIND["host_byte"]] += traffic[:, phase, :, DIRECTIONS.index("write")].sum(axis=1)
+    elif host_rewires(placement.profile, placement.workload):
+        events[:, PHASE["rewire"], KIND["host_byte"]] += _host_exchange(placement, training, traffic)
     firing = count_firing(placement, training, evaluation)
     spill = Spill.of(placement)
     shared_bytes = spill.bytes_by_chip(traffic)
@@ -143,8 +146,18 @@ def _close_host(ledger, placement, training):
     if placement.workload.host_learns:
         taken += written[:, [PHASE["update"], PHASE["rewire"]]].sum()
         read += ((training.n_samples * state_bits(shape, formats) + 7) // 8).sum()
+    elif host_rewires(placement.profile, placement.workload):
+        taken += _host_exchange(placement, training, ledger.traffic).sum()
     host = int(ledger.events[:, :, KIND["host_byte"]].sum())
     _same("bytes that the host moved and bytes that cores took from it or gave to it", host, int(taken + read))
+
+
+def _host_exchange(placement, training, traffic):
+    """Bytes of each core that a host which rewires reads and writes: int64 array, shape (n_cores,)."""
+    moved = traffic[:, PHASE["rewire"], [SECTIONS.index(section) for section in HOST_SECTIONS]].sum(axis=(1, 2))
+    shape, gradient = Shape(placement), placement.profile.formats.gradient_bits.value
+    dense = shape.per_core(training.segment["dense_searches"] * shape.n_positions) * gradient
+    return moved + (dense + 7) // 8
 
 
 def _close_routes(ledger, placement, training, evaluation):

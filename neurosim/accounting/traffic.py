@@ -13,7 +13,7 @@ from neurosim.accounting.activity import Shape
 from neurosim.accounting.events import PHASE, PHASES
 from neurosim.accounting.visits import count_arrivals, count_dense, count_search_passes, count_visits
 from neurosim.placement.limits import has_lists, places_per_neuron
-from neurosim.placement.memory import COUNTER_BITS, STEP_COUNT_BITS, has_accumulators, has_row_pointers, has_words, theta_bits
+from neurosim.placement.memory import COUNTER_BITS, STEP_COUNT_BITS, has_accumulators, has_row_pointers, has_words, host_rewires, theta_bits
 
 SECTIONS = (
     "synapses",
@@ -32,6 +32,8 @@ SECTIONS = (
 )
 SECTION = {name: i for i, name in enumerate(SECTIONS)}
 DIRECTIONS = ("read", "write")
+#: What a host that rewires reads and writes; other accesses of that phase are the chip's.
+HOST_SECTIONS = ("synapses", "synapse_array", "synapse_lists", "master_weights", "row_pointers", "optimizer_state")
 _LEVEL = {"synapse_array": "synapse_array", "synapse_lists": "synapse_memory"}
 
 
@@ -154,7 +156,10 @@ class TrafficCounter:
         self._backward(training)
         self._gradient(training)
         self._update(training)
-        self._rewire(training)
+        if host_rewires(self.placement.profile, self.placement.workload):
+            self._rewire_by_host(training)
+        else:
+            self._rewire(training)
 
     def _take_from_host(self, training):
         """The host learns: it reads activations and logits, and writes weights that changed and synapses that came or went."""
@@ -167,6 +172,11 @@ class TrafficCounter:
             self._write("rewire", "synapse_lists", self._per_segment(events["words_written"] * self.word))
             return
         self._write("update", self.home_of_synapses, self._per_segment(events["updated"] * w.weight))
+        self._write_exchange(training)
+
+    def _write_exchange(self, training):
+        """The host writes synapses that came, and marks those that left."""
+        w, events = self.w, training.segment
         self._write("rewire", self.home_of_synapses, self._per_segment(events["erased"] * w.mark))
         word = w.position + w.strength
         if self.is_sorted:  # a segment that got arrivals is written anew, in order
@@ -389,13 +399,31 @@ class TrafficCounter:
         # The walk has read the dormant ones already, as it passed them.
         self._write("update", self.home_of_synapses, self._per_segment(activity.segment["dormant"] * w.weight))
 
+    def _rewire_by_host(self, activity):
+        """The host reads every weight, and all dense gradients, and writes what it exchanged; searches and draws are its own."""
+        w, events = self.w, activity.segment
+        self._sum_dense_gradient(activity)
+        self._read("rewire", "dense_gradient", self._per_segment(events["dense_searches"] * self.shape.n_positions * w.gradient))
+        if self.has_lists:
+            self._read_words("rewire", events["words_seen"])
+            self._write("rewire", "synapse_lists", self._per_segment(events["words_written"] * self.word))
+        else:
+            self._read("rewire", self.home_of_synapses, self._per_segment(events["seen"] * w.strength))
+            self._write_exchange(activity)
+        arrivals = events["accepted"] + events["exact"] + events["placed"]
+        moved = events["merges"] * self.shape.n_slots if self.is_sorted else 0
+        for section, bits in (("optimizer_state", self.state), ("master_weights", w.master)):
+            self._write("rewire", section, self._per_segment(arrivals * bits))
+            self._update_in_place("rewire", section, self._per_segment(moved * bits))
+
     def _rewire(self, activity):
         shape, w = self.shape, self.w
         events = activity.segment
         proposals = events["accepted"] + events["rejected"]
         arrivals = count_arrivals(self.placement, activity)
         self._search(events)
-        self._take_dense_gradient(activity)
+        self._sum_dense_gradient(activity)
+        self._search_dense_gradient(events)
         if self.is_sorted:
             self._read("rewire", "row_pointers", self._per_segment(proposals * 2 * w.row_pointer))
             self._read("rewire", "synapses", self._per_segment(events["rows_checked"] * w.post))
@@ -434,7 +462,7 @@ class TrafficCounter:
         self._read("rewire", self.home_of_synapses, self._per_segment(bits))
         self._update_in_place("rewire", "rewiring", self._per_segment(n_counting * events["ranked"] * COUNTER_BITS))
 
-    def _take_dense_gradient(self, activity):
+    def _sum_dense_gradient(self, activity):
         shape, w, events = self.shape, self.w, activity.segment
         dense = count_dense(self.placement, activity)
         for matrix, home in enumerate(self.homes_of_x):
@@ -443,6 +471,9 @@ class TrafficCounter:
         self._read_pre("rewire", events["dense_samples"] * shape.n_pre)
         self._read("rewire", "neuron_state", self._per_segment(dense.operations * w.error))
         self._update_in_place("rewire", "dense_gradient", self._per_segment(dense.operations * w.gradient))
+
+    def _search_dense_gradient(self, events):
+        shape, w = self.shape, self.w
         # Positions that are taken are no candidates.
         free = events["dense_searches"] * shape.n_slots - events["masked"]
         self._read("rewire", self.home_of_synapses, self._per_segment((events["masked"] + free) * w.mark))

@@ -139,6 +139,8 @@ class SegmentEvent(IntEnum):
     DORMANT = 26  #: (step, dormant position) pairs that move by noise alone
     SLOTS_BACKWARD = 27  #: (walk, active slot) pairs backward: errors of post neurons to pre neurons
     SLOTS_GRADIENT = 28  #: (walk, active slot) pairs of gradients
+    SEEN = 29  #: (rewiring, active slot) pairs, before anything leaves
+    WORDS_SEEN = 30  #: (rewiring, word) pairs of packed lists
 
 
 N_SEGMENT_EVENTS = len(SegmentEvent)

@@ -26,6 +26,7 @@ from neurosim.kernels.update import CHUNK, count_update, release_marked
 
 _SLOTS, _PAIR, _MERGES = int(SegmentEvent.SLOTS), int(SegmentEvent.PAIR_NONZERO), int(SegmentEvent.MERGES)
 _ACCEPTED, _EXACT, _WORDS = int(SegmentEvent.ACCEPTED), int(SegmentEvent.EXACT), int(SegmentEvent.WORDS)
+_SEEN, _WORDS_SEEN = int(SegmentEvent.SEEN), int(SegmentEvent.WORDS_SEEN)
 
 
 class Batch(NamedTuple):
@@ -108,8 +109,19 @@ def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries
 
 
 @inlined
+def book_seen(slots, segments, tally):
+    """Book what whoever rewires finds, before anything leaves. Writes `tally`."""
+    for segment in range(segments.matrix.size):
+        n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
+        tally.by_segment[segment, _SEEN] += n_slots - slots.n_free[segment]
+        tally.by_segment[segment, _WORDS_SEEN] += slots.segment_words[segment]
+
+
+@inlined
 def finish_step(slots, segments, matrices, tally, progress, rule, step, below, merge_entries, before):
     """What follows the update of the slots: release, rewire, watch the budget."""
+    if (step + 1) % rule.period == 0:
+        book_seen(slots, segments, tally)
     release_marked(slots, segments, matrices, tally, below)
     n_active = segments.slot_start[-1] - slots.n_free.sum()
     progress.most_active[0] = max(progress.most_active[0], n_active)

@@ -79,6 +79,11 @@ def has_lists(profile):
     return profile.storage.family == "packed_lists"
 
 
+def host_rewires(profile, workload):
+    """Whether the chip learns, and its host reads the weights and exchanges synapses: where the chip cannot do that itself."""
+    return workload.rewires and not workload.host_learns and profile.learning.rewiring == "host"
+
+
 def has_row_pointers(profile, workload):
     """Whether the slots are kept sorted by row behind row pointers."""
     return workload.execution == "event_driven" and has_words(profile)
@@ -168,7 +173,7 @@ def fixed_sections(profile, workload, layout):
     rewiring = 0
     if workload.has_dense_gradient and learns:
         sections["dense_gradient"] = layout.per_core(_bytes(layout.n_positions, formats.gradient_bits.value))
-    if workload.searches and learns:
+    if workload.searches and learns and not host_rewires(profile, workload):
         rewiring += _bytes(2**SEARCH_BITS, COUNTER_BITS)
     if workload.rewires and learns:
         sections["random_state"] = has_slots * _bytes(1, formats.random_state_bits.value)
@@ -181,7 +186,7 @@ def fixed_sections(profile, workload, layout):
         if formats.row_pointer_bits is None:
             raise InputError(f"profile {profile.name}: formats.row_pointer_bits missing; execution event_driven needs it")
         sections["row_pointers"] = layout.per_core(_bytes(layout.n_pre + 1, formats.row_pointer_bits.value))
-        if workload.rewires and learns:
+        if workload.rewires and learns and not host_rewires(profile, workload):
             rewiring += _bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
     if rewiring:
         sections["rewiring"] = has_slots * rewiring

@@ -6,7 +6,7 @@ from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
 from neurosim.placement.limits import Usage
 from neurosim.placement.limits import has_lists, packing_of
-from neurosim.placement.memory import SECTIONS
+from neurosim.placement.memory import SECTIONS, host_rewires
 from neurosim.placement.place import Placement
 from neurosim.placement.remedies import Remedy, find_remedies
 from neurosim.placement.search import MOST_STEPS, most_unrolled
@@ -132,7 +132,7 @@ def judge(placement):
         section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
         remedies=find_remedies(placement) if violations else [],
         most_steps=_most_steps(placement),
-        storage=[text for text in (_release_text(placement), _spill_text(placement), *_draw_texts(placement)) if text],
+        storage=[text for text in (_release_text(placement), _spill_text(placement), _rewiring_text(placement), *_draw_texts(placement)) if text],
     )
 
 
@@ -239,6 +239,18 @@ def _spill_text(placement):
     names = dict.fromkeys(name for core in cores for name in core.spilled)
     total = sum(sum(core.spilled.values()) for core in cores)
     return f"spilled to sdram from {len(cores):,d} of {placement.n_cores:,d} cores: {', '.join(names)}, {total:,d} B; their traffic is that of the shared memory"
+
+
+def _rewiring_text(placement):
+    """Who rewires where the chip that learns does not, in one sentence; None elsewhere."""
+    profile, learning = placement.profile, placement.profile.learning
+    if not host_rewires(profile, placement.workload):
+        return None
+    written = "the lists that changed" if has_lists(profile) else "the synapses that came and the marks of those that left"
+    return (
+        f"rewiring goes over the host (learning.rewiring; {learning.source}: {profile.sources[learning.source]}): each time, it reads all weights "
+        f"and writes {written}, counted as host bytes"
+    )
 
 
 def _words(n):

@@ -13,6 +13,7 @@ import neurosim
 from neurosim.documents import dump_yaml, read_yaml, write_atomic
 from neurosim.errors import InputError, InterruptedRunError
 from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits, summarize
+from neurosim.placement.memory import host_rewires
 from neurosim.results import read_record, write_record, write_tables
 from neurosim.scenario.experiment import check_shape, prepare
 
@@ -255,7 +256,7 @@ def _make_trainer(experiment, data_dir):
 def _training_plan(experiment):
     from neurosim.training import Optimizer, Schedule, TrainingPlan
 
-    scenario = experiment.scenario
+    scenario, workload = experiment.scenario, experiment.placement.workload
     training, schedule = scenario.training, scenario.training.schedule
     return TrainingPlan(
         seed=scenario.seed,
@@ -271,7 +272,7 @@ def _training_plan(experiment):
         is_stochastic=scenario.hardware.rounding == "stochastic",
         rule=scenario.rewiring.make_rule(),
         # The host orders all arrivals at once, whatever their number.
-        merge_entries=2**62 if experiment.placement.workload.host_learns else MERGE_ENTRIES,
+        merge_entries=2**62 if workload.host_learns or host_rewires(experiment.profile, workload) else MERGE_ENTRIES,
         watches=_watched(experiment),
         counts_pairs=scenario.hardware.execution == "event_driven" and experiment.profile.storage.family == "address_space",
     )

@@ -204,6 +204,8 @@ class Trainer:
         """Let the rule exchange connections after the step just made."""
         store, progress, merge_entries = self.store, self.progress, self.plan.merge_entries
         before = _arrivals(store)
+        store.tally.by_segment[:, SegmentEvent.SEEN] += store.n_active_by_segment
+        store.tally.by_segment[:, SegmentEvent.WORDS_SEEN] += store.slots.segment_words
         moment = Moment(
             step=self.step,
             n_steps=self.n_steps,

@@ -15,6 +15,7 @@ MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 N_PROPOSALS = 64
 N_ARRIVALS_A_MERGE = 64
+EXCHANGED = ("synapses", "synapse_array", "synapse_lists", "row_pointers", "optimizer_state", "master_weights")
 
 
 def mix64(value):
@@ -147,6 +148,8 @@ class ReferenceChip:
         Of each core, where packets differ by where they go; a tile as (chip, number).
     host_learns : bool
         The chip runs the forward pass alone.
+    host_rewires : bool
+        The chip learns; the host reads its weights and exchanges connections.
     spilled : dict of int to set of str, optional
         Sections that a core has in the memory that it shares with others.
     """
@@ -154,7 +157,7 @@ class ReferenceChip:
     def __init__(
         self, layers, home, segments, scopes, widths, style, batch_size, n_draws,
         n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None, is_soft=False, places=None, host_learns=False,
-        spilled=None,
+        spilled=None, host_rewires=False,
     ):  # fmt: skip
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.n_draws = widths, style, n_draws
@@ -162,6 +165,7 @@ class ReferenceChip:
         self.n_labels, self.fan_in_limit, self.is_soft = n_labels, fan_in_limit, is_soft
         self.lists, self.limits, self.places = lists, limits, places
         self.host_learns, self.is_host_at_work = host_learns, False
+        self.host_rewires, self.host_exchanges = host_rewires, host_learns or host_rewires
         self.words = {"analog": "synapse_array", "lists": "synapse_lists"}.get(style, "synapses")
         self.bits, self.events, self.seen = Counter(), Counter(), Counter()
         self.spilled, self.shared_bits = spilled or {}, Counter()
@@ -202,6 +206,7 @@ class ReferenceChip:
         for (core, phase, section, direction), bits in self.bits.items():
             is_buffer = section in ("input_buffer", "label_buffer") and direction == "write"
             is_buffer = is_buffer or self.host_learns and phase in ("update", "rewire") and direction == "write"
+            is_buffer = is_buffer or self.host_rewires and phase == "rewire" and section in EXCHANGED
             if (is_buffer or section == "host") and bits:
                 events[core, phase, "host_byte"] = events.get((core, phase, "host_byte"), 0) + -(-bits // 8)
         return events
@@ -270,7 +275,7 @@ class ReferenceChip:
 
     def by_host(self, work, *args):
         """Let the host do something: it takes nothing of the chip."""
-        before, self.is_host_at_work = self.is_host_at_work, self.host_learns
+        before, self.is_host_at_work = self.is_host_at_work, self.host_exchanges
         work(*args)
         self.is_host_at_work = before
 
@@ -607,6 +612,15 @@ class ReferenceChip:
 
     # Rewiring
 
+    def show_weights(self):
+        """A host that rewires reads every weight before anything leaves."""
+        for segment in self.segments if self.host_rewires else ():
+            if self.lists:
+                self.read_all_lists(segment, "rewire")
+                continue
+            for _ in segment.connections:
+                self.read(segment.core, "rewire", self.words, self.widths.weight + self.widths.sign)
+
     def release(self, leaving):
         """Connections that left: per segment a list of (pre, post). A list is read, and written without them, one by one."""
         for segment, gone in zip(self.segments, leaving):
@@ -740,27 +754,31 @@ class ReferenceChip:
         segment.slots[segment.slots.index(None)] = (pre, post)
         if self.lists:
             self.write_list(segment, pre, phase)
-        elif not (self.host_learns and self.style == "event_driven"):  # then the segment is written as a whole
+        elif not (self.host_exchanges and self.style == "event_driven"):  # then the segment is written as a whole
             self.write(core, phase, self.words, w.word)
         self.seen["arrival"] += 1
         if self.host_learns:
             self.event(core, phase, "synaptic_write")
             return
-        self.event(core, phase, "random_draw")
+        self.by_host(self.event, core, phase, "random_draw")
         self.write(core, phase, "master_weights", w.master)
         for _ in range(w.n_state):
             self.write(core, phase, "optimizer_state", w.gradient)
         self.event(core, phase, "synaptic_write")
         if self.style == "event_driven":
-            self.write(core, phase, "rewiring", w.index)
-            self.read(core, phase, "rewiring", w.index)
+            self.by_host(self.write, core, phase, "rewiring", w.index)
+            self.by_host(self.read, core, phase, "rewiring", w.index)
 
     def merge(self, segment, n_arrivals):
         w, core, phase = self.widths, segment.core, "rewire"
-        if self.host_learns:
+        if self.host_exchanges:
             if n_arrivals > 0:
                 for _ in segment.slots:
                     self.write(core, phase, self.words, w.word)
+                    for _ in range(self.host_rewires):  # what learning keeps beside a slot moves with it
+                        self.touch_state(core, phase)
+                        self.read(core, phase, "master_weights", w.master)
+                        self.write(core, phase, "master_weights", w.master)
                 for _ in range(segment.n_pre + 1):
                     self.write(core, phase, "row_pointers", w.pointer)
             return
@@ -785,6 +803,11 @@ class ReferenceChip:
 
     def search_smallest(self, segment, sizes, n):
         """The n connections of smallest size, of equals the first by post and pre neuron; `sizes` by connection."""
+        self.by_host(self.look_for_smallest, segment)
+        self.seen["search"] += 1
+        return sorted(segment.connections, key=lambda slot: (sizes[slot], slot[1], slot[0]))[:n]
+
+    def look_for_smallest(self, segment):
         core, w = segment.core, self.widths
         n_passes = -(-w.weight // 8)
         for look in range(n_passes + 1):
@@ -796,8 +819,6 @@ class ReferenceChip:
                 self.event(core, "rewire", "synaptic_op")
                 if look < n_passes:
                     self.count_value(core)
-        self.seen["search"] += 1
-        return sorted(segment.connections, key=lambda slot: (sizes[slot], slot[1], slot[0]))[:n]
 
     def count_value(self, core):
         self.read(core, "rewire", "rewiring", 32)
@@ -835,6 +856,14 @@ class ReferenceChip:
 
     def search_largest(self, segment, sums):
         """Positions that are free and have a gradient, the largest first, of equals the first by post and pre neuron."""
+        for _ in sums if self.host_rewires else ():
+            self.read(segment.core, "rewire", "dense_gradient", self.widths.gradient)
+            self.bits[segment.core, "rewire", "host", "read"] += self.widths.gradient
+        self.by_host(self.look_for_largest, segment, sums)
+        found = [position for position, size in sums.items() if size != 0 and position not in segment.slots]
+        return sorted(found, key=lambda p: (-abs(sums[p]), p[1], p[0]))
+
+    def look_for_largest(self, segment, sums):
         w, core, phase = self.widths, segment.core, "rewire"
         for slot in segment.slots:
             self.read(core, phase, self.words, w.mark)
@@ -847,8 +876,6 @@ class ReferenceChip:
                 self.event(core, phase, "synaptic_op")
                 if look < n_passes:
                     self.count_value(core)
-        found = [position for position, size in sums.items() if size != 0 and position not in segment.slots]
-        return sorted(found, key=lambda p: (-abs(sums[p]), p[1], p[0]))
 
     def place(self, segment, positions, n):
         """Up to n arrivals at the first feasible positions; returns how many."""

@@ -91,6 +91,8 @@ def odd_profile(name):
         document["energy"]["static"] = {"core": number(1e-3, "W")}
     if name == "santos_odd_memory_spill":
         prices |= {"local_read_byte": price(1.1e-12), "local_write_byte": price(1.9e-12), "shared_read_byte": price(7.3e-12)}
+    if name == "santos_odd_host":
+        document["learning"]["rewiring"] = "host"
     if name == "grid_odd":  # one core a tile, in two columns of three
         document["cores"] = number(6, "1")
         document["network"] = {"mesh": {key: number(n, "1") for key, n in (("width", 2), ("height", 3), ("cores_per_tile", 1))}}
@@ -182,6 +184,7 @@ AXONS, FEW_AXONS = (
     for n_in, n_out in ((36, 5), (28, 6))
 )
 ROWS = (("rows: {value: 256", "rows: {value: 26"),)
+REWIRED_BY_HOST = (("rewiring: on_chip", "rewiring: host"),)
 SET = (("rule", "set"), ("drop_fraction", 0.4), ("period", 2), ("stop", 1.0))
 RIGL = (("rule", "rigl"), *SET[1:])
 PRUNE = (("rule", "prune"), ("period", 2), ("start", 0.1), ("end", 0.7))
@@ -281,6 +284,15 @@ CASES = (
     # Sections in the memory that the cores of a chip share.
     Case("santos_odd_spill", cores=3, batch=4, optimizer="momentum", shows=(*REWIRED, "packet", "spilled access")),
     Case("santos_odd_memory_spill", EVENTS, cores=3, batch=4, period=3, shows=(*REWIRED, *ERRORS, "packet", "merge", "spilled access")),
+    # The chip learns, and its host rewires: it reads all weights and writes what changed; searches and draws are its own.
+    Case("packed_lists", cores=3, batch=4, changes=REWIRED_BY_HOST, shows=(*MOVED, "packet")),
+    Case("packed_lists", EVENTS, cores=2, batch=1, period=3, connectivity=(0.4, 0.5, 0.5), changes=(*WORDS, *REWIRED_BY_HOST), optimizer="momentum",
+         shows=(*MOVED, "packet", "row limit", "free slot")),
+    Case("crossbar_binary", cores=2, batch=1, changes=REWIRED_BY_HOST, shows=(*MOVED, "packet")),
+    Case("santos_odd_host", cores=3, batch=4, optimizer="adam", rate=0.02, shows=(*MOVED, "packet")),
+    Case("santos_odd_host", EVENTS, cores=3, batch=1, period=3, optimizer="momentum", shows=(*MOVED, *ERRORS, "packet")),
+    Case("santos_odd_host", cores=3, batch=4, rule=RIGL, shows=("placed", "search", "packet")),
+    Case("santos_odd_host", cores=3, batch=4, rule=SET, shows=("arrival", "search", "packet")),
     # The host learns: the chip runs forward, gives its activations and takes its synapses.
     Case("grid_odd", cores=6, batch=4, period=3, weights=BY_HOST, optimizer="adam", rate=0.02, shows=(*MOVED, *HOPS, "free slot")),
     Case(ODD, EVENTS, cores=3, batch=1, weights=BY_HOST, shows=(*MOVED, "packet")),
@@ -414,6 +426,7 @@ def make_chip(experiment, store, has_noise):
         has_accumulators=True if is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space" else None,
         places=places,
         host_learns=hardware.learning == "host",
+        host_rewires=hardware.learning == "chip" and profile.learning.rewiring == "host" and experiment.scenario.rewiring.rule_class.rewires,
         spilled={core.id: spilled_of(core, profile) for core in placement.cores},
     )
     take_connections(chip, store)
@@ -510,6 +523,7 @@ class Watch:
     def rewire(self, rate):
         """A rule that chooses by itself: the reference first, then the package."""
         name = self.experiment.scenario.rewiring.rule
+        self.chip.show_weights()
         if name in ("set", "rigl"):
             fraction = self.rule.fraction(self.trainer.step, self.trainer.n_steps)
             for g, segment in enumerate(self.chip.segments):
@@ -576,6 +590,8 @@ class Watch:
         aside = Progress(*(array.copy() for array in progress))
         assert self.twin_network.train(batch, rule._replace(period=NEVER), counting, aside, step, 1, first) == 1
         chip.seen["released"] += self.store.n_active - self.twin.n_active
+        if self.rule.is_compiled and (step + 1) % self.rule.period == 0:
+            chip.show_weights()
         chip.release([sorted(set(s.connections) - kept) for s, kept in zip(chip.segments, connections_of(self.twin))])
         take_connections(chip, self.twin)
         if self.rule.is_compiled and (step + 1) % self.rule.period == 0:
