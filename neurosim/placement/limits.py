@@ -198,16 +198,16 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
     ----------
     n_active, slots : int64 array, shape (n_segments,)
     fixed_bytes : int64 array, shape (n_cores,)
-        Sum of `fixed_sections`.
+        Sum of `fixed_sections`; not used where local memory is not limited.
     with_expected : bool
         Whether to compute expected uses beside their bounds.
     may_spill : bool
         Whether sections may move to shared memory, where the chip does that.
     """
     storage, limits, cores = profile.storage, profile.limits, np.arange(layout.n_cores)
-    sections = slot_sections(profile, workload, layout, slots)
-    n_bytes = sum(sections.values(), fixed_bytes)
     if storage.local_bytes is not None:
+        sections = slot_sections(profile, workload, layout, slots)
+        n_bytes = sum(sections.values(), fixed_bytes)
         source = _cite(profile, "storage.local_bytes", storage.local_bytes)
         spilled = choose_spill(profile, sections, n_bytes) if may_spill else {}
         if spilled:

@@ -161,7 +161,9 @@ def _make_fits(profile, workload, n_cores, is_sure=True, may_spill=False):
     """Function of the counts per matrix: whether all limits hold on this number of cores, for every draw or for some."""
     layout = make_layout(workload.topology, n_cores)
     is_possible = all(check.fits for check in fixed_checks(profile, layout))
-    fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
+    # Bytes that nothing limits need not be counted, nor those of an impossible number of cores: a search may try thousands.
+    is_counted = is_possible and profile.storage.local_bytes is not None
+    fixed_bytes = sum(fixed_sections(profile, workload, layout).values()) if is_counted else 0
     n_positions = layout.n_positions
 
     def fits(n_active, at_least=False):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from neurosim.hardware import load_profile
@@ -34,6 +34,42 @@ def workloads(draw, largest=40):
         code_bytes=draw(st.sampled_from([None, 0, 100])),
         rewires=draw(st.booleans()),
     )
+
+
+def few_cores(name, n_cores, **storage):
+    """A chip with few cores and other numbers of its storage, so that every number of cores can be tried."""
+    profile = load_profile(name)
+    changed = {key: getattr(profile.storage, key).model_copy(update={"value": n}) for key, n in storage.items()}
+    cores = profile.cores.model_copy(update={"value": n_cores})
+    return profile.model_copy(update={"cores": cores, "chips": (), "storage": profile.storage.model_copy(update=changed)})
+
+
+SEARCHED = (
+    few_cores("truenorth", 20, rows=24, columns=16),
+    few_cores("loihi1", 12, synapse_bits=64 * 40),
+    few_cores("spinnaker2_santos", 9, local_bytes=900, code_bytes=100),
+    few_cores("spinnaker1", 9, local_bytes=900, shared_bytes=1500, code_bytes=100),
+    few_cores("dynap_se2", 9, words_per_neuron=8),
+)
+
+
+@given(st.sampled_from(SEARCHED), workloads(largest=24))
+@settings(max_examples=120, deadline=None)
+def test_the_smallest_number_of_cores_is_found_as_by_trying_all(profile, workload):
+    """Everything in local memory before spilling, and what every draw fits before what some do."""
+    workload = replace(workload, code_bytes=None, host_learns=profile.storage.local_bytes is None)
+    counts = range(1, profile.cores.value + 1)
+    overflow = getattr(profile.storage, "overflow", "refuse")
+    found = None
+    for action in dict.fromkeys(("refuse", overflow)):
+        chip = profile
+        if profile.storage.family == "address_space":
+            chip = profile.model_copy(update={"storage": profile.storage.model_copy(update={"overflow": action})})
+        for holds in ("is_guaranteed", "fits"):
+            tried = (n for n in counts if all(getattr(usage, holds) for usage in place(chip, workload, n).usages))
+            found = next(tried, None) if found is None else found
+    assert smallest_cores(profile, workload) == found
+    event("no number of cores" if found is None else f"{min(found, 3)} cores or more")
 
 
 def up(n, bits):
