@@ -32,9 +32,8 @@ def backward_and_gradient(slots, segments, network, act, err, partial, lanes):
     `partial` : float32 (n_tiles - 1, S), zero before and after.
     """
     slots.gradient[:] = np.float32(0.0)
-    n_pairs = np.zeros(0, np.int64)
     for t in prange(act.shape[0]):
-        mlp.backward_of_group(slots, segments, network, act[t], err[t], partial, t, n_pairs, lanes)
+        mlp.backward_of_group(slots, segments, network, act[t], err[t], partial, t, lanes)
     n_slots = slots.pre.size
     n_pieces = (n_slots + 8191) // 8192
     for piece in prange(n_pieces):

@@ -188,95 +188,53 @@ def forward_slots(typingctx, z, z_base, x, x_base, pre, post, weight, start, sto
     return signature, codegen
 
 
-class _Pairs:
-    """Counts lanes in which both vectors are not zero, in one 32-bit counter a lane; only if `is_on`."""
+@intrinsic
+def gradient_slots(typingctx, gradient, x, x_base, d, d_base, pre, post, start, stop, lanes):
+    """Add the sum over the lanes of x * d to ``gradient[slot]`` of the slots [start, stop)."""
+    signature = types.void(gradient, x, types.int64, d, types.int64, pre, post, types.int64, types.int64, lanes)
 
-    def __init__(self, builder, n_lanes, is_on):
-        self.builder, self.is_on = builder, is_on
-        self.vector = ir.VectorType(ir.IntType(32), n_lanes)
-        self.counts = cgutils.alloca_once_value(builder, ir.Constant(self.vector, [0] * n_lanes)) if is_on else None
+    def codegen(context, builder, sig, args):
+        g_ty, x_ty, _, d_ty, _, pre_ty, post_ty, _, _, lanes_ty = sig.args
+        n_lanes = lanes_ty.count
+        g_, x_, x_base_, d_, d_base_, pre_, post_, start_, stop_, _ = args
 
-    def add(self, a, b):
-        if self.is_on:
-            zeros = ir.Constant(a.type, [0.0] * a.type.count)
-            both = self.builder.and_(*(self.builder.fcmp_unordered("!=", value, zeros) for value in (a, b)))
-            wide = self.builder.zext(both, self.vector)
-            self.builder.store(self.builder.add(self.builder.load(self.counts), wide), self.counts)
+        def product(slot):
+            x_row = _row(context, builder, pre_ty, pre_, slot, x_base_, n_lanes)
+            d_row = _row(context, builder, post_ty, post_, slot, d_base_, n_lanes)
+            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
+            error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row, n_lanes))
+            return builder.fmul(value, error)
 
-    def total(self):
-        i64 = ir.IntType(64)
-        if not self.is_on:
-            return ir.Constant(i64, 0)
-        reduce = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(ir.IntType(32), [self.vector]), f"llvm.vector.reduce.add.v{self.vector.count}i32"
-        )
-        return self.builder.zext(self.builder.call(reduce, [self.builder.load(self.counts)]), i64)
+        _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
+        return context.get_dummy_value()
+
+    return signature, codegen
 
 
-def _make_gradient_slots(is_counting):
-    @intrinsic
-    def gradient_slots(typingctx, gradient, x, x_base, d, d_base, pre, post, start, stop, lanes):
-        """Add the sum over the lanes of x * d to ``gradient[slot]`` of the slots [start, stop).
+@intrinsic
+def backward_slots(typingctx, gradient, x, e, pre_base, post_base, pre, post, weight, start, stop, lanes):
+    """`gradient_slots`, and in the same pass weight * d added to the pre row of `e`: both read the same two rows.
 
-        Returns how often both were not zero, if that is counted; 0 otherwise.
-        """
-        signature = types.int64(gradient, x, types.int64, d, types.int64, pre, post, types.int64, types.int64, lanes)
+    d are the rows of `e` from `post_base` on, x and the sums lie from `pre_base` on in `x` and `e`.
+    """
+    signature = types.void(gradient, x, e, types.int64, types.int64, pre, post, weight, types.int64, types.int64, lanes)
 
-        def codegen(context, builder, sig, args):
-            g_ty, x_ty, _, d_ty, _, pre_ty, post_ty, _, _, lanes_ty = sig.args
-            n_lanes = lanes_ty.count
-            g_, x_, x_base_, d_, d_base_, pre_, post_, start_, stop_, _ = args
-            pairs = _Pairs(builder, n_lanes, is_counting)
+    def codegen(context, builder, sig, args):
+        g_ty, x_ty, e_ty, _, _, pre_ty, post_ty, w_ty, _, _, lanes_ty = sig.args
+        n_lanes = lanes_ty.count
+        g_, x_, e_, pre_base_, post_base_, pre_, post_, w_, start_, stop_, _ = args
 
-            def product(slot):
-                x_row = _row(context, builder, pre_ty, pre_, slot, x_base_, n_lanes)
-                d_row = _row(context, builder, post_ty, post_, slot, d_base_, n_lanes)
-                value = _load(builder, _vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
-                error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row, n_lanes))
-                pairs.add(value, error)
-                return builder.fmul(value, error)
+        def product(slot):
+            pre_row = _row(context, builder, pre_ty, pre_, slot, pre_base_, n_lanes)
+            post_row = _row(context, builder, post_ty, post_, slot, post_base_, n_lanes)
+            error = _load(builder, _vector_pointer(context, builder, e_ty, e_, post_row, n_lanes))
+            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, pre_row, n_lanes))
+            out = _vector_pointer(context, builder, e_ty, e_, pre_row, n_lanes)
+            w = builder.load(_element_pointer(context, builder, w_ty, w_, slot))
+            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), error, _load(builder, out)), out, align=4)
+            return builder.fmul(value, error)
 
-            _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
-            return pairs.total()
+        _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
+        return context.get_dummy_value()
 
-        return signature, codegen
-
-    return gradient_slots
-
-
-def _make_backward_slots(is_counting):
-    @intrinsic
-    def backward_slots(typingctx, gradient, x, e, pre_base, post_base, pre, post, weight, start, stop, lanes):
-        """`gradient_slots`, and in the same pass weight * d added to the pre row of `e`: both read the same two rows.
-
-        d are the rows of `e` from `post_base` on, x and the sums lie from `pre_base` on in `x` and `e`.
-        """
-        signature = types.int64(gradient, x, e, types.int64, types.int64, pre, post, weight, types.int64, types.int64, lanes)
-
-        def codegen(context, builder, sig, args):
-            g_ty, x_ty, e_ty, _, _, pre_ty, post_ty, w_ty, _, _, lanes_ty = sig.args
-            n_lanes = lanes_ty.count
-            g_, x_, e_, pre_base_, post_base_, pre_, post_, w_, start_, stop_, _ = args
-            pairs = _Pairs(builder, n_lanes, is_counting)
-
-            def product(slot):
-                pre_row = _row(context, builder, pre_ty, pre_, slot, pre_base_, n_lanes)
-                post_row = _row(context, builder, post_ty, post_, slot, post_base_, n_lanes)
-                error = _load(builder, _vector_pointer(context, builder, e_ty, e_, post_row, n_lanes))
-                value = _load(builder, _vector_pointer(context, builder, x_ty, x_, pre_row, n_lanes))
-                out = _vector_pointer(context, builder, e_ty, e_, pre_row, n_lanes)
-                w = builder.load(_element_pointer(context, builder, w_ty, w_, slot))
-                builder.store(_fma(builder, _broadcast(builder, w, n_lanes), error, _load(builder, out)), out, align=4)
-                pairs.add(value, error)
-                return builder.fmul(value, error)
-
-            _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
-            return pairs.total()
-
-        return signature, codegen
-
-    return backward_slots
-
-
-gradient_slots, gradient_slots_counting = (_make_gradient_slots(is_counting) for is_counting in (False, True))
-backward_slots, backward_slots_counting = (_make_backward_slots(is_counting) for is_counting in (False, True))
+    return signature, codegen

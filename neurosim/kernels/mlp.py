@@ -7,14 +7,9 @@ same layout. Lanes without a sample hold zeros everywhere, so they add nothing t
 import numpy as np
 
 from neurosim.kernels.compile import inlined
-from neurosim.kernels.lanes import (
-    backward_slots,
-    backward_slots_counting,
-    gradient_slots,
-    gradient_slots_counting,
-    nonzero_lanes,
-)
+from neurosim.kernels.lanes import backward_slots, gradient_slots, nonzero_lanes
 from neurosim.kernels.load import load_tile, prefetch_samples  # noqa: F401  (part of this module's interface)
+from neurosim.kernels.marks import count_bits
 from neurosim.kernels.products import multiply
 from neurosim.kernels.softmax import softmax_errors  # noqa: F401
 
@@ -36,13 +31,10 @@ def forward(slots, matrices, act, lanes):
 
 
 @inlined
-def backward(slots, segments, matrices, act, err, gradient, n_pairs, lanes):
+def backward(slots, segments, matrices, act, err, gradient, lanes):
     """From the errors of the outputs to those of the hidden layers, and to this tile's dE/dweight.
 
     Writes the hidden rows of `err`, dE/d(input sum), and adds to `gradient`: float32 (S,).
-
-    `n_pairs` : int64 (G,) or (0,). The (sample, active slot) pairs of each segment whose activation and error
-    are both not zero are added to it; an array without entries asks for no count.
     """
     n_lanes = len(lanes)
     pre, post, weight = slots.pre, slots.post, slots.weight
@@ -56,35 +48,24 @@ def backward(slots, segments, matrices, act, err, gradient, n_pairs, lanes):
             if segments.matrix[segment] != m:
                 continue
             start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
-            if n_pairs.size == 0:
-                if m == 0:
-                    gradient_slots(gradient, act, e_base, err, d_base, pre, post, start, stop, lanes)
-                else:
-                    backward_slots(gradient, act, err, e_base, d_base, pre, post, weight, start, stop, lanes)
-                continue
             if m == 0:
-                n = gradient_slots_counting(gradient, act, e_base, err, d_base, pre, post, start, stop, lanes)
+                gradient_slots(gradient, act, e_base, err, d_base, pre, post, start, stop, lanes)
             else:
-                n = backward_slots_counting(gradient, act, err, e_base, d_base, pre, post, weight, start, stop, lanes)
-            for i in range(slots.n_free[segment]):  # they were walked as well
-                slot = slots.free_slot[start + i]
-                x_row, d_row = e_base + np.int64(pre[slot]) * n_lanes, d_base + np.int64(post[slot]) * n_lanes
-                n -= count_bits(nonzero_lanes(act, x_row, lanes) & nonzero_lanes(err, d_row, lanes))
-            n_pairs[segment] += n
+                backward_slots(gradient, act, err, e_base, d_base, pre, post, weight, start, stop, lanes)
         if m > 0:
             for i in range(errors.size):
                 errors[i] = errors[i] if hidden[i] > np.float32(0.0) else np.float32(0.0)
 
 
 @inlined
-def backward_of_group(slots, segments, matrices, act, err, partial, group, n_pairs, lanes):
+def backward_of_group(slots, segments, matrices, act, err, partial, group, lanes):
     """`backward` of a tile, with the gradient summed where its group of tiles does.
 
     `partial` : float32 (n_groups - 1, S); the first group writes `slots.gradient`. A function of its own, because
     a choice between two arrays inside a parallel loop is taken for a race.
     """
     gradient = slots.gradient if group == 0 else partial[group - 1]
-    backward(slots, segments, matrices, act, err, gradient, n_pairs, lanes)
+    backward(slots, segments, matrices, act, err, gradient, lanes)
 
 
 @inlined
@@ -93,15 +74,6 @@ def move_gradient(total, part):
     for k in range(total.size):
         total[k] += part[k]
         part[k] = np.float32(0.0)
-
-
-@inlined
-def count_bits(x):
-    """Number of ones in a uint64 (LLVM turns this pattern into one instruction)."""
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @inlined

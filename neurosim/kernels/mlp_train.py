@@ -19,6 +19,7 @@ from neurosim.kernels.lanes import uses_runs
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import merge_segment, note_disorder
+from neurosim.kernels.marks import count_open_pairs, open_tile, places_of, samples_seen
 from neurosim.kernels.random import fold
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.step import draws_a_slot, step_chunk
@@ -169,8 +170,10 @@ def _train_steps(
     below = np.zeros(n_chunks, np.int32)
     saturated = np.zeros(n_chunks + n_matrices, np.int32)
     before = np.zeros(segments.matrix.size, np.int64)
-    nonzero = np.zeros((n_tiles_most, n_neurons), np.int32)
-    pairs = np.zeros((n_tiles_most, segments.matrix.size if counting.pairs else 0), np.int64)
+    nonzero = np.zeros((1, n_neurons), np.int32)
+    pairs = np.zeros((1, segments.matrix.size if counting.pairs else 0), np.int64)
+    first_watched = 0 if counting.pairs else counting.first_neuron if counting.is_on else out
+    is_marking, n_open = n_lanes > 1 and first_watched < out, np.int64(0)  # tiles that are not counted yet
     live = np.zeros(single.n_words(slots, segments) if n_lanes == 1 else 0, np.uint64)
     loss = np.zeros(n_tiles_most, np.float64)
     correct = np.zeros(n_tiles_most, np.int64)
@@ -198,21 +201,24 @@ def _train_steps(
                     act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
                 )
                 if n_lanes == 1:
-                    single.backward_single(slots, segments, matrices, act[t], err[t], live, pairs[t])
+                    single.backward_single(slots, segments, matrices, act[t], err[t], live, pairs[0])
                 else:
-                    mlp.backward_of_group(slots, segments, matrices, act[t], err[t], partial, group, pairs[t], lanes)
-                mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[t])
+                    mlp.backward_of_group(slots, segments, matrices, act[t], err[t], partial, group, lanes)
+                if n_lanes == 1:
+                    mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[0])
+                elif is_marking:
+                    open_tile(tally.live, act[t], first_watched, out, n_open + t, lanes)
+                    if counting.pairs:
+                        open_tile(tally.wrong, err[t], n_inputs, n_neurons, n_open + t, lanes)
 
         if counting.is_on:
             count_slots(slots, segments, tally, n_batch)
-            if counting.first_neuron < out:
-                for t in range(n_tiles):
-                    mlp.add_counts(tally.by_neuron, nonzero[t], out)
-            if counting.pairs:
-                for t in range(n_tiles):
-                    for segment in range(segments.matrix.size):
-                        tally.by_segment[segment, _PAIR] += pairs[t, segment]
-                        pairs[t, segment] = 0
+            if n_lanes == 1 and counting.first_neuron < out:
+                mlp.add_counts(tally.by_neuron, nonzero[0], out)
+            if counting.pairs and n_lanes == 1:
+                for segment in range(segments.matrix.size):
+                    tally.by_segment[segment, _PAIR] += pairs[0, segment]
+                    pairs[0, segment] = 0
             count_update(slots, segments, tally, draws_a_slot(rule))
 
         step_key, rounding_key = fold(rule.noise_key, step), fold(rule.rounding_key, step)
@@ -234,7 +240,19 @@ def _train_steps(
                 merge_segment(slots, segments, matrices, segment)
             slots.disorder[:] = 0
 
-        if not book_samples(progress, loss, correct, n_tiles, n_batch):
+        is_finite = book_samples(progress, loss, correct, n_tiles, n_batch)
+        if is_marking:
+            n_open += n_tiles
+            if not is_finite or done + 1 == n_steps or n_open + n_tiles_most > places_of(tally, n_lanes):
+                if counting.pairs:
+                    for segment in prange(segments.matrix.size):
+                        tally.by_segment[segment, _PAIR] += count_open_pairs(slots, segments, matrices, tally, segment)
+                    tally.wrong[:] = np.uint64(0)
+                for neuron in range(first_watched, out):
+                    tally.by_neuron[neuron] = samples_seen(tally, neuron)
+                tally.live[:] = np.uint64(0)
+                n_open = np.int64(0)
+        if not is_finite:
             return done + 1
     return n_steps
 

@@ -9,6 +9,7 @@ from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
+from neurosim.kernels.marks import count_words
 
 #: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
 PARALLEL_WORK = 2**21
@@ -105,6 +106,9 @@ class Mlp:
         Returns the number of steps done, less than `n_steps` only after a loss that is not finite.
         """
         s = self.store
+        if counting.is_on and self.n_lanes > 1 and s.tally.live.size == 0:
+            shape = (count_words(self._act.shape[0], self.n_lanes), s.plan.n_neurons)
+            s.tally = s.tally._replace(live=np.zeros(shape, np.uint64), wrong=np.zeros(shape, np.uint64))
         return int(
             self._train(
                 s.slots, s.segments, s.matrices, s.tally, batch, rule, counting, progress,

@@ -220,6 +220,8 @@ def new_tally(plan):
         received_back=np.zeros(n_cores, np.int64),
         pairs_back=np.zeros(pairs, np.int64),
         n_destinations=np.zeros(n_neurons, np.int32),
+        live=np.zeros((0, n_neurons), np.uint64),
+        wrong=np.zeros((0, n_neurons), np.uint64),
         home=np.asarray(plan.home, np.int64),
         nonzero=np.zeros(n_neurons, np.int64),
         peak=np.zeros((len(Resource), n_cores), np.int64),

@@ -27,7 +27,6 @@ def run_batch(slots, segments, matrices, batch, act, err, lanes, loss, n_correct
     last = matrices.n_pre.size - 1
     base, n_classes = matrices.post_neuron[last] * n_lanes, matrices.n_post[last]
     n_batch = batch.order.size
-    n_pairs = np.zeros(0, np.int64)
     for t in range(act.shape[0]):
         begin = t * n_lanes
         n = min(n_lanes, n_batch - begin)
@@ -36,7 +35,7 @@ def run_batch(slots, segments, matrices, batch, act, err, lanes, loss, n_correct
         loss[t], n_correct[t] = mlp.softmax_errors(
             act[t], err[t], base, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
-        mlp.backward(slots, segments, matrices, act[t], err[t], slots.gradient, n_pairs, lanes)
+        mlp.backward(slots, segments, matrices, act[t], err[t], slots.gradient, lanes)
 
 
 def make_store(seed=3):

@@ -485,8 +485,8 @@ def run_sample(store, x, label, scale, n_batch):
         base = sum(layers[:-1])
         labels, order = np.array([label], np.int32), np.zeros(1, np.int64)
         mlp.softmax_errors(act, err, base, labels, order, 0, 1, layers[-1], n_batch, 1)
-        gradient, n_pairs = np.zeros(store.n_slots, np.float32), np.zeros(0, np.int64)
-        mlp.backward(store.slots, store.segments, store.matrices, act, err, gradient, n_pairs, (0,))
+        gradient = np.zeros(store.n_slots, np.float32)
+        mlp.backward(store.slots, store.segments, store.matrices, act, err, gradient, (0,))
     return by_layer(act, layers), by_layer(err, layers)
 
 
