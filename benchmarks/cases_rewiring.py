@@ -36,7 +36,7 @@ def run(settings):
     Same steps with 0.1 % of the synapses leaving in each, and with none.
 
     theta is uniform on [0, top] and falls by top / 1000 a step, arrivals start at the top: the
-    turnover is 0.1 % in every step, however many there are. 125 steps hold about eleven merges of slots
+    turnover is 0.1 % in every step, however many there are. 125 steps hold some seven merges of slots
     that are out of order.
     """
     n_active, n_hidden, n_steps = (10**5, 2236, N_STEPS) if settings.is_quick else (10**6, 7071, N_STEPS)

@@ -100,7 +100,7 @@ class Tally(NamedTuple):
     sent_back: np.ndarray  #: int64 (C,), partial errors that a core sent to the cores of its pre neurons
     received_back: np.ndarray  #: int64 (C,), partial errors that a core received for its own neurons
     pairs_back: np.ndarray  #: int64 as `pairs`, the same partial errors
-    live: np.ndarray  #: uint64 (words, N), bits of the open tiles: not-zero activations; no words where pairs are not counted
+    live: np.ndarray  #: uint64 (words, N), bits of the open tiles: not-zero activations; no words between calls
     wrong: np.ndarray  #: uint64 (words, N), the same of errors; see `kernels.marks`
     home: np.ndarray  #: int64 (N,), core of the neuron, -1 for inputs (they come from the host)
     nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run

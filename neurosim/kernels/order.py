@@ -23,7 +23,7 @@ LEAST_ROWS, MOST_ROWS = 512, 16384
 RUN = 5
 
 #: A slot out of order costs a tile so many times what merging costs a slot: three wrong guesses where runs end, against two walks.
-_STRAY_COST = 8
+_STRAY_COST = 3
 
 #: Slots dropped in a row before the walk doubts the slot that it kept before them.
 _PATIENCE = 8

@@ -58,8 +58,8 @@ def forward_single(slots, segments, matrices, act, live):
 def backward_single(slots, segments, matrices, act, err, live, n_pairs):
     """From the errors of the outputs to those of the hidden layers, and to dE/dweight.
 
-    Writes the hidden part of `err`, and adds to `slots.gradient`. `live` comes from `forward_single`, `n_pairs` as
-    `live`: int64 (G,) or (0,), the (sample, active slot) pairs of each segment are added to it.
+    Writes the hidden part of `err`, and adds to `slots.gradient`. `live` comes from `forward_single`. `n_pairs` : int64
+    (G,) or (0,). The active slots of each segment whose activation and error are both not zero are added to it.
     """
     for m in range(matrices.n_pre.size - 1, -1, -1):
         e_start = matrices.pre_neuron[m]

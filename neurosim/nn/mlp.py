@@ -89,6 +89,9 @@ class Mlp:
         self._train = train_steps_parallel if self.is_parallel else train_steps
         n_groups = min(n_tiles, MAX_GROUPS) if self.is_parallel else 1
         self._partial = np.zeros((n_groups - 1, store.n_slots), np.float32)
+        # Zeros before and after every call; one sample at a time is counted at once.
+        shape = (count_words(n_tiles, self.n_lanes) if self.n_lanes > 1 else 0, store.plan.n_neurons)
+        self._marks = {name: np.zeros(shape, np.uint64) for name in ("live", "wrong")}
         if self.n_lanes > NARROW:
             store.sort()
 
@@ -106,12 +109,9 @@ class Mlp:
         Returns the number of steps done, less than `n_steps` only after a loss that is not finite.
         """
         s = self.store
-        if counting.is_on and self.n_lanes > 1 and s.tally.live.size == 0:
-            shape = (count_words(self._act.shape[0], self.n_lanes), s.plan.n_neurons)
-            s.tally = s.tally._replace(live=np.zeros(shape, np.uint64), wrong=np.zeros(shape, np.uint64))
         return int(
             self._train(
-                s.slots, s.segments, s.matrices, s.tally, batch, rule, counting, progress,
+                s.slots, s.segments, s.matrices, s.tally._replace(**self._marks), batch, rule, counting, progress,
                 self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset,
             )
         )  # fmt: skip

@@ -115,5 +115,5 @@ def test_merging_is_due_when_disorder_has_cost_as_much():
         return None
 
     slow, fast, tiles = steps_until_due(1, 1), steps_until_due(2, 1), steps_until_due(1, 4)
-    assert abs(slow - np.sqrt(2 * slots.pre.size / 8)) <= 2
+    assert abs(slow - np.sqrt(2 * slots.pre.size / 3)) <= 2
     assert abs(fast - slow / np.sqrt(2)) <= 1 and abs(tiles - slow / 2) <= 1
