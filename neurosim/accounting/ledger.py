@@ -9,7 +9,8 @@ from neurosim.accounting.activity import Shape
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, logit_bits, state_bits
 from neurosim.accounting.routes import count_packets
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
-from neurosim.accounting.traffic import DIRECTIONS, HOST_SECTIONS, SECTIONS, Spill, count_traffic, level_of
+from neurosim.accounting.sections import DIRECTIONS, HOST_SECTIONS, SECTIONS, Spill, level_of
+from neurosim.accounting.traffic import count_traffic
 from neurosim.errors import LedgerError
 from neurosim.placement.memory import host_rewires
 

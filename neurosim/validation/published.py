@@ -7,7 +7,7 @@ import numpy as np
 from neurosim.accounting import KINDS, PHASES, SECTIONS, Ledger
 from neurosim.accounting.events import KIND, PHASE, Firing
 from neurosim.accounting.pricing import DIRECTIONS, model_time, price_energy
-from neurosim.accounting.traffic import Spill
+from neurosim.accounting.sections import Spill
 from neurosim.documents import WrongKey, find_document, read_yaml
 from neurosim.errors import InputError, nearest
 from neurosim.hardware.loader import FOLDER, make_profile

@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 from test_reports_records import CASES, N_TRAIN, make_record
 
 from neurosim.accounting.events import PHASES
-from neurosim.accounting.traffic import LEVELS
+from neurosim.accounting.sections import LEVELS
 from neurosim.errors import InputError
 from neurosim.placement import SECTIONS
 from neurosim.reports import figure_style as style

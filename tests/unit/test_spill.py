@@ -10,7 +10,7 @@ import pytest
 
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES
 from neurosim.accounting.pricing import model_time, price_energy
-from neurosim.accounting.traffic import SECTIONS, Spill, level_of
+from neurosim.accounting.sections import SECTIONS, Spill, level_of
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import load_profile
 from neurosim.placement import Workload, judge, largest_fit, place, refuse_unless_fits, smallest_cores

@@ -1,0 +1,117 @@
+"""Bits read and written, by core, phase and section: what every part of the counting of traffic stands on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.accounting.activity import Shape
+from neurosim.accounting.events import PHASE, PHASES
+from neurosim.accounting.sections import SECTION, SECTIONS
+from neurosim.placement.limits import has_lists
+from neurosim.placement.memory import has_accumulators, has_row_pointers, has_words, theta_bits
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bits of what is stored, from the profile; index widths are 0 where slots have a fixed place."""
+
+    position: int
+    mark: int  # what says whether a slot is free: its index, or its weight in a fixed place; nothing where none ever is
+    post: int
+    strength: int  # weight and sign
+    weight: int
+    master: int
+    activation: int
+    error: int
+    gradient: int
+    input: int
+    row_pointer: int
+
+    @classmethod
+    def of(cls, profile, workload):
+        word, formats = profile.synapse_word, profile.formats
+        bits = {name: getattr(word, name).value if getattr(word, name) else 0 for name in type(word).model_fields}
+        if workload.has_places:
+            bits["pre_index_bits"] = bits["post_index_bits"] = 0
+        weight = theta_bits(profile, workload)
+        position = bits["pre_index_bits"] + bits["post_index_bits"] + bits["label_bits"]
+        return cls(
+            position=position,
+            mark=0 if has_lists(profile) else position or (0 if workload.starts_dense and not workload.rewires else weight),
+            post=bits["post_index_bits"] or position,
+            strength=weight + bits["sign_bits"],
+            weight=weight,
+            master=workload.master_bits,
+            activation=formats.activation_bits.value,
+            error=formats.error_bits.value,
+            gradient=formats.gradient_bits.value,
+            input=formats.input_bits.value,
+            row_pointer=formats.row_pointer_bits.value if formats.row_pointer_bits else 0,
+        )
+
+
+class Accesses:
+    """Accesses of one placement.
+
+    Parameters
+    ----------
+    placement : Placement
+
+    Attributes
+    ----------
+    bits : int64 array, shape (n_cores, len(PHASES), len(SECTIONS), 2)
+        Bits read and written.
+    """
+
+    def __init__(self, placement):
+        self.placement = placement
+        self.shape, self.topology = Shape(placement), placement.workload.topology
+        self.homes_of_x = self._homes_of_x()
+        self.w = Widths.of(placement.profile, placement.workload)
+        self.has_lists = has_lists(placement.profile)
+        self.is_array = not self.has_lists and not has_words(placement.profile)
+        self.is_sorted = has_row_pointers(placement.profile, placement.workload)
+        self.word = placement.profile.storage.word_bits.value if self.has_lists else 0
+        self.has_accumulators = has_accumulators(placement.profile, placement.workload)
+        self.state = placement.workload.state_words * self.w.gradient
+        self.home_of_synapses = "synapse_array" if self.is_array else "synapse_lists" if self.has_lists else "synapses"
+        self.bits = np.zeros((self.shape.n_cores, len(PHASES), len(SECTIONS), 2), np.int64)
+
+    def _read(self, phase, section, bits):
+        self.bits[:, PHASE[phase], SECTION[section], 0] += bits
+
+    def _write(self, phase, section, bits):
+        self.bits[:, PHASE[phase], SECTION[section], 1] += bits
+
+    def _update_in_place(self, phase, section, bits):
+        self._read(phase, section, bits)
+        self._write(phase, section, bits)
+
+    def _per_segment(self, values, where=True):
+        return self.shape.per_core(np.where(where, values, 0))
+
+    def _home_of_values(self, population):
+        """Section of the values of a population other than the inputs: those of every step, where there are several."""
+        return "unrolled_state" if self.topology.is_unrolled and population in self.topology.hidden else "neuron_state"
+
+    def _homes_of_x(self):
+        """Section of the values that each matrix is multiplied with: list of str."""
+        return [
+            "input_buffer" if p.pre == 0 else "neuron_state" if self.topology.reads_mean(p) else self._home_of_values(p.pre)
+            for p in self.topology.projections
+        ]
+
+    def _read_pre(self, phase, times):
+        """Read pre activations, `times` per segment, each from its section."""
+        for matrix, (home, projection) in enumerate(zip(self.homes_of_x, self.topology.projections, strict=True)):
+            width = self.w.activation if projection.pre else self.w.input
+            self._read(phase, home, self._per_segment(times * width, self.shape.matrix == matrix))
+
+    def _pass_free_slots(self, phase, n_walks, used):
+        """A walk over all slots reads the mark of the free ones too, to pass them over."""
+        free = n_walks * self.shape.n_slots - used
+        self._read(phase, self.home_of_synapses, self._per_segment(free * self.w.mark))
+
+    def _read_words(self, phase, n_words):
+        """Read words of packed lists: per segment; none on other chips."""
+        self._read(phase, "synapse_lists", self._per_segment(n_words * self.word))
