@@ -1,11 +1,14 @@
-"""Figures of docs/bptt.md, from the placement alone: ``python -m benchmarks.plot_bptt``; nothing is trained.
+"""Figures of docs/bptt.md: ``python -m benchmarks.plot_bptt``.
 
-Memory of the fullest core against the steps through which errors go back, and the most steps that fit against the number of
-cores. The network is that of `fsdd_lstm_spinnaker2`.
+From the placement alone, nothing is trained: memory of the fullest core against the steps through which errors go back, and the
+most steps that fit against the number of cores, for the network of `fsdd_lstm_spinnaker2`. From the sweeps `fsdd_connectivity` and
+`fsdd_santos`, where the folder ``--sweeps`` holds them: accuracy against connectivity.
 """
 
 import argparse
+import csv
 from pathlib import Path
+from statistics import fmean, stdev
 
 from matplotlib.lines import Line2D
 
@@ -101,16 +104,54 @@ def draw_cores(n_steps):
     return figure
 
 
+def points_of(folder):
+    """(connectivity, window or None, mean accuracy, its standard error) of each point of a sweep, accuracies in %."""
+    found = {}
+    with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            key = float(row["connectivity"]), row.get("training.window")
+            found.setdefault(key, []).append(100 * float(row["test_accuracy"]))
+    return [(*key, fmean(values), stdev(values) / len(values) ** 0.5) for key, values in sorted(found.items())]
+
+
+def draw_accuracy(sweeps):
+    """Accuracy against connectivity: errors through all steps, and through as many as fit Santos beside the connections."""
+    figure = style.new_figure()
+    room = style.frame(
+        figure, None, "Spoken digits: connections against steps", "mean over three seeds; bars: standard error of the mean",
+        right=0.97, caption="sweeps fsdd_connectivity and fsdd_santos  ·  300 test recordings: one of them is 0.33 %",
+    )  # fmt: skip
+    axes = style.plain_axes(figure, room, "test accuracy (%)", "connectivity (% of the possible connections)")
+    labels = "Santos, 4 cores: as many steps as fit, beside each point", "SpiNNaker 2: through all steps, up to 91"
+    for name, label, (color, marker) in zip(("fsdd_santos", "fsdd_connectivity"), labels, LOOKS):
+        points = points_of(sweeps / name)
+        share, windows, mean, error = zip(*points)
+        axes.errorbar([100 * x for x in share], mean, yerr=error, marker=marker, color=color, capsize=3, label=label)
+        for x, window, y in zip(share, windows, mean):
+            if window:
+                axes.annotate(window, (100 * x, y), (-7, 6), textcoords="offset points", fontsize=8, color=color, ha="right")
+    axes.set_xscale("log")
+    axes.set_xticks([1, 3, 5, 10, 30])
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
 def main(arguments=None):
-    """Draw both."""
+    """Draw what there is."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plot_bptt", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/figures"))
+    parser.add_argument("--sweeps", type=Path, default=Path("runs"), help="folder of the two sweeps [runs]")
     options = parser.parse_args(arguments)
     n_steps = prepare(load_scenario(SCENARIO)).placement.workload.topology.n_steps
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, draw in (("bptt_memory", draw_memory), ("bptt_cores", draw_cores)):
+    drawings = {"bptt_memory": lambda: draw_memory(n_steps), "bptt_cores": lambda: draw_cores(n_steps)}
+    if all((options.sweeps / name / "results.csv").exists() for name in ("fsdd_santos", "fsdd_connectivity")):
+        drawings["bptt_accuracy"] = lambda: draw_accuracy(options.sweeps)
+    for name, draw in drawings.items():
         path = options.out / f"{name}.png"
-        path.write_bytes(style.render(draw(n_steps)))
+        path.write_bytes(style.render(draw()))
         print(f"Written to {path}")
 
 
