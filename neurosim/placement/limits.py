@@ -270,7 +270,7 @@ def _route_checks(profile, layout, n_active, slots, with_expected):
         limit, source = limits.routing_entries.max.value, _cite_limit(profile, "routing_entries")
         yield _drawn("routing_entries", entries, limit, source, "entries", places=places)
     if limits.targets_per_neuron is not None:
-        targets = count_targets(layout, target_places(profile, chip), n_active, slots)
+        targets = count_targets(layout, target_places(profile, chip), n_active, slots, with_expected)
         places = tuple(f"each neuron of {layout.topology.populations[p].name}" for p in sending_populations(layout))
         limit, source = limits.targets_per_neuron.max.value, _cite_limit(profile, "targets_per_neuron")
         yield _drawn("targets_per_neuron", targets, limit, source, f"{limits.targets_per_neuron.of}s", places=places)

@@ -49,22 +49,24 @@ def count_entries(layout, chip, n_active, slots, with_expected=True):
     return Bounds(least, _between(least, expected, most) if with_expected else most, most)
 
 
-def count_targets(layout, place, n_active, slots):
+def count_targets(layout, place, n_active, slots, with_expected=True):
     """Targets of one neuron of each population that sends to other neurons: `Bounds`; `expected` is of the mean neuron, rounded up.
 
     `least` is what the busiest neuron has when rows are dealt out evenly. `place` : int64 (n_cores,), cores of one number are one target.
+    Without `with_expected`, `expected` is `most`.
     """
     bounds = []
     for _, segments in _senders(layout):
         n_pre, at = int(layout.n_pre[segments[0]]), place[layout.core[segments]]
-        log_quiet, rows, expected, most = _log_quiet(layout, segments, n_active), 0, 0.0, 0
-        for here in np.unique(at):
-            there = at == here
-            rows += int((-(-n_active[segments][there] // layout.n_post[segments][there])).max())
-            expected += -np.expm1(log_quiet[there].sum())
-            most += int(slots[segments][there].any())
+        order = np.argsort(at, kind="stable")
+        segments, first = segments[order], np.flatnonzero(np.diff(at[order], prepend=-1))
+        rows = np.maximum.reduceat(-(-n_active[segments] // layout.n_post[segments]), first).sum()
+        most = np.logical_or.reduceat(slots[segments] > 0, first).sum()
+        expected = most
+        if with_expected:
+            expected = -np.expm1(np.add.reduceat(_log_quiet(layout, segments, n_active), first)).sum()
         bounds.append((-(-rows // n_pre), expected, most))
-    least, expected, most = np.array(bounds).reshape(-1, 3).T
+    least, expected, most = np.array(bounds, float).reshape(-1, 3).T
     least, most = least.astype(np.int64), most.astype(np.int64)
     return Bounds(least, _between(least, expected, most), most)
 
