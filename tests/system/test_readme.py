@@ -68,19 +68,24 @@ def test_command(words, folder, run_cli, request):
         pytest.skip("needs a network")
     if arguments[0] == "run":
         arguments += ["--set", "training.epochs=1"]
-        if _needs_mnist(arguments, folder):
-            mnist_dir = request.getfixturevalue("mnist_dir")
+        fixture = FOLDERS.get(_dataset_of(arguments, folder))
+        if fixture:
+            data_dir = request.getfixturevalue(fixture)
             if "--data" not in arguments:
-                arguments += ["--data", mnist_dir]
+                arguments += ["--data", data_dir]
     result = run_cli(*arguments, cwd=folder)
     allowed = (0, 3) if arguments[0] == "check" else (0,)
     assert result.returncode in allowed, result.stderr
     assert "Traceback" not in result.stderr
 
 
-def _needs_mnist(arguments, folder):
+#: Data sets that are files, and the fixture that finds them or skips the test.
+FOLDERS = {"mnist": "mnist_dir", "mnist_rows": "mnist_dir", "fsdd": "fsdd_dir"}
+
+
+def _dataset_of(arguments, folder):
     try:
         own = folder / arguments[1]
-        return load_scenario(own if own.is_file() else arguments[1]).dataset.name == "mnist"
+        return load_scenario(own if own.is_file() else arguments[1]).dataset.name
     except InputError:  # a file that an earlier command wrote, or a mistake that the command itself will tell
-        return False
+        return None
