@@ -50,7 +50,7 @@ class OurLayer:
         self.store = SynapseStore.random(layered_plan((1, n, n), (1, n_active)), 0)
         self.store.sort()
         whole = self.store.matrices
-        self.layer = whole._replace(**{key: value[1:] for key, value in whole._asdict().items()})
+        self.layer = whole._replace(**{key: value[1:] if np.ndim(value) else value for key, value in whole._asdict().items()})
         pre, post, value = self.store.connections(1)
         self.order = np.lexsort((pre, post))
         rng = np.random.default_rng(1)
