@@ -128,8 +128,9 @@ def draw_accuracy(sweeps):
         share, windows, mean, error = zip(*points)
         axes.errorbar([100 * x for x in share], mean, yerr=error, marker=marker, color=color, capsize=3, label=label)
         for x, window, y in zip(share, windows, mean):
-            if window:
-                axes.annotate(window, (100 * x, y), (-7, 6), textcoords="offset points", fontsize=8, color=color, ha="right")
+            if window:  # beside the point, off the line: the last one falls
+                offset, side = ((8, -3), "left") if x == share[-1] else ((-7, 6), "right")
+                axes.annotate(window, (100 * x, y), offset, textcoords="offset points", fontsize=8, color=color, ha=side)
     axes.set_xscale("log")
     axes.set_xticks([1, 3, 5, 10, 30])
     axes.minorticks_off()
