@@ -46,7 +46,7 @@ no indices, row pointers or arrival lists; the processor beside the array keeps 
 import numpy as np
 
 from neurosim.errors import InputError
-from neurosim.placement.states import state_sections
+from neurosim.placement.states import array_bytes, state_sections
 
 MERGE_ENTRIES = 64
 STEP_COUNT_BITS = 32
@@ -142,17 +142,17 @@ def slot_sections(profile, workload, layout, slots):
         word = profile.synapse_word
         index_bits = 0 if workload.has_places else word.pre_index_bits.value + word.post_index_bits.value
         sections["synapses"] = layout.per_core(
-            _bytes(slots, index_bits) + _bytes(slots, theta_bits(profile, workload)) + _bytes(slots, word.sign_bits.value)
+            array_bytes(slots, index_bits) + array_bytes(slots, theta_bits(profile, workload)) + array_bytes(slots, word.sign_bits.value)
         )
     if workload.host_learns:
         return sections
     if workload.master_bits:
-        sections["master_weights"] = layout.per_core(_bytes(slots, workload.master_bits))
+        sections["master_weights"] = layout.per_core(array_bytes(slots, workload.master_bits))
     if has_accumulators(profile, workload):
-        sections["gradients"] = layout.per_core(_bytes(slots, profile.formats.gradient_bits.value))
+        sections["gradients"] = layout.per_core(array_bytes(slots, profile.formats.gradient_bits.value))
     if workload.state_words:
-        state = workload.state_words * layout.per_core(_bytes(slots, profile.formats.gradient_bits.value))
-        sections["optimizer_state"] = state + workload.counts_steps * layout.own.any(axis=0) * _bytes(1, STEP_COUNT_BITS)
+        state = workload.state_words * layout.per_core(array_bytes(slots, profile.formats.gradient_bits.value))
+        sections["optimizer_state"] = state + workload.counts_steps * layout.own.any(axis=0) * array_bytes(1, STEP_COUNT_BITS)
     return sections
 
 
@@ -166,17 +166,17 @@ def fixed_sections(profile, workload, layout):
     sections = {
         "code": np.full(layout.n_cores, code, dtype=np.int64),
         **state_sections(formats, workload, layout),
-        "input_buffer": layout.has_input * _bytes(layout.topology.sizes[0] * workload.kept_steps, formats.input_bits.value),
-        "label_buffer": learns * has_outputs * _bytes(layout.topology.sizes[-1], formats.input_bits.value),
+        "input_buffer": layout.has_input * array_bytes(layout.topology.sizes[0] * workload.kept_steps, formats.input_bits.value),
+        "label_buffer": learns * has_outputs * array_bytes(layout.topology.sizes[-1], formats.input_bits.value),
     }
     has_slots = layout.own.any(axis=0)
     rewiring = 0
     if workload.has_dense_gradient and learns:
-        sections["dense_gradient"] = layout.per_core(_bytes(layout.n_positions, formats.gradient_bits.value))
+        sections["dense_gradient"] = layout.per_core(array_bytes(layout.n_positions, formats.gradient_bits.value))
     if workload.searches and learns and not host_rewires(profile, workload):
-        rewiring += _bytes(2**SEARCH_BITS, COUNTER_BITS)
+        rewiring += array_bytes(2**SEARCH_BITS, COUNTER_BITS)
     if workload.rewires and learns:
-        sections["random_state"] = has_slots * _bytes(1, formats.random_state_bits.value)
+        sections["random_state"] = has_slots * array_bytes(1, formats.random_state_bits.value)
     if has_row_pointers(profile, workload):
         if workload.has_places:
             raise InputError(
@@ -185,13 +185,9 @@ def fixed_sections(profile, workload, layout):
             )
         if formats.row_pointer_bits is None:
             raise InputError(f"profile {profile.name}: formats.row_pointer_bits missing; execution event_driven needs it")
-        sections["row_pointers"] = layout.per_core(_bytes(layout.n_pre + 1, formats.row_pointer_bits.value))
+        sections["row_pointers"] = layout.per_core(array_bytes(layout.n_pre + 1, formats.row_pointer_bits.value))
         if workload.rewires and learns and not host_rewires(profile, workload):
-            rewiring += _bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
+            rewiring += array_bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
     if rewiring:
         sections["rewiring"] = has_slots * rewiring
     return sections
-
-
-def _bytes(n, bits):
-    return (n * bits + 7) // 8

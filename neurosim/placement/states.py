@@ -3,6 +3,11 @@
 import numpy as np
 
 
+def array_bytes(n, bits):
+    """Bytes of an array of n values of so many bits: whole bytes per array."""
+    return (n * bits + 7) // 8
+
+
 def state_sections(formats, workload, layout):
     """Bytes of `unrolled_state` and `neuron_state` on each core.
 
@@ -28,17 +33,17 @@ def state_sections(formats, workload, layout):
     # A copy is kept as long as the walk back that needs it is to come: the last state of a sample is not copied for a next step.
     forward, backward, _ = topology.count_walks([topology.n_steps])
     of_step = np.array([topology.is_unrolled and not topology.reads_mean(projection) for projection in topology.projections])
-    copies = _bytes(layout.remote * np.minimum(forward, n_kept)[layout.matrix], activation)
+    copies = array_bytes(layout.remote * np.minimum(forward, n_kept)[layout.matrix], activation)
     of_steps_copies, once_copies = (layout.per_core(copies * where[layout.matrix]) for where in (of_step, ~of_step))
-    partial = layout.per_core(_bytes(layout.remote * (backward > 0)[layout.matrix], error))
+    partial = layout.per_core(array_bytes(layout.remote * (backward > 0)[layout.matrix], error))
     logits = np.where(layout.own[-1] > 0, topology.sizes[-1] - layout.own[-1], 0)
-    sections = {"unrolled_state": _bytes(of_steps, activation) + of_steps_copies} if topology.is_unrolled else {}
+    sections = {"unrolled_state": array_bytes(of_steps, activation) + of_steps_copies} if topology.is_unrolled else {}
     once = once if topology.is_unrolled else once + of_steps
     sections["neuron_state"] = (
-        _bytes(once, activation)
+        array_bytes(once, activation)
         + once_copies
-        + _bytes(biases, activation)
-        + learns * (_bytes(errors, error) + partial + _bytes(logits, activation) + (1 + workload.state_words) * _bytes(biases, gradient))
+        + array_bytes(biases, activation)
+        + learns * (array_bytes(errors, error) + partial + array_bytes(logits, activation) + (1 + workload.state_words) * array_bytes(biases, gradient))
     )
     return sections
 
@@ -55,7 +60,3 @@ def _count_numbers(topology, n_kept):
     if topology.readout == "mean":
         numbers[1:3, topology.projections[-1].pre] += 1
     return numbers
-
-
-def _bytes(n, bits):
-    return (n * bits + 7) // 8
