@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import wave
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,6 +85,22 @@ def tiny_run(tmp_path_factory):
     scenario = load_scenario("digits_santos", ["training.epochs=2"])
     record, folder = run_scenario(scenario, out=tmp_path_factory.mktemp("tiny") / "run")
     return SimpleNamespace(scenario=scenario, record=record, folder=folder)
+
+
+@pytest.fixture(scope="session")
+def digit_rows():
+    """The 8 x 8 digits as sequences of 8 rows, every third of them shorter by its first 3 rows. Do not change them."""
+    from neurosim.datasets import load_dataset
+
+    data = load_dataset("digits")
+    parts = {}
+    for part in ("train", "test"):
+        x = getattr(data, f"x_{part}").copy()
+        lengths = np.full(len(x), 8, np.int32)
+        lengths[::3] = 5
+        x[::3, :24] = 0
+        parts |= {f"x_{part}": x, f"lengths_{part}": lengths}
+    return replace(data, n_steps=8, **parts)
 
 
 def write_wav(path, samples, *, rate=8000, n_channels=1, width=2):

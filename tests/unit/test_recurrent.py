@@ -6,7 +6,6 @@ import numba
 import numpy as np
 import pytest
 
-from neurosim.datasets import load_dataset
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
 from neurosim.rewiring import RULES
 from neurosim.synapses import SynapseStore
@@ -19,26 +18,12 @@ PLAN = TrainingPlan(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def rows():
-    """The 8 x 8 digits as sequences of 8 rows, every third of them shorter by its first 3 rows."""
-    data = load_dataset("digits")
-    parts = {}
-    for part in ("train", "test"):
-        x = getattr(data, f"x_{part}").copy()
-        lengths = np.full(len(x), 8, np.int32)
-        lengths[::3] = 5
-        x[::3, :24] = 0
-        parts |= {f"x_{part}": x, f"lengths_{part}": lengths}
-    return replace(data, n_steps=8, **parts)
-
-
-def make_trainer(rows, plan=PLAN, *, cell="lstm", readout="last", window=None, signs="constant", fraction=0.25):
+def make_trainer(digit_rows, plan=PLAN, *, cell="lstm", readout="last", window=None, signs="constant", fraction=0.25):
     shape = RecurrentShape(cell, 8, 8, (24,), 10, readout, window)
     n_active = [round(fraction * a * b) for a, b in shape.matrices]
     store_plan = replace(recurrent_plan(shape, n_active, n_moments=plan.optimizer.n_moments), signs=signs)
     store = SynapseStore.random(store_plan, plan.seed)
-    return Trainer(store, rows, plan, Recurrent(store, shape, plan.batch_size, clip=1.0))
+    return Trainer(store, digit_rows, plan, Recurrent(store, shape, plan.batch_size, clip=1.0))
 
 
 def outcome(trainer):
@@ -54,8 +39,8 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("cell, readout, window", [("lstm", "last", None), ("lstm", "mean", 3), ("rnn", "last", None)])
-def test_it_learns_inside_its_budget(rows, cell, readout, window):
-    trainer = make_trainer(rows, replace(PLAN, n_epochs=25), cell=cell, readout=readout, window=window)
+def test_it_learns_inside_its_budget(digit_rows, cell, readout, window):
+    trainer = make_trainer(digit_rows, replace(PLAN, n_epochs=25), cell=cell, readout=readout, window=window)
     promised = trainer.store.n_active
     assert trainer.run()
     last = trainer.history[-1]
@@ -65,26 +50,26 @@ def test_it_learns_inside_its_budget(rows, cell, readout, window):
     assert trainer.store.violations() == []
 
 
-def test_one_and_two_threads_agree(rows):
+def test_one_and_two_threads_agree(digit_rows):
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor: nothing to compare")
     results = []
     for n_threads in (1, 2):
         numba.set_num_threads(n_threads)
-        trainer = make_trainer(rows, replace(PLAN, batch_size=200, n_epochs=2))
+        trainer = make_trainer(digit_rows, replace(PLAN, batch_size=200, n_epochs=2))
         trainer.run()
         results.append(outcome(trainer))
     assert_same(*results)
 
 
-def test_a_resumed_run_is_the_same(rows):
-    whole = make_trainer(rows, replace(PLAN, n_epochs=3))
+def test_a_resumed_run_is_the_same(digit_rows):
+    whole = make_trainer(digit_rows, replace(PLAN, n_epochs=3))
     whole.run()
     calls = []
-    first = make_trainer(rows, replace(PLAN, n_epochs=3))
+    first = make_trainer(digit_rows, replace(PLAN, n_epochs=3))
     assert not first.run(should_stop=lambda: calls.append(0) or len(calls) == 3)
     arrays, values = first.state()
-    second = make_trainer(rows, replace(PLAN, n_epochs=3))
+    second = make_trainer(digit_rows, replace(PLAN, n_epochs=3))
     second.restore({name: array.copy() for name, array in arrays.items()}, values)
     assert second.step == first.step > 0
     second.run()
@@ -92,20 +77,20 @@ def test_a_resumed_run_is_the_same(rows):
 
 
 @pytest.mark.parametrize("name", ["set", "rigl", "static"])
-def test_other_rules_rewire_the_same_networks(rows, name):
+def test_other_rules_rewire_the_same_networks(digit_rows, name):
     rule = RULES[name]() if name == "static" else RULES[name](period=10)
-    trainer = make_trainer(rows, replace(PLAN, n_epochs=2, rule=rule), signs="free")
+    trainer = make_trainer(digit_rows, replace(PLAN, n_epochs=2, rule=rule), signs="free")
     promised = trainer.store.n_active
     trainer.run()
     assert trainer.store.n_active == promised and trainer.store.violations() == []
     assert (trainer.history[-1].n_arrived > 0) == (name != "static")
 
 
-def test_the_dense_gradient_is_that_of_the_synapses(rows):
+def test_the_dense_gradient_is_that_of_the_synapses(digit_rows):
     """At the positions of its synapses the gradient of all positions is the one that the step takes."""
     plan = replace(PLAN, optimizer=Optimizer(), rule=RULES["static"](), schedule=Schedule("constant", 2.0**-6), batch_size=100)
     for readout in ("last", "mean"):
-        trainer = make_trainer(rows, plan, signs="free", readout=readout)
+        trainer = make_trainer(digit_rows, plan, signs="free", readout=readout)
         store = trainer.store
         before = store.slots.weight.copy()
         trainer.run(should_stop=lambda: True)
@@ -120,5 +105,5 @@ def test_the_dense_gradient_is_that_of_the_synapses(rows):
             factor = np.abs(moved).max() / np.abs(ours).max()
             np.testing.assert_allclose(moved, factor * ours, atol=2e-5)
             assert n_rows > 0 and np.abs(moved).max() > 1e-3
-            lengths = rows.lengths_train[trainer._shuffle(0)[:100]]
+            lengths = digit_rows.lengths_train[trainer._shuffle(0)[:100]]
             assert n_walks == (lengths.sum(), (lengths - 1).sum(), 100)[segment]

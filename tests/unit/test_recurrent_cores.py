@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurosim.datasets import load_dataset
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.membership import rebuild_table
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
@@ -22,20 +21,6 @@ STEPS, UNITS = 8, (18, 10)
 DEEP_R = RULES["deep_r"](l1=1e-3, noise_std=1e-3)
 
 
-@pytest.fixture(scope="module")
-def rows():
-    """The 8 x 8 digits as sequences of 8 rows, every third of them shorter by its first 3 rows."""
-    data = load_dataset("digits")
-    parts = {}
-    for part in ("train", "test"):
-        x = getattr(data, f"x_{part}").copy()
-        lengths = np.full(len(x), STEPS, np.int32)
-        lengths[::3] = 5
-        x[::3, :24] = 0
-        parts |= {f"x_{part}": x, f"lengths_{part}": lengths}
-    return replace(data, n_steps=STEPS, **parts)
-
-
 def make_experiment(n_cores, *, cell="lstm", readout="last", scope="core", optimizer="adam", headroom=0.0):
     """A scenario whose network is replaced by a recurrent one, on as many cores."""
     topology = Topology.recurrent(cell, 8, UNITS, 10, STEPS, window=5, readout=readout)
@@ -46,13 +31,13 @@ def make_experiment(n_cores, *, cell="lstm", readout="last", scope="core", optim
     return replace(experiment, placement=placement, verdict=judge(placement))
 
 
-def make_trainer(rows, store, *, cell="lstm", readout="last", rule=DEEP_R, optimizer="adam", batch_size=10):
+def make_trainer(digit_rows, store, *, cell="lstm", readout="last", rule=DEEP_R, optimizer="adam", batch_size=10):
     plan = TrainingPlan(
         seed=4, n_epochs=2, batch_size=batch_size, schedule=Schedule("constant", 0.01), rule=rule, merge_entries=64,
         optimizer=Optimizer(optimizer),
     )  # fmt: skip
     shape = RecurrentShape(cell, 8, STEPS, UNITS, 10, readout, window=5)
-    return Trainer(store, rows, plan, Recurrent(store, shape, batch_size, clip=1.0))
+    return Trainer(store, digit_rows, plan, Recurrent(store, shape, batch_size, clip=1.0))
 
 
 @pytest.mark.parametrize("cell, readout", [("lstm", "last"), ("rnn", "mean")])
@@ -91,14 +76,14 @@ def test_neurons_are_numbered_once_per_matrix_that_they_feed():
 
 
 @pytest.mark.parametrize("scope, cell, readout", [("core", "lstm", "last"), ("layer", "lstm", "mean"), ("core", "rnn", "mean")])
-def test_every_budget_is_exact_after_every_step(rows, scope, cell, readout):
+def test_every_budget_is_exact_after_every_step(digit_rows, scope, cell, readout):
     headroom = 0.1 if scope == "layer" else 0.0
     store = make_store(make_experiment(4, cell=cell, readout=readout, scope=scope, headroom=headroom))
-    trainer = make_trainer(rows, store, cell=cell, readout=readout)
+    trainer = make_trainer(digit_rows, store, cell=cell, readout=readout)
     network, plan = trainer.network, store.plan
     promised = np.add.reduceat([s.n_active for s in plan.segments], plan.scope_start[:-1])
     capacity = np.array([s.n_slots for s in plan.segments])
-    batch, rule, seen = network.make_batch(rows, np.arange(rows.n_train)), trainer._step_rule(0.01), set()
+    batch, rule, seen = network.make_batch(digit_rows, np.arange(digit_rows.n_train)), trainer._step_rule(0.01), set()
     for step in range(40):
         assert network.train(batch, rule, trainer._counting(), trainer.progress, step, 1, step * 10) == 1
         active = store.n_active_by_segment
@@ -110,7 +95,7 @@ def test_every_budget_is_exact_after_every_step(rows, scope, cell, readout):
 
 
 @pytest.mark.parametrize("cell, readout, optimizer", [("lstm", "last", "adam"), ("rnn", "mean", "sgd")])
-def test_cores_change_nothing_but_what_is_drawn(rows, cell, readout, optimizer):
+def test_cores_change_nothing_but_what_is_drawn(digit_rows, cell, readout, optimizer):
     """Without rewiring, the same connections in the same order train to the same bits on one core and on four."""
     stores = [make_store(make_experiment(n, cell=cell, readout=readout, optimizer=optimizer)) for n in (4, 1)]
     four, one = stores
@@ -121,7 +106,7 @@ def test_cores_change_nothing_but_what_is_drawn(rows, cell, readout, optimizer):
     assert one.violations() == []
     results, start = [], four.slots.weight.copy()
     for store in stores:
-        trainer = make_trainer(rows, store, cell=cell, readout=readout, rule=RULES["static"](), optimizer=optimizer)
+        trainer = make_trainer(digit_rows, store, cell=cell, readout=readout, rule=RULES["static"](), optimizer=optimizer)
         assert trainer.run()
         results.append((trainer.history[-1], store.slots, trainer.network.biases))
     (a, four, biases), (b, one, others) = results
@@ -131,8 +116,8 @@ def test_cores_change_nothing_but_what_is_drawn(rows, cell, readout, optimizer):
         np.testing.assert_array_equal(x, y)
 
 
-def test_a_resumed_run_on_four_cores_is_the_same(rows):
-    whole, first, second = (make_trainer(rows, make_store(make_experiment(4))) for _ in range(3))
+def test_a_resumed_run_on_four_cores_is_the_same(digit_rows):
+    whole, first, second = (make_trainer(digit_rows, make_store(make_experiment(4))) for _ in range(3))
     whole.run()
     for step in range(1, 21):
         assert not first.run(should_stop=lambda: True) and first.step == step
