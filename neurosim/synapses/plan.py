@@ -133,9 +133,14 @@ class StorePlan:
     def can_fill_routes(self):
         """Whether some draw could need more routing entries or targets than there are."""
         limits = self.limits
-        senders = {self.senders[m.pre_neuron + i] for m in self.matrices for i in range(m.n_pre) if self.home[m.pre_neuron] >= 0}
-        by_entries = limits.routing_entries is not None and self.n_cores > 1 and len(senders) > min(limits.routing_entries)
         by_targets = limits.targets is not None and len(set(limits.target_place)) > min(limits.targets)
+        if limits.routing_entries is None or self.n_cores == 1:
+            return by_targets
+        senders, sending = self.senders, set()
+        for m in self.matrices:
+            if self.home[m.pre_neuron] >= 0:
+                sending.update(senders[m.pre_neuron : m.pre_neuron + m.n_pre])
+        by_entries = len(sending) > min(limits.routing_entries)
         return by_entries or by_targets
 
     @property
