@@ -8,9 +8,11 @@ Two forms of the forward pass, chosen by the width of the tile (`uses_runs`):
 
 - wide tiles walk *runs*, stretches of slots that share the post neuron. The accumulator stays in
   registers; slots have to be sorted (`neurosim.kernels.order`).
-- narrow tiles walk slots one by one, in any order. There a slot is so cheap that the unpredictable end of
-  a run costs more than the memory traffic, and rewiring needs no sorting. Neighbouring slots should not
+- narrow and medium tiles walk slots one by one, in any order. There a slot is so cheap that the unpredictable end of
+  a run costs more than the memory traffic, and in narrow tiles rewiring needs no sorting. Neighbouring slots should not
   share a post neuron: each would wait for the sum of the one before.
+
+Medium tiles are for networks whose rows come from far caches (`order.is_scattered`): slots are sorted for their sake.
 
 The backward pass walks slots one by one in every tile: it adds to the rows of the pre neurons, which
 differ from slot to slot, and the row of the post neuron comes from the nearest cache.
@@ -59,14 +61,23 @@ def _broadcast(builder, scalar, n_lanes):
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
 
 
-#: Tiles of more lanes than this walk runs of sorted slots.
+#: Tiles of more lanes than this keep slots in order.
 NARROW = 16
+
+#: Tiles of more lanes than this walk runs of sorted slots.
+MEDIUM = 32
+
+
+@inlined
+def keeps_order(lanes):
+    """Whether a tile is so wide that its rows should come from near caches."""
+    return len(lanes) > NARROW
 
 
 @inlined
 def uses_runs(lanes):
     """Whether a tile is wide enough to walk runs."""
-    return len(lanes) > NARROW
+    return len(lanes) > MEDIUM
 
 
 def _row(context, builder, pre_type, pre, slot, base, n_lanes):

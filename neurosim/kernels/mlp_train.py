@@ -15,7 +15,7 @@ from numba import prange
 from neurosim.kernels import mlp, single
 from neurosim.kernels.compile import inlined, kernel, parallel_kernel
 from neurosim.kernels.exchange import fill_scope
-from neurosim.kernels.lanes import uses_runs
+from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import merge_segment, note_disorder
@@ -235,7 +235,7 @@ def _train_steps(
             count_saturated(matrices, tally, saturated, CHUNK)
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
-        if uses_runs(lanes) and note_disorder(slots, n_tiles):
+        if keeps_order(lanes) and note_disorder(slots, n_tiles):
             for segment in prange(segments.matrix.size):
                 merge_segment(slots, segments, matrices, segment)
             slots.disorder[:] = 0

@@ -16,8 +16,8 @@ import numpy as np
 from neurosim.kernels.compile import inlined, kernel
 
 #: Rows of a strip: at 64 lanes 512 rows of activations and as many of errors take a quarter of a second-level
-#: cache, 16384 rows as much of a third-level cache.
-LEAST_ROWS, MOST_ROWS = 512, 16384
+#: cache, 2048 rows all of it, 16384 rows as much of a third-level cache.
+LEAST_ROWS, NEAR_ROWS, MOST_ROWS = 512, 2048, 16384
 
 #: Slots that a post neuron should have in a strip, so that its row is not read for one slot only.
 RUN = 5
@@ -30,10 +30,28 @@ _PATIENCE = 8
 
 
 @inlined
+def _run_rows(n_pre, n_post, n_slots):
+    """Pre neurons in which a post neuron has `RUN` slots."""
+    return RUN * n_pre * n_post // max(n_slots, 1)
+
+
+@inlined
+def is_scattered(n_pre, n_post, n_slots):
+    """Whether a matrix is so large and so sparse that post neurons have no runs in strips that a near cache holds.
+
+    Tiles of half the width then move fewer bytes: strips of twice as many rows stay near (`nn.mlp.choose_tile`).
+    """
+    return n_pre > MOST_ROWS and _run_rows(n_pre, n_post, n_slots) > NEAR_ROWS
+
+
+@inlined
 def count_strips(matrices, matrix):
     """Strips that a matrix is cut into: int64, a function of its shape and its number of slots."""
-    n_pre, n_slots = matrices.n_pre[matrix], matrices.slot_start[matrix + 1] - matrices.slot_start[matrix]
-    n_rows = RUN * n_pre * matrices.n_post[matrix] // max(n_slots, 1)
+    n_pre, n_post = matrices.n_pre[matrix], matrices.n_post[matrix]
+    n_slots = matrices.slot_start[matrix + 1] - matrices.slot_start[matrix]
+    n_rows = _run_rows(n_pre, n_post, n_slots)
+    if is_scattered(n_pre, n_post, n_slots):
+        n_rows //= 2  # nobody walks runs: the rows of a strip shall be near
     return max(n_pre // min(max(n_rows, LEAST_ROWS), MOST_ROWS), 1)
 
 

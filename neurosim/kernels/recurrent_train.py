@@ -13,7 +13,7 @@ from numba import prange
 
 from neurosim.kernels import recurrent
 from neurosim.kernels.compile import inlined, parallel_kernel
-from neurosim.kernels.lanes import uses_runs
+from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.load import load_tile
 from neurosim.kernels.mlp import add_counts
 from neurosim.kernels.mlp_train import book_samples, finish_step
@@ -150,7 +150,7 @@ def train_sequences(
             biases.value[i] -= rule.eta * biases.gradient[i]
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
-        if uses_runs(lanes) and note_disorder(slots, n_tiles * shape.n_steps):
+        if keeps_order(lanes) and note_disorder(slots, n_tiles * shape.n_steps):
             for segment in prange(segments.matrix.size):
                 merge_segment(slots, segments, matrices, segment)
             slots.disorder[:] = 0

@@ -8,8 +8,9 @@ from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
 from neurosim.kernels.marks import count_words
+from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
+from neurosim.kernels.order import is_scattered
 
 #: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
 PARALLEL_WORK = 2**21
@@ -38,22 +39,35 @@ class Evaluation:
     n_nonzero: np.ndarray
 
 
-def choose_tile(batch_size):
+def choose_tile(batch_size, is_scattered=False):
     """How a batch is cut into tiles of side-by-side samples.
 
-    Depends on the batch size alone, so that results do not depend on the number of threads.
+    Depends on the network and the batch size alone, so that results do not depend on the number of threads.
+
+    Parameters
+    ----------
+    batch_size : int
+    is_scattered : bool
+        Whether most slots belong to matrices without runs (`kernels.order.is_scattered`).
 
     Returns
     -------
     n_lanes, n_tiles : int
-        A batch of 1 is scalar; up to 16 samples fill one narrow tile; larger batches use tiles of 64
-        unless that would leave more than a quarter of the lanes empty.
+        A batch of 1 is scalar; up to 16 samples fill one narrow tile; larger batches use tiles of 64, or of 32 in a
+        scattered network, unless that would leave more than a quarter of the lanes empty.
     """
     if batch_size == 1:
         return 1, 1
-    wide = -(-batch_size // 64)
-    n_lanes = 64 if batch_size >= 0.75 * 64 * wide else 16
+    n_lanes = 32 if is_scattered else 64
+    if batch_size < 0.75 * n_lanes * -(-batch_size // n_lanes):
+        n_lanes = 16
     return n_lanes, -(-batch_size // n_lanes)
+
+
+def _is_scattered(matrices):
+    n_slots = np.diff(matrices.slot_start)
+    scattered = [is_scattered(*shape) for shape in zip(matrices.n_pre, matrices.n_post, n_slots, strict=True)]
+    return 2 * n_slots[scattered].sum() > n_slots.sum()
 
 
 def zero_tiles(n_tiles, n_neurons, n_lanes):
@@ -82,7 +96,7 @@ class Mlp:
     def __init__(self, store, batch_size):
         self.store = store
         self.batch_size = batch_size
-        self.n_lanes, n_tiles = choose_tile(batch_size)
+        self.n_lanes, n_tiles = choose_tile(batch_size, _is_scattered(store.matrices))
         self._act, self._err = (zero_tiles(n_tiles, store.plan.n_neurons, self.n_lanes) for _ in range(2))
         # Follows from the network and the batch alone: the two builds may round differently.
         self.is_parallel = n_tiles > 1 and store.n_slots * batch_size >= PARALLEL_WORK

@@ -7,6 +7,7 @@ import pytest
 
 from neurosim.kernels import order
 from neurosim.kernels.membership import is_taken, remove_position
+from neurosim.nn import Mlp
 from neurosim.random import Stream, stream_key
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore, layered_plan
 
@@ -291,6 +292,17 @@ def test_sort_by_strips_of_many_inputs():
         start, stop = store.segments.slot_start[m : m + 2]
         n_free = store.slots.n_free[m]
         assert n_free > 0 and np.all(store.slots.active[stop - n_free : stop] == 0)
+
+
+def test_large_sparse_matrices_are_scattered():
+    """Five slots a post neuron lie in 10,000 of 100,000 rows at 50 inputs each, in 500 at 1 %."""
+    assert order.is_scattered(100_000, 100_000, 5_000_000)
+    assert not order.is_scattered(100_000, 100_000, 100_000_000)
+    assert not order.is_scattered(10_000, 10_000, 500_000)
+    plan = layered_plan((100_000, 100_000, 10), (5000, 100))
+    store = SynapseStore.random(plan, 0)
+    assert Mlp(store, 128).n_lanes == 32
+    assert np.all(np.diff(store.slots.pre[:5000] // (100_000 // order.count_strips(store.matrices, 0))) >= 0)
 
 
 # signs

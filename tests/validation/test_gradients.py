@@ -8,11 +8,12 @@ differences.
 import numpy as np
 import pytest
 
-from neurosim.kernels import mlp
+from neurosim.kernels import mlp as mlp_kernels
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
 from neurosim.kernels.random import fill_normal
 from neurosim.nn import Mlp, choose_tile
+from neurosim.nn import mlp as mlp_network
 from neurosim.synapses import SynapseStore, layered_plan
 
 EPS = float(np.finfo(np.float32).eps)
@@ -30,12 +31,12 @@ def run_batch(slots, segments, matrices, batch, act, err, lanes, loss, n_correct
     for t in range(act.shape[0]):
         begin = t * n_lanes
         n = min(n_lanes, n_batch - begin)
-        mlp.load_tile(act[t], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
-        mlp.forward(slots, matrices, act[t], lanes)
-        loss[t], n_correct[t] = mlp.softmax_errors(
+        mlp_kernels.load_tile(act[t], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
+        mlp_kernels.forward(slots, matrices, act[t], lanes)
+        loss[t], n_correct[t] = mlp_kernels.softmax_errors(
             act[t], err[t], base, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
-        mlp.backward(slots, segments, matrices, act[t], err[t], slots.gradient, lanes)
+        mlp_kernels.backward(slots, segments, matrices, act[t], err[t], slots.gradient, lanes)
 
 
 def make_store(seed=3):
@@ -252,6 +253,18 @@ def test_step_batches_cover_all_tiles():
 @pytest.mark.parametrize("n", STEP_BATCHES)
 def test_whole_step(n, l1, noise_std):
     """theta' = theta - eta * (sign * gradient + l1) + noise_std * nu, below zero leaves."""
+    check_whole_step(n, l1, noise_std)
+
+
+@pytest.mark.parametrize("n", [30, 90])
+def test_whole_step_of_a_scattered_network(n, monkeypatch):
+    """The same in tiles of 32 lanes, one and three of them, which networks get that are too large for this test."""
+    monkeypatch.setattr(mlp_network, "is_scattered", lambda n_pre, n_post, n_slots: True)
+    assert Mlp(make_store(), n).n_lanes == 32
+    check_whole_step(n, 0.25, 1e-2)
+
+
+def check_whole_step(n, l1, noise_std):
     eta, step = (0.25 if l1 or noise_std else 8.0), 7  # so that some synapses leave, not all
     store = make_store()
     store.sort()  # as a wide network would, which moves slots
