@@ -12,13 +12,12 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
 from neurosim.kernels.membership import AHEAD, is_far, is_taken, look_up, prefetch_entry, remove_position
 from neurosim.kernels.optimizer import forget
-from neurosim.kernels.marks import open_pairs, samples_seen
+from neurosim.kernels.marks import book_pairs
 from neurosim.kernels.random import below, bits64, fold
 from neurosim.kernels.rounding import nearest_on_grid
 
 _RELEASED, _ACCEPTED, _REJECTED = int(SegmentEvent.RELEASED), int(SegmentEvent.ACCEPTED), int(SegmentEvent.REJECTED)
 _PRE_NONZERO, _ROWS_NONZERO = int(SegmentEvent.PRE_NONZERO), int(SegmentEvent.ROWS_NONZERO)
-_PAIR_NONZERO = int(SegmentEvent.PAIR_NONZERO)
 _EXACT, _ROWS_CHECKED, _UNFILLED = int(SegmentEvent.EXACT), int(SegmentEvent.ROWS_CHECKED), int(SegmentEvent.UNFILLED)
 _WORDS_NONZERO, _WORDS_READ = int(SegmentEvent.WORDS_NONZERO), int(SegmentEvent.WORDS_READ)
 
@@ -45,12 +44,12 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
     slots.fan_in[matrices.fan_in_start[matrix] + post] += np.int32(change)
     row = segments.fan_out_start[segment] + pre
     neuron = matrices.pre_neuron[matrix] + pre
-    seen = samples_seen(tally, neuron)
+    seen = tally.by_neuron[neuron]
     before = slots.fan_out[row]
     after = before + np.int32(change)
     slots.fan_out[row] = after
     tally.by_segment[segment, _PRE_NONZERO] -= change * seen
-    tally.by_segment[segment, _PAIR_NONZERO] -= change * open_pairs(matrices, tally, matrix, pre, post)
+    book_pairs(tally, segment, neuron, matrices.post_neuron[matrix] + post, change)
     # Whether a row comes or goes cannot be predicted, where its neuron lies can: no branch on the first alone.
     is_edge = (before == 0) | (after == 0)
     tally.by_segment[segment, _ROWS_NONZERO] -= np.int64(is_edge) * change * seen

@@ -100,8 +100,14 @@ class Tally(NamedTuple):
     sent_back: np.ndarray  #: int64 (C,), partial errors that a core sent to the cores of its pre neurons
     received_back: np.ndarray  #: int64 (C,), partial errors that a core received for its own neurons
     pairs_back: np.ndarray  #: int64 as `pairs`, the same partial errors
-    live: np.ndarray  #: uint64 (words, N), bits of the open tiles: not-zero activations; no words between calls
-    wrong: np.ndarray  #: uint64 (words, N), the same of errors; see `kernels.marks`
+    # Which values of the last samples were not zero, see `kernels.marks`; N rounded up, and no places between calls.
+    live: np.ndarray  #: uint16 (places, N), bits of activations
+    wrong: np.ndarray  #: uint16 (places, N), bits of errors
+    live_lines: np.ndarray  #: uint64 (N, 8), the same of 512 samples, neuron by neuron
+    wrong_lines: np.ndarray  #: uint64 (N, 8)
+    n_open: np.ndarray  #: int64 (1,), places that are not counted for pairs yet; zero between calls
+    exchanged: np.ndarray  #: int32 (entries, 4), who came or went meanwhile: segment, pre and post neuron, open places (negative: came)
+    n_exchanged: np.ndarray  #: int64 (1,), how many
     home: np.ndarray  #: int64 (N,), core of the neuron, -1 for inputs (they come from the host)
     nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run
     peak: np.ndarray  #: int64 (number of Resource, C), most in use at any moment, first draw included

@@ -11,40 +11,34 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from neurosim.kernels.compile import inlined, prefetch
+from neurosim.kernels.marks import PLACE, mark_rows, store_marks
+from neurosim.kernels.shuffle import concatenate, transpose
 
-_BLOCK = 16
-
-
-def _transpose(builder, rows):
-    """Transpose 16 vectors of 16 bytes: four rounds of a perfect shuffle."""
-    low = [k for i in range(8) for k in (i, i + 16)]
-    high = [k + 8 for k in low]
-    masks = [ir.Constant(ir.VectorType(ir.IntType(32), _BLOCK), mask) for mask in (low, high)]
-    for _ in range(4):
-        rows = [builder.shuffle_vector(rows[i], rows[i + 8], mask) for i in range(8) for mask in masks]
-    return rows
+_BLOCK = PLACE
 
 
 @intrinsic
-def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_inputs, scale):
+def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_inputs, scale, bits, place):
     """Load 16 lanes of a tile from bytes, whole blocks of inputs only.
 
     out[i * stride + group + lane] = data[order[first + group + lane] * n_inputs + i] * scale for lane < 16;
     a lane beyond `n_samples` reads some sample and scales it to zero. `data` is flat.
+    Marks what is not zero at `place`, unless that is negative: a byte is exactly if its activation is, because no
+    scale of ours is so small that a product with it vanishes.
     """
     integer = types.int64
-    signature = types.void(out, integer, integer, data, order, integer, integer, integer, types.float32)
+    signature = types.void(out, integer, integer, data, order, integer, integer, integer, types.float32, bits, integer)
 
     def codegen(context, builder, sig, args):
-        out_ty, _, _, data_ty, order_ty, *_ = sig.args
-        out_, group_, stride_, data_, order_, first_, n_samples_, n_inputs_, scale_ = args
+        out_ty, _, _, data_ty, order_ty, *_, bits_ty, _ = sig.args
+        out_, group_, stride_, data_, order_, first_, n_samples_, n_inputs_, scale_, bits_, place_ = args
         i64, byte_vector = ir.IntType(64), ir.VectorType(ir.IntType(8), _BLOCK)
         float_vector = ir.VectorType(ir.FloatType(), _BLOCK)
         source, samples, target = (
             context.make_array(ty)(context, builder, array).data
             for ty, array in ((data_ty, data_), (order_ty, order_), (out_ty, out_))
         )
-        offsets, scales = [], ir.Constant(float_vector, [0.0] * _BLOCK)
+        offsets, scales, filled = [], ir.Constant(float_vector, [0.0] * _BLOCK), ir.Constant(byte_vector, [0] * _BLOCK)
         for lane in range(_BLOCK):
             index = builder.add(group_, ir.Constant(i64, lane))
             has_sample = builder.icmp_signed("<", index, n_samples_)
@@ -52,6 +46,9 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
             offsets.append(builder.mul(builder.load(builder.gep(samples, [index])), n_inputs_))
             factor = builder.select(has_sample, scale_, ir.Constant(ir.FloatType(), 0.0))
             scales = builder.insert_element(scales, factor, ir.Constant(ir.IntType(32), lane))
+            filled = builder.insert_element(filled, builder.sext(has_sample, ir.IntType(8)), ir.Constant(ir.IntType(32), lane))
+        four_filled = concatenate(builder, [filled] * 4)
+        is_marking = builder.icmp_signed(">=", place_, ir.Constant(i64, 0))
         block = ir.Constant(i64, _BLOCK)
         n_done = builder.sub(n_inputs_, builder.srem(n_inputs_, block))
         with cgutils.for_range_slice(builder, ir.Constant(i64, 0), n_done, block, inc=True) as (column, _):
@@ -59,8 +56,16 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
                 builder.load(builder.bitcast(builder.gep(source, [builder.add(o, column)]), byte_vector.as_pointer()), align=1)
                 for o in offsets
             ]
+            rows = transpose(builder, lanes)
+            if not isinstance(bits_ty, types.NoneType):
+                with builder.if_then(is_marking):
+                    for i in range(0, _BLOCK, 4):
+                        four = builder.and_(concatenate(builder, rows[i : i + 4]), four_filled)
+                        is_set = builder.icmp_unsigned("!=", four, ir.Constant(four.type, [0] * 4 * _BLOCK))
+                        neuron = builder.add(column, ir.Constant(i64, i))
+                        store_marks(context, builder, bits_ty, bits_, place_, neuron, is_set)
             place = builder.add(builder.mul(column, stride_), group_)
-            for row in _transpose(builder, lanes):
+            for row in rows:
                 wide = builder.zext(row, ir.VectorType(ir.IntType(32), _BLOCK))
                 value = builder.fmul(builder.sitofp(wide, float_vector), scales)
                 builder.store(value, builder.bitcast(builder.gep(target, [place]), float_vector.as_pointer()), align=4)
@@ -70,20 +75,21 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
     return signature, codegen
 
 
-def _load_blocks(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
+def _load_blocks(act, data, order, first, n_samples, n_inputs, scale, n_lanes, bits, place):
     """Load what whole blocks cover; returns the number of inputs that are done."""
     raise TypeError("load_tile runs only inside kernels")
 
 
 @overload(_load_blocks, jit_options={"error_model": "numpy", "_nrt": False, "forceinline": True})
-def _load_blocks_of(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
+def _load_blocks_of(act, data, order, first, n_samples, n_inputs, scale, n_lanes, bits, place):
     if data.dtype != types.uint8:
-        return lambda act, data, order, first, n_samples, n_inputs, scale, n_lanes: 0
+        return lambda act, data, order, first, n_samples, n_inputs, scale, n_lanes, bits, place: 0
 
-    def load(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
+    def load(act, data, order, first, n_samples, n_inputs, scale, n_lanes, bits, place):
         flat = data.reshape(data.size)
         for group in range(0, n_lanes, _BLOCK):
-            _load_group(act, group, n_lanes, flat, order, first, n_samples, n_inputs, scale)
+            place_of_group = place + group // _BLOCK if place >= 0 else place
+            _load_group(act, group, n_lanes, flat, order, first, n_samples, n_inputs, scale, bits, place_of_group)
         return n_inputs - n_inputs % _BLOCK
 
     return load
@@ -101,7 +107,24 @@ def load_tile(act, data, order, first, n_samples, n_inputs, scale, n_lanes):
         for i in range(n_inputs):
             act[i] = np.float32(sample[i]) * scale
         return
-    start = _load_blocks(act, data, order, first, n_samples, n_inputs, scale, n_lanes)
+    start = _load_blocks(act, data, order, first, n_samples, n_inputs, scale, n_lanes, None, -1)
+    _load_rest(act, data, order, first, n_samples, start, n_inputs, scale, n_lanes)
+
+
+@inlined
+def load_and_mark(act, data, order, first, n_samples, n_inputs, scale, lanes, bits, place):
+    """As `load_tile`, and mark which inputs are not zero (`kernels.marks`), if `place` is not negative."""
+    if len(lanes) == 1:
+        load_tile(act, data, order, first, n_samples, n_inputs, scale, 1)
+        return
+    start = _load_blocks(act, data, order, first, n_samples, n_inputs, scale, len(lanes), bits, place)
+    _load_rest(act, data, order, first, n_samples, start, n_inputs, scale, len(lanes))
+    mark_rows(act, start, n_inputs, bits, place, lanes)
+
+
+@inlined
+def _load_rest(act, data, order, first, n_samples, start, n_inputs, scale, n_lanes):
+    """Load the inputs from `start` on, one by one."""
     for lane in range(n_samples, n_lanes):
         for i in range(start, n_inputs):
             act[i * n_lanes + lane] = np.float32(0.0)

@@ -8,15 +8,18 @@ import numpy as np
 
 from neurosim.kernels.compile import inlined
 from neurosim.kernels.lanes import backward_slots, gradient_slots, nonzero_lanes
-from neurosim.kernels.load import load_tile, prefetch_samples  # noqa: F401  (part of this module's interface)
-from neurosim.kernels.marks import count_bits
+from neurosim.kernels.load import load_and_mark, load_tile, prefetch_samples  # noqa: F401  (part of this module's interface)
+from neurosim.kernels.marks import count_bits, mark_rows, mask_rows, rectify_rows
 from neurosim.kernels.products import multiply
 from neurosim.kernels.softmax import softmax_errors  # noqa: F401
 
 
 @inlined
-def forward(slots, matrices, act, lanes):
-    """From the input rows of `act` to the logits, in place: float32 (N * n_lanes,)."""
+def forward(slots, matrices, act, lanes, bits=None, place=-1):
+    """From the input rows of `act` to the logits, in place: float32 (N * n_lanes,).
+
+    Marks which hidden activations are not zero, if `place` is not negative: see `kernels.marks`.
+    """
     n_lanes = len(lanes)
     n_matrices = matrices.n_pre.size
     for m in range(n_matrices):
@@ -26,24 +29,26 @@ def forward(slots, matrices, act, lanes):
         sums[:] = np.float32(0.0)
         multiply(slots, matrices, m, act, x_base, act, z_base, lanes)
         if m < n_matrices - 1:
-            for i in range(sums.size):
-                sums[i] = max(sums[i], np.float32(0.0))
+            first = matrices.post_neuron[m]
+            rectify_rows(act, first, first + matrices.n_post[m], bits, place, lanes)
 
 
 @inlined
-def backward(slots, segments, matrices, act, err, gradient, lanes):
+def backward(slots, segments, matrices, act, err, gradient, lanes, bits=None, place=-1):
     """From the errors of the outputs to those of the hidden layers, and to this tile's dE/dweight.
 
-    Writes the hidden rows of `err`, dE/d(input sum), and adds to `gradient`: float32 (S,).
+    Writes the hidden rows of `err`, dE/d(input sum), and adds to `gradient`: float32 (S,). Marks which errors are not
+    zero, if `place` is not negative: see `kernels.marks`.
     """
     n_lanes = len(lanes)
+    out = matrices.post_neuron[matrices.n_post.size - 1]
+    mark_rows(err, out, out + matrices.n_post[matrices.n_post.size - 1], bits, place, lanes)
     pre, post, weight = slots.pre, slots.post, slots.weight
     for m in range(matrices.n_pre.size - 1, -1, -1):
         e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
         e_end = e_base + matrices.n_pre[m] * n_lanes
-        errors, hidden = err[e_base:e_end], act[e_base:e_end]
         if m > 0:
-            errors[:] = np.float32(0.0)
+            err[e_base:e_end] = np.float32(0.0)
         for segment in range(segments.matrix.size):
             if segments.matrix[segment] != m:
                 continue
@@ -53,19 +58,19 @@ def backward(slots, segments, matrices, act, err, gradient, lanes):
             else:
                 backward_slots(gradient, act, err, e_base, d_base, pre, post, weight, start, stop, lanes)
         if m > 0:
-            for i in range(errors.size):
-                errors[i] = errors[i] if hidden[i] > np.float32(0.0) else np.float32(0.0)
+            first = matrices.pre_neuron[m]
+            mask_rows(err, act, first, first + matrices.n_pre[m], bits, place, lanes)
 
 
 @inlined
-def backward_of_group(slots, segments, matrices, act, err, partial, group, lanes):
+def backward_of_group(slots, segments, matrices, act, err, partial, group, lanes, bits=None, place=-1):
     """`backward` of a tile, with the gradient summed where its group of tiles does.
 
     `partial` : float32 (n_groups - 1, S); the first group writes `slots.gradient`. A function of its own, because
     a choice between two arrays inside a parallel loop is taken for a race.
     """
     gradient = slots.gradient if group == 0 else partial[group - 1]
-    backward(slots, segments, matrices, act, err, gradient, lanes)
+    backward(slots, segments, matrices, act, err, gradient, lanes, bits, place)
 
 
 @inlined

@@ -19,7 +19,7 @@ from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import merge_segment, note_disorder
-from neurosim.kernels.marks import count_open_pairs, open_tile, places_of, samples_seen
+from neurosim.kernels.marks import LINE, PLACE, count_exchanged, count_line, count_marks, gather_line
 from neurosim.kernels.random import fold
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.step import draws_a_slot, step_chunk
@@ -87,6 +87,17 @@ def count_slots(slots, segments, tally, n_samples):
         n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
         tally.by_segment[segment, _SLOTS] += n * n_samples
         tally.by_segment[segment, _WORDS] += slots.segment_words[segment] * n_samples
+
+
+@inlined
+def add_pairs(tally, pairs):
+    """Add to the pairs of every segment, and set `pairs` to zero: int64 (G,).
+
+    They go through an array of their own: what a parallel loop of numba adds to `tally.by_segment` itself is lost.
+    """
+    for segment in range(pairs.size):
+        tally.by_segment[segment, _PAIR] += pairs[segment]
+        pairs[segment] = 0
 
 
 @inlined
@@ -173,7 +184,8 @@ def _train_steps(
     nonzero = np.zeros((1, n_neurons), np.int32)
     pairs = np.zeros((1, segments.matrix.size if counting.pairs else 0), np.int64)
     first_watched = 0 if counting.pairs else counting.first_neuron if counting.is_on else out
-    is_marking, n_open = n_lanes > 1 and first_watched < out, np.int64(0)  # tiles that are not counted yet
+    is_marking, marks_pairs = n_lanes > 1 and first_watched < out, n_lanes > 1 and counting.pairs
+    n_places = n_lanes // PLACE  # of a tile
     live = np.zeros(single.n_words(slots, segments) if n_lanes == 1 else 0, np.uint64)
     loss = np.zeros(n_tiles_most, np.float64)
     correct = np.zeros(n_tiles_most, np.int64)
@@ -183,12 +195,15 @@ def _train_steps(
         first = offset + done * batch.size
         n_batch = min(batch.size, batch.order.size - first)
         n_tiles = (n_batch + n_lanes - 1) // n_lanes
+        n_open = tally.n_open[0]
 
         for group in prange(n_groups):
             for t in range(group * tiles_a_group, min((group + 1) * tiles_a_group, n_tiles)):
                 begin = first + t * n_lanes
                 n = min(n_lanes, n_batch - t * n_lanes)
-                mlp.load_tile(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, n_lanes)
+                place = n_open + t * n_places
+                input_place = place if is_marking and first_watched < n_inputs else -1
+                mlp.load_and_mark(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, lanes, tally.live, input_place)
                 # The samples that this thread loads next come from memory while it works on these.
                 is_last = t + 1 == min((group + 1) * tiles_a_group, n_tiles)
                 after = first + batch.size + group * tiles_a_group * n_lanes if is_last else begin + n_lanes
@@ -196,30 +211,30 @@ def _train_steps(
                 if n_lanes == 1:
                     single.forward_single(slots, segments, matrices, act[t], live)
                 else:
-                    mlp.forward(slots, matrices, act[t], lanes)
+                    mlp.forward(slots, matrices, act[t], lanes, tally.live, place if is_marking else -1)
                 loss[t], correct[t] = mlp.softmax_errors(
                     act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
                 )
                 if n_lanes == 1:
                     single.backward_single(slots, segments, matrices, act[t], err[t], live, pairs[0])
                 else:
-                    mlp.backward_of_group(slots, segments, matrices, act[t], err[t], partial, group, lanes)
+                    mlp.backward_of_group(
+                        slots, segments, matrices, act[t], err[t], partial, group, lanes, tally.wrong, place if marks_pairs else -1
+                    )
                 if n_lanes == 1:
                     mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[0])
-                elif is_marking:
-                    open_tile(tally.live, act[t], first_watched, out, n_open + t, lanes)
-                    if counting.pairs:
-                        open_tile(tally.wrong, err[t], n_inputs, n_neurons, n_open + t, lanes)
 
         if counting.is_on:
             count_slots(slots, segments, tally, n_batch)
             if n_lanes == 1 and counting.first_neuron < out:
                 mlp.add_counts(tally.by_neuron, nonzero[0], out)
             if counting.pairs and n_lanes == 1:
-                for segment in range(segments.matrix.size):
-                    tally.by_segment[segment, _PAIR] += pairs[0, segment]
-                    pairs[0, segment] = 0
+                add_pairs(tally, pairs[0])
             count_update(slots, segments, tally, draws_a_slot(rule))
+        if is_marking:
+            count_marks(tally, first_watched, out, n_open, n_tiles * n_places)
+            if marks_pairs:
+                tally.n_open[0] += n_tiles * n_places
 
         step_key, rounding_key = fold(rule.noise_key, step), fold(rule.rounding_key, step)
         correct_first, correct_second = bias_corrections(slots, rule, step)
@@ -241,17 +256,15 @@ def _train_steps(
             slots.disorder[:] = 0
 
         is_finite = book_samples(progress, loss, correct, n_tiles, n_batch)
-        if is_marking:
-            n_open += n_tiles
-            if not is_finite or done + 1 == n_steps or n_open + n_tiles_most > places_of(tally, n_lanes):
-                if counting.pairs:
-                    for segment in prange(segments.matrix.size):
-                        tally.by_segment[segment, _PAIR] += count_open_pairs(slots, segments, matrices, tally, segment)
-                    tally.wrong[:] = np.uint64(0)
-                for neuron in range(first_watched, out):
-                    tally.by_neuron[neuron] = samples_seen(tally, neuron)
-                tally.live[:] = np.uint64(0)
-                n_open = np.int64(0)
+        is_full = tally.n_open[0] + n_tiles_most * n_places > tally.live.shape[0]
+        if marks_pairs and (is_full or not is_finite or done + 1 == n_steps):
+            for line in range((tally.n_open[0] + LINE - 1) // LINE):
+                gather_line(tally, line, n_inputs, out, n_neurons)
+                for segment in prange(segments.matrix.size):
+                    pairs[0, segment] = count_line(slots, segments, matrices, tally, segment)
+                add_pairs(tally, pairs[0])
+                count_exchanged(tally, line)
+            tally.n_open[0], tally.n_exchanged[0] = 0, 0
         if not is_finite:
             return done + 1
     return n_steps

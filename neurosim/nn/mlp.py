@@ -8,7 +8,7 @@ from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.marks import count_words
+from neurosim.kernels.marks import MOST_EXCHANGED, marks_shape
 from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
 from neurosim.kernels.order import is_scattered
 
@@ -71,15 +71,20 @@ def _is_scattered(matrices):
 
 
 def zero_tiles(n_tiles, n_neurons, n_lanes):
-    """Tiles of zeros: float32, shape (n_tiles, n_neurons * n_lanes).
+    """Tiles of zeros: float32, shape (n_tiles, n_neurons * n_lanes)."""
+    return _zeros((n_tiles, n_neurons * n_lanes), np.float32)
 
-    They start at a cache line, so that no row of 16 lanes or more lies across one more line than it has
-    to: NumPy's own large arrays start 16 bytes behind one, and every vector load then costs two.
+
+def _zeros(shape, dtype):
+    """Zeros that start at a cache line.
+
+    So no row of 16 lanes or more lies across one more line than it has to: NumPy's own large arrays start 16 bytes
+    behind one, and every vector load then costs two.
     """
-    n_items = n_tiles * n_neurons * n_lanes
-    raw = np.zeros(n_items + _LINE // 4, np.float32)
-    skipped = -raw.ctypes.data % _LINE // 4
-    return raw[skipped : skipped + n_items].reshape(n_tiles, n_neurons * n_lanes)
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(n_bytes + _LINE, np.uint8)
+    skipped = -raw.ctypes.data % _LINE
+    return raw[skipped : skipped + n_bytes].view(dtype).reshape(shape)
 
 
 class Mlp:
@@ -103,9 +108,11 @@ class Mlp:
         self._train = train_steps_parallel if self.is_parallel else train_steps
         n_groups = min(n_tiles, MAX_GROUPS) if self.is_parallel else 1
         self._partial = np.zeros((n_groups - 1, store.n_slots), np.float32)
-        # Zeros before and after every call; one sample at a time is counted at once.
-        shape = (count_words(n_tiles, self.n_lanes) if self.n_lanes > 1 else 0, store.plan.n_neurons)
-        self._marks = {name: np.zeros(shape, np.uint64) for name in ("live", "wrong")}
+        # Work space; one sample at a time is counted at once.
+        n_places, n_marked = marks_shape(n_tiles if self.n_lanes > 1 else 0, self.n_lanes, store.plan.n_neurons)
+        self._marks = {name: _zeros((n_places, n_marked), np.uint16) for name in ("live", "wrong")}
+        self._marks |= {f"{name}_lines": _zeros((n_marked, 8), np.uint64) for name in ("live", "wrong")}
+        self._marks["exchanged"] = np.zeros((MOST_EXCHANGED, 4), np.int32)
         if self.n_lanes > NARROW:
             store.sort()
 
