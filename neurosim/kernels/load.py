@@ -48,28 +48,35 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
             scales = builder.insert_element(scales, factor, ir.Constant(ir.IntType(32), lane))
             filled = builder.insert_element(filled, builder.sext(has_sample, ir.IntType(8)), ir.Constant(ir.IntType(32), lane))
         four_filled = concatenate(builder, [filled] * 4)
-        is_marking = builder.icmp_signed(">=", place_, ir.Constant(i64, 0))
         block = ir.Constant(i64, _BLOCK)
         n_done = builder.sub(n_inputs_, builder.srem(n_inputs_, block))
-        with cgutils.for_range_slice(builder, ir.Constant(i64, 0), n_done, block, inc=True) as (column, _):
-            lanes = [
-                builder.load(builder.bitcast(builder.gep(source, [builder.add(o, column)]), byte_vector.as_pointer()), align=1)
-                for o in offsets
-            ]
-            rows = transpose(builder, lanes)
-            if not isinstance(bits_ty, types.NoneType):
-                with builder.if_then(is_marking):
-                    for i in range(0, _BLOCK, 4):
-                        four = builder.and_(concatenate(builder, rows[i : i + 4]), four_filled)
-                        is_set = builder.icmp_unsigned("!=", four, ir.Constant(four.type, [0] * 4 * _BLOCK))
-                        neuron = builder.add(column, ir.Constant(i64, i))
-                        store_marks(context, builder, bits_ty, bits_, place_, neuron, is_set)
-            place = builder.add(builder.mul(column, stride_), group_)
-            for row in rows:
-                wide = builder.zext(row, ir.VectorType(ir.IntType(32), _BLOCK))
-                value = builder.fmul(builder.sitofp(wide, float_vector), scales)
-                builder.store(value, builder.bitcast(builder.gep(target, [place]), float_vector.as_pointer()), align=4)
-                place = builder.add(place, stride_)
+
+        def load_blocks(is_marking):
+            with cgutils.for_range_slice(builder, ir.Constant(i64, 0), n_done, block, inc=True) as (column, _):
+                lanes = [
+                    builder.load(builder.bitcast(builder.gep(source, [builder.add(o, column)]), byte_vector.as_pointer()), align=1)
+                    for o in offsets
+                ]
+                rows = transpose(builder, lanes)
+                place = builder.add(builder.mul(column, stride_), group_)
+                for row in rows:
+                    wide = builder.zext(row, ir.VectorType(ir.IntType(32), _BLOCK))
+                    value = builder.fmul(builder.sitofp(wide, float_vector), scales)
+                    builder.store(value, builder.bitcast(builder.gep(target, [place]), float_vector.as_pointer()), align=4)
+                    place = builder.add(place, stride_)
+                for i in range(0, _BLOCK if is_marking else 0, 4):
+                    four = builder.and_(concatenate(builder, rows[i : i + 4]), four_filled)
+                    is_set = builder.icmp_unsigned("!=", four, ir.Constant(four.type, [0] * 4 * _BLOCK))
+                    store_marks(context, builder, bits_ty, bits_, place_, builder.add(column, ir.Constant(i64, i)), is_set)
+
+        if isinstance(bits_ty, types.NoneType):
+            load_blocks(False)
+        else:  # two loops: a test in each turn cost more than the marks
+            with builder.if_else(builder.icmp_signed(">=", place_, ir.Constant(i64, 0))) as (marked, unmarked):
+                with marked:
+                    load_blocks(True)
+                with unmarked:
+                    load_blocks(False)
         return context.get_dummy_value()
 
     return signature, codegen

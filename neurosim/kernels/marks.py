@@ -25,6 +25,10 @@ MOST_EXCHANGED = 8192
 #: Samples of a place, and places of a line: 64 bytes, as wide as a cache line and the widest vectors.
 PLACE = 16
 LINE = 32
+WORDS = LINE * PLACE // 64
+
+#: Neurons whose places are added up side by side.
+_WIDTH = 32
 
 #: Most places whose bits a sum of 16 bits can hold.
 _MOST_PLACES = 4095
@@ -32,7 +36,7 @@ _MOST_PLACES = 4095
 
 def marks_shape(n_tiles, n_lanes, n_neurons):
     """Places for the tiles of a step, in whole lines, and neurons, in whole vectors."""
-    return LINE * -(-n_tiles * n_lanes // (LINE * PLACE)), LINE * -(-n_neurons // LINE)
+    return LINE * -(-n_tiles * n_lanes // (LINE * PLACE)), _WIDTH * -(-n_neurons // _WIDTH)
 
 
 @intrinsic
@@ -78,21 +82,21 @@ def _walk_rows(context, builder, start, stop, bits_type, bits, place, n_lanes, v
     is_marking = None if isinstance(bits_type, types.NoneType) or n_lanes < PLACE else builder.icmp_signed(">=", place, _integer(0))
 
     def work(first, n_rows):
-        parts = []
-        for part in range(n_lanes // width):
-            rows = [builder.mul(builder.add(first, _integer(i)), _integer(n_lanes)) for i in range(n_rows)]
-            parts.append([value_at(builder.add(row, _integer(part * width)), width) for row in rows])
+        rows = []
+        for i in range(n_rows):
+            row = builder.mul(builder.add(first, _integer(i)), _integer(n_lanes))
+            rows.append([value_at(builder.add(row, _integer(offset)), width) for offset in range(0, n_lanes, width)])
         if is_marking is not None:
             with builder.if_then(is_marking):
-                for part, values in enumerate(parts):
+                for part, values in enumerate(zip(*rows, strict=True)):
                     value = concatenate(builder, values)
                     is_set = builder.fcmp_unordered("!=", value, ir.Constant(value.type, [0.0] * value.type.count))
                     store_marks(context, builder, bits_type, bits, builder.add(place, _integer(part)), first, is_set)
 
-    # Four rows at a time: their bits are one store.
-    whole = builder.add(start, builder.and_(builder.sub(stop, start), _integer(-4)))
-    with cgutils.for_range_slice(builder, start, whole, _integer(4), inc=True) as (i, _):
-        work(i, 4)
+    # Two rows at a time: one store holds their bits. With four, putting bits together takes longer than storing them.
+    whole = builder.add(start, builder.and_(builder.sub(stop, start), _integer(-2)))
+    with cgutils.for_range_slice(builder, start, whole, _integer(2), inc=True) as (i, _):
+        work(i, 2)
     with cgutils.for_range_slice(builder, whole, stop, _integer(1), inc=True) as (i, _):
         work(i, 1)
 
@@ -189,9 +193,9 @@ def _add_marks(typingctx, total, bits, start, stop, place, stop_place):
             out = builder.bitcast(out, wide.as_pointer())
             builder.store(builder.add(builder.load(out, align=8), builder.zext(builder.load(n), wide)), out, align=8)
 
-        whole = builder.add(start_, builder.and_(builder.sub(stop_, start_), _integer(-LINE)))
-        with cgutils.for_range_slice(builder, start_, whole, _integer(LINE), inc=True) as (i, _):
-            add(i, LINE)
+        whole = builder.add(start_, builder.and_(builder.sub(stop_, start_), _integer(-_WIDTH)))
+        with cgutils.for_range_slice(builder, start_, whole, _integer(_WIDTH), inc=True) as (i, _):
+            add(i, _WIDTH)
         with cgutils.for_range_slice(builder, whole, stop_, _integer(1), inc=True) as (i, _):
             add(i, 1)
         return context.get_dummy_value()
@@ -246,7 +250,7 @@ def _count_first(typingctx, live, pre, wrong, post, n_places):
     i64 = types.int64
 
     def codegen(context, builder, sig, args):
-        vector, halves = ir.VectorType(ir.IntType(64), 8), ir.VectorType(ir.IntType(16), LINE)
+        vector, halves = ir.VectorType(ir.IntType(64), WORDS), ir.VectorType(ir.IntType(16), LINE)
         a, b = (
             builder.load(builder.gep(_data(context, builder, sig.args[i], args[i], halves), [args[i + 1]]), align=8) for i in (0, 2)
         )
@@ -266,8 +270,8 @@ def _count_pairs(typingctx, live, pre_base, wrong, post_base, pre, post, start, 
 
     def codegen(context, builder, sig, args):
         live_, pre_base_, wrong_, post_base_, pre_, post_, start_, stop_ = args
-        vector = ir.VectorType(ir.IntType(64), 8)
-        total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0] * 8))
+        vector = ir.VectorType(ir.IntType(64), WORDS)
+        total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0] * WORDS))
 
         def bits(k, lines, index, base):
             at = builder.load(builder.gep(_data(context, builder, sig.args[index], args[index], ir.IntType(32)), [k]))

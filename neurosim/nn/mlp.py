@@ -8,7 +8,7 @@ from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.marks import MOST_EXCHANGED, marks_shape
+from neurosim.kernels.marks import MOST_EXCHANGED, WORDS, marks_shape
 from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
 from neurosim.kernels.order import is_scattered
 
@@ -111,7 +111,7 @@ class Mlp:
         # Work space; one sample at a time is counted at once.
         n_places, n_marked = marks_shape(n_tiles if self.n_lanes > 1 else 0, self.n_lanes, store.plan.n_neurons)
         self._marks = {name: _zeros((n_places, n_marked), np.uint16) for name in ("live", "wrong")}
-        self._marks |= {f"{name}_lines": _zeros((n_marked, 8), np.uint64) for name in ("live", "wrong")}
+        self._marks |= {f"{name}_lines": _zeros((n_marked, WORDS), np.uint64) for name in ("live", "wrong")}
         self._marks["exchanged"] = np.zeros((MOST_EXCHANGED, 4), np.int32)
         if self.n_lanes > NARROW:
             store.sort()
