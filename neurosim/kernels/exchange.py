@@ -7,7 +7,7 @@ position lies. Nothing is allocated.
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import inlined, kernel, prefetch
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
 from neurosim.kernels.membership import AHEAD, is_far, is_taken, look_up, prefetch_entry, remove_position
@@ -65,6 +65,18 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
         count_routes(slots, segments, tally, neuron, core, np.int32(change))
     if segments.is_limited:
         count_use(slots, segments, tally, segment, neuron, before, after)
+
+
+@inlined
+def prefetch_position(slots, segments, matrices, tally, segment, pre, post):
+    """Ask for the table entry and the counters of a position, ahead of their use."""
+    matrix = segments.matrix[segment]
+    neuron = matrices.pre_neuron[matrix] + pre
+    prefetch_entry(slots, matrices, matrix, pre, post)
+    prefetch(slots.fan_in, matrices.fan_in_start[matrix] + post)
+    prefetch(slots.fan_out, segments.fan_out_start[segment] + pre)
+    prefetch(tally.by_neuron, neuron)
+    prefetch(tally.home, neuron)
 
 
 @kernel
@@ -136,6 +148,7 @@ def occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post
     slots.table[place] = np.int32(entry)
     count_synapse(slots, segments, matrices, tally, segment, pre, post, 1)
     slots.disorder[0] += 1
+    slots.is_stray[slot >> 6] |= np.uint64(1) << np.uint64(slot & 63)
 
 
 @inlined
@@ -269,10 +282,10 @@ def _proposal(segments, matrices, first, n_positions, scope_key, draw):
 
 
 @inlined
-def _ask_for_proposal(slots, segments, matrices, first, n_positions, scope_key, draw):
-    """Ask for the table entry that a later proposal will need."""
+def _ask_for_proposal(slots, segments, matrices, tally, first, n_positions, scope_key, draw):
+    """Ask for what a later proposal will need."""
     segment, pre, post = _proposal(segments, matrices, first, n_positions, scope_key, draw)
-    prefetch_entry(slots, matrices, segments.matrix[segment], pre, post)
+    prefetch_position(slots, segments, matrices, tally, segment, pre, post)
 
 
 @inlined
@@ -305,12 +318,12 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
     is_waiting = is_far(slots.table) and n_missing > 1
     if is_waiting:
         for draw in range(min(AHEAD, n_missing)):
-            _ask_for_proposal(slots, segments, matrices, first, n_positions, scope_key, draw)
+            _ask_for_proposal(slots, segments, matrices, tally, first, n_positions, scope_key, draw)
     while n_missing > 0:
         placed = False
         for _ in range(MAX_PROPOSALS):
             if is_waiting:
-                _ask_for_proposal(slots, segments, matrices, first, n_positions, scope_key, n_draws + AHEAD)
+                _ask_for_proposal(slots, segments, matrices, tally, first, n_positions, scope_key, n_draws + AHEAD)
             segment, pre, post = _proposal(segments, matrices, first, n_positions, scope_key, n_draws)
             n_draws += 1
             tally.by_segment[segment, _ROWS_CHECKED] += slots.fan_out[segments.fan_out_start[segment] + pre]

@@ -26,6 +26,7 @@ class Slots(NamedTuple):
     free_slot: np.ndarray  #: int32 (S,), stack of the free slots of each segment, from its first slot
     n_free: np.ndarray  #: int64 (G,), height of that stack
     disorder: np.ndarray  #: int64 (2,), arrivals since the slots were last in order; the sum of that over the tiles since then
+    is_stray: np.ndarray  #: uint64 (S / 64, rounded up), one bit a slot: an arrival since the slots were last in order
     # What the rows of each core use, kept in step where `Segments.is_limited`, else zero. A row is a pre neuron with
     # at least one synapse in a segment.
     in_axons: np.ndarray  #: int64 (C,), rows of a core over all its segments

@@ -17,8 +17,9 @@ from neurosim.kernels.compile import inlined, kernel, parallel_kernel
 from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.merge import N_SHARES, first_segment, merge_segment
 from neurosim.kernels.optimizer import bias_corrections
-from neurosim.kernels.order import merge_segment, note_disorder
+from neurosim.kernels.order import note_disorder, note_order
 from neurosim.kernels.marks import LINE, PLACE, count_exchanged, count_line, count_marks, gather_line
 from neurosim.kernels.random import fold
 from neurosim.kernels.rounding import count_saturated
@@ -251,9 +252,10 @@ def _train_steps(
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
         if keeps_order(lanes) and note_disorder(slots, n_tiles):
-            for segment in prange(segments.matrix.size):
-                merge_segment(slots, segments, matrices, segment)
-            slots.disorder[:] = 0
+            for share in prange(N_SHARES):
+                for segment in range(first_segment(share), segments.matrix.size, N_SHARES):
+                    merge_segment(slots, segments, matrices, segment)
+            note_order(slots)
 
         is_finite = book_samples(progress, loss, correct, n_tiles, n_batch)
         is_full = tally.n_open[0] + n_tiles_most * n_places > tally.live.shape[0]

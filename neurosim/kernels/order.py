@@ -5,9 +5,8 @@ cache while the rows of the post neurons stream by, each once a strip for all it
 with few pre neurons is one strip.
 
 Arrivals take the slots of those that left and so break the order. Any order gives the same sums to
-float rounding, but a run that is cut and a row of another strip cost time. The slots that lie out of order are
-few, so order is restored by merging: they are taken out, sorted, and put back where they belong, in two walks of
-all slots (Ernerfeldt 2017, "Drop-Merge sort"). This happens as soon as disorder has cost about as much time as that
+float rounding, but a run that is cut and a row of another strip cost time. They are few, so order is restored by
+merging (`neurosim.kernels.merge`) as soon as disorder has cost about as much time as that
 takes. Both are counted, never measured, so results stay reproducible.
 """
 
@@ -22,11 +21,8 @@ LEAST_ROWS, NEAR_ROWS, MOST_ROWS = 512, 2048, 16384
 #: Slots that a post neuron should have in a strip, so that its row is not read for one slot only.
 RUN = 5
 
-#: A slot out of order costs a tile so many times what merging costs a slot: three wrong guesses where runs end, against two walks.
-_STRAY_COST = 3
-
-#: Slots dropped in a row before the walk doubts the slot that it kept before them.
-_PATIENCE = 8
+#: A slot out of order costs a tile so many times what merging costs a slot: three wrong guesses where runs end, against a move.
+_STRAY_COST = 7
 
 
 @inlined
@@ -62,9 +58,9 @@ def _strip(pre, n_strips, factor):
 
 
 @inlined
-def _key(slots, slot, n_strips, factor):
-    """What slots are sorted by."""
-    return (_strip(slots.pre[slot], n_strips, factor) << np.int64(32)) + np.int64(slots.post[slot])
+def key_of(pre, post, n_strips, factor, n_posts):
+    """What slots are sorted by: int64. `post` counts from the first post neuron of the segment."""
+    return _strip(pre, n_strips, factor) * n_posts + np.int64(post)
 
 
 @inlined
@@ -112,7 +108,7 @@ def _group(slots, start, stop, is_by_strip, n_strips, factor, post_start, n_buck
 
 
 @inlined
-def _cut(segments, matrices, segment):
+def cut_of(segments, matrices, segment):
     """How a segment is sorted: number of strips, factor of `_strip`, number of post neurons."""
     matrix = segments.matrix[segment]
     n_pre, n_strips = matrices.n_pre[matrix], count_strips(matrices, matrix)
@@ -120,9 +116,9 @@ def _cut(segments, matrices, segment):
 
 
 @kernel
-def _sort_range(slots, segments, matrices, segment, start, stop):
+def sort_range(slots, segments, matrices, segment, start, stop):
     """Sort slots [start, stop) of a segment. The cost is O(slots + strips * post neurons)."""
-    n_strips, factor, n_posts = _cut(segments, matrices, segment)
+    n_strips, factor, n_posts = cut_of(segments, matrices, segment)
     post_start = segments.post_start[segment]
     strip_end = np.empty(n_strips + 1, np.int64)
     end = np.empty(n_posts, np.int64)
@@ -136,11 +132,18 @@ def _sort_range(slots, segments, matrices, segment, start, stop):
 
 
 @inlined
-def _list_free(slots, segments, segment):
+def list_free(slots, segments, segment):
     """The free slots are the last ones; the lowest lies on top of the stack. Writes `slots.free_slot`."""
     start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
     for i in range(slots.n_free[segment]):
         slots.free_slot[start + i] = np.int32(stop - 1 - i)
+
+
+@inlined
+def note_order(slots):
+    """Every slot is where it belongs. Writes `slots`."""
+    slots.disorder[:] = 0
+    slots.is_stray[:] = np.uint64(0)
 
 
 @kernel
@@ -150,134 +153,9 @@ def sort_slots(slots, segments, matrices):
     The cost is O(slots + strips * post neurons), the memory O(strips + post neurons).
     """
     for segment in range(segments.matrix.size):
-        _sort_range(slots, segments, matrices, segment, segments.slot_start[segment], segments.slot_start[segment + 1])
-        _list_free(slots, segments, segment)
-    slots.disorder[:] = 0
-
-
-@inlined
-def _move(slots, a, b):
-    """Copy the contents of slot `a` to slot `b`."""
-    slots.pre[b], slots.post[b], slots.weight[b] = slots.pre[a], slots.post[a], slots.weight[a]
-    if slots.master.size > 0:
-        slots.master[b] = slots.master[a]
-    for i in range(slots.moments.shape[0]):
-        slots.moments[i, b] = slots.moments[i, a]
-
-
-@inlined
-def _take(slots, slot, indices, strengths, i):
-    """Copy the contents of a slot aside: int32 (2, n), float32 (1 to 4, n)."""
-    indices[0, i], indices[1, i], strengths[0, i] = slots.pre[slot], slots.post[slot], slots.weight[slot]
-    if slots.master.size > 0:
-        strengths[1, i] = slots.master[slot]
-    for k in range(slots.moments.shape[0]):
-        strengths[2 + k, i] = slots.moments[k, slot]
-
-
-@inlined
-def _put(slots, slot, indices, strengths, i):
-    """Undo `_take`, in another slot."""
-    slots.pre[slot], slots.post[slot], slots.weight[slot] = indices[0, i], indices[1, i], strengths[0, i]
-    if slots.master.size > 0:
-        slots.master[slot] = strengths[1, i]
-    for k in range(slots.moments.shape[0]):
-        slots.moments[k, slot] = strengths[2 + k, i]
-
-
-@inlined
-def _drop(slots, start, stop, n_strips, factor, indices, strengths):
-    """Move slots that are in order together, from `start` on, and take the others out.
-
-    Returns how many were kept, how many were taken out, and the first slot that was not looked at: less than `stop` if there
-    was no room to take more out. A slot is kept if it does not belong before the one kept last; when too many in a row do,
-    that one was wrong and is taken out instead.
-    """
-    n_kept, n_out, n_row, row_start, slot = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(start)
-    last = np.int64(-1)  # key of the slot kept last
-    while slot < stop and n_out < indices.shape[1]:
-        if not slots.active[slot]:
-            slot += 1
-            continue
-        key = _key(slots, slot, n_strips, factor)
-        if key >= last:
-            _move(slots, slot, start + n_kept)
-            n_kept += 1
-            n_row, last = np.int64(0), key
-            slot += 1
-        elif n_row == 0 and (n_kept < 2 or key >= _key(slots, start + n_kept - 2, n_strips, factor)):
-            # Without the slot kept last this one would be in order: that one, alone, lay too far in front.
-            _take(slots, start + n_kept - 1, indices, strengths, n_out)
-            n_out += 1
-            _move(slots, slot, start + n_kept - 1)
-            last = key
-            slot += 1
-        elif n_row < _PATIENCE:
-            if n_row == 0:
-                row_start = slot
-            _take(slots, slot, indices, strengths, n_out)
-            n_out += 1
-            n_row += 1
-            slot += 1
-        else:
-            n_out -= n_row
-            slot, n_row = row_start, np.int64(0)
-            n_kept -= 1
-            _take(slots, start + n_kept, indices, strengths, n_out)
-            n_out += 1
-            last = _key(slots, start + n_kept - 1, n_strips, factor) if n_kept > 0 else np.int64(-1)
-    return n_kept, n_out, slot
-
-
-@inlined
-def _merge(slots, start, n_kept, n_out, n_strips, factor, indices, strengths):
-    """Merge `n_kept` slots from `start` on with the `n_out` that follow; both are sorted. The others are work space."""
-    for i in range(n_out):
-        _take(slots, start + n_kept + i, indices, strengths, i)
-    slot = start + n_kept - 1
-    for i in range(n_out - 1, -1, -1):
-        key = (_strip(indices[0, i], n_strips, factor) << np.int64(32)) + np.int64(indices[1, i])
-        while slot >= start and _key(slots, slot, n_strips, factor) > key:
-            _move(slots, slot, slot + i + 1)
-            slot -= 1
-        _put(slots, slot + i + 1, indices, strengths, i)
-
-
-@inlined
-def _close(slots, first, last, stop):
-    """Mark slots [first, last) as active and [last, stop) as free. Writes `slots`."""
-    slots.active[first:last] = 1
-    slots.active[last:stop] = 0
-    slots.weight[last:stop] = np.float32(0.0)
-    if slots.master.size > 0:
-        slots.master[last:stop] = np.float32(0.0)
-    for i in range(slots.moments.shape[0]):
-        for slot in range(last, stop):
-            slots.moments[i, slot] = np.float32(0.0)
-
-
-@kernel
-def merge_segment(slots, segments, matrices, segment):
-    """Sort a segment that is nearly sorted, as `sort_slots` does. Writes `slots`; all gradients must be zero.
-
-    Two walks of the slots; memory for an eighth of them. Where more lie out of order the segment is sorted as a whole.
-    """
-    n_strips, factor, _ = _cut(segments, matrices, segment)
-    start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
-    end = stop - slots.n_free[segment]
-    most = (stop - start) // 8 + 8
-    indices = np.empty((2, most), np.int32)
-    strengths = np.empty((2 + slots.moments.shape[0], most), np.float32)
-    n_kept, n_out, rest = _drop(slots, start, stop, n_strips, factor, indices, strengths)
-    for i in range(n_out):
-        _put(slots, start + n_kept + i, indices, strengths, i)
-    _close(slots, start, start + n_kept + n_out, rest)
-    if rest < stop:
-        _sort_range(slots, segments, matrices, segment, start, stop)
-    elif n_out > 0:
-        _sort_range(slots, segments, matrices, segment, start + n_kept, end)
-        _merge(slots, start, n_kept, n_out, n_strips, factor, indices, strengths)
-    _list_free(slots, segments, segment)
+        sort_range(slots, segments, matrices, segment, segments.slot_start[segment], segments.slot_start[segment + 1])
+        list_free(slots, segments, segment)
+    note_order(slots)
 
 
 @inlined

@@ -17,8 +17,9 @@ from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.load import load_tile
 from neurosim.kernels.mlp import add_counts
 from neurosim.kernels.mlp_train import book_samples, finish_step
+from neurosim.kernels.merge import N_SHARES, first_segment, merge_segment
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
-from neurosim.kernels.order import merge_segment, note_disorder
+from neurosim.kernels.order import note_disorder, note_order
 from neurosim.kernels.random import fold
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.softmax import softmax_errors
@@ -151,9 +152,10 @@ def train_sequences(
 
         finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
         if keeps_order(lanes) and note_disorder(slots, n_tiles * shape.n_steps):
-            for segment in prange(segments.matrix.size):
-                merge_segment(slots, segments, matrices, segment)
-            slots.disorder[:] = 0
+            for share in prange(N_SHARES):
+                for segment in range(first_segment(share), segments.matrix.size, N_SHARES):
+                    merge_segment(slots, segments, matrices, segment)
+            note_order(slots)
 
         if not book_samples(progress, loss, correct, n_tiles, n_batch):
             return done + 1

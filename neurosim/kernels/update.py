@@ -11,15 +11,13 @@ by what could be stored. With a master copy, that copy learns and leaves, and th
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
 from numba.cpython.unsafe.numbers import trailing_zeros
-from numba.extending import intrinsic
 
+from neurosim.kernels.bits import equal_bytes
 from neurosim.kernels.compile import fma, inlined, prefetch
-from neurosim.kernels.exchange import release_slot
+from neurosim.kernels.exchange import prefetch_position, release_slot
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.membership import AHEAD, is_far, prefetch_entry
+from neurosim.kernels.membership import AHEAD, is_far
 from neurosim.kernels.random import bits32, normal_from_bits
 
 _UPDATED, _DRAWN, _WORDS = int(SegmentEvent.UPDATED), int(SegmentEvent.DRAWN), int(SegmentEvent.WORDS_UPDATED)
@@ -31,21 +29,6 @@ CHUNK = 256
 
 #: Mark in `Slots.active` of a slot that fell below zero, until `release_marked` frees it.
 MARKED = np.uint8(2)
-
-
-@intrinsic
-def equal_bytes(typingctx, values, start, value):
-    """Which of 64 bytes from `start` on equal `value`, as bits: uint64. `values` : uint8, flat."""
-
-    def codegen(context, builder, sig, args):
-        vector = ir.VectorType(ir.IntType(8), 64)
-        place = builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
-        loaded = builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
-        one = builder.insert_element(ir.Constant(vector, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
-        everywhere = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
-        return builder.bitcast(builder.icmp_unsigned("==", loaded, everywhere), ir.IntType(64))
-
-    return types.uint64(values, types.int64, types.uint8), codegen
 
 
 @inlined
@@ -110,10 +93,13 @@ def release_marked(slots, segments, matrices, tally, below):
     """Free the slots that `settle_chunk` marked. `below` : int32, marked slots of each chunk (zeroed)."""
     for segment in range(segments.matrix.size):
         start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
-        first_chunk, last_chunk = start // CHUNK, (stop - 1) // CHUNK
+        first_chunk, last_chunk, is_waiting = start // CHUNK, (stop - 1) // CHUNK, is_far(slots.table)
         # They are listed where `release_slot` will put them: on top of the stack of free slots.
         leaving, n_leaving = slots.free_slot[start + slots.n_free[segment] : stop], np.int64(0)
         for chunk in range(first_chunk, last_chunk + 1):
+            if is_waiting and below[min(chunk + AHEAD, last_chunk)] > 0:
+                for line in range(CHUNK // 64):
+                    prefetch(slots.active, (chunk + AHEAD) * CHUNK + line * 64)
             if below[chunk] > 0:
                 slot, end = max(start, chunk * CHUNK), min(stop, (chunk + 1) * CHUNK)
                 while slot + 64 <= end:
@@ -130,15 +116,15 @@ def release_marked(slots, segments, matrices, tally, below):
                         n_leaving += 1
                         below[chunk] -= 1
                     slot += 1
-        is_waiting, matrix = is_far(slots.table), segments.matrix[segment]
         for i in range(n_leaving):
             if is_waiting:
-                # Of a slot its indices are asked for, and when these have come, the entry of its position.
+                # Of a slot its indices are asked for, and when these have come, what belongs to its position.
                 later, soon = leaving[min(i + 2 * AHEAD, n_leaving - 1)], leaving[min(i + AHEAD, n_leaving - 1)]
                 prefetch(slots.pre, later)
                 prefetch(slots.post, later)
                 prefetch(slots.weight, later)
-                prefetch_entry(slots, matrices, matrix, slots.pre[soon], slots.post[soon])
+                prefetch(slots.is_stray, soon >> 6)
+                prefetch_position(slots, segments, matrices, tally, segment, slots.pre[soon], slots.post[soon])
             release_slot(slots, segments, matrices, tally, segment, np.int64(leaving[i]))
 
 

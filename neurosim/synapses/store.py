@@ -6,7 +6,8 @@ from neurosim.kernels.exchange import fill_scope, release_slot, sign_of
 from neurosim.kernels.growth import place_first
 from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, SegmentEvent, Segments, Slots, Tally
 from neurosim.kernels.membership import EMPTY, rebuild_table, table_bits
-from neurosim.kernels.order import merge_segment, sort_slots
+from neurosim.kernels.merge import merge_segment
+from neurosim.kernels.order import note_order, sort_slots
 from neurosim.random import Stream, mix64, stream_key
 from neurosim.synapses.initial import draw_connections
 from neurosim.synapses.plan import StorePlan
@@ -161,10 +162,10 @@ class SynapseStore:
         sort_slots(self.slots, self.segments, self.matrices)
 
     def merge(self):
-        """As `sort`, and faster where few slots lie out of order."""
+        """As `sort`, and faster where all slots but few arrivals lie in order."""
         for segment in range(self.segments.matrix.size):
             merge_segment(self.slots, self.segments, self.matrices, segment)
-        self.slots.disorder[:] = 0
+        note_order(self.slots)
 
     def sign(self, matrix, pre, post):
         """Constant sign of a position: -1.0 or 1.0."""
@@ -195,7 +196,7 @@ class SynapseStore:
 
     def state(self):
         """What a checkpoint needs: dict of arrays (copies are not made)."""
-        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "disorder")}
+        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "disorder", "is_stray")}
 
     def restore(self, state):
         """Take over the arrays of `state` and recompute everything that follows from them."""
@@ -311,6 +312,7 @@ def _empty_slots(plan, segments, matrices):
         free_slot=np.empty(n, np.int32),
         n_free=np.diff(segments.slot_start).astype(np.int64),
         disorder=np.zeros(2, np.int64),
+        is_stray=np.zeros(-(-n // 64), np.uint64),
         in_axons=np.zeros(plan.n_cores, np.int64),
         out_axons=np.zeros(plan.n_cores, np.int64),
         words=np.zeros(plan.n_cores, np.int64),

@@ -12,7 +12,7 @@ from neurosim.documents import write_atomic
 from neurosim.errors import InputError
 
 _META = "meta"
-_VERSION = 2
+_VERSION = 3
 # RuntimeError, NotImplementedError: a flipped bit can ask for an encrypted or unknown kind of archive.
 _DAMAGED = (
     OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error,
