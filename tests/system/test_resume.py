@@ -113,8 +113,8 @@ def resume(run_cli, cwd, *arguments):
 def wait_and_kill(start, folder, random_moment, *arguments):
     """Start the long run and kill it at a random moment of a random epoch."""
     process = start(*LONG, *arguments, "--out", "run", "--quiet")
-    wait_for(process, folder, random_moment.randrange(1, N_EPOCHS - 3))
-    time.sleep(random_moment.uniform(0, 0.2))
+    wait_for(process, folder, random_moment.randrange(1, N_EPOCHS - 6))
+    time.sleep(random_moment.uniform(0, 0.1))
     kill(process)
     assert not (folder / "result.json").exists()
     n_epochs, _ = progress_of(folder)
