@@ -17,7 +17,7 @@ def main(n_active, n_hidden, batch_size):
         json.dumps(
             {
                 "peak_bytes": _peak_bytes(),
-                "store_bytes": sum(a.nbytes for group in (store.slots, store.tally, store.matrices) for a in group),
+                "store_bytes": sum(getattr(a, "nbytes", 0) for group in (store.slots, store.tally, store.matrices) for a in group),
                 "tile_bytes": sum(array.nbytes for array in tiles),
                 "n_active": store.n_active,
             }
