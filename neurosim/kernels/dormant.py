@@ -9,7 +9,8 @@ import numpy as np
 from neurosim.kernels.compile import fma, inlined, kernel
 from neurosim.kernels.exchange import occupy, release_slot, sign_of
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.random import bits32, bits64, fold, normal_from_bits
+from neurosim.kernels.normal import normal_from_bits
+from neurosim.kernels.random import bits32, bits64, fold
 
 #: Mark of an active position.
 AWAKE = np.float32(np.inf)

@@ -4,7 +4,8 @@ import numpy as np
 
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.exchange import occupy, sign_of
-from neurosim.kernels.random import bits32, bits64, fold, normal_from_bits
+from neurosim.kernels.normal import normal_from_bits
+from neurosim.kernels.random import bits32, bits64, fold
 
 
 @kernel

@@ -51,7 +51,7 @@ def forward_single(slots, segments, matrices, act, live):
                 sums[i] = fma(weight[k], x[np.uint32(pre[k])], sums[i])
         if m < last and stop == matrices.slot_start[m + 1]:
             for i in range(sums.size):
-                sums[i] = max(sums[i], np.float32(0.0))
+                sums[i] = max(sums[i] + np.float32(0.0), np.float32(0.0))  # a sum, as in `marks.rectify_rows`
 
 
 @inlined

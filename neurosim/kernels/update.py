@@ -18,7 +18,7 @@ from neurosim.kernels.compile import fma, inlined, prefetch
 from neurosim.kernels.exchange import prefetch_position, release_slot
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.membership import AHEAD, is_far
-from neurosim.kernels.random import bits32, normal_from_bits
+from neurosim.kernels.normal import add_normals
 
 _UPDATED, _DRAWN, _WORDS = int(SegmentEvent.UPDATED), int(SegmentEvent.DRAWN), int(SegmentEvent.WORDS_UPDATED)
 
@@ -45,8 +45,7 @@ def move_chunk(slots, start, stop, eta, l1, noise_std, step_key):
         slope = np.uint32(np.float32(gradient[k]).view(np.uint32) ^ (bits & _SIGN)).view(np.float32)
         gradient[k] = fma(-eta, slope + l1, theta)
     if noise_std > np.float32(0.0):
-        for k in range(stop - start):
-            gradient[k] = fma(noise_std, normal_from_bits(bits32(step_key, start + k)), gradient[k])
+        add_normals(gradient, step_key, start, noise_std)
 
 
 @inlined

@@ -9,6 +9,7 @@ import pytest
 from scipy import special, stats
 
 import neurosim.random
+from neurosim.kernels import normal
 from neurosim.kernels import random as kernels
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.softmax import fast_exp
@@ -36,7 +37,12 @@ def each_bits32(key, first, out):
 @kernel
 def each_normal(bits, out):
     for i in range(bits.size):
-        out[i] = kernels.normal_from_bits(bits[i])
+        out[i] = normal.normal_from_bits(bits[i])
+
+
+@kernel
+def add_normals(values, key, first, scale):
+    normal.add_normals(values, key, first, scale)
 
 
 @kernel
@@ -53,7 +59,7 @@ def each_below(bits, n, out):
 
 def normals(key, step, n=N):
     out = np.empty(n, np.float32)
-    kernels.fill_normal(out, np.uint64(key), step)
+    normal.fill_normal(out, np.uint64(key), step)
     return out.astype(np.float64)
 
 
@@ -195,6 +201,24 @@ def test_deviate_is_the_quantile_of_its_bits():
     assert 0 < inner.sum() < inner.size and want.max() > 6.2
     assert error[inner].max() < 4e-5
     assert error[~inner].max() < 3e-4
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 1000])
+def test_deviates_side_by_side_equal_single_ones(key, n):
+    """Bit by bit, at any first index (also beyond 32 bits), added to what was there with one rounding."""
+    scale = np.float32(0.37)
+    for first in (0, 5, 2**31 - 3, 2**32 + 17):
+        old = np.random.default_rng(n).normal(size=n).astype(np.float32)
+        new, single = old.copy(), np.empty(n, np.float32)
+        each_normal(bits32(key, n, first), single)
+        add_normals(new, np.uint64(key), first, scale)
+        # The product of two float32 and the sum of its like are exact to float64's 53 bits but for the last rounding.
+        exact = old.astype(np.float64) + np.float64(scale) * single.astype(np.float64)
+        np.testing.assert_allclose(new, exact.astype(np.float32), rtol=1e-7, atol=0)
+        zero = np.zeros(n, np.float32)
+        add_normals(zero, np.uint64(key), first, np.float32(1.0))
+        np.testing.assert_array_equal(zero.view(np.uint32), single.view(np.uint32))
 
 
 def correlations(x, y):

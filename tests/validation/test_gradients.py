@@ -11,7 +11,7 @@ import pytest
 from neurosim.kernels import mlp as mlp_kernels
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
-from neurosim.kernels.random import fill_normal
+from neurosim.kernels.normal import fill_normal
 from neurosim.nn import Mlp, choose_tile
 from neurosim.nn import mlp as mlp_network
 from neurosim.synapses import SynapseStore, layered_plan
