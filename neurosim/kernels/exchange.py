@@ -10,7 +10,7 @@ import numpy as np
 from neurosim.kernels.compile import inlined, kernel, prefetch
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
-from neurosim.kernels.membership import AHEAD, is_far, is_taken, look_up, prefetch_entry, remove_position
+from neurosim.kernels.membership import AHEAD, enter, is_far, is_taken, look_up, prefetch_entry, remove_position
 from neurosim.kernels.optimizer import forget
 from neurosim.kernels.marks import book_pairs
 from neurosim.kernels.random import below, bits64, fold
@@ -132,8 +132,29 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
 
 
 @inlined
-def occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta):
-    """Put a synapse at a free, feasible position into the top free slot; `place` and `entry` are from `feasible_place`."""
+def _mark_stray(slots, slot):
+    """Note that a slot is out of order. Writes `slots`."""
+    slots.disorder[0] += 1
+    slots.is_stray[slot >> 6] |= np.uint64(1) << np.uint64(slot & 63)
+
+
+@inlined
+def mark_arrivals(slots, segments, segment, n_before):
+    """Note that the slots of a segment that were taken since it had `n_before` free ones are out of order. Writes `slots`.
+
+    They still stand on the stack, above its height.
+    """
+    start = segments.slot_start[segment]
+    for i in range(slots.n_free[segment], n_before):
+        _mark_stray(slots, np.int64(slots.free_slot[start + i]))
+
+
+@inlined
+def occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta, is_alone=True):
+    """Put a synapse at a free, feasible position into the top free slot; `place` and `entry` are from `feasible_place`.
+
+    Unless it `is_alone`, others work on other matrices at the same time, and `mark_arrivals` is left to the caller.
+    """
     matrix = segments.matrix[segment]
     slots.n_free[segment] -= 1
     slot = np.int64(slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]])
@@ -145,17 +166,17 @@ def occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post
     slots.gradient[slot] = np.float32(0.0)
     forget(slots, slot)
     slots.active[slot] = 1
-    slots.table[place] = np.int32(entry)
+    enter(slots, matrices, matrix, place, entry)
     count_synapse(slots, segments, matrices, tally, segment, pre, post, 1)
-    slots.disorder[0] += 1
-    slots.is_stray[slot >> 6] |= np.uint64(1) << np.uint64(slot & 63)
+    if is_alone:
+        _mark_stray(slots, slot)
 
 
 @inlined
-def occupy(slots, segments, matrices, tally, segment, pre, post, theta):
+def occupy(slots, segments, matrices, tally, segment, pre, post, theta, is_alone=True):
     """As `occupy_at`, and find the place in the table."""
     _, place, entry = look_up(slots, matrices, segments.matrix[segment], pre, post)
-    occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta)
+    occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta, is_alone)
 
 
 @kernel
@@ -289,7 +310,7 @@ def _ask_for_proposal(slots, segments, matrices, tally, first, n_positions, scop
 
 
 @inlined
-def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
+def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta, is_alone=True):
     """Activate uniformly drawn free feasible positions until `n_wanted` are active in the scope.
 
     Parameters
@@ -302,6 +323,9 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
         Key of this step's proposals (`kernels.random.fold`) .
     theta : float
         Strength of an arrival.
+    is_alone : bool
+        Whether nobody else works on the store. Otherwise what several matrices share is left to the caller: `mark_arrivals` of each
+        segment, and `note_binding` where synapses found no position.
 
     Returns
     -------
@@ -315,7 +339,7 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
         n_missing -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
     scope_key = fold(key, scope)
     n_draws = 0
-    is_waiting = is_far(slots.table) and n_missing > 1
+    is_waiting = is_far(slots) and n_missing > 1
     if is_waiting:
         for draw in range(min(AHEAD, n_missing)):
             _ask_for_proposal(slots, segments, matrices, tally, first, n_positions, scope_key, draw)
@@ -333,7 +357,7 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
             place, entry = feasible_place(slots, segments, matrices, tally, segment, pre, post)
             if place >= 0:
                 tally.by_segment[segment, _ACCEPTED] += 1
-                occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta)
+                occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta, is_alone)
                 placed = True
                 break
             tally.by_segment[segment, _REJECTED] += 1
@@ -346,10 +370,11 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta):
                 segment, pre, post = _rank_draw(slots, segments, matrices, scope, random)
             if segment < 0:
                 tally.by_segment[first, _UNFILLED] += n_missing
-                note_binding(slots, segments, matrices, tally, scope, n_missing)
+                if is_alone:
+                    note_binding(slots, segments, matrices, tally, scope, n_missing)
                 return n_missing
             tally.by_segment[segment, _EXACT] += 1
             tally.by_segment[segment, _WORDS_READ] += 2 * slots.segment_words[segment]
-            occupy(slots, segments, matrices, tally, segment, pre, post, theta)
+            occupy(slots, segments, matrices, tally, segment, pre, post, theta, is_alone)
         n_missing -= 1
     return np.int64(0)

@@ -20,11 +20,11 @@ class Slots(NamedTuple):
     active: np.ndarray  #: uint8 (S,), 1 for a connection, 0 for a free slot (its weight is +-0)
     gradient: np.ndarray  #: float32 (S,), dE/dweight of the current step, zero between steps
     moments: np.ndarray  #: float32 (0 to 2, S), state of the optimizer, zero where a slot is not active
-    table: np.ndarray  #: int32 (power of two,), hash table of the positions that are taken, -1 where empty
+    table: np.ndarray  #: int32, hash tables of the positions that are taken, one a matrix, -1 where empty
     fan_in: np.ndarray  #: int32 (P,), active synapses of each post neuron
     fan_out: np.ndarray  #: int32 (sum of n_pre over segments,), active synapses per segment and pre
     free_slot: np.ndarray  #: int32 (S,), stack of the free slots of each segment, from its first slot
-    n_free: np.ndarray  #: int64 (G,), height of that stack
+    n_free: np.ndarray  #: int64 (G,), height of that stack, each in a cache line of its own
     disorder: np.ndarray  #: int64 (2,), arrivals since the slots were last in order; the sum of that over the tiles since then
     is_stray: np.ndarray  #: uint64 (S / 64, rounded up), one bit a slot: an arrival since the slots were last in order
     # What the rows of each core use, kept in step where `Segments.is_limited`, else zero. A row is a pre neuron with
@@ -76,9 +76,9 @@ class Matrices(NamedTuple):
     n_pre: np.ndarray  #: int64 (M,)
     n_post: np.ndarray  #: int64 (M,)
     slot_start: np.ndarray  #: int64 (M + 1,)
-    first_position: np.ndarray  #: int64 (M,), number of its first position among those of all matrices
-    position_bits: int  #: bits that such numbers are scattered over by the membership table
-    rest_bits: int  #: those of them that do not follow from the place in the table
+    table_start: np.ndarray  #: int64 (M + 1,), where its part of `Slots.table` starts, whose size is a power of two
+    position_bits: np.ndarray  #: int64 (M,), bits that the numbers of its positions are scattered over by the membership table
+    rest_bits: np.ndarray  #: int64 (M,), those of them that do not follow from the place in the table
     fan_in_start: np.ndarray  #: int64 (M,), where its post neurons start in `Slots.fan_in`
     fan_in_limit: np.ndarray  #: int64 (M,), most active synapses of one post neuron
     pre_neuron: np.ndarray  #: int64 (M,), first pre neuron in the numbering of all neurons; each matrix has a range of its own

@@ -1,7 +1,7 @@
-"""Is a position taken? A hash table of positions: O(1) per query, 4 bytes per entry, one cache line as a rule.
+"""Is a position taken? A hash table of positions a matrix: O(1) per query, 4 bytes per entry, one cache line as a rule.
 
-A position is a number below the number of all positions of all matrices. A bijection scatters these numbers; the
-upper bits of the result say where in the table its entry belongs, the lower ones, the *rest*, are stored together with
+Tables of different matrices can be written at the same time. A position is a number below the number of all positions of its
+matrix. A bijection scatters these numbers; the upper bits of the result say where in the table its entry belongs, the lower ones, the *rest*, are stored together with
 the distance of the entry from there (Cleary 1984, "Compact hash tables using bidirectional linear probing"). So an
 entry of 4 bytes is the whole position: no query reads a slot, and slots may be moved without a word to the table.
 
@@ -49,30 +49,30 @@ def _scatter(position, n_bits):
 
 @inlined
 def home_of(matrices, matrix, pre, post):
-    """First place to look for a position, and what stands there if it is taken: two int64."""
-    position = matrices.first_position[matrix] + np.int64(pre) * matrices.n_post[matrix] + np.int64(post)
-    value = _scatter(position, np.uint64(matrices.position_bits))
-    rest_bits = np.uint64(matrices.rest_bits)
+    """First place to look for a position in the table of its matrix, and what stands there if it is taken: two int64."""
+    position = np.int64(pre) * matrices.n_post[matrix] + np.int64(post)
+    value = _scatter(position, np.uint64(matrices.position_bits[matrix]))
+    rest_bits = np.uint64(matrices.rest_bits[matrix])
     return np.int64(value >> rest_bits), np.int64(value & ((_ONE_BIT << rest_bits) - _ONE_BIT)) << DISTANCE_BITS
 
 
 @inlined
-def is_far(table):
+def is_far(slots):
     """Whether entries should be asked for ahead of their use."""
-    return table.size > _NEAR
+    return slots.table.size > _NEAR
 
 
 @inlined
 def prefetch_entry(slots, matrices, matrix, pre, post):
     """Ask for the entry of a position, ahead of its use."""
     place, _ = home_of(matrices, matrix, pre, post)
-    prefetch(slots.table, place)
+    prefetch(slots.table, matrices.table_start[matrix] + place)
 
 
 @inlined
 def look_up(slots, matrices, matrix, pre, post):
     """Whether a position is taken, the place of its entry or of the one it would get, and that entry: boolean, two int64."""
-    table = slots.table
+    table = slots.table[matrices.table_start[matrix] : matrices.table_start[matrix + 1]]
     place, entry = home_of(matrices, matrix, pre, post)
     while True:
         found = np.int64(table[place])
@@ -92,7 +92,7 @@ def is_taken(slots, matrices, matrix, pre, post):
 @inlined
 def remove_position(slots, matrices, matrix, pre, post):
     """Take a position out that is taken. Writes `slots.table`."""
-    table = slots.table
+    table = slots.table[matrices.table_start[matrix] : matrices.table_start[matrix + 1]]
     mask = table.size - 1
     _, hole, _ = look_up(slots, matrices, matrix, pre, post)
     place = hole
@@ -109,6 +109,12 @@ def remove_position(slots, matrices, matrix, pre, post):
     table[hole] = EMPTY
 
 
+@inlined
+def enter(slots, matrices, matrix, place, entry):
+    """Enter a position as `look_up` says. Writes `slots.table`."""
+    slots.table[matrices.table_start[matrix] + place] = np.int32(entry)
+
+
 @kernel
 def rebuild_table(slots, matrices):
     """Enter the positions of all active slots anew. Writes `slots.table`."""
@@ -120,4 +126,4 @@ def rebuild_table(slots, matrices):
             prefetch_entry(slots, matrices, matrix, slots.pre[ahead], slots.post[ahead])
             if slots.active[slot]:
                 _, place, entry = look_up(slots, matrices, matrix, slots.pre[slot], slots.post[slot])
-                slots.table[place] = np.int32(entry)
+                enter(slots, matrices, matrix, place, entry)

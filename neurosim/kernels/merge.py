@@ -18,16 +18,6 @@ from neurosim.kernels.order import cut_of, key_of, list_free, sort_range
 
 _ALL, _DIGIT = np.uint64(0xFFFFFFFFFFFFFFFF), np.int64(11)
 
-#: Most threads that share the merging of all segments.
-N_SHARES = 4
-
-
-@inlined
-def first_segment(share):
-    """The first of the segments that a share merges, each `N_SHARES` after the one before: two threads get every other segment."""
-    return (share & 1) * 2 + (share >> 1)
-
-
 @intrinsic
 def _move(typingctx, values, source, target, n):
     """Copy `n` elements of a flat array to another place in it, as if at once."""

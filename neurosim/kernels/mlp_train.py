@@ -1,9 +1,9 @@
 """Many training steps of a perceptron in one compiled call, for mini-batches.
 
 One step: every group of tiles goes forward and backward and sums its gradient, one thread a group; then
-every chunk of slots adds up the gradients of the groups and is updated, one thread a chunk; then, in one
-thread, the slots below zero are released and re-used. No two threads ever write to the same place, and
-every sum has one order, so results do not depend on the number of threads.
+every chunk of slots adds up the gradients of the groups and is updated, one thread a chunk; then the slots below
+zero are released and re-used, one thread a matrix where matrices share nothing (`kernels.rewire`). No two threads ever write
+to the same place, and every sum has one order, so results do not depend on the number of threads.
 """
 
 from types import FunctionType
@@ -14,21 +14,20 @@ from numba import prange
 
 from neurosim.kernels import mlp, single
 from neurosim.kernels.compile import inlined, kernel, parallel_kernel
-from neurosim.kernels.exchange import fill_scope
 from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.merge import N_SHARES, first_segment, merge_segment
+from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import note_disorder, note_order
 from neurosim.kernels.marks import LINE, PLACE, count_exchanged, count_line, count_marks, gather_line
 from neurosim.kernels.random import fold
+from neurosim.kernels.rewire import begin_exchange, close_exchange, exchange_share
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.step import draws_a_slot, step_chunk
-from neurosim.kernels.update import CHUNK, count_update, release_marked
+from neurosim.kernels.threads import N_SHARES, first_of_share
+from neurosim.kernels.update import CHUNK, count_update
 
-_SLOTS, _PAIR, _MERGES = int(SegmentEvent.SLOTS), int(SegmentEvent.PAIR_NONZERO), int(SegmentEvent.MERGES)
-_ACCEPTED, _EXACT, _WORDS = int(SegmentEvent.ACCEPTED), int(SegmentEvent.EXACT), int(SegmentEvent.WORDS)
-_SEEN, _WORDS_SEEN = int(SegmentEvent.SEEN), int(SegmentEvent.WORDS_SEEN)
+_SLOTS, _PAIR, _WORDS = int(SegmentEvent.SLOTS), int(SegmentEvent.PAIR_NONZERO), int(SegmentEvent.WORDS)
 
 
 class Batch(NamedTuple):
@@ -102,50 +101,6 @@ def add_pairs(tally, pairs):
 
 
 @inlined
-def rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries, before):
-    """Re-use the free slots of every scope. Writes `slots`, `tally`, `progress`; `before`: int64 (G,), work space."""
-    n_segments = segments.matrix.size
-    for segment in range(n_segments):
-        before[segment] = tally.by_segment[segment, _ACCEPTED] + tally.by_segment[segment, _EXACT]
-    progress.n_unfilled[0] = 0
-    n_scopes = segments.n_wanted.size
-    # Scopes that share a core's limits take turns in being the first.
-    turn = step % n_scopes if segments.is_limited else 0
-    for i in range(n_scopes):
-        scope = (turn + i) % n_scopes
-        progress.n_unfilled[0] += fill_scope(
-            slots, segments, matrices, tally, scope, segments.n_wanted[scope], fold(rule.proposal_key, step), rule.theta_born
-        )
-    for segment in range(n_segments):
-        arrived = tally.by_segment[segment, _ACCEPTED] + tally.by_segment[segment, _EXACT] - before[segment]
-        tally.by_segment[segment, _MERGES] += (arrived + merge_entries - 1) // merge_entries
-
-
-@inlined
-def book_seen(slots, segments, tally):
-    """Book what whoever rewires finds, before anything leaves. Writes `tally`."""
-    for segment in range(segments.matrix.size):
-        n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
-        tally.by_segment[segment, _SEEN] += n_slots - slots.n_free[segment]
-        tally.by_segment[segment, _WORDS_SEEN] += slots.segment_words[segment]
-
-
-@inlined
-def finish_step(slots, segments, matrices, tally, progress, rule, step, below, merge_entries, before):
-    """What follows the update of the slots: release, rewire, watch the budget."""
-    if (step + 1) % rule.period == 0:
-        book_seen(slots, segments, tally)
-    release_marked(slots, segments, matrices, tally, below)
-    n_active = segments.slot_start[-1] - slots.n_free.sum()
-    progress.most_active[0] = max(progress.most_active[0], n_active)
-    if (step + 1) % rule.period == 0:
-        rewire(slots, segments, matrices, tally, progress, rule, step, merge_entries, before)
-        n_active = segments.slot_start[-1] - slots.n_free.sum()
-        progress.least_active[0] = min(progress.least_active[0], n_active)
-        progress.most_active[0] = max(progress.most_active[0], n_active)
-
-
-@inlined
 def book_samples(progress, loss, correct, n_tiles, n_samples):
     """Add a step's losses and correct samples, tile by tile, to `progress`; returns whether the loss is finite."""
     total = np.float64(0.0)
@@ -181,7 +136,7 @@ def _train_steps(
     tiles_a_group = (n_tiles_most + n_groups - 1) // n_groups
     below = np.zeros(n_chunks, np.int32)
     saturated = np.zeros(n_chunks + n_matrices, np.int32)
-    before = np.zeros(segments.matrix.size, np.int64)
+    before, unfilled = np.zeros(segments.matrix.size, np.int64), np.zeros(segments.n_wanted.size, np.int64)
     nonzero = np.zeros((1, n_neurons), np.int32)
     pairs = np.zeros((1, segments.matrix.size if counting.pairs else 0), np.int64)
     first_watched = 0 if counting.pairs else counting.first_neuron if counting.is_on else out
@@ -250,10 +205,16 @@ def _train_steps(
         if rule.is_rounded:
             count_saturated(matrices, tally, saturated, CHUNK)
 
-        finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
+        is_rewiring = (step + 1) % rule.period == 0
+        n_shares = begin_exchange(slots, segments, tally, below, is_rewiring)
+        for share in prange(n_shares):
+            exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)
+        close_exchange(
+            n_shares, slots, segments, matrices, tally, progress, is_rewiring, counting.merge_entries, before, unfilled
+        )
         if keeps_order(lanes) and note_disorder(slots, n_tiles):
             for share in prange(N_SHARES):
-                for segment in range(first_segment(share), segments.matrix.size, N_SHARES):
+                for segment in range(first_of_share(share), segments.matrix.size, N_SHARES):
                     merge_segment(slots, segments, matrices, segment)
             note_order(slots)
 

@@ -16,14 +16,16 @@ from neurosim.kernels.compile import inlined, parallel_kernel
 from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.load import load_tile
 from neurosim.kernels.mlp import add_counts
-from neurosim.kernels.mlp_train import book_samples, finish_step
-from neurosim.kernels.merge import N_SHARES, first_segment, merge_segment
+from neurosim.kernels.mlp_train import book_samples
+from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
 from neurosim.kernels.order import note_disorder, note_order
 from neurosim.kernels.random import fold
+from neurosim.kernels.rewire import finish_step
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.softmax import softmax_errors
 from neurosim.kernels.step import draws_a_slot, step_chunk
+from neurosim.kernels.threads import N_SHARES, first_of_share
 from neurosim.kernels.update import CHUNK, count_update
 from neurosim.kernels.walks import add_walks, book_walks
 
@@ -97,7 +99,7 @@ def train_sequences(
     n_tiles_most = tiles.act.shape[0]
     below, square = np.zeros(n_chunks, np.int32), np.zeros(n_chunks, np.float64)
     saturated = np.zeros(n_chunks + matrices.n_pre.size, np.int32)
-    before = np.zeros(segments.matrix.size, np.int64)
+    before, unfilled = np.zeros(segments.matrix.size, np.int64), np.zeros(segments.n_wanted.size, np.int64)
     walks = np.zeros((3, matrices.n_pre.size), np.int64)
     loss, correct = np.zeros(n_tiles_most, np.float64), np.zeros(n_tiles_most, np.int64)
 
@@ -150,10 +152,10 @@ def train_sequences(
         for i in range(n_biases):
             biases.value[i] -= rule.eta * biases.gradient[i]
 
-        finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before)
+        finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before, unfilled)
         if keeps_order(lanes) and note_disorder(slots, n_tiles * shape.n_steps):
             for share in prange(N_SHARES):
-                for segment in range(first_segment(share), segments.matrix.size, N_SHARES):
+                for segment in range(first_of_share(share), segments.matrix.size, N_SHARES):
                     merge_segment(slots, segments, matrices, segment)
             note_order(slots)
 

@@ -88,15 +88,20 @@ def update_chunk(slots, start, stop, eta, l1, noise_std, step_key, has_free_sign
 
 
 @inlined
-def release_marked(slots, segments, matrices, tally, below):
-    """Free the slots that `settle_chunk` marked. `below` : int32, marked slots of each chunk (zeroed)."""
+def release_marked(slots, segments, matrices, tally, below, first_matrix=0, stride=1):
+    """Free the slots that `settle_chunk` marked, of every matrix or of each `stride` after the first. Writes `slots` and `tally`.
+
+    `below` : int32, marked slots of each chunk.
+    """
     for segment in range(segments.matrix.size):
+        if segments.matrix[segment] % stride != first_matrix:
+            continue
         start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
-        first_chunk, last_chunk, is_waiting = start // CHUNK, (stop - 1) // CHUNK, is_far(slots.table)
+        first_chunk, last_chunk, is_waiting = start // CHUNK, (stop - 1) // CHUNK, is_far(slots)
         # They are listed where `release_slot` will put them: on top of the stack of free slots.
         leaving, n_leaving = slots.free_slot[start + slots.n_free[segment] : stop], np.int64(0)
         for chunk in range(first_chunk, last_chunk + 1):
-            if is_waiting and below[min(chunk + AHEAD, last_chunk)] > 0:
+            if is_waiting and chunk + AHEAD <= last_chunk and below[chunk + AHEAD] > 0:
                 for line in range(CHUNK // 64):
                     prefetch(slots.active, (chunk + AHEAD) * CHUNK + line * 64)
             if below[chunk] > 0:
@@ -106,14 +111,12 @@ def release_marked(slots, segments, matrices, tally, below):
                     while marks != 0:
                         leaving[n_leaving] = np.int32(slot + trailing_zeros(marks))
                         n_leaving += 1
-                        below[chunk] -= 1
                         marks &= marks - np.uint64(1)
                     slot += 64
                 while slot < end:
                     if slots.active[slot] == MARKED:
                         leaving[n_leaving] = np.int32(slot)
                         n_leaving += 1
-                        below[chunk] -= 1
                     slot += 1
         for i in range(n_leaving):
             if is_waiting:
@@ -122,7 +125,6 @@ def release_marked(slots, segments, matrices, tally, below):
                 prefetch(slots.pre, later)
                 prefetch(slots.post, later)
                 prefetch(slots.weight, later)
-                prefetch(slots.is_stray, soon >> 6)
                 prefetch_position(slots, segments, matrices, tally, segment, slots.pre[soon], slots.post[soon])
             release_slot(slots, segments, matrices, tally, segment, np.int64(leaving[i]))
 

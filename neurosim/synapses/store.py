@@ -240,16 +240,16 @@ def _matrix_arrays(plan, seed):
     fan_in_start = np.cumsum([0] + [m.n_post for m in plan.matrices])[:-1]
     n_positions = [m.n_pre * m.n_post for m in plan.matrices]
     slots_of = [sum(s.n_slots for s in plan.segments if s.matrix == i) for i in range(len(plan.matrices))]
-    place_bits = table_bits(sum(slots_of), sum(n_positions))
-    position_bits = max(place_bits, max(sum(n_positions) - 1, 0).bit_length())
+    place_bits = [table_bits(*sizes) for sizes in zip(slots_of, n_positions, strict=True)]
+    position_bits = [max(bits, (n - 1).bit_length()) for bits, n in zip(place_bits, n_positions, strict=True)]
     key = stream_key(seed, Stream.SIGN)
     return Matrices(
         n_pre=np.array([m.n_pre for m in plan.matrices], np.int64),
         n_post=np.array([m.n_post for m in plan.matrices], np.int64),
         slot_start=np.cumsum([0] + slots_of).astype(np.int64),
-        first_position=np.cumsum([0] + n_positions)[:-1].astype(np.int64),
-        position_bits=position_bits,
-        rest_bits=position_bits - place_bits,
+        table_start=np.cumsum([0] + [1 << bits for bits in place_bits]).astype(np.int64),
+        position_bits=np.array(position_bits, np.int64),
+        rest_bits=np.subtract(position_bits, place_bits).astype(np.int64),
         fan_in_start=fan_in_start.astype(np.int64),
         fan_in_limit=np.array([NO_LIMIT if m.fan_in_limit is None else m.fan_in_limit for m in plan.matrices], np.int64),
         pre_neuron=np.array([m.pre_neuron for m in plan.matrices], np.int64),
@@ -296,6 +296,13 @@ def _segment_arrays(plan):
 
 
 
+def _each_in_a_line(values):
+    """Counters that threads write at the same time, each in a cache line of its own: int64 (n,)."""
+    counters = np.zeros((len(values), 8), np.int64)[:, 0]
+    counters[:] = values
+    return counters
+
+
 def _empty_slots(plan, segments, matrices):
     n = int(segments.slot_start[-1])
     slots = Slots(
@@ -306,11 +313,11 @@ def _empty_slots(plan, segments, matrices):
         gradient=np.zeros(n, np.float32),
         moments=np.zeros((plan.n_moments, n), np.float32),
         master=np.zeros(n if plan.has_master else 0, np.float32),
-        table=np.full(1 << (matrices.position_bits - matrices.rest_bits), EMPTY, np.int32),
+        table=np.full(matrices.table_start[-1], EMPTY, np.int32),
         fan_in=np.zeros(sum(m.n_post for m in plan.matrices), np.int32),
         fan_out=np.zeros(sum(plan.matrices[s.matrix].n_pre for s in plan.segments), np.int32),
         free_slot=np.empty(n, np.int32),
-        n_free=np.diff(segments.slot_start).astype(np.int64),
+        n_free=_each_in_a_line(np.diff(segments.slot_start)),
         disorder=np.zeros(2, np.int64),
         is_stray=np.zeros(-(-n // 64), np.uint64),
         in_axons=np.zeros(plan.n_cores, np.int64),
