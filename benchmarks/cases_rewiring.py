@@ -4,14 +4,16 @@ import time
 from statistics import median
 
 import numpy as np
+from numba import prange
 
 from benchmarks.networks import Steps, make_trainer, random_data, sparse_layers
 from benchmarks.peers.timing import interleave, measure
 from benchmarks.row import Row, quotient
-from neurosim.kernels.compile import kernel
-from neurosim.kernels.exchange import release_slot
+from neurosim.kernels.compile import parallel_kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.order import note_disorder
+from neurosim.kernels.rewire import begin_exchange, close_exchange, exchange_share
+from neurosim.kernels.update import CHUNK, MARKED
 from neurosim.rewiring.deep_r import DeepR
 from neurosim.training import Schedule
 
@@ -20,14 +22,14 @@ TURNOVER = 0.001
 N_STEPS = 125
 
 
-@kernel
-def release(slots, segments, matrices, tally, chosen):
-    """Release the slots `chosen`: int64, ascending. Writes `slots` and `tally`."""
-    segment = 0
-    for slot in chosen:
-        while slot >= segments.slot_start[segment + 1]:
-            segment += 1
-        release_slot(slots, segments, matrices, tally, segment, slot)
+@parallel_kernel
+def exchange(slots, segments, matrices, tally, progress, rule, step, below):
+    """What a step does with the slots that are marked. Writes `slots`, `tally`, `progress`."""
+    before, unfilled = np.zeros(segments.matrix.size, np.int64), np.zeros(segments.n_wanted.size, np.int64)
+    n_shares = begin_exchange(slots, segments, tally, below, True)
+    for share in prange(n_shares):
+        exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step, below, True, before, unfilled)
+    close_exchange(n_shares, slots, segments, matrices, tally, progress, True, 1, before, unfilled)
 
 
 def run(settings):
@@ -61,15 +63,17 @@ def run(settings):
 
 def _exchange_alone(steps, step_s, n_active, settings):
     """Row of the exchange by itself: release, re-use and a share of a merge, without what it does to later steps."""
-    store, rng, seconds, merging = steps.trainer.store, np.random.default_rng(3), [], []
+    trainer, rng, seconds, merging = steps.trainer, np.random.default_rng(3), [], []
+    store, rule = trainer.store, trainer._step_rule(trainer.plan.schedule.rate(0, 1))
     n_leaving = round(TURNOVER * n_active)
     n_tiles, n_exchanges = BATCH_SIZE // 64, 1 + 12 * settings.repetitions
     store.merge()
-    for key in range(n_exchanges):
-        leaving = np.sort(rng.choice(np.flatnonzero(store.slots.active == 1), n_leaving, replace=False))
+    for i in range(n_exchanges):
+        leaving = rng.choice(np.flatnonzero(store.slots.active == 1), n_leaving, replace=False)
+        store.slots.active[leaving] = MARKED
+        below = np.bincount(leaving // CHUNK, minlength=-(-store.n_slots // CHUNK)).astype(np.int32)
         begin = time.perf_counter()
-        release(store.slots, store.segments, store.matrices, store.tally, leaving)
-        store.fill(key, 1.0)
+        exchange(store.slots, store.segments, store.matrices, store.tally, trainer.progress, rule, steps.step + i, below)
         seconds.append(time.perf_counter() - begin)
         if note_disorder(store.slots, n_tiles):
             merging += measure(store.merge, warmup=0, repetitions=1)
