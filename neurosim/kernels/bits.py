@@ -1,8 +1,13 @@
 """Flags of 64 slots at a time."""
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from neurosim.kernels.compile import inlined
+
+ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @intrinsic
@@ -18,3 +23,26 @@ def equal_bytes(typingctx, values, start, value):
         return builder.bitcast(builder.icmp_unsigned("==", loaded, everywhere), ir.IntType(64))
 
     return types.uint64(values, types.int64, types.uint8), codegen
+
+
+@inlined
+def free_bits(active, word):
+    """Which of the 64 slots of a word are free, as bits: uint64. `active` : uint8, flat."""
+    first = word * 64
+    if first + 64 <= active.size:
+        return equal_bytes(active, first, np.uint8(0))
+    free = np.uint64(0)
+    for i in range(active.size - first):
+        free |= np.uint64(active[first + i] == 0) << np.uint64(i)
+    return free
+
+
+@inlined
+def keep_within(bits, word, start, stop):
+    """The bits of a word, zero where its slots do not lie in [start, stop)."""
+    first = word * 64
+    if first < start:
+        bits &= ALL << np.uint64(start - first)
+    if first + 64 > stop:
+        bits &= ALL >> np.uint64(first + 64 - stop)
+    return bits

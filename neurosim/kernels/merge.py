@@ -11,12 +11,12 @@ from numba.core import cgutils
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic
 
-from neurosim.kernels.bits import equal_bytes
+from neurosim.kernels.bits import free_bits, keep_within
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.marks import count_bits
 from neurosim.kernels.order import cut_of, key_of, list_free, sort_range
 
-_ALL, _DIGIT = np.uint64(0xFFFFFFFFFFFFFFFF), np.int64(11)
+_DIGIT = np.int64(11)
 
 @intrinsic
 def _move(typingctx, values, source, target, n):
@@ -35,19 +35,7 @@ def _move(typingctx, values, source, target, n):
 @inlined
 def _gaps(slots, word, start, stop):
     """Which of the 64 slots of a word, as far as they lie in [start, stop), are strays or free: bits."""
-    first = word * 64
-    free = np.uint64(0)
-    if first + 64 <= slots.active.size:
-        free = equal_bytes(slots.active, first, np.uint8(0))
-    else:
-        for i in range(slots.active.size - first):
-            free |= np.uint64(slots.active[first + i] == 0) << np.uint64(i)
-    gaps = slots.is_stray[word] | free
-    if first < start:
-        gaps &= _ALL << np.uint64(start - first)
-    if first + 64 > stop:
-        gaps &= _ALL >> np.uint64(first + 64 - stop)
-    return gaps
+    return keep_within(slots.is_stray[word] | free_bits(slots.active, word), word, start, stop)
 
 
 @inlined

@@ -19,6 +19,7 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import note_disorder, note_order
+from neurosim.kernels.passes import pass_by_rows, pass_by_tiles
 from neurosim.kernels.marks import LINE, PLACE, count_exchanged, count_line, count_marks, gather_line
 from neurosim.kernels.random import fold
 from neurosim.kernels.rewire import begin_exchange, close_exchange, exchange_share
@@ -113,7 +114,8 @@ def book_samples(progress, loss, correct, n_tiles, n_samples):
 
 
 def _train_steps(
-    slots, segments, matrices, tally, batch, rule, counting, progress, act, err, partial, lanes, first_step, n_steps, offset
+    slots, segments, matrices, tally, batch, rule, counting, progress, act, err, partial, lanes, first_step, n_steps, offset,
+    n_shares,
 ):
     """Run steps [first_step, first_step + n_steps); step s takes samples from offset on.
 
@@ -126,14 +128,12 @@ def _train_steps(
     n_inputs = matrices.n_pre[0]
     n_neurons = tally.by_neuron.size
     out = matrices.post_neuron[n_matrices - 1]
-    n_classes = matrices.n_post[n_matrices - 1]
     n_slots = slots.pre.size
     n_chunks = (n_slots + CHUNK - 1) // CHUNK
     n_pieces = (n_chunks + 31) // 32
     chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
     n_tiles_most = act.shape[0]
     n_groups = partial.shape[0] + 1
-    tiles_a_group = (n_tiles_most + n_groups - 1) // n_groups
     below = np.zeros(n_chunks, np.int32)
     saturated = np.zeros(n_chunks + n_matrices, np.int32)
     before, unfilled = np.zeros(segments.matrix.size, np.int64), np.zeros(segments.n_wanted.size, np.int64)
@@ -152,33 +152,10 @@ def _train_steps(
         n_batch = min(batch.size, batch.order.size - first)
         n_tiles = (n_batch + n_lanes - 1) // n_lanes
         n_open = tally.n_open[0]
-
-        for group in prange(n_groups):
-            for t in range(group * tiles_a_group, min((group + 1) * tiles_a_group, n_tiles)):
-                begin = first + t * n_lanes
-                n = min(n_lanes, n_batch - t * n_lanes)
-                place = n_open + t * n_places
-                input_place = place if is_marking and first_watched < n_inputs else -1
-                mlp.load_and_mark(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, lanes, tally.live, input_place)
-                # The samples that this thread loads next come from memory while it works on these.
-                is_last = t + 1 == min((group + 1) * tiles_a_group, n_tiles)
-                after = first + batch.size + group * tiles_a_group * n_lanes if is_last else begin + n_lanes
-                mlp.prefetch_samples(batch.data, batch.order, after, min(n_lanes, batch.size))
-                if n_lanes == 1:
-                    single.forward_single(slots, segments, matrices, act[t], live)
-                else:
-                    mlp.forward(slots, matrices, act[t], lanes, tally.live, place if is_marking else -1)
-                loss[t], correct[t] = mlp.softmax_errors(
-                    act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
-                )
-                if n_lanes == 1:
-                    single.backward_single(slots, segments, matrices, act[t], err[t], live, pairs[0])
-                else:
-                    mlp.backward_of_group(
-                        slots, segments, matrices, act[t], err[t], partial, group, lanes, tally.wrong, place if marks_pairs else -1
-                    )
-                if n_lanes == 1:
-                    mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[0])
+        pass_batch(
+            slots, segments, matrices, tally, batch, counting, act, err, partial, lanes, first, n_batch, first_watched, is_marking,
+            marks_pairs, live, pairs, nonzero, loss, correct, n_shares,
+        )  # fmt: skip
 
         if counting.is_on:
             count_slots(slots, segments, tally, n_batch)
@@ -233,17 +210,19 @@ def _train_steps(
     return n_steps
 
 
-def _copy(function, name):
-    """The same function under another name: numba's disk cache tells functions apart by their names."""
-    copy = FunctionType(function.__code__.replace(co_name=name, co_qualname=name), function.__globals__, name)
-    copy.__doc__, copy.__module__, copy.__qualname__ = function.__doc__, function.__module__, name
+def _copy(name, pass_batch):
+    """`_train_steps` with a way to pass a batch, under a name of its own: numba's disk cache tells functions apart by their names."""
+    code = _train_steps.__code__.replace(co_name=name, co_qualname=name)
+    copy = FunctionType(code, globals() | {"pass_batch": pass_batch}, name)
+    copy.__doc__, copy.__module__, copy.__qualname__ = _train_steps.__doc__, __name__, name
     return copy
 
 
-# The same steps in one thread and in several. Which one runs must not depend on the number of threads:
-# two builds may round differently, while one build gives the same bits with any number of threads.
-train_steps = kernel(_copy(_train_steps, "train_steps"))
-train_steps_parallel = parallel_kernel(_copy(_train_steps, "train_steps_parallel"))
+# The same steps in one thread, in several, and in several that share a tile. Which one runs must not depend on the number of
+# threads: two builds may round differently, while one build gives the same bits with any number of threads.
+train_steps = kernel(_copy("train_steps", pass_by_tiles))
+train_steps_parallel = parallel_kernel(_copy("train_steps_parallel", pass_by_tiles))
+train_steps_by_rows = parallel_kernel(_copy("train_steps_by_rows", pass_by_rows))
 
 
 @parallel_kernel

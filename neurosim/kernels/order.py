@@ -108,11 +108,24 @@ def _group(slots, start, stop, is_by_strip, n_strips, factor, post_start, n_buck
 
 
 @inlined
+def _factor(n_strips, n_pre):
+    return ((n_strips << np.int64(32)) + n_pre - 1) // n_pre
+
+
+@inlined
+def first_row(matrices, matrix, strip):
+    """The first pre neuron of a strip; of the strip behind the last one, the number of pre neurons."""
+    n_pre, n_strips = matrices.n_pre[matrix], count_strips(matrices, matrix)
+    factor = _factor(n_strips, n_pre)
+    return n_pre if strip == n_strips else ((strip << np.int64(32)) + factor - 1) // factor
+
+
+@inlined
 def cut_of(segments, matrices, segment):
     """How a segment is sorted: number of strips, factor of `_strip`, number of post neurons."""
     matrix = segments.matrix[segment]
     n_pre, n_strips = matrices.n_pre[matrix], count_strips(matrices, matrix)
-    return n_strips, ((n_strips << np.int64(32)) + n_pre - 1) // n_pre, segments.n_positions[segment] // n_pre
+    return n_strips, _factor(n_strips, n_pre), segments.n_positions[segment] // n_pre
 
 
 @kernel

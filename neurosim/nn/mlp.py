@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.growth import dense_gradient
-from neurosim.kernels.lanes import NARROW
+from neurosim.kernels.lanes import MEDIUM, NARROW
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.marks import MOST_EXCHANGED, WORDS, marks_shape
-from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_parallel
+from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_by_rows, train_steps_parallel
 from neurosim.kernels.order import is_scattered
 
 #: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
@@ -105,8 +106,9 @@ class Mlp:
         self._act, self._err = (zero_tiles(n_tiles, store.plan.n_neurons, self.n_lanes) for _ in range(2))
         # Follows from the network and the batch alone: the two builds may round differently.
         self.is_parallel = n_tiles > 1 and store.n_slots * batch_size >= PARALLEL_WORK
-        self._train = train_steps_parallel if self.is_parallel else train_steps
-        n_groups = min(n_tiles, MAX_GROUPS) if self.is_parallel else 1
+        self.shares_tiles = self.is_parallel and self.n_lanes == MEDIUM
+        self._train = train_steps_by_rows if self.shares_tiles else train_steps_parallel if self.is_parallel else train_steps
+        n_groups = min(n_tiles, MAX_GROUPS) if self.is_parallel and not self.shares_tiles else 1
         self._partial = np.zeros((n_groups - 1, store.n_slots), np.float32)
         # Work space; one sample at a time is counted at once.
         n_places, n_marked = marks_shape(n_tiles if self.n_lanes > 1 else 0, self.n_lanes, store.plan.n_neurons)
@@ -133,7 +135,7 @@ class Mlp:
         return int(
             self._train(
                 s.slots, s.segments, s.matrices, s.tally._replace(**self._marks), batch, rule, counting, progress,
-                self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset,
+                self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset, numba.get_num_threads(),
             )
         )  # fmt: skip
 
