@@ -11,7 +11,7 @@ from neurosim.kernels.lanes import MEDIUM, NARROW
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.marks import MOST_EXCHANGED, WORDS, marks_shape
 from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_by_rows, train_steps_parallel
-from neurosim.kernels.order import is_scattered
+from neurosim.kernels.order import count_strips, is_scattered
 
 #: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
 PARALLEL_WORK = 2**21
@@ -71,6 +71,16 @@ def _is_scattered(matrices):
     return 2 * n_slots[scattered].sum() > n_slots.sum()
 
 
+def _has_strips(matrices):
+    """Whether every scattered matrix has strips enough to share them among as many threads as groups of tiles."""
+    n_slots = np.diff(matrices.slot_start)
+    return all(
+        count_strips(matrices, m) >= MAX_GROUPS
+        for m, shape in enumerate(zip(matrices.n_pre, matrices.n_post, n_slots, strict=True))
+        if is_scattered(*shape)
+    )
+
+
 def zero_tiles(n_tiles, n_neurons, n_lanes):
     """Tiles of zeros: float32, shape (n_tiles, n_neurons * n_lanes)."""
     return _zeros((n_tiles, n_neurons * n_lanes), np.float32)
@@ -106,7 +116,7 @@ class Mlp:
         self._act, self._err = (zero_tiles(n_tiles, store.plan.n_neurons, self.n_lanes) for _ in range(2))
         # Follows from the network and the batch alone: the two builds may round differently.
         self.is_parallel = n_tiles > 1 and store.n_slots * batch_size >= PARALLEL_WORK
-        self.shares_tiles = self.is_parallel and self.n_lanes == MEDIUM
+        self.shares_tiles = self.is_parallel and self.n_lanes == MEDIUM and _has_strips(store.matrices)
         self._train = train_steps_by_rows if self.shares_tiles else train_steps_parallel if self.is_parallel else train_steps
         n_groups = min(n_tiles, MAX_GROUPS) if self.is_parallel and not self.shares_tiles else 1
         self._partial = np.zeros((n_groups - 1, store.n_slots), np.float32)
