@@ -114,7 +114,7 @@ class Mlp:
         self.batch_size = batch_size
         self.n_lanes, n_tiles = choose_tile(batch_size, _is_scattered(store.matrices))
         self._act, self._err = (zero_tiles(n_tiles, store.plan.n_neurons, self.n_lanes) for _ in range(2))
-        # Follows from the network and the batch alone: the two builds may round differently.
+        # Both follow from the network and the batch alone: the builds may round differently.
         self.is_parallel = n_tiles > 1 and store.n_slots * batch_size >= PARALLEL_WORK
         self.shares_tiles = self.is_parallel and self.n_lanes == MEDIUM and _has_strips(store.matrices)
         self._train = train_steps_by_rows if self.shares_tiles else train_steps_parallel if self.is_parallel else train_steps
