@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from neurosim.kernels.compile import count_threads
 from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import MEDIUM, NARROW
@@ -145,7 +145,7 @@ class Mlp:
         return int(
             self._train(
                 s.slots, s.segments, s.matrices, s.tally._replace(**self._marks), batch, rule, counting, progress,
-                self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset, numba.get_num_threads(),
+                self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset, count_threads(),
             )
         )  # fmt: skip
 
