@@ -63,6 +63,11 @@ parallel_kernel = partial(kernel, parallel=True)
 inlined = partial(kernel, forceinline=True, _nrt=False)
 
 
+def count_threads():
+    """Threads that parallel loops run in at the moment."""
+    return numba.get_num_threads()
+
+
 @intrinsic
 def fma(typingctx, a, b, c):
     """a * b + c in float32 with one rounding, in scalar and in vector code alike."""

@@ -1,9 +1,9 @@
 """Many training steps of a perceptron in one compiled call, for mini-batches.
 
-One step: every group of tiles goes forward and backward and sums its gradient, one thread a group; then
-every chunk of slots adds up the gradients of the groups and is updated, one thread a chunk; then the slots below
-zero are released and re-used, one thread a matrix where matrices share nothing (`kernels.rewire`). No two threads ever write
-to the same place, and every sum has one order, so results do not depend on the number of threads.
+One step: the tiles go forward and backward, shared among threads by tiles or by rows (`kernels.passes`); then
+every chunk of slots adds up the gradients of the groups of tiles and is updated, one thread a chunk; then the slots
+below zero are released and re-used, one thread a matrix where matrices share nothing (`kernels.rewire`). No two threads ever
+write to the same place, and every sum has one order, so results do not depend on the number of threads.
 """
 
 from types import FunctionType
@@ -19,8 +19,8 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import note_disorder, note_order
-from neurosim.kernels.passes import pass_by_rows, pass_by_tiles
 from neurosim.kernels.marks import LINE, PLACE, count_exchanged, count_line, count_marks, gather_line
+from neurosim.kernels.passes import pass_by_rows, pass_by_tiles
 from neurosim.kernels.random import fold
 from neurosim.kernels.rewire import begin_exchange, close_exchange, exchange_share
 from neurosim.kernels.rounding import count_saturated
@@ -113,14 +113,17 @@ def book_samples(progress, loss, correct, n_tiles, n_samples):
     return np.isfinite(total)
 
 
+pass_batch = pass_by_tiles  # `_copy` binds another
+
+
 def _train_steps(
-    slots, segments, matrices, tally, batch, rule, counting, progress, act, err, partial, lanes, first_step, n_steps, offset,
-    n_shares,
-):
+    slots, segments, matrices, tally, batch, rule, counting, progress, act, err, partial, lanes, first_step, n_steps, offset, n_shares,
+):  # fmt: skip
     """Run steps [first_step, first_step + n_steps); step s takes samples from offset on.
 
     `act`, `err` : float32, shape (n_tiles, N * n_lanes), work space.
     `partial` : float32, shape (n_groups - 1, S), gradients of all groups of tiles but the first; zero between steps.
+    `n_shares` : shares of the rows, where threads share a tile; changes no result.
     Stops early, after the step, when the loss is not finite. Returns the number of steps done.
     """
     n_lanes = len(lanes)
@@ -183,11 +186,11 @@ def _train_steps(
             count_saturated(matrices, tally, saturated, CHUNK)
 
         is_rewiring = (step + 1) % rule.period == 0
-        n_shares = begin_exchange(slots, segments, tally, below, is_rewiring)
-        for share in prange(n_shares):
-            exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)
+        n_exchanging = begin_exchange(slots, segments, tally, below, is_rewiring)
+        for share in prange(n_exchanging):
+            exchange_share(share, n_exchanging, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)
         close_exchange(
-            n_shares, slots, segments, matrices, tally, progress, is_rewiring, counting.merge_entries, before, unfilled
+            n_exchanging, slots, segments, matrices, tally, progress, is_rewiring, counting.merge_entries, before, unfilled
         )
         if keeps_order(lanes) and note_disorder(slots, n_tiles):
             for share in prange(N_SHARES):

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from neurosim.kernels.compile import count_threads
 from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import MEDIUM, NARROW
@@ -114,7 +114,7 @@ class Mlp:
         self.batch_size = batch_size
         self.n_lanes, n_tiles = choose_tile(batch_size, _is_scattered(store.matrices))
         self._act, self._err = (zero_tiles(n_tiles, store.plan.n_neurons, self.n_lanes) for _ in range(2))
-        # Follows from the network and the batch alone: the two builds may round differently.
+        # Both follow from the network and the batch alone: the builds may round differently.
         self.is_parallel = n_tiles > 1 and store.n_slots * batch_size >= PARALLEL_WORK
         self.shares_tiles = self.is_parallel and self.n_lanes == MEDIUM and _has_strips(store.matrices)
         self._train = train_steps_by_rows if self.shares_tiles else train_steps_parallel if self.is_parallel else train_steps
@@ -145,7 +145,7 @@ class Mlp:
         return int(
             self._train(
                 s.slots, s.segments, s.matrices, s.tally._replace(**self._marks), batch, rule, counting, progress,
-                self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset, numba.get_num_threads(),
+                self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset, count_threads(),
             )
         )  # fmt: skip
 

@@ -3,7 +3,6 @@
 Slots are taken out, put in, and taken out again, so that strays, freed strays and freed slots lie everywhere, in two segments a matrix.
 """
 
-import numba
 import numpy as np
 import pytest
 
@@ -181,7 +180,7 @@ def train(store, n_shares, monkeypatch, cuts=(0, 5), rewires=True, by_rows=True)
         if not by_rows:
             network._train, network._partial = mlp.train_steps_parallel, np.zeros((2, store.n_slots), np.float32)
         progress = Progress(np.zeros(1), *(np.zeros(1, np.int64) for _ in range(2)), np.full(1, NEVER), *(np.zeros(1, np.int64) for _ in range(2)))
-        monkeypatch.setattr(numba, "get_num_threads", lambda: n_shares)
+        monkeypatch.setattr(mlp, "count_threads", lambda: n_shares)
         assert network.train(batch, rule, Counting(True, 0, True, 64), progress, first, stop - first, first * batch.size) == stop - first
         network.settle()
     return store
