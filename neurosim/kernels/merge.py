@@ -234,3 +234,27 @@ def merge_segment(slots, segments, matrices, segment):
             _put(slots, place[i], indices, strengths, rank[i])
         _close(slots, start, end, stop)
     list_free(slots, segments, segment)
+
+
+@kernel
+def deal_arrivals(slots, segments, matrices, segment, n_before):
+    """Deal the arrivals of an exchange to the slots that they took, in the order of both: near where a merge will bring them.
+
+    A pass then finds their rows in the caches that hold the rows of their neighbours. `n_before` : free slots of the segment
+    before they came. Writes `slots`; a matrix of one strip is left alone, all its rows are near.
+    """
+    n_strips, factor, n_posts = cut_of(segments, matrices, segment)
+    start, post_start = segments.slot_start[segment], segments.post_start[segment]
+    # They still stand on the stack, above its height; those that were released together, as a rule all, lie in order.
+    taken = slots.free_slot[start + slots.n_free[segment] : start + n_before]
+    if n_strips == 1 or taken.size < 2:
+        return
+    indices = np.empty((2, taken.size), np.int32)
+    strengths = np.empty((2 + slots.moments.shape[0], taken.size), np.float32)
+    keys = np.empty(taken.size, np.int64)
+    for i in range(taken.size):
+        _take(slots, np.int64(taken[i]), indices, strengths, i)
+        keys[i] = key_of(indices[0, i], indices[1, i] - post_start, n_strips, factor, n_posts)
+    rank = _rank(keys)
+    for i in range(taken.size):
+        _put(slots, np.int64(taken[i]), indices, strengths, rank[i])

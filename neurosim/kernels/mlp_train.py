@@ -22,7 +22,7 @@ from neurosim.kernels.order import note_disorder, note_order
 from neurosim.kernels.marks import LINE, PLACE, count_exchanged, count_line, count_marks, gather_line
 from neurosim.kernels.passes import pass_by_rows, pass_by_tiles
 from neurosim.kernels.random import fold
-from neurosim.kernels.rewire import begin_exchange, close_exchange, exchange_share
+from neurosim.kernels.rewire import begin_exchange, close_exchange, deal_share, exchange_share
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.step import draws_a_slot, step_chunk
 from neurosim.kernels.threads import N_SHARES, first_of_share
@@ -189,6 +189,8 @@ def _train_steps(
         n_exchanging = begin_exchange(slots, segments, tally, below, is_rewiring)
         for share in prange(n_exchanging):
             exchange_share(share, n_exchanging, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)
+            if is_rewiring and keeps_order(lanes):
+                deal_share(share, n_exchanging, slots, segments, matrices, before)
         close_exchange(
             n_exchanging, slots, segments, matrices, tally, progress, is_rewiring, counting.merge_entries, before, unfilled
         )

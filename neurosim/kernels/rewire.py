@@ -6,10 +6,11 @@ draw), so the outcome is the same, and what matrices do share is written afterwa
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined
+from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.exchange import fill_scope, mark_arrivals
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import note_binding
+from neurosim.kernels.merge import deal_arrivals
 from neurosim.kernels.random import fold
 from neurosim.kernels.threads import N_SHARES, first_of_share
 from neurosim.kernels.update import release_marked
@@ -69,6 +70,18 @@ def exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step
             slots, segments, matrices, tally, scope, segments.n_wanted[scope], fold(rule.proposal_key, step), rule.theta_born,
             n_shares == 1,
         )  # fmt: skip
+
+
+@kernel
+def deal_share(share, n_shares, slots, segments, matrices, before):
+    """Deal what arrived in the matrices of a share, where slots are kept in order (`merge.deal_arrivals`).
+
+    Writes `slots`; `before` is that of `exchange_share`.
+    """
+    first, stride = (first_of_share(share), N_SHARES) if n_shares > 1 else (0, 1)
+    for segment in range(segments.matrix.size):
+        if segments.matrix[segment] % stride == first:
+            deal_arrivals(slots, segments, matrices, segment, before[segment])
 
 
 @inlined

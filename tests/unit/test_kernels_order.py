@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neurosim.datasets.dataset import Dataset
 from neurosim.kernels import order
+from neurosim.kernels.merge import deal_arrivals
+from neurosim.rewiring import DeepR
 from neurosim.synapses import SynapseStore, layered_plan
 from neurosim.synapses.plan import MatrixPlan, SegmentPlan, StorePlan
+from neurosim.training import Schedule, Trainer, TrainingPlan
 
 
 def make_store(n_moments=0, has_master=False):
@@ -23,13 +27,17 @@ def make_store(n_moments=0, has_master=False):
     return store
 
 
-def keys(store, segment):
-    """Strip and post neuron of the active slots of a segment, as one number."""
-    start, stop = store.segments.slot_start[segment : segment + 2]
-    active = store.slots.active[start:stop] == 1
+def keys_at(store, segment, slots):
+    """Strip and post neuron of the given slots of a segment, as one number."""
     matrix = store.plan.segments[segment].matrix
-    strip = store.slots.pre[start:stop].astype(np.int64) * order.count_strips(store.matrices, matrix) // store.plan.matrices[matrix].n_pre
-    return (strip * 10**6 + store.slots.post[start:stop])[active]
+    strip = store.slots.pre[slots].astype(np.int64) * order.count_strips(store.matrices, matrix) // store.plan.matrices[matrix].n_pre
+    return strip * 10**6 + store.slots.post[slots]
+
+
+def keys(store, segment):
+    """`keys_at` of the active slots of a segment."""
+    start, stop = store.segments.slot_start[segment : segment + 2]
+    return keys_at(store, segment, start + np.flatnonzero(store.slots.active[start:stop]))
 
 
 def contents(store):
@@ -76,6 +84,53 @@ def test_merging_releases_without_successors():
     store.release(np.flatnonzero(store.slots.active == 1))
     store.merge()
     assert contents(store) == [] and store.violations() == []
+
+
+@pytest.mark.parametrize("n_moments, has_master", [(0, False), (2, False), (1, True)])
+@pytest.mark.parametrize("n", [0, 2, 40, 3000])
+def test_arrivals_are_dealt_in_the_order_of_slots(n, n_moments, has_master):
+    """Five strips: arrivals lie in order among themselves. One strip: each stays where it came."""
+    store, rng = make_store(n_moments, has_master), np.random.default_rng(n)
+    for key in range(2):
+        held = store.slots.active == 1
+        leaving = rng.choice(np.flatnonzero(held), n, replace=False)
+        store.release(np.sort(leaving))
+        n_before = store.slots.n_free.copy()
+        store.fill(key, 0.5)
+        for values in (store.slots.weight, *store.slots.moments):  # a value of its own for each, so that a lost one would show
+            values[leaving] = np.copysign(rng.random(n, np.float32), store.slots.weight[leaving])
+        if has_master:
+            store.slots.master[leaving] = store.slots.weight[leaving]
+        before, pre, n_unordered = contents(store), store.slots.pre.copy(), []
+        for segment in (0, 1):
+            start = store.segments.slot_start[segment]
+            taken = store.slots.free_slot[start + store.slots.n_free[segment] : start + n_before[segment]]
+            assert taken.size == np.isin(leaving, np.arange(*store.segments.slot_start[segment : segment + 2])).sum()
+            n_unordered.append((np.diff(keys_at(store, segment, taken)) < 0).sum())
+            deal_arrivals(store.slots, store.segments, store.matrices, segment, n_before[segment])
+            is_sorted = np.all(np.diff(keys_at(store, segment, np.sort(taken))) >= 0)
+            assert is_sorted if segment == 0 else n_unordered[1] == 0 or not is_sorted
+        assert n < 40 or n_unordered[0] > n // 8
+        assert contents(store) == before and store.violations() == []
+        others = np.setdiff1d(np.arange(pre.size), leaving)
+        np.testing.assert_array_equal(store.slots.pre[others], pre[others])
+        store.merge()
+        assert contents(store) == before and store.violations() == []
+
+
+@pytest.mark.parametrize("batch_size, is_dealt", [(128, True), (10, False)])
+def test_a_step_deals_its_arrivals_where_slots_are_kept_in_order(batch_size, is_dealt):
+    rng, store = np.random.default_rng(0), make_store()
+    x = rng.integers(0, 255, (128, 3000), dtype=np.uint8)
+    data = Dataset("random", x, rng.integers(50, size=128, dtype=np.int32), x, np.zeros(128, np.int32), 1 / 255, 50, None, "", "")
+    rule = DeepR(l1=0.05 * float(np.median(np.abs(store.slots.weight[store.slots.active == 1]))), noise_std=0.0)
+    trainer = Trainer(store, data, TrainingPlan(0, 1, batch_size, Schedule("constant", 1.0), rule, 64))
+    trainer.run(should_stop=lambda: True)
+    assert trainer.step == 1
+    stop = store.segments.slot_start[1]
+    arrivals = np.flatnonzero(np.unpackbits(store.slots.is_stray.view(np.uint8), bitorder="little")[:stop])
+    assert arrivals.size > 100
+    assert np.all(np.diff(keys_at(store, 0, arrivals)) >= 0) == is_dealt
 
 
 def make_column(post, is_stray):
