@@ -12,11 +12,18 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic
 
 from neurosim.kernels.bits import free_bits, keep_within
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import inlined, kernel, prefetch
 from neurosim.kernels.marks import count_bits
 from neurosim.kernels.order import cut_of, key_of, list_free, sort_range
 
 _DIGIT = np.int64(11)
+
+#: How far ahead of their use slots of strays, in words of marks, and slots to be searched are asked for: no processor foresees either.
+_WORDS_AHEAD, _SLOTS_AHEAD = 4, 256
+
+#: Slots of a cache line.
+_LINE = 16
+
 
 @intrinsic
 def _move(typingctx, values, source, target, n):
@@ -59,13 +66,30 @@ def _put(slots, slot, indices, strengths, i):
 
 
 @inlined
+def _ask_for_slot(slots, slot):
+    prefetch(slots.pre, slot)
+    prefetch(slots.post, slot)
+    prefetch(slots.weight, slot)
+
+
+@inlined
+def _ask_for_strays(slots, word):
+    bits = slots.is_stray[word]
+    while bits != 0:
+        _ask_for_slot(slots, word * 64 + np.int64(trailing_zeros(bits)))
+        bits &= bits - np.uint64(1)
+
+
+@inlined
 def _take_strays(slots, start, stop, post_start, gap, indices, strengths):
     """List the gaps of [start, stop) in `gap`, int64, and copy the strays aside.
 
     A gap becomes a copy of the slot before it, or of the first position there is: then all indices are in order and can be searched.
     """
-    n_gaps, n_strays = np.int64(0), np.int64(0)
-    for word in range(start // 64, (stop + 63) // 64):
+    n_gaps, n_strays, last_word = np.int64(0), np.int64(0), (stop - 1) // 64
+    for word in range(start // 64, last_word + 1):
+        if word + _WORDS_AHEAD <= last_word:
+            _ask_for_strays(slots, word + _WORDS_AHEAD)
         bits = _gaps(slots, word, start, stop)
         while bits != 0:
             slot = np.int64(word * 64 + trailing_zeros(bits))
@@ -109,8 +133,12 @@ def _rank(keys):
 @inlined
 def _find_places(slots, start, stop, post_start, n_strips, factor, n_posts, keys, rank, place):
     """Write before which slot of [start, stop) each key belongs, behind its equals: int64. Strides double until they are too long."""
-    low = np.int64(start)
+    low, asked = np.int64(start), np.int64(start)
     for i in range(rank.size):
+        asked = max(asked, low)
+        while asked < min(low + _SLOTS_AHEAD, stop):
+            _ask_for_slot(slots, asked)
+            asked += _LINE
         key, stride, high = keys[rank[i]], np.int64(1), np.int64(stop)
         while low + stride <= stop:
             probe = low + stride - 1
