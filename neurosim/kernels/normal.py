@@ -14,8 +14,8 @@ from numba.extending import intrinsic
 from neurosim.kernels.compile import fma, inlined, kernel
 from neurosim.kernels.random import ROUND_A, ROUND_B, ROUND_C, ROUND_D, WEYL, bits32, fold, halves
 
-#: Deviates that are worked on side by side.
-_BLOCK = 64
+#: Deviates that are worked on side by side; the second number for what the first leaves over.
+_BLOCKS = 64, 8
 
 _REST, _SIGN = np.uint32(0x7FFFFFFF), np.uint32(0x80000000)
 _MANTISSA, _ONE, _R23 = np.uint32(0x007FFFFF), np.uint32(0x3F800000), np.uint32(23)
@@ -116,25 +116,32 @@ def _add_blocks(typingctx, values, first, low, high, scale):
 
     def codegen(context, builder, sig, args):
         values_, first_, low_, high_, scale_ = args
-        word, integers = ir.IntType(32), ir.VectorType(ir.IntType(32), _BLOCK)
-        floats = ir.VectorType(ir.FloatType(), _BLOCK)
+        word, i64_ = ir.IntType(32), ir.IntType(64)
         array = context.make_array(sig.args[0])(context, builder, values_)
-        block, (size,) = ir.Constant(ir.IntType(64), _BLOCK), cgutils.unpack_tuple(builder, array.shape)
-        n_whole = builder.and_(size, ir.Constant(ir.IntType(64), -_BLOCK))
+        (size,) = cgutils.unpack_tuple(builder, array.shape)
 
-        def everywhere(scalar, kind):
-            one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(word, 0))
-            return builder.shuffle_vector(one, one, ir.Constant(integers, [0] * _BLOCK))
+        def add_block(k, n):
+            integers, floats = ir.VectorType(word, n), ir.VectorType(ir.FloatType(), n)
 
-        ramp = ir.Constant(integers, [i * int(WEYL) % 2**32 for i in range(_BLOCK)])
-        low_, high_, scale_ = everywhere(low_, integers), everywhere(high_, integers), everywhere(scale_, floats)
-        with cgutils.for_range_slice(builder, ir.Constant(ir.IntType(64), 0), n_whole, block, inc=True) as (k, _):
+            def everywhere(scalar, kind):
+                one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(word, 0))
+                return builder.shuffle_vector(one, one, ir.Constant(integers, [0] * n))
+
+            ramp = ir.Constant(integers, [i * int(WEYL) % 2**32 for i in range(n)])
             index = builder.mul(builder.trunc(builder.add(first_, k), word), ir.Constant(word, int(WEYL)))
-            bits = _bits_of_block(builder, builder.add(ramp, everywhere(index, integers)), low_, high_)
+            indices = builder.add(ramp, everywhere(index, integers))
+            bits = _bits_of_block(builder, indices, everywhere(low_, integers), everywhere(high_, integers))
             place = builder.bitcast(builder.gep(array.data, [k]), floats.as_pointer())
-            total = _call(builder, "fma", scale_, _normals_from_bits(builder, bits), builder.load(place, align=4))
+            total = _call(builder, "fma", everywhere(scale_, floats), _normals_from_bits(builder, bits), builder.load(place, align=4))
             builder.store(total, place, align=4)
-        return n_whole
+
+        n_done = ir.Constant(i64_, 0)
+        for n in _BLOCKS:
+            n_whole = builder.and_(size, ir.Constant(i64_, -n))
+            with cgutils.for_range_slice(builder, n_done, n_whole, ir.Constant(i64_, n), inc=True) as (k, _):
+                add_block(k, n)
+            n_done = n_whole
+        return n_done
 
     return i64(values, i64, u32, u32, types.float32), codegen
 
