@@ -55,7 +55,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 #: Compile a kernel: cached on disk, without the interpreter lock, NumPy's rules for division.
 kernel = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 
-#: The same with parallel loops (``prange``).
+#: A kernel that allocates, whoever calls it: without this, one without reference counts could not.
+allocating_kernel = partial(kernel, _nrt=True)
+
+#: A kernel with parallel loops (``prange``).
 parallel_kernel = partial(kernel, parallel=True)
 
 #: A function that LLVM always inlines into the kernels that call it. It must not allocate: it is compiled

@@ -12,7 +12,7 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic
 
 from neurosim.kernels.bits import free_bits, keep_within
-from neurosim.kernels.compile import inlined, kernel, prefetch
+from neurosim.kernels.compile import allocating_kernel, inlined, prefetch
 from neurosim.kernels.marks import count_bits
 from neurosim.kernels.order import cut_of, key_of, list_free, sort_range
 
@@ -105,7 +105,7 @@ def _take_strays(slots, start, stop, post_start, gap, indices, strengths):
                 slots.pre[slot], slots.post[slot] = np.int32(0), np.int32(post_start)
 
 
-@kernel
+@allocating_kernel
 def _rank(keys):
     """Indices that sort int64 keys of zero or more, equal ones in their order: a radix sort, int64."""
     n = keys.size
@@ -227,7 +227,7 @@ def _close(slots, start, end, stop):
             slots.moments[i, slot] = np.float32(0.0)
 
 
-@kernel
+@allocating_kernel
 def merge_segment(slots, segments, matrices, segment):
     """Sort a segment as `order.sort_slots` does, where only slots marked in `Slots.is_stray` are out of order.
 
@@ -264,7 +264,7 @@ def merge_segment(slots, segments, matrices, segment):
     list_free(slots, segments, segment)
 
 
-@kernel
+@allocating_kernel
 def deal_arrivals(slots, segments, matrices, segment, n_before):
     """Deal the arrivals of an exchange to the slots that they took, in the order of both: near where a merge will bring them.
 

@@ -70,6 +70,21 @@ class Counting(NamedTuple):
     merge_entries: int  #: arrivals that one merge pass of a sorted layout can take
 
 
+class Work(NamedTuple):
+    """Work space of the training steps of a network: nothing in it outlives a step."""
+
+    below: np.ndarray  #: int32 (chunks,), slots of each chunk that fell below zero
+    saturated: np.ndarray  #: int32 (chunks + M,), see `rounding.round_chunk`
+    before: np.ndarray  #: int64 (G,), see `rewire.exchange_share`
+    unfilled: np.ndarray  #: int64 (scopes,), the same
+    loss: np.ndarray  #: float64 (tiles,)
+    correct: np.ndarray  #: int64 (tiles,)
+    # What single samples (tiles of one lane) are counted in, and empty for others but for the pairs.
+    nonzero: np.ndarray  #: int32 (N,)
+    live: np.ndarray  #: uint64 (words,), see `single.forward_single`
+    pairs: np.ndarray  #: int64 (G,), zero between steps
+
+
 class Progress(NamedTuple):
     """Running results of an epoch; written by kernels."""
 
@@ -113,11 +128,27 @@ def book_samples(progress, loss, correct, n_tiles, n_samples):
     return np.isfinite(total)
 
 
+def make_work(slots, segments, matrices, n_neurons, n_tiles, n_lanes):
+    """Work space for the training steps of a network whose batches take up to `n_tiles` tiles."""
+    n_chunks, n_segments = -(-slots.pre.size // CHUNK), segments.matrix.size
+    return Work(
+        below=np.zeros(n_chunks, np.int32),
+        saturated=np.zeros(n_chunks + matrices.n_pre.size, np.int32),
+        before=np.zeros(n_segments, np.int64),
+        unfilled=np.zeros(segments.n_wanted.size, np.int64),
+        loss=np.zeros(n_tiles),
+        correct=np.zeros(n_tiles, np.int64),
+        nonzero=np.zeros(n_neurons if n_lanes == 1 else 0, np.int32),
+        live=np.zeros(single.n_words.py_func(slots, segments) if n_lanes == 1 else 0, np.uint64),
+        pairs=np.zeros(n_segments, np.int64),
+    )
+
+
 pass_batch = pass_by_tiles  # `_copy` binds another
 
 
 def _train_steps(
-    slots, segments, matrices, tally, batch, rule, counting, progress, act, err, partial, lanes, first_step, n_steps, offset, n_shares,
+    slots, segments, matrices, tally, batch, rule, counting, progress, work, act, err, partial, lanes, first_step, n_steps, offset, n_shares,
 ):  # fmt: skip
     """Run steps [first_step, first_step + n_steps); step s takes samples from offset on.
 
@@ -137,17 +168,10 @@ def _train_steps(
     chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
     n_tiles_most = act.shape[0]
     n_groups = partial.shape[0] + 1
-    below = np.zeros(n_chunks, np.int32)
-    saturated = np.zeros(n_chunks + n_matrices, np.int32)
-    before, unfilled = np.zeros(segments.matrix.size, np.int64), np.zeros(segments.n_wanted.size, np.int64)
-    nonzero = np.zeros((1, n_neurons), np.int32)
-    pairs = np.zeros((1, segments.matrix.size if counting.pairs else 0), np.int64)
+    below, saturated, before, unfilled, pairs = work.below, work.saturated, work.before, work.unfilled, work.pairs
     first_watched = 0 if counting.pairs else counting.first_neuron if counting.is_on else out
     is_marking, marks_pairs = n_lanes > 1 and first_watched < out, n_lanes > 1 and counting.pairs
     n_places = n_lanes // PLACE  # of a tile
-    live = np.zeros(single.n_words(slots, segments) if n_lanes == 1 else 0, np.uint64)
-    loss = np.zeros(n_tiles_most, np.float64)
-    correct = np.zeros(n_tiles_most, np.int64)
 
     for done in range(n_steps):
         step = first_step + done
@@ -156,16 +180,16 @@ def _train_steps(
         n_tiles = (n_batch + n_lanes - 1) // n_lanes
         n_open = tally.n_open[0]
         pass_batch(
-            slots, segments, matrices, tally, batch, counting, act, err, partial, lanes, first, n_batch, first_watched, is_marking,
-            marks_pairs, live, pairs, nonzero, loss, correct, n_shares,
+            slots, segments, matrices, tally, batch, counting, work, act, err, partial, lanes, first, n_batch, first_watched, is_marking,
+            marks_pairs, n_shares,
         )  # fmt: skip
 
         if counting.is_on:
             count_slots(slots, segments, tally, n_batch)
             if n_lanes == 1 and counting.first_neuron < out:
-                mlp.add_counts(tally.by_neuron, nonzero[0], out)
+                mlp.add_counts(tally.by_neuron, work.nonzero, out)
             if counting.pairs and n_lanes == 1:
-                add_pairs(tally, pairs[0])
+                add_pairs(tally, pairs)
             count_update(slots, segments, tally, draws_a_slot(rule))
         if is_marking:
             count_marks(tally, first_watched, out, n_open, n_tiles * n_places)
@@ -200,14 +224,14 @@ def _train_steps(
                     merge_segment(slots, segments, matrices, segment)
             note_order(slots)
 
-        is_finite = book_samples(progress, loss, correct, n_tiles, n_batch)
+        is_finite = book_samples(progress, work.loss, work.correct, n_tiles, n_batch)
         is_full = tally.n_open[0] + n_tiles_most * n_places > tally.live.shape[0]
         if marks_pairs and (is_full or not is_finite or done + 1 == n_steps):
             for line in range((tally.n_open[0] + LINE - 1) // LINE):
                 gather_line(tally, line, n_inputs, out, n_neurons)
                 for segment in prange(segments.matrix.size):
-                    pairs[0, segment] = count_line(slots, segments, matrices, tally, segment)
-                add_pairs(tally, pairs[0])
+                    pairs[segment] = count_line(slots, segments, matrices, tally, segment)
+                add_pairs(tally, pairs)
                 count_exchanged(tally, line)
             tally.n_open[0], tally.n_exchanged[0] = 0, 0
         if not is_finite:
@@ -225,7 +249,7 @@ def _copy(name, pass_batch):
 
 # The same steps in one thread, in several, and in several that share a tile. Which one runs must not depend on the number of
 # threads: two builds may round differently, while one build gives the same bits with any number of threads.
-train_steps = kernel(_copy("train_steps", pass_by_tiles))
+train_steps = kernel(_copy("train_steps", pass_by_tiles), _nrt=False)  # reference counts took 5 % of a step of ten samples
 train_steps_parallel = parallel_kernel(_copy("train_steps_parallel", pass_by_tiles))
 train_steps_by_rows = parallel_kernel(_copy("train_steps_by_rows", pass_by_rows))
 

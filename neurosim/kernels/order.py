@@ -12,7 +12,7 @@ takes. Both are counted, never measured, so results stay reproducible.
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import allocating_kernel, inlined, kernel
 
 #: Rows of a strip: at 64 lanes 512 rows of activations and as many of errors take a quarter of a second-level
 #: cache, 2048 rows all of it, 16384 rows as much of a third-level cache.
@@ -128,7 +128,7 @@ def cut_of(segments, matrices, segment):
     return n_strips, _factor(n_strips, n_pre), segments.n_positions[segment] // n_pre
 
 
-@kernel
+@allocating_kernel
 def sort_range(slots, segments, matrices, segment, start, stop):
     """Sort slots [start, stop) of a segment. The cost is O(slots + strips * post neurons)."""
     n_strips, factor, n_posts = cut_of(segments, matrices, segment)

@@ -20,13 +20,15 @@ _pasted = with_options(kernel, inline="always")
 
 @_pasted
 def pass_by_tiles(
-    slots, segments, matrices, tally, batch, counting, act, err, partial, lanes, first, n_batch, first_watched, is_marking, marks_pairs,
-    live, pairs, nonzero, loss, correct, n_shares,
+    slots, segments, matrices, tally, batch, counting, work, act, err, partial, lanes, first, n_batch, first_watched, is_marking,
+    marks_pairs, n_shares,
 ):  # fmt: skip
     """One thread a group of tiles.
 
     Parameters
     ----------
+    work : Work
+        Written: what is counted of each tile and of single samples.
     act, err : float32 array, shape (n_tiles, N * n_lanes)
         Written.
     partial : float32 array, shape (n_groups - 1, S)
@@ -37,10 +39,6 @@ def pass_by_tiles(
         Neurons from here on are marked.
     is_marking, marks_pairs : bool
         Whether activations and errors are marked in the places of `tally` from `n_open` on.
-    live, pairs, nonzero : array
-        What single samples (tiles of one lane) are counted in.
-    loss, correct : float64 and int64 array, shape (n_tiles,)
-        Written: sums of each tile.
     """
     n_lanes = len(lanes)
     n_inputs = matrices.n_pre[0]
@@ -62,26 +60,26 @@ def pass_by_tiles(
             after = first + batch.size + group * tiles_a_group * n_lanes if is_last else begin + n_lanes
             mlp.prefetch_samples(batch.data, batch.order, after, min(n_lanes, batch.size))
             if n_lanes == 1:
-                single.forward_single(slots, segments, matrices, act[t], live)
+                single.forward_single(slots, segments, matrices, act[t], work.live)
             else:
                 mlp.forward(slots, matrices, act[t], lanes, tally.live, place if is_marking else -1)
-            loss[t], correct[t] = mlp.softmax_errors(
+            work.loss[t], work.correct[t] = mlp.softmax_errors(
                 act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
             )
             if n_lanes == 1:
-                single.backward_single(slots, segments, matrices, act[t], err[t], live, pairs[0])
+                single.backward_single(slots, segments, matrices, act[t], err[t], work.live, work.pairs)
             else:
                 mlp.backward_of_group(
                     slots, segments, matrices, act[t], err[t], partial, group, lanes, tally.wrong, place if marks_pairs else -1
                 )
             if n_lanes == 1:
-                mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, nonzero[0])
+                mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, work.nonzero)
 
 
 @_pasted
 def pass_by_rows(
-    slots, segments, matrices, tally, batch, counting, act, err, partial, lanes, first, n_batch, first_watched, is_marking, marks_pairs,
-    live, pairs, nonzero, loss, correct, n_shares,
+    slots, segments, matrices, tally, batch, counting, work, act, err, partial, lanes, first, n_batch, first_watched, is_marking,
+    marks_pairs, n_shares,
 ):  # fmt: skip
     """As `pass_by_tiles`, one thread a share of the rows; for tiles that keep slots in order. `partial` : shape (0, S)."""
     n_lanes = len(lanes)
@@ -103,7 +101,7 @@ def pass_by_rows(
         for m in range(n_matrices):
             for share in prange(n_shares):
                 forward_share(slots, segments, matrices, m, np.int64(share), n_shares, act[t], lanes, tally.live, place)
-        loss[t], correct[t] = mlp.softmax_errors(
+        work.loss[t], work.correct[t] = mlp.softmax_errors(
             act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
         mlp.mark_rows(err[t], out, out + n_classes, tally.wrong, error_place, lanes)

@@ -10,7 +10,7 @@ from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import MEDIUM, NARROW
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.marks import MOST_EXCHANGED, WORDS, marks_shape
-from neurosim.kernels.mlp_train import Batch, evaluate, train_steps, train_steps_by_rows, train_steps_parallel
+from neurosim.kernels.mlp_train import Batch, evaluate, make_work, train_steps, train_steps_by_rows, train_steps_parallel
 from neurosim.kernels.order import count_strips, is_scattered
 
 #: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
@@ -121,6 +121,7 @@ class Mlp:
         n_groups = min(n_tiles, MAX_GROUPS) if self.is_parallel and not self.shares_tiles else 1
         self._partial = np.zeros((n_groups - 1, store.n_slots), np.float32)
         # Work space; one sample at a time is counted at once.
+        self._work = make_work(store.slots, store.segments, store.matrices, store.plan.n_neurons, n_tiles, self.n_lanes)
         n_places, n_marked = marks_shape(n_tiles if self.n_lanes > 1 else 0, self.n_lanes, store.plan.n_neurons)
         self._marks = {name: _zeros((n_places, n_marked), np.uint16) for name in ("live", "wrong")}
         self._marks |= {f"{name}_lines": _zeros((n_marked, WORDS), np.uint64) for name in ("live", "wrong")}
@@ -145,7 +146,7 @@ class Mlp:
         return int(
             self._train(
                 s.slots, s.segments, s.matrices, s.tally._replace(**self._marks), batch, rule, counting, progress,
-                self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset, count_threads(),
+                self._work, self._act, self._err, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset, count_threads(),
             )
         )  # fmt: skip
 
