@@ -6,7 +6,6 @@ import os
 import socket
 import tempfile
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS
+from .digits import digits_folder
 from .idx import encode_idx
 from .library import user_cache_dir
 from .mnist import IDX_FILES, find_idx_files, load_idx_folder
@@ -50,8 +50,7 @@ def fetch(name, directory=None, progress=print):
         raise InputError(one_line(f"data set {name!r}: not known; {nearest(str(name).lower(), DATASETS)}"))
     if name == "digits":
         progress("digits comes with scikit-learn: nothing to fetch")
-        # The specification is found without the slow import of the package.
-        return Path(find_spec("sklearn").origin).parent / "datasets" / "data"
+        return digits_folder()
     if name == "fsdd":
         raise InputError(f"data set fsdd: cannot be fetched from OpenML; {DATASETS[name].how_to_get}, and give their place with --data")
     base = user_cache_dir() if directory is None else Path(os.path.expanduser(directory))

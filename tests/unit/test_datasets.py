@@ -11,7 +11,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from neurosim.datasets import DATASETS, DataShape, dataset_shape, fetch, load_dataset, user_cache_dir
+from neurosim.datasets import DATASETS, DataShape, dataset_shape, digits, fetch, load_dataset, user_cache_dir
 from neurosim.datasets.digits import split_every_fifth
 from neurosim.datasets.fetch import _fetch_mnist
 from neurosim.datasets.idx import encode_idx, read_idx
@@ -239,9 +239,15 @@ def test_npz_floats_become_float32(tmp_path, dtype):
 # --- digits ------------------------------------------------------------------------------
 
 
-def test_digits_split():
+@pytest.mark.parametrize("has_table", [True, False])
+def test_digits_split(has_table, tmp_path, monkeypatch):
+    """As scikit-learn loads them, whether its table is where we look or not."""
     from sklearn.datasets import load_digits
 
+    if has_table:
+        assert (digits.digits_folder() / "digits.csv.gz").is_file()
+    else:
+        monkeypatch.setattr(digits, "digits_folder", lambda: tmp_path)
     labels = load_digits().target
     is_test = split_every_fifth(labels)
     assert (np.sum(~is_test), np.sum(is_test)) == (1437, 360)
