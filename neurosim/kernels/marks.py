@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 
 from neurosim.kernels.compile import inlined
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.shuffle import concatenate, shuffle, transpose
+from neurosim.kernels.shuffle import concatenate, has_feature, pack_bytes, shuffle, transpose
 
 _PAIR = int(SegmentEvent.PAIR_NONZERO)
 
@@ -73,10 +73,20 @@ def store_marks(context, builder, bits_type, bits, place, neuron, is_set):
     builder.store(builder.bitcast(is_set, word), builder.bitcast(at, word.as_pointer()), align=2)
 
 
+def _nonzero(context, builder, rows):
+    """Which values of one or two vectors of 16 floats are not zero: a vector of booleans. None may be -0.0."""
+    if len(rows) == 2 and has_feature(context, "avx2") and not has_feature(context, "avx512f"):
+        value = pack_bytes(builder, rows)
+        return builder.icmp_unsigned("!=", value, ir.Constant(value.type, [0] * value.type.count))
+    value = concatenate(builder, rows)
+    return builder.fcmp_unordered("!=", value, ir.Constant(value.type, [0.0] * value.type.count))
+
+
 def _walk_rows(context, builder, start, stop, bits_type, bits, place, n_lanes, value_at):
     """Call ``value_at(offset)`` for the lanes of the rows [start, stop) and keep which of the results are not zero.
 
-    `bits` : uint16 (places, neurons), or None to keep nothing; so does a negative `place`. NaN counts as not zero.
+    `bits` : uint16 (places, neurons), or None to keep nothing; so does a negative `place`. NaN counts as not zero; no result
+    may be -0.0.
     """
     width = min(n_lanes, PLACE)
     is_marking = None if isinstance(bits_type, types.NoneType) or n_lanes < PLACE else builder.icmp_signed(">=", place, _integer(0))
@@ -89,8 +99,7 @@ def _walk_rows(context, builder, start, stop, bits_type, bits, place, n_lanes, v
         if is_marking is not None:
             with builder.if_then(is_marking):
                 for part, values in enumerate(zip(*rows, strict=True)):
-                    value = concatenate(builder, values)
-                    is_set = builder.fcmp_unordered("!=", value, ir.Constant(value.type, [0.0] * value.type.count))
+                    is_set = _nonzero(context, builder, values)
                     store_marks(context, builder, bits_type, bits, builder.add(place, _integer(part)), first, is_set)
 
     # Two rows at a time: one store holds their bits. With four, putting bits together takes longer than storing them.
@@ -124,7 +133,12 @@ def mark_rows(typingctx, values, start, stop, bits, place, lanes):
 
     def codegen(context, builder, sig, args):
         load, _ = _row_access(context, builder, sig.args[0], args[0])
-        _walk_rows(context, builder, *args[1:3], sig.args[3], *args[3:5], sig.args[5].count, load)
+
+        def positive_zero(offset, width):
+            value = load(offset, width)
+            return builder.fadd(value, ir.Constant(value.type, [0.0] * width))
+
+        _walk_rows(context, builder, *args[1:3], sig.args[3], *args[3:5], sig.args[5].count, positive_zero)
         return context.get_dummy_value()
 
     return types.void(values, i64, i64, bits, i64, lanes), codegen

@@ -1,6 +1,7 @@
 """Vectors rearranged in registers; these functions write LLVM instructions."""
 
 from llvmlite import ir
+from numba.core import cgutils
 
 
 def shuffle(builder, a, b, lanes):
@@ -24,3 +25,33 @@ def concatenate(builder, vectors):
         lanes = list(range(2 * vectors[0].type.count))
         vectors = [shuffle(builder, a, b, lanes) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
     return vectors[0]
+
+
+def has_feature(context, name):
+    """Whether the processor that is compiled for has a feature, by LLVM's name of it."""
+    _, _, features = context.codegen().magic_tuple()
+    return f"+{name}" in features.split(",")
+
+
+def pack_bytes(builder, rows):
+    """Two vectors of 16 floats as 32 signed bytes, in order; with AVX2 only.
+
+    The floats' bits are taken for integers and saturate, so a byte is zero exactly if its float is 0.0: -0.0 gives -128.
+    """
+    words, halves = [], [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15]]
+    for row in rows:
+        low, high = (builder.bitcast(shuffle(builder, row, row, half), _vector(32, 8)) for half in halves)
+        words.append(_call(builder, "llvm.x86.avx2.packssdw", _vector(16, 16), low, high))
+    packed = _call(builder, "llvm.x86.avx2.packsswb", _vector(8, 32), *words)
+    # Both instructions work within halves of a vector; what they put apart is brought together once.
+    fours = builder.bitcast(packed, _vector(32, 8))
+    return builder.bitcast(shuffle(builder, fours, fours, [0, 4, 1, 5, 2, 6, 3, 7]), packed.type)
+
+
+def _vector(n_bits, count):
+    return ir.VectorType(ir.IntType(n_bits), count)
+
+
+def _call(builder, name, returned, *args):
+    function = ir.FunctionType(returned, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
