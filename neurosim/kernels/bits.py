@@ -1,4 +1,4 @@
-"""Flags of 64 slots at a time."""
+"""Flags, 64 at a time."""
 
 import numpy as np
 from llvmlite import ir
@@ -8,6 +8,16 @@ from numba.extending import intrinsic
 from neurosim.kernels.compile import inlined
 
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@intrinsic
+def count_bits(typingctx, x):
+    """Number of ones in a uint64: int64."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen
 
 
 @intrinsic

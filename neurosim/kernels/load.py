@@ -12,7 +12,7 @@ from numba.extending import intrinsic, overload
 
 from neurosim.kernels.compile import inlined, prefetch
 from neurosim.kernels.marks import PLACE, mark_rows, store_marks
-from neurosim.kernels.shuffle import concatenate, transpose
+from neurosim.kernels.vectors import concatenate, transpose
 
 _BLOCK = PLACE
 

@@ -11,9 +11,8 @@ from numba.core import cgutils
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic
 
-from neurosim.kernels.bits import free_bits, keep_within
+from neurosim.kernels.bits import count_bits, free_bits, keep_within
 from neurosim.kernels.compile import allocating_kernel, inlined, prefetch
-from neurosim.kernels.marks import count_bits
 from neurosim.kernels.order import cut_of, key_of, list_free, sort_range
 
 _DIGIT = np.int64(11)

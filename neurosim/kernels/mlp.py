@@ -6,10 +6,11 @@ same layout. Lanes without a sample hold zeros everywhere, so they add nothing t
 
 import numpy as np
 
+from neurosim.kernels.bits import count_bits
 from neurosim.kernels.compile import inlined
 from neurosim.kernels.lanes import backward_slots, gradient_slots, nonzero_lanes
 from neurosim.kernels.load import load_and_mark, load_tile, prefetch_samples  # noqa: F401  (part of this module's interface)
-from neurosim.kernels.marks import count_bits, mark_rows, mask_rows, rectify_rows
+from neurosim.kernels.marks import mark_rows, mask_rows, rectify_rows
 from neurosim.kernels.products import multiply
 from neurosim.kernels.softmax import softmax_errors  # noqa: F401
 

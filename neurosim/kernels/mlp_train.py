@@ -19,7 +19,8 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import note_disorder, note_order
-from neurosim.kernels.marks import LINE, PLACE, count_exchanged, count_line, count_marks, gather_line
+from neurosim.kernels.marks import LINE, PLACE, count_marks
+from neurosim.kernels.pairs import count_exchanged, count_line, gather_line
 from neurosim.kernels.passes import pass_by_rows, pass_by_tiles
 from neurosim.kernels.random import fold
 from neurosim.kernels.rewire import begin_exchange, close_exchange, deal_share, exchange_share

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from neurosim.kernels import cells
+from neurosim.kernels.bits import count_bits
 from neurosim.kernels.compile import inlined
 from neurosim.kernels.lanes import nonzero_lanes
-from neurosim.kernels.mlp import count_bits
 from neurosim.kernels.products import gradient_over_steps, multiply, multiply_back
 
 LAST, MEAN = 0, 1

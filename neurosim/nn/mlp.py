@@ -9,9 +9,10 @@ from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.growth import dense_gradient
 from neurosim.kernels.lanes import MEDIUM, NARROW
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.marks import MOST_EXCHANGED, WORDS, marks_shape
+from neurosim.kernels.marks import WORDS, marks_shape
 from neurosim.kernels.mlp_train import Batch, evaluate, make_work, train_steps, train_steps_by_rows, train_steps_parallel
 from neurosim.kernels.order import count_strips, is_scattered
+from neurosim.kernels.pairs import MOST_EXCHANGED
 
 #: Slots x samples of a step from which threads pay: waking one takes as long as some 10^6 products.
 PARALLEL_WORK = 2**21

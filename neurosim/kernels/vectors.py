@@ -1,4 +1,4 @@
-"""Vectors rearranged in registers; these functions write LLVM instructions."""
+"""Vectors of any kind in registers; these functions write LLVM instructions. Those of the tiles are in `kernels.lanes`."""
 
 from llvmlite import ir
 from numba.core import cgutils
@@ -55,3 +55,24 @@ def _vector(n_bits, count):
 def _call(builder, name, returned, *args):
     function = ir.FunctionType(returned, [arg.type for arg in args])
     return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
+
+
+def integer(value):
+    """A constant of 64 bits."""
+    return ir.Constant(ir.IntType(64), value)
+
+
+def data_of(context, builder, array_type, array, item):
+    """Pointer to the first item of an array, as items of the given LLVM type."""
+    return builder.bitcast(context.make_array(array_type)(context, builder, array).data, item.as_pointer())
+
+
+def count_ones(builder, value):
+    """Number of ones in each element of a vector."""
+    return _call(builder, f"llvm.ctpop.v{value.type.count}i{value.type.element.width}", value.type, value)
+
+
+def sum_elements(builder, value):
+    """Sum of the integers of a vector."""
+    element = value.type.element
+    return _call(builder, f"llvm.vector.reduce.add.v{value.type.count}i{element.width}", element, value)
