@@ -12,6 +12,7 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
 from neurosim.kernels.membership import AHEAD, enter, is_far, is_taken, look_up, prefetch_entry, remove_position
 from neurosim.kernels.optimizer import forget
+from neurosim.kernels.marks import count_seen
 from neurosim.kernels.pairs import book_pairs
 from neurosim.kernels.random import below, bits64, fold
 from neurosim.kernels.rounding import nearest_on_grid
@@ -37,14 +38,14 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
     """Keep fan-in, fan-out and the running sums over active rows when a synapse comes (+1) or goes (-1).
 
     The sum over steps of (non-zero samples of a neuron) x (its synapses in a segment) is not computed
-    step by step: with n = `tally.by_neuron`, a synapse adds n at its end minus n at its beginning.
+    step by step: with n = `marks.count_seen`, a synapse adds n at its end minus n at its beginning.
     `settle_tally` adds what is still open.
     """
     matrix = segments.matrix[segment]
     slots.fan_in[matrices.fan_in_start[matrix] + post] += np.int32(change)
     row = segments.fan_out_start[segment] + pre
     neuron = matrices.pre_neuron[matrix] + pre
-    seen = tally.by_neuron[neuron]
+    seen = count_seen(tally, neuron)
     before = slots.fan_out[row]
     after = before + np.int32(change)
     slots.fan_out[row] = after
@@ -76,6 +77,7 @@ def prefetch_position(slots, segments, matrices, tally, segment, pre, post):
     prefetch(slots.fan_in, matrices.fan_in_start[matrix] + post)
     prefetch(slots.fan_out, segments.fan_out_start[segment] + pre)
     prefetch(tally.by_neuron, neuron)
+    prefetch(tally.recent, neuron)
     prefetch(tally.home, neuron)
 
 

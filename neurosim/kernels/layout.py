@@ -93,7 +93,9 @@ class Tally(NamedTuple):
     """Integer event counts of a run; written only by kernels, read by the accounting."""
 
     by_segment: np.ndarray  #: int64 (G, number of SegmentEvent)
-    by_neuron: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, since the last settling
+    by_neuron: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, since the last settling, but those of `recent`
+    recent: np.ndarray  #: uint16 (N,), the same of the last places; zero between calls, see `marks.count_marks`
+    n_recent: np.ndarray  #: int64 (1,), how many places these are
     sent: np.ndarray  #: int64 (M, C), values of pre neurons of a matrix that a core sent to other cores
     received: np.ndarray  #: int64 (M, C), values of pre neurons of a matrix that a core received from other cores
     n_destinations: np.ndarray  #: int32 (N,), other cores that hold synapses of the neuron
@@ -107,7 +109,7 @@ class Tally(NamedTuple):
     live_lines: np.ndarray  #: uint64 (N, 8), the same of 512 samples, neuron by neuron
     wrong_lines: np.ndarray  #: uint64 (N, 8)
     n_open: np.ndarray  #: int64 (1,), places that are not counted for pairs yet; zero between calls
-    exchanged: np.ndarray  #: int32 (entries, 4), who came or went meanwhile: segment, pre and post neuron, open places (negative: came)
+    exchanged: np.ndarray  #: int32 (entries, 4), who came (-1 - segment) or went (segment) meanwhile, pre and post neuron, open places
     n_exchanged: np.ndarray  #: int64 (1,), how many
     home: np.ndarray  #: int64 (N,), core of the neuron, -1 for inputs (they come from the host)
     nonzero: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, whole run

@@ -8,6 +8,7 @@ import numpy as np
 
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import Binding, Resource, SegmentEvent
+from neurosim.kernels.marks import count_seen
 
 _IN_AXONS, _OUT_AXONS, _WORDS = int(Resource.IN_AXONS), int(Resource.OUT_AXONS), int(Resource.WORDS)
 _ENTRIES, _TARGETS = int(Resource.ROUTING_ENTRIES), int(Resource.TARGETS)
@@ -87,7 +88,7 @@ def count_use(slots, segments, tally, segment, neuron, before, after):
         # The whole list is written anew, so it stays packed; what it costs per sample is booked as for `PRE_NONZERO`.
         tally.by_segment[segment, _WORDS_READ] += was
         tally.by_segment[segment, _WORDS_WRITTEN] += now
-        tally.by_segment[segment, _WORDS_NONZERO] -= (now - was) * tally.by_neuron[neuron]
+        tally.by_segment[segment, _WORDS_NONZERO] -= (now - was) * count_seen(tally, neuron)
 
 
 @inlined

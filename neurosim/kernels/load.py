@@ -38,7 +38,7 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
             context.make_array(ty)(context, builder, array).data
             for ty, array in ((data_ty, data_), (order_ty, order_), (out_ty, out_))
         )
-        offsets, scales, filled = [], ir.Constant(float_vector, [0.0] * _BLOCK), ir.Constant(byte_vector, [0] * _BLOCK)
+        offsets, scales, filled = [], ir.Constant(float_vector, [0.0] * _BLOCK), ir.Constant(i64, 0)
         for lane in range(_BLOCK):
             index = builder.add(group_, ir.Constant(i64, lane))
             has_sample = builder.icmp_signed("<", index, n_samples_)
@@ -46,8 +46,8 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
             offsets.append(builder.mul(builder.load(builder.gep(samples, [index])), n_inputs_))
             factor = builder.select(has_sample, scale_, ir.Constant(ir.FloatType(), 0.0))
             scales = builder.insert_element(scales, factor, ir.Constant(ir.IntType(32), lane))
-            filled = builder.insert_element(filled, builder.sext(has_sample, ir.IntType(8)), ir.Constant(ir.IntType(32), lane))
-        four_filled = concatenate(builder, [filled] * 4)
+            filled = builder.or_(filled, builder.select(has_sample, ir.Constant(i64, 1 << lane), ir.Constant(i64, 0)))
+        filled = builder.mul(filled, ir.Constant(i64, 0x0001000100010001))  # of four inputs
         block = ir.Constant(i64, _BLOCK)
         n_done = builder.sub(n_inputs_, builder.srem(n_inputs_, block))
 
@@ -65,8 +65,9 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
                     builder.store(value, builder.bitcast(builder.gep(target, [place]), float_vector.as_pointer()), align=4)
                     place = builder.add(place, stride_)
                 for i in range(0, _BLOCK if is_marking else 0, 4):
-                    four = builder.and_(concatenate(builder, rows[i : i + 4]), four_filled)
+                    four = concatenate(builder, rows[i : i + 4])
                     is_set = builder.icmp_unsigned("!=", four, ir.Constant(four.type, [0] * 4 * _BLOCK))
+                    is_set = builder.and_(builder.bitcast(is_set, i64), filled)
                     store_marks(context, builder, bits_ty, bits_, place_, builder.add(column, ir.Constant(i64, i)), is_set)
 
         if isinstance(bits_ty, types.NoneType):

@@ -16,11 +16,8 @@ from neurosim.kernels.softmax import softmax_errors  # noqa: F401
 
 
 @inlined
-def forward(slots, matrices, act, lanes, bits=None, place=-1):
-    """From the input rows of `act` to the logits, in place: float32 (N * n_lanes,).
-
-    Marks which hidden activations are not zero, if `place` is not negative: see `kernels.marks`.
-    """
+def forward(slots, matrices, act, lanes):
+    """From the input rows of `act` to the logits, in place: float32 (N * n_lanes,)."""
     n_lanes = len(lanes)
     n_matrices = matrices.n_pre.size
     for m in range(n_matrices):
@@ -31,19 +28,19 @@ def forward(slots, matrices, act, lanes, bits=None, place=-1):
         multiply(slots, matrices, m, act, x_base, act, z_base, lanes)
         if m < n_matrices - 1:
             first = matrices.post_neuron[m]
-            rectify_rows(act, first, first + matrices.n_post[m], bits, place, lanes)
+            rectify_rows(act, first, first + matrices.n_post[m], lanes)
 
 
 @inlined
-def backward(slots, segments, matrices, act, err, gradient, lanes, bits=None, place=-1):
+def backward(slots, segments, matrices, act, err, gradient, lanes, live=None, live_place=-1, wrong=None, wrong_place=-1):
     """From the errors of the outputs to those of the hidden layers, and to this tile's dE/dweight.
 
-    Writes the hidden rows of `err`, dE/d(input sum), and adds to `gradient`: float32 (S,). Marks which errors are not
-    zero, if `place` is not negative: see `kernels.marks`.
+    Writes the hidden rows of `err`, dE/d(input sum), and adds to `gradient`: float32 (S,). Marks which hidden activations
+    (`live`) and which errors (`wrong`) are not zero, each if its place is not negative: see `kernels.marks`.
     """
     n_lanes = len(lanes)
     out = matrices.post_neuron[matrices.n_post.size - 1]
-    mark_rows(err, out, out + matrices.n_post[matrices.n_post.size - 1], bits, place, lanes)
+    mark_rows(err, out, out + matrices.n_post[matrices.n_post.size - 1], wrong, wrong_place, lanes)
     pre, post, weight = slots.pre, slots.post, slots.weight
     for m in range(matrices.n_pre.size - 1, -1, -1):
         e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
@@ -60,18 +57,20 @@ def backward(slots, segments, matrices, act, err, gradient, lanes, bits=None, pl
                 backward_slots(gradient, act, err, e_base, d_base, pre, post, weight, start, stop, lanes)
         if m > 0:
             first = matrices.pre_neuron[m]
-            mask_rows(err, act, first, first + matrices.n_pre[m], bits, place, lanes)
+            mask_rows(err, act, first, first + matrices.n_pre[m], live, live_place, wrong, wrong_place, lanes)
 
 
 @inlined
-def backward_of_group(slots, segments, matrices, act, err, partial, group, lanes, bits=None, place=-1):
+def backward_of_group(
+    slots, segments, matrices, act, err, partial, group, lanes, live=None, live_place=-1, wrong=None, wrong_place=-1
+):  # fmt: skip
     """`backward` of a tile, with the gradient summed where its group of tiles does.
 
     `partial` : float32 (n_groups - 1, S); the first group writes `slots.gradient`. A function of its own, because
     a choice between two arrays inside a parallel loop is taken for a race.
     """
     gradient = slots.gradient if group == 0 else partial[group - 1]
-    backward(slots, segments, matrices, act, err, gradient, lanes, bits, place)
+    backward(slots, segments, matrices, act, err, gradient, lanes, live, live_place, wrong, wrong_place)
 
 
 @inlined

@@ -19,7 +19,7 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections
 from neurosim.kernels.order import note_disorder, note_order
-from neurosim.kernels.marks import LINE, PLACE, count_marks
+from neurosim.kernels.marks import LINE, PLACE, count_marks, settle_marks
 from neurosim.kernels.pairs import count_exchanged, count_line, gather_line
 from neurosim.kernels.passes import pass_by_rows, pass_by_tiles
 from neurosim.kernels.random import fold
@@ -235,6 +235,8 @@ def _train_steps(
                 add_pairs(tally, pairs)
                 count_exchanged(tally, line)
             tally.n_open[0], tally.n_exchanged[0] = 0, 0
+        if is_marking and (not is_finite or done + 1 == n_steps):
+            settle_marks(tally)
         if not is_finite:
             return done + 1
     return n_steps

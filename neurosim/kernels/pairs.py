@@ -14,13 +14,16 @@ from numba.extending import intrinsic
 from neurosim.kernels.bits import count_bits
 from neurosim.kernels.compile import inlined
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.marks import LINE, WORDS
+from neurosim.kernels.marks import LINE, PLACE, WORDS
 from neurosim.kernels.vectors import count_ones, data_of, integer, shuffle, sum_elements, transpose
 
 _PAIR = int(SegmentEvent.PAIR_NONZERO)
 
 #: Exchanges that are noted until a line is counted; more are booked one by one.
 MOST_EXCHANGED = 8192
+
+#: The bits of the first n places of a line, for each n: uint64 (LINE + 1, WORDS).
+_FIRST = np.where(np.arange(LINE) < np.arange(LINE + 1)[:, None], 0xFFFF, 0).astype(np.uint16).view(np.uint64)
 
 
 @intrinsic
@@ -32,11 +35,11 @@ def _gather_line(typingctx, lines, bits, line, start, stop):
         lines_, bits_, line_, start_, stop_ = args
         array = context.make_array(sig.args[1])(context, builder, bits_)
         n_neurons = cgutils.unpack_tuple(builder, array.shape)[1]
-        vector = ir.VectorType(ir.IntType(16), 8)
+        vector, part = ir.VectorType(ir.IntType(16), 16), ir.VectorType(ir.IntType(16), 8)
         out = data_of(context, builder, sig.args[0], lines_, ir.IntType(16))
         # Rows of marks end with whole vectors.
-        begin = builder.and_(start_, integer(-8))
-        with cgutils.for_range_slice(builder, begin, stop_, integer(8), inc=True) as (i, _):
+        begin = builder.and_(start_, integer(-16))
+        with cgutils.for_range_slice(builder, begin, stop_, integer(16), inc=True) as (i, _):
             for group in range(0, LINE, 8):
                 rows = []
                 for k in range(8):
@@ -44,30 +47,40 @@ def _gather_line(typingctx, lines, bits, line, start, stop):
                     at = builder.gep(array.data, [builder.add(builder.mul(place, n_neurons), i)])
                     rows.append(builder.load(builder.bitcast(at, vector.as_pointer()), align=2))
                 for k, row in enumerate(transpose(builder, rows)):
-                    at = builder.gep(out, [builder.add(builder.mul(builder.add(i, integer(k)), integer(LINE)), integer(group))])
-                    builder.store(row, builder.bitcast(at, vector.as_pointer()), align=2)
+                    for block in (0, 8):
+                        neuron = builder.add(i, integer(block + k))
+                        at = builder.gep(out, [builder.add(builder.mul(neuron, integer(LINE)), integer(group))])
+                        values = shuffle(builder, row, row, list(range(block, block + 8)))
+                        builder.store(values, builder.bitcast(at, part.as_pointer()), align=2)
         return context.get_dummy_value()
 
     return types.void(lines, bits, i64, i64, i64), codegen
 
 
 @intrinsic
-def _count_first(typingctx, live, pre, wrong, post, n_places):
-    """(sample, slot) pairs of one position in the first places of a line: int64."""
+def _count_first(typingctx, live, pre, wrong, post, first, n_places):
+    """(sample, slot) pairs of one position in the first `n_places` of a line: int64. `first` : `_FIRST`."""
     i64 = types.int64
 
     def codegen(context, builder, sig, args):
-        vector, halves = ir.VectorType(ir.IntType(64), WORDS), ir.VectorType(ir.IntType(16), LINE)
-        a, b = (
-            builder.load(builder.gep(data_of(context, builder, sig.args[i], args[i], halves), [args[i + 1]]), align=8) for i in (0, 2)
-        )
-        most = builder.select(builder.icmp_signed("<", args[4], integer(LINE)), args[4], integer(LINE))
-        n = builder.insert_element(ir.Constant(halves, ir.Undefined), builder.trunc(most, ir.IntType(16)), ir.Constant(ir.IntType(32), 0))
-        is_in = builder.icmp_signed("<", ir.Constant(halves, list(range(LINE))), shuffle(builder, n, n, [0] * LINE))
-        both = builder.select(is_in, builder.and_(a, b), ir.Constant(halves, [0] * LINE))
-        return sum_elements(builder, count_ones(builder, builder.bitcast(both, vector)))
+        line = ir.VectorType(ir.IntType(64), WORDS)
+        rows = [builder.gep(data_of(context, builder, sig.args[i], args[i], line), [args[i + 1]]) for i in (0, 2, 4)]
 
-    return i64(live, i64, wrong, i64, i64), codegen
+        def count(n_words):
+            words = ir.VectorType(ir.IntType(64), n_words)
+            a, b, is_in = (builder.load(builder.bitcast(row, words.as_pointer()), align=8) for row in rows)
+            return sum_elements(builder, count_ones(builder, builder.and_(builder.and_(a, is_in), b)))
+
+        # Exchanges come in the order of their places: the processor foresees the choice.
+        total = cgutils.alloca_once(builder, ir.IntType(64))
+        with builder.if_else(builder.icmp_signed("<=", args[5], integer(LINE // 2))) as (is_half, is_whole):
+            with is_half:
+                builder.store(count(WORDS // 2), total)
+            with is_whole:
+                builder.store(count(WORDS), total)
+        return builder.load(total)
+
+    return i64(live, i64, wrong, i64, first, i64), codegen
 
 
 @intrinsic
@@ -78,17 +91,37 @@ def _count_pairs(typingctx, live, pre_base, wrong, post_base, pre, post, start, 
     def codegen(context, builder, sig, args):
         live_, pre_base_, wrong_, post_base_, pre_, post_, start_, stop_ = args
         vector = ir.VectorType(ir.IntType(64), WORDS)
-        total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0] * WORDS))
+        ones, twos, fours, single = (cgutils.alloca_once_value(builder, ir.Constant(vector, [0] * WORDS)) for _ in range(4))
 
-        def bits(k, lines, index, base):
+        def line(k, lines, index, base):
             at = builder.load(builder.gep(data_of(context, builder, sig.args[index], args[index], ir.IntType(32)), [k]))
             data = data_of(context, builder, sig.args[lines], args[lines], vector)
             return builder.load(builder.gep(data, [builder.add(builder.sext(at, ir.IntType(64)), base)]), align=8)
 
-        with cgutils.for_range_slice(builder, start_, stop_, integer(1), inc=True) as (k, _):
-            both = builder.and_(bits(k, 0, 4, pre_base_), bits(k, 2, 5, post_base_))
-            builder.store(builder.add(builder.load(total), count_ones(builder, both)), total)
-        return sum_elements(builder, builder.load(total))
+        def both(k):
+            return builder.and_(line(k, 0, 4, pre_base_), line(k, 2, 5, post_base_))
+
+        def add_bits(total, a, b):
+            """Add two vectors to a sum of single bits, and return what is carried."""
+            old, odd = builder.load(total), builder.xor(a, b)
+            builder.store(builder.xor(odd, old), total)
+            return builder.or_(builder.and_(a, b), builder.and_(odd, old))
+
+        def count(bits, total):
+            builder.store(builder.add(builder.load(total), count_ones(builder, bits)), total)
+
+        # Four slots at a time are added bit by bit (Harley and Seal), since counting the bits of a vector is what takes long.
+        whole = builder.add(start_, builder.and_(builder.sub(stop_, start_), integer(-4)))
+        with cgutils.for_range_slice(builder, start_, whole, integer(4), inc=True) as (k, _):
+            a, b, c, d = (both(builder.add(k, integer(i))) for i in range(4))
+            count(add_bits(twos, add_bits(ones, a, b), add_bits(ones, c, d)), fours)
+        with cgutils.for_range_slice(builder, whole, stop_, integer(1), inc=True) as (k, _):
+            count(both(k), single)
+        for bits, weight in ((ones, 0), (twos, 1)):
+            counted = count_ones(builder, builder.load(bits))
+            builder.store(builder.add(builder.load(single), builder.shl(counted, ir.Constant(vector, [weight] * WORDS))), single)
+        fours = builder.shl(builder.load(fours), ir.Constant(vector, [2] * WORDS))
+        return sum_elements(builder, builder.add(fours, builder.load(single)))
 
     return i64(live, i64, wrong, i64, pre, post, i64, i64), codegen
 
@@ -105,7 +138,7 @@ def book_pairs(tally, segment, pre, post, change):
         return
     if n < tally.exchanged.shape[0]:
         entry = tally.exchanged[n]
-        entry[0], entry[1], entry[2], entry[3] = segment, pre, post, -change * n_open
+        entry[0], entry[1], entry[2], entry[3] = segment if change < 0 else -1 - segment, pre, post, n_open
         tally.n_exchanged[0] = n + 1
         return
     for place in range(n_open):
@@ -116,10 +149,25 @@ def book_pairs(tally, segment, pre, post, change):
 @inlined
 def count_exchanged(tally, line):
     """Book what `book_pairs` noted, of the line gathered last."""
+    # Neighbours are mostly of one segment and direction: a sum in memory would wait for the one before.
+    last, total = np.int32(0), np.int64(0)
     for i in range(tally.n_exchanged[0]):
-        segment, pre, post, n_open = tally.exchanged[i]
-        n = _count_first(tally.live_lines, np.int64(pre), tally.wrong_lines, np.int64(post), abs(np.int64(n_open)) - line * LINE)
-        tally.by_segment[np.int64(segment), _PAIR] += n if n_open > 0 else -n
+        entry = tally.exchanged[i]
+        if entry[0] != last:
+            _add_exchanged(tally, last, total)
+            last, total = entry[0], np.int64(0)
+        n_places = min(np.int64(entry[3]) - line * LINE, LINE)
+        if n_places > 0:
+            total += _count_first(tally.live_lines, np.int64(entry[1]), tally.wrong_lines, np.int64(entry[2]), _FIRST, n_places)
+    _add_exchanged(tally, last, total)
+
+
+@inlined
+def _add_exchanged(tally, kind, total):
+    if kind >= 0:
+        tally.by_segment[np.int64(kind), _PAIR] += total
+    else:
+        tally.by_segment[-1 - np.int64(kind), _PAIR] -= total
 
 
 @inlined

@@ -62,7 +62,7 @@ def pass_by_tiles(
             if n_lanes == 1:
                 single.forward_single(slots, segments, matrices, act[t], work.live)
             else:
-                mlp.forward(slots, matrices, act[t], lanes, tally.live, place if is_marking else -1)
+                mlp.forward(slots, matrices, act[t], lanes)
             work.loss[t], work.correct[t] = mlp.softmax_errors(
                 act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
             )
@@ -70,8 +70,9 @@ def pass_by_tiles(
                 single.backward_single(slots, segments, matrices, act[t], err[t], work.live, work.pairs)
             else:
                 mlp.backward_of_group(
-                    slots, segments, matrices, act[t], err[t], partial, group, lanes, tally.wrong, place if marks_pairs else -1
-                )
+                    slots, segments, matrices, act[t], err[t], partial, group, lanes, tally.live, place if is_marking else -1,
+                    tally.wrong, place if marks_pairs else -1,
+                )  # fmt: skip
             if n_lanes == 1:
                 mlp.count_nonzero(act[t], counting.first_neuron, out, lanes, work.nonzero)
 
@@ -100,11 +101,14 @@ def pass_by_rows(
         error_place = n_open + t * n_places if marks_pairs else -1
         for m in range(n_matrices):
             for share in prange(n_shares):
-                forward_share(slots, segments, matrices, m, np.int64(share), n_shares, act[t], lanes, tally.live, place)
+                forward_share(slots, segments, matrices, m, np.int64(share), n_shares, act[t], lanes)
         work.loss[t], work.correct[t] = mlp.softmax_errors(
             act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
         mlp.mark_rows(err[t], out, out + n_classes, tally.wrong, error_place, lanes)
         for m in range(n_matrices - 1, -1, -1):
             for share in prange(n_shares):
-                backward_share(slots, segments, matrices, m, np.int64(share), n_shares, act[t], err[t], lanes, tally.wrong, error_place)
+                backward_share(
+                    slots, segments, matrices, m, np.int64(share), n_shares, act[t], err[t], lanes, tally.live, place, tally.wrong,
+                    error_place,
+                )  # fmt: skip

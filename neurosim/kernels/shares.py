@@ -66,10 +66,10 @@ def _share_bound(n_rows, share, n_shares):
 
 
 @kernel
-def forward_share(slots, segments, matrices, m, share, n_shares, act, lanes, bits, place):
-    """The sums of a share's post rows of one matrix; rectified and marked (`marks.rectify_rows`), if they are hidden.
+def forward_share(slots, segments, matrices, m, share, n_shares, act, lanes):
+    """The sums of a share's post rows of one matrix; rectified, if they are hidden.
 
-    `act` : float32 (N * n_lanes,), written in these rows alone. `bits` : uint16 (places, neurons), written if `place` is not negative.
+    `act` : float32 (N * n_lanes,), written in these rows alone.
     """
     n_lanes = len(lanes)
     x_base, z_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
@@ -100,7 +100,7 @@ def forward_share(slots, segments, matrices, m, share, n_shares, act, lanes, bit
                 forward_slots(act, z_base, act, x_base, slots.pre, slots.post, slots.weight, slot, slot + 1, lanes)
             slot = _next(slots, slot + 1, stop, _STRAY)
     if m < matrices.n_pre.size - 1:
-        rectify_rows(act, matrices.post_neuron[m] + low, matrices.post_neuron[m] + high, bits, place, lanes)
+        rectify_rows(act, matrices.post_neuron[m] + low, matrices.post_neuron[m] + high, lanes)
 
 
 @inlined
@@ -113,11 +113,11 @@ def _add_back(slots, m, act, err, e_base, d_base, start, stop, lanes):
 
 
 @kernel
-def backward_share(slots, segments, matrices, m, share, n_shares, act, err, lanes, bits, place):
+def backward_share(slots, segments, matrices, m, share, n_shares, act, err, lanes, live, live_place, wrong, wrong_place):
     """The errors of a share's pre rows of one matrix, masked and marked (`marks.mask_rows`), and the gradient of the slots there.
 
     `err` : float32 (N * n_lanes,), written in these rows alone, and not for the inputs; adds to `slots.gradient`.
-    `bits` : uint16 (places, neurons), written if `place` is not negative.
+    `live`, `wrong` : uint16 (places, neurons), each written if its place is not negative.
     """
     n_lanes = len(lanes)
     e_base, d_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
@@ -145,4 +145,5 @@ def backward_share(slots, segments, matrices, m, share, n_shares, act, err, lane
                 _add_back(slots, m, act, err, e_base, d_base, slot, slot + 1, lanes)
             slot = _next(slots, slot + 1, stop, _STRAY)
     if m > 0:
-        mask_rows(err, act, matrices.pre_neuron[m] + low, matrices.pre_neuron[m] + high, bits, place, lanes)
+        first, last = matrices.pre_neuron[m] + low, matrices.pre_neuron[m] + high
+        mask_rows(err, act, first, last, live, live_place, wrong, wrong_place, lanes)

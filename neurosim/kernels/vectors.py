@@ -10,9 +10,12 @@ def shuffle(builder, a, b, lanes):
 
 
 def transpose(builder, rows):
-    """Transpose n vectors of n elements, n a power of two: log2 n rounds of a perfect shuffle."""
-    half = len(rows) // 2
-    low = [k for i in range(half) for k in (i, i + len(rows))]
+    """Transpose n vectors of n elements, n a power of two: log2 n rounds of a perfect shuffle.
+
+    Of longer vectors, every n elements are transposed apart: blocks side by side.
+    """
+    half, count = len(rows) // 2, rows[0].type.count
+    low = [block + k for block in range(0, count, len(rows)) for i in range(half) for k in (i, i + count)]
     high = [k + half for k in low]
     for _ in range(half.bit_length()):
         rows = [shuffle(builder, rows[i], rows[i + half], lanes) for i in range(half) for lanes in (low, high)]

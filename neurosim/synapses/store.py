@@ -214,6 +214,8 @@ def new_tally(plan):
     return Tally(
         by_segment=np.zeros((len(plan.segments), N_SEGMENT_EVENTS), np.int64),
         by_neuron=np.zeros(n_neurons, np.int64),
+        recent=np.zeros(n_neurons, np.uint16),
+        n_recent=np.zeros(1, np.int64),
         sent=np.zeros((n_matrices, n_cores), np.int64),
         received=np.zeros((n_matrices, n_cores), np.int64),
         pairs=np.zeros(pairs, np.int64),

@@ -87,10 +87,10 @@ def run_shares(store, act, err, n_shares, shares):
     store.slots.gradient[:] = 0
     for m in (0, 1):
         for share in shares:
-            forward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, LANES, live, 1)
+            forward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, LANES)
     for m in (1, 0):
         for share in shares:
-            backward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, err, LANES, wrong, 1)
+            backward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, err, LANES, live, 1, wrong, 1)
     gradient = store.slots.gradient.copy()
     store.slots.gradient[:] = 0
     return act, err, gradient, live, wrong
