@@ -59,20 +59,25 @@ class Epochs:
 class Steps:
     """Some training steps in one compiled call, without the work that an epoch adds.
 
-    A call trains `n_steps` steps, always on the samples of the data set in their order.
+    A call trains `n_steps` steps, always on the samples of the data set in their order, or, if `is_shuffled`, on those that follow
+    in a random order.
     """
 
-    def __init__(self, trainer, n_steps):
+    def __init__(self, trainer, n_steps, is_shuffled=False):
         self.trainer, self.n_steps = trainer, n_steps
-        data, plan = trainer.dataset, trainer.plan
-        self.batch = Batch(data.x_train, data.y_train, np.arange(data.n_train), np.float32(data.scale), plan.batch_size)
+        data, size = trainer.dataset, trainer.plan.batch_size
+        order = np.random.default_rng(0).permutation(data.n_train) if is_shuffled else np.arange(data.n_train)
+        self.batch = Batch(data.x_train, data.y_train, order, np.float32(data.scale), size)
+        # Where calls begin in that order.
+        self.offsets = range(0, data.n_train - n_steps * size + 1, n_steps * size) if is_shuffled else (0,)
         self.step = 0
 
     def __call__(self):
         trainer = self.trainer
         # The Trainer's own numbers: a benchmark that fills them in anew would drift from it.
         rule, counting = trainer._step_rule(trainer.plan.schedule.rate(0, 1)), trainer._counting()
-        done = trainer.network.train(self.batch, rule, counting, trainer.progress, self.step, self.n_steps, 0)
+        offset = self.offsets[self.step // self.n_steps % len(self.offsets)]
+        done = trainer.network.train(self.batch, rule, counting, trainer.progress, self.step, self.n_steps, offset)
         if done != self.n_steps or not np.isfinite(trainer.progress.loss[0]):
             raise RuntimeError(f"training diverged after {self.step + done} steps: the timing would mean nothing")
         self.step += done
