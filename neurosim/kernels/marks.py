@@ -163,9 +163,10 @@ def rectify_rows(typingctx, values, start, stop, lanes):
 
 @intrinsic
 def mask_rows(typingctx, errors, hidden, start, stop, live, live_place, wrong, wrong_place, lanes):
-    """Set errors to zero where `hidden` (`rectify_rows`) is zero in the rows [start, stop), and mark which of either are not zero.
+    """Set errors to zero where `hidden` is not above zero in the rows [start, stop), and mark which of either are not zero.
 
-    The marks as in `mark_rows`: those of `hidden`, which tell where errors pass, in `live`, those of the errors in `wrong`.
+    The marks as in `mark_rows`: those of `hidden`, which is rectified, tell where errors pass and go to `live`, those of the
+    errors to `wrong`.
     """
     i64 = types.int64
 
@@ -174,8 +175,8 @@ def mask_rows(typingctx, errors, hidden, start, stop, live, live_place, wrong, w
         load_hidden, _ = _row_access(context, builder, sig.args[1], args[1])
 
         def mask(offset, width):
-            value, passes = load(offset, width), _is_nonzero(builder, load_hidden(offset, width))
-            zero = ir.Constant(value.type, [0.0] * width)
+            value, zero = load(offset, width), ir.Constant(ir.VectorType(ir.FloatType(), width), [0.0] * width)
+            passes = builder.fcmp_unordered(">", load_hidden(offset, width), zero)  # NaN is not zero
             value = builder.select(passes, builder.fadd(value, zero), zero)  # a sum: as in `rectify_rows`
             store(value, offset)
             return passes, value
