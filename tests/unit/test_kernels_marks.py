@@ -7,8 +7,9 @@ stays where it is, so that the sums of a run are the sums of its steps.
 import numpy as np
 import pytest
 
+from neurosim.kernels.compile import kernel
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.marks import LINE, PLACE, marks_shape
+from neurosim.kernels.marks import LINE, PLACE, marks_shape, mask_rows, rectify_rows
 from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
 from neurosim.nn import Mlp
 from neurosim.synapses import SynapseStore, layered_plan
@@ -140,6 +141,56 @@ def test_exchanges_beyond_those_noted(most):
         assert store.tally.n_open[0] == store.tally.n_exchanged[0] == 0
         counts.append(store.tally.by_segment.tolist())
     assert counts[0] == counts[1]
+
+
+@kernel
+def mask(err, hidden, start, stop, live, live_place, wrong, wrong_place, lanes):
+    mask_rows(err, hidden, start, stop, live, live_place, wrong, wrong_place, lanes)
+
+
+@kernel
+def rectify(values, start, stop, lanes):
+    rectify_rows(values, start, stop, lanes)
+
+
+def odd_values(rng, shape):
+    """Float32 of both signs, with zeros of both signs, NaN, infinities and the smallest numbers there are."""
+    values = rng.standard_normal(shape).astype(np.float32)
+    special = np.array([0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1e-38, -1e-38], np.float32)
+    return np.where(rng.random(shape) < 0.5, rng.choice(special, shape), values)
+
+
+@pytest.mark.parametrize("n_lanes", [1, 8, 16, 32, 64])
+@pytest.mark.parametrize(("start", "stop"), [(0, 40), (0, 1), (2, 39), (4, 4)])
+@pytest.mark.parametrize("places", [(1, 3), (1, -1), (-1, 3), (-1, -1)])
+def test_errors_stop_where_nothing_is_above_zero(n_lanes, start, stop, places):
+    """Hidden values of any sign, rectified or not: errors pass above zero and at NaN, and both are marked as NumPy finds them."""
+    rng = np.random.default_rng(n_lanes + stop)
+    hidden, err = odd_values(rng, (40, n_lanes)), odd_values(rng, (40, n_lanes))
+    rows = slice(start, stop)
+    passes = ~(hidden[rows] <= 0)
+    expected = err.copy()
+    expected[rows] = np.where(passes, err[rows], np.float32(0.0)) + np.float32(0.0)
+    marks = [np.full((8, 64), 0xABCD, np.uint16) for _ in places]
+    flat = err.ravel()
+    mask(flat, hidden.ravel(), start, stop, marks[0], places[0], marks[1], places[1], (0,) * n_lanes)
+    assert flat.view(np.uint32).tolist() == expected.ravel().view(np.uint32).tolist()
+    for found, place, is_set in zip(marks, places, (passes, expected[rows] != 0), strict=True):
+        wanted = np.full_like(found, 0xABCD)
+        if place >= 0 and n_lanes >= PLACE:
+            bits = np.packbits(is_set, axis=1, bitorder="little").view(np.uint16)
+            wanted[place : place + n_lanes // PLACE, rows] = bits.T
+        assert found.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("n_lanes", [1, 8, 16, 64])
+def test_rectified_rows_hold_no_negative_zero(n_lanes):
+    values = odd_values(np.random.default_rng(n_lanes), (9, n_lanes))
+    expected = values.copy()
+    expected[1:8] = np.where(values[1:8] < 0, np.float32(0.0), values[1:8]) + np.float32(0.0)
+    flat = values.ravel()
+    rectify(flat, 1, 8, (0,) * n_lanes)
+    assert flat.view(np.uint32).tolist() == expected.ravel().view(np.uint32).tolist()
 
 
 def test_places_hold_a_step_and_fill_whole_lines():
