@@ -1,10 +1,8 @@
 """Row 10: what counting costs. The training is bit for bit the same, whatever is counted."""
 
-from dataclasses import replace
-
 import numba
 
-from benchmarks.networks import Steps, make_lenet
+from benchmarks.networks import Steps, Turn, make_lenet
 from benchmarks.peers.timing import interleave
 from benchmarks.row import Row, quotient
 from neurosim.datasets import load_dataset
@@ -21,15 +19,11 @@ COUNTS = {
 TURNS, ROUNDS = 20, 10
 
 
-class _Turn:
-    """Some steps of one trainer, counted in a way of its own, and the ledger settled."""
-
-    def __init__(self, steps, **counts):
-        self.steps, self.plan = steps, replace(steps.trainer.plan, **counts)
+class _Turn(Turn):
+    """Steps counted in a way of their own, and the ledger settled."""
 
     def __call__(self):
-        self.steps.trainer.plan = self.plan
-        self.steps()
+        super().__call__()
         self.steps.trainer.network.settle()
 
 

@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 from numba import prange
 
-from benchmarks.networks import Steps, make_trainer, random_data, sparse_layers
+from benchmarks.networks import Steps, Turn, make_trainer, random_data, sparse_layers
 from benchmarks.peers.timing import interleave, measure
 from benchmarks.row import Row, quotient
 from neurosim.kernels.compile import parallel_kernel
@@ -39,18 +39,17 @@ def exchange(slots, segments, matrices, tally, progress, rule, step, below):
     close_exchange(n_shares, slots, segments, matrices, tally, progress, True, 1, before, unfilled)
 
 
-class _Turn:
-    """Steps of one trainer under a rule of its own, which leaves the slots in order."""
+class _Turn(Turn):
+    """Steps with an L1 penalty of their own, which leave the slots in order."""
 
     def __init__(self, steps, l1):
-        self.steps, self.plan = steps, replace(steps.trainer.plan, rule=replace(steps.trainer.plan.rule, l1=l1))
+        super().__init__(steps, rule=replace(steps.trainer.plan.rule, l1=l1))
         self.n_released, self.n_done = 0, 0
 
     def __call__(self):
         trainer = self.steps.trainer
-        trainer.plan = self.plan
         before = _count_released(trainer)
-        self.steps()
+        super().__call__()
         self.n_released += _count_released(trainer) - before
         self.n_done += self.steps.n_steps
         if self.plan.rule.l1 > 0:

@@ -83,6 +83,17 @@ class Steps:
         self.step += done
 
 
+class Turn:
+    """The steps of a trainer that takes turns with itself, under a plan of its own."""
+
+    def __init__(self, steps, **changes):
+        self.steps, self.plan = steps, replace(steps.trainer.plan, **changes)
+
+    def __call__(self):
+        self.steps.trainer.plan = self.plan
+        self.steps()
+
+
 def random_data(n_features, n_samples, *, n_classes=10, seed=0):
     """Data set of random bytes, a fifth of them not zero as in MNIST, and random labels."""
     rng = np.random.default_rng(seed)
