@@ -29,37 +29,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from neurosim.kernels.compile import inlined
-
-
-
-def _vector_pointer(context, builder, array_type, array, index, n_lanes):
-    data = context.make_array(array_type)(context, builder, array).data
-    vector = ir.VectorType(ir.FloatType(), n_lanes)
-    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
-
-
-def _element_pointer(context, builder, array_type, array, index):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [index])
-
-
-def _load(builder, pointer):
-    return builder.load(pointer, align=4)
-
-
-def _fma(builder, a, b, c):
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(a.type, [a.type] * 3), f"llvm.fma.v{a.type.count}f32"
-    )
-    return builder.call(function, [a, b, c])
-
-
-def _broadcast(builder, scalar, n_lanes):
-    vector = ir.VectorType(ir.FloatType(), n_lanes)
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), n_lanes), [0] * n_lanes)
-    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
-
+from neurosim.kernels.vectors import broadcast, element_pointer, load_floats, multiply_add, shuffle, vector_pointer
 
 #: Tiles of more lanes than this keep slots in order.
 NARROW = 16
@@ -80,15 +50,11 @@ def uses_runs(lanes):
     return len(lanes) > MEDIUM
 
 
-def _row(context, builder, pre_type, pre, slot, base, n_lanes):
+def row_of(context, builder, pre_type, pre, slot, base, n_lanes):
     """Offset of the tile row of a slot's pre neuron: base + pre[slot] * n_lanes."""
-    index = builder.load(_element_pointer(context, builder, pre_type, pre, slot))
+    index = builder.load(element_pointer(context, builder, pre_type, pre, slot))
     index = builder.sext(index, ir.IntType(64))
     return builder.add(base, builder.mul(index, ir.Constant(ir.IntType(64), n_lanes)))
-
-
-def _shuffle(builder, a, b, lanes):
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
 
 
 def _halve(builder, value, n_lanes, n_left):
@@ -96,22 +62,22 @@ def _halve(builder, value, n_lanes, n_left):
     while n_lanes > n_left:
         half = n_lanes // 2
         low, high = list(range(half)), list(range(half, n_lanes))
-        value = builder.fadd(_shuffle(builder, value, value, low), _shuffle(builder, value, value, high))
+        value = builder.fadd(shuffle(builder, value, value, low), shuffle(builder, value, value, high))
         n_lanes = half
     return value
 
 
-def _sum(builder, value, n_lanes):
+def sum_lanes(builder, value, n_lanes):
     """Sum of the lanes."""
     return builder.extract_element(_halve(builder, value, n_lanes, 1), ir.Constant(ir.IntType(32), 0))
 
 
 def _sum_four(builder, values, n_lanes):
-    """Sums of the lanes of four vectors, each added in the order of `_sum`: a vector of four, with a third of the shuffles."""
+    """Sums of the lanes of four vectors, each added in the order of `sum_lanes`: a vector of four, with a third of the shuffles."""
     a, b, c, d = (_halve(builder, value, n_lanes, 16) for value in values)
 
     def add(first, second, low, high):
-        return builder.fadd(_shuffle(builder, first, second, low), _shuffle(builder, first, second, high))
+        return builder.fadd(shuffle(builder, first, second, low), shuffle(builder, first, second, high))
 
     eights = [*range(0, 8), *range(16, 24)]
     pairs = [add(x, y, eights, [i + 8 for i in eights]) for x, y in ((a, b), (c, d))]
@@ -133,12 +99,12 @@ def _add_sums(context, builder, gradient_type, gradient, start, stop, n_lanes, p
         with cgutils.for_range_slice(builder, start, whole, four, inc=True) as (k, _):
             slots = [builder.add(k, ir.Constant(i64, i)) for i in range(4)]
             sums = _sum_four(builder, [product(slot) for slot in slots], n_lanes)
-            out = builder.bitcast(_element_pointer(context, builder, gradient_type, gradient, k), quad.as_pointer())
+            out = builder.bitcast(element_pointer(context, builder, gradient_type, gradient, k), quad.as_pointer())
             builder.store(builder.fadd(builder.load(out, align=4), sums), out, align=4)
         start = whole
     with cgutils.for_range_slice(builder, start, stop, one, inc=True) as (k, _):
-        out = _element_pointer(context, builder, gradient_type, gradient, k)
-        builder.store(builder.fadd(builder.load(out), _sum(builder, product(k), n_lanes)), out)
+        out = element_pointer(context, builder, gradient_type, gradient, k)
+        builder.store(builder.fadd(builder.load(out), sum_lanes(builder, product(k), n_lanes)), out)
 
 
 @intrinsic
@@ -150,13 +116,13 @@ def forward_run(typingctx, z, z_row, x, x_base, pre, weight, start, stop, lanes)
         z_ty, _, x_ty, _, pre_ty, w_ty, _, _, lanes_ty = sig.args
         n_lanes = lanes_ty.count
         z_, z_row_, x_, x_base_, pre_, w_, start_, stop_, _ = args
-        out = _vector_pointer(context, builder, z_ty, z_, z_row_, n_lanes)
-        total = cgutils.alloca_once_value(builder, _load(builder, out))
+        out = vector_pointer(context, builder, z_ty, z_, z_row_, n_lanes)
+        total = cgutils.alloca_once_value(builder, load_floats(builder, out))
         with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
-            row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
-            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, row, n_lanes))
-            w = builder.load(_element_pointer(context, builder, w_ty, w_, k))
-            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), value, builder.load(total)), total)
+            row = row_of(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
+            value = load_floats(builder, vector_pointer(context, builder, x_ty, x_, row, n_lanes))
+            w = builder.load(element_pointer(context, builder, w_ty, w_, k))
+            builder.store(multiply_add(builder, broadcast(builder, w, n_lanes), value, builder.load(total)), total)
         builder.store(builder.load(total), out, align=4)
         return context.get_dummy_value()
 
@@ -170,7 +136,7 @@ def nonzero_lanes(typingctx, x, row, lanes):
 
     def codegen(context, builder, sig, args):
         n_lanes = sig.args[2].count
-        value = _load(builder, _vector_pointer(context, builder, sig.args[0], args[0], args[1], n_lanes))
+        value = load_floats(builder, vector_pointer(context, builder, sig.args[0], args[0], args[1], n_lanes))
         is_set = builder.fcmp_unordered("!=", value, ir.Constant(value.type, [0.0] * n_lanes))
         bits = builder.bitcast(is_set, ir.IntType(n_lanes))
         return bits if n_lanes == 64 else builder.zext(bits, ir.IntType(64))
@@ -188,12 +154,12 @@ def forward_slots(typingctx, z, z_base, x, x_base, pre, post, weight, start, sto
         n_lanes = lanes_ty.count
         z_, z_base_, x_, x_base_, pre_, post_, w_, start_, stop_, _ = args
         with cgutils.for_range_slice(builder, start_, stop_, ir.Constant(ir.IntType(64), 1), inc=True) as (k, _):
-            x_row = _row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
-            z_row = _row(context, builder, post_ty, post_, k, z_base_, n_lanes)
-            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
-            out = _vector_pointer(context, builder, z_ty, z_, z_row, n_lanes)
-            w = builder.load(_element_pointer(context, builder, w_ty, w_, k))
-            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), value, _load(builder, out)), out, align=4)
+            x_row = row_of(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
+            z_row = row_of(context, builder, post_ty, post_, k, z_base_, n_lanes)
+            value = load_floats(builder, vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
+            out = vector_pointer(context, builder, z_ty, z_, z_row, n_lanes)
+            w = builder.load(element_pointer(context, builder, w_ty, w_, k))
+            builder.store(multiply_add(builder, broadcast(builder, w, n_lanes), value, load_floats(builder, out)), out, align=4)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -210,10 +176,10 @@ def gradient_slots(typingctx, gradient, x, x_base, d, d_base, pre, post, start, 
         g_, x_, x_base_, d_, d_base_, pre_, post_, start_, stop_, _ = args
 
         def product(slot):
-            x_row = _row(context, builder, pre_ty, pre_, slot, x_base_, n_lanes)
-            d_row = _row(context, builder, post_ty, post_, slot, d_base_, n_lanes)
-            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
-            error = _load(builder, _vector_pointer(context, builder, d_ty, d_, d_row, n_lanes))
+            x_row = row_of(context, builder, pre_ty, pre_, slot, x_base_, n_lanes)
+            d_row = row_of(context, builder, post_ty, post_, slot, d_base_, n_lanes)
+            value = load_floats(builder, vector_pointer(context, builder, x_ty, x_, x_row, n_lanes))
+            error = load_floats(builder, vector_pointer(context, builder, d_ty, d_, d_row, n_lanes))
             return builder.fmul(value, error)
 
         _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)
@@ -236,13 +202,13 @@ def backward_slots(typingctx, gradient, x, e, pre_base, post_base, pre, post, we
         g_, x_, e_, pre_base_, post_base_, pre_, post_, w_, start_, stop_, _ = args
 
         def product(slot):
-            pre_row = _row(context, builder, pre_ty, pre_, slot, pre_base_, n_lanes)
-            post_row = _row(context, builder, post_ty, post_, slot, post_base_, n_lanes)
-            error = _load(builder, _vector_pointer(context, builder, e_ty, e_, post_row, n_lanes))
-            value = _load(builder, _vector_pointer(context, builder, x_ty, x_, pre_row, n_lanes))
-            out = _vector_pointer(context, builder, e_ty, e_, pre_row, n_lanes)
-            w = builder.load(_element_pointer(context, builder, w_ty, w_, slot))
-            builder.store(_fma(builder, _broadcast(builder, w, n_lanes), error, _load(builder, out)), out, align=4)
+            pre_row = row_of(context, builder, pre_ty, pre_, slot, pre_base_, n_lanes)
+            post_row = row_of(context, builder, post_ty, post_, slot, post_base_, n_lanes)
+            error = load_floats(builder, vector_pointer(context, builder, e_ty, e_, post_row, n_lanes))
+            value = load_floats(builder, vector_pointer(context, builder, x_ty, x_, pre_row, n_lanes))
+            out = vector_pointer(context, builder, e_ty, e_, pre_row, n_lanes)
+            w = builder.load(element_pointer(context, builder, w_ty, w_, slot))
+            builder.store(multiply_add(builder, broadcast(builder, w, n_lanes), error, load_floats(builder, out)), out, align=4)
             return builder.fmul(value, error)
 
         _add_sums(context, builder, g_ty, g_, start_, stop_, n_lanes, product)

@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 
 from neurosim.kernels.compile import fma, inlined, kernel
 from neurosim.kernels.random import ROUND_A, ROUND_B, ROUND_C, ROUND_D, WEYL, bits32, fold, halves
+from neurosim.kernels.vectors import broadcast, call_on_floats, multiply_add
 
 #: Deviates that are worked on side by side; the second number for what the first leaves over.
 _BLOCKS = 64, 8
@@ -77,12 +78,6 @@ def _bits_of_block(builder, indices, low, high):
     return xor_shift(h, 16)
 
 
-def _call(builder, name, *args):
-    kind = args[0].type
-    function = ir.FunctionType(kind, [kind] * len(args))
-    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.v{kind.count}f32"), args)
-
-
 def _normals_from_bits(builder, bits):
     """`normal_from_bits` of a vector, operation by operation."""
     integers, floats = bits.type, ir.VectorType(ir.FloatType(), bits.type.count)
@@ -96,15 +91,15 @@ def _normals_from_bits(builder, bits):
     def polynomial(factors, x):
         y = real(factors[0])
         for factor in factors[1:]:
-            y = _call(builder, "fma", y, x, real(factor))
+            y = multiply_add(builder, y, x, real(factor))
         return y
 
     p = builder.fadd(builder.sitofp(builder.and_(bits, whole(_REST)), floats), real(_HALF_STEP))
     pattern = builder.bitcast(builder.fmul(p, real(_STEP)), integers)
     exponent = builder.fsub(builder.sitofp(builder.lshr(pattern, whole(_R23)), floats), real(_BIAS))
     m = builder.bitcast(builder.or_(builder.and_(pattern, whole(_MANTISSA)), whole(_ONE)), floats)
-    log = _call(builder, "fma", exponent, real(_LN_2), polynomial(_LOG, builder.fsub(m, real(_MIDDLE))))
-    t = _call(builder, "sqrt", builder.fmul(real(_MINUS_TWO), log))
+    log = multiply_add(builder, exponent, real(_LN_2), polynomial(_LOG, builder.fsub(m, real(_MIDDLE))))
+    t = call_on_floats(builder, "sqrt", builder.fmul(real(_MINUS_TWO), log))
     z = builder.bitcast(polynomial(_QUANTILE, builder.fsub(t, real(_CENTRE))), integers)
     return builder.bitcast(builder.xor(z, builder.and_(bits, whole(_SIGN))), floats)
 
@@ -123,16 +118,12 @@ def _add_blocks(typingctx, values, first, low, high, scale):
         def add_block(k, n):
             integers, floats = ir.VectorType(word, n), ir.VectorType(ir.FloatType(), n)
 
-            def everywhere(scalar, kind):
-                one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(word, 0))
-                return builder.shuffle_vector(one, one, ir.Constant(integers, [0] * n))
-
             ramp = ir.Constant(integers, [i * int(WEYL) % 2**32 for i in range(n)])
             index = builder.mul(builder.trunc(builder.add(first_, k), word), ir.Constant(word, int(WEYL)))
-            indices = builder.add(ramp, everywhere(index, integers))
-            bits = _bits_of_block(builder, indices, everywhere(low_, integers), everywhere(high_, integers))
+            indices = builder.add(ramp, broadcast(builder, index, n))
+            bits = _bits_of_block(builder, indices, broadcast(builder, low_, n), broadcast(builder, high_, n))
             place = builder.bitcast(builder.gep(array.data, [k]), floats.as_pointer())
-            total = _call(builder, "fma", everywhere(scale_, floats), _normals_from_bits(builder, bits), builder.load(place, align=4))
+            total = multiply_add(builder, broadcast(builder, scale_, n), _normals_from_bits(builder, bits), builder.load(place, align=4))
             builder.store(total, place, align=4)
 
         n_done = ir.Constant(i64_, 0)

@@ -10,9 +10,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from neurosim.kernels import lanes as vectors
 from neurosim.kernels.compile import inlined
-from neurosim.kernels.lanes import forward_run, forward_slots, uses_runs
+from neurosim.kernels.lanes import forward_run, forward_slots, row_of, sum_lanes, uses_runs
+from neurosim.kernels.vectors import element_pointer, load_floats, multiply_add, vector_pointer
 
 
 @inlined
@@ -56,17 +56,17 @@ def gradient_over_steps(typingctx, gradient, x, x_base, x_stride, d, d_base, d_s
         vector = ir.VectorType(ir.FloatType(), n_lanes)
         total = cgutils.alloca_once(builder, vector)
         with cgutils.for_range_slice(builder, start_, stop_, one, inc=True) as (k, _):
-            x_row = vectors._row(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
-            d_row = vectors._row(context, builder, post_ty, post_, k, d_base_, n_lanes)
+            x_row = row_of(context, builder, pre_ty, pre_, k, x_base_, n_lanes)
+            d_row = row_of(context, builder, post_ty, post_, k, d_base_, n_lanes)
             builder.store(ir.Constant(vector, [0.0] * n_lanes), total)
             with cgutils.for_range(builder, n_steps_) as step:
                 x_at = builder.add(x_row, builder.mul(step.index, x_stride_))
                 d_at = builder.add(d_row, builder.mul(step.index, d_stride_))
-                a = vectors._load(builder, vectors._vector_pointer(context, builder, x_ty, x_, x_at, n_lanes))
-                b = vectors._load(builder, vectors._vector_pointer(context, builder, d_ty, d_, d_at, n_lanes))
-                builder.store(vectors._fma(builder, a, b, builder.load(total)), total)
-            out = vectors._element_pointer(context, builder, g_ty, g_, k)
-            builder.store(builder.fadd(builder.load(out), vectors._sum(builder, builder.load(total), n_lanes)), out)
+                a = load_floats(builder, vector_pointer(context, builder, x_ty, x_, x_at, n_lanes))
+                b = load_floats(builder, vector_pointer(context, builder, d_ty, d_, d_at, n_lanes))
+                builder.store(multiply_add(builder, a, b, builder.load(total)), total)
+            out = element_pointer(context, builder, g_ty, g_, k)
+            builder.store(builder.fadd(builder.load(out), sum_lanes(builder, builder.load(total), n_lanes)), out)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -10,6 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from neurosim.kernels.compile import fma, inlined
+from neurosim.kernels.vectors import broadcast, call_on_floats, multiply_add
 
 #: Samples that are worked on side by side; wider tiles take several turns, narrower ones go one by one.
 _BLOCK = 16
@@ -44,19 +45,15 @@ def _fast_exp_of_vector(builder, x):
     """`fast_exp` of 16 values, operation by operation."""
     integers = ir.VectorType(ir.IntType(32), _BLOCK)
 
-    def call(name, *args):
-        function = ir.FunctionType(x.type, [x.type] * len(args))
-        return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.v{_BLOCK}f32"), args)
-
     def everywhere(value, kind=x.type):
         return ir.Constant(kind, [value] * _BLOCK)
 
     x = builder.select(builder.fcmp_ordered(">", x, everywhere(_LEAST)), x, everywhere(_LEAST))
-    n = call("floor", call("fma", x, everywhere(_LOG2_E), everywhere(0.5)))
-    r = call("fma", n, everywhere(_LN_2_LOW), call("fma", n, everywhere(_LN_2_HIGH), x))
+    n = call_on_floats(builder, "floor", multiply_add(builder, x, everywhere(_LOG2_E), everywhere(0.5)))
+    r = multiply_add(builder, n, everywhere(_LN_2_LOW), multiply_add(builder, n, everywhere(_LN_2_HIGH), x))
     y = everywhere(_TAYLOR[0])
     for factor in _TAYLOR[1:]:
-        y = call("fma", y, r, everywhere(factor))
+        y = multiply_add(builder, y, r, everywhere(factor))
     exponent = builder.add(builder.fptosi(n, integers), everywhere(127, integers))
     return builder.fmul(y, builder.bitcast(builder.shl(exponent, everywhere(23, integers)), x.type))
 
@@ -83,10 +80,6 @@ def _softmax_block(typingctx, act, err, place, stride, n_classes, n_samples, inv
             start = builder.add(place_, builder.mul(c, stride_))
             return builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
 
-        def everywhere(scalar, kind):
-            first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-            return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), _BLOCK), [0] * _BLOCK))
-
         def logits(c):
             return builder.load(row(act_ty, act_, c), align=4)
 
@@ -96,7 +89,7 @@ def _softmax_block(typingctx, act, err, place, stride, n_classes, n_samples, inv
         with cgutils.for_range_slice(builder, one, n_classes_, one, inc=True) as (c, _):
             z, highest = logits(c), builder.load(top)
             is_higher = builder.fcmp_ordered(">", z, highest)
-            number = everywhere(builder.sitofp(c, ir.FloatType()), vector)
+            number = broadcast(builder, builder.sitofp(c, ir.FloatType()), _BLOCK)
             builder.store(builder.select(is_higher, z, highest), top)
             builder.store(builder.select(is_higher, number, builder.load(best)), best)
         with cgutils.for_range_slice(builder, zero, n_classes_, one, inc=True) as (c, _):
@@ -104,8 +97,8 @@ def _softmax_block(typingctx, act, err, place, stride, n_classes, n_samples, inv
             builder.store(e, row(err_ty, err_, c), align=4)
             builder.store(builder.fadd(builder.load(total), e), total)
         lanes = ir.Constant(integers, list(range(_BLOCK)))
-        has_sample = builder.icmp_signed("<", lanes, everywhere(n_samples_, integers))
-        scale = builder.fdiv(everywhere(inverse_, vector), builder.load(total))
+        has_sample = builder.icmp_signed("<", lanes, broadcast(builder, n_samples_, _BLOCK))
+        scale = builder.fdiv(broadcast(builder, inverse_, _BLOCK), builder.load(total))
         scale = builder.select(has_sample, scale, ir.Constant(vector, [0.0] * _BLOCK))
         with cgutils.for_range_slice(builder, zero, n_classes_, one, inc=True) as (c, _):
             out = row(err_ty, err_, c)

@@ -4,6 +4,39 @@ from llvmlite import ir
 from numba.core import cgutils
 
 
+def vector_pointer(context, builder, array_type, array, index, n_lanes):
+    """Where the floats of a vector begin, `index` elements into an array."""
+    start = element_pointer(context, builder, array_type, array, index)
+    return builder.bitcast(start, ir.VectorType(ir.FloatType(), n_lanes).as_pointer())
+
+
+def element_pointer(context, builder, array_type, array, index):
+    """Where an element of an array lies."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
+
+
+def load_floats(builder, pointer):
+    """Load a vector of floats that lies anywhere."""
+    return builder.load(pointer, align=4)
+
+
+def broadcast(builder, scalar, count):
+    """A vector with the scalar in each element."""
+    one = builder.insert_element(ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+    return shuffle(builder, one, one, [0] * count)
+
+
+def call_on_floats(builder, name, *values):
+    """LLVM's function of that name, element by element of vectors of floats."""
+    kind = values[0].type
+    return _call(builder, f"llvm.{name}.v{kind.count}f32", kind, *values)
+
+
+def multiply_add(builder, a, b, c):
+    """a * b + c of vectors of floats, rounded once."""
+    return call_on_floats(builder, "fma", a, b, c)
+
+
 def shuffle(builder, a, b, lanes):
     """The chosen elements of `a` followed by `b`."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
