@@ -11,8 +11,8 @@ from neurosim.kernels.compile import inlined, kernel, prefetch
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
 from neurosim.kernels.membership import AHEAD, enter, is_far, is_taken, look_up, prefetch_entry, remove_position
-from neurosim.kernels.optimizer import forget
 from neurosim.kernels.marks import count_seen
+from neurosim.kernels.optimizer import forget
 from neurosim.kernels.pairs import book_pairs
 from neurosim.kernels.random import below, bits64, fold
 from neurosim.kernels.rounding import nearest_on_grid

@@ -188,6 +188,6 @@ def count_line(slots, segments, matrices, tally, segment):
     a, b = matrices.pre_neuron[matrix], matrices.post_neuron[matrix]
     n = _count_pairs(live, a, wrong, b, slots.pre, slots.post, start, stop)
     for i in range(slots.n_free[segment]):  # they were read as well
-        slot = np.int64(slots.free_slot[start + i])
-        n -= _count_pairs(live, a, wrong, b, slots.pre, slots.post, slot, slot + 1)
+        slot = slots.free_slot[start + i]
+        n -= _count_first(live, a + np.int64(slots.pre[slot]), wrong, b + np.int64(slots.post[slot]), _FIRST, LINE)
     return n

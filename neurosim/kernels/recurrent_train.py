@@ -21,7 +21,7 @@ from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
 from neurosim.kernels.order import note_disorder, note_order
 from neurosim.kernels.random import fold
-from neurosim.kernels.rewire import deal_share, finish_step
+from neurosim.kernels.rewire import finish_step
 from neurosim.kernels.rounding import count_saturated
 from neurosim.kernels.softmax import softmax_errors
 from neurosim.kernels.step import draws_a_slot, step_chunk
@@ -152,10 +152,11 @@ def train_sequences(
         for i in range(n_biases):
             biases.value[i] -= rule.eta * biases.gradient[i]
 
-        finish_step(slots, segments, matrices, tally, progress, rule, step, below, counting.merge_entries, before, unfilled)
-        if keeps_order(lanes) and (step + 1) % rule.period == 0:
-            deal_share(0, 1, slots, segments, matrices, before)
-        if keeps_order(lanes) and note_disorder(slots, n_tiles * shape.n_steps):
+        is_ordered = keeps_order(lanes)
+        finish_step(
+            slots, segments, matrices, tally, progress, rule, step, below, is_ordered, counting.merge_entries, before, unfilled
+        )
+        if is_ordered and note_disorder(slots, n_tiles * shape.n_steps):
             for share in prange(N_SHARES):
                 for segment in range(first_of_share(share), segments.matrix.size, N_SHARES):
                     merge_segment(slots, segments, matrices, segment)

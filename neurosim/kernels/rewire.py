@@ -12,7 +12,7 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import note_binding
 from neurosim.kernels.merge import deal_arrivals
 from neurosim.kernels.random import fold
-from neurosim.kernels.threads import N_SHARES, first_of_share
+from neurosim.kernels.threads import N_SHARES, part_of_share
 from neurosim.kernels.update import release_marked
 
 _MERGES, _SEEN, _WORDS_SEEN = int(SegmentEvent.MERGES), int(SegmentEvent.SEEN), int(SegmentEvent.WORDS_SEEN)
@@ -53,7 +53,7 @@ def exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step
     Writes `slots`, `tally`; `before` : int64 (G,), free slots of each segment in between; `unfilled` : int64 (number of scopes,),
     synapses that found no position.
     """
-    first, stride = (first_of_share(share), N_SHARES) if n_shares > 1 else (0, 1)
+    first, stride = part_of_share(share, n_shares)
     release_marked(slots, segments, matrices, tally, below, first, stride)
     if not is_rewiring:
         return
@@ -78,7 +78,7 @@ def deal_share(share, n_shares, slots, segments, matrices, before):
 
     Writes `slots`; `before` is that of `exchange_share`.
     """
-    first, stride = (first_of_share(share), N_SHARES) if n_shares > 1 else (0, 1)
+    first, stride = part_of_share(share, n_shares)
     for segment in range(segments.matrix.size):
         if segments.matrix[segment] % stride == first:
             deal_arrivals(slots, segments, matrices, segment, before[segment])
@@ -105,9 +105,11 @@ def close_exchange(n_shares, slots, segments, matrices, tally, progress, is_rewi
 
 
 @inlined
-def finish_step(slots, segments, matrices, tally, progress, rule, step, below, merge_entries, before, unfilled):
-    """All of it in one thread."""
+def finish_step(slots, segments, matrices, tally, progress, rule, step, below, is_ordered, merge_entries, before, unfilled):
+    """All of it in one thread. `is_ordered` : whether slots are kept in order."""
     is_rewiring = (step + 1) % rule.period == 0
     begin_exchange(slots, segments, tally, below, is_rewiring)
     exchange_share(0, 1, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)
+    if is_rewiring and is_ordered:
+        deal_share(0, 1, slots, segments, matrices, before)
     close_exchange(1, slots, segments, matrices, tally, progress, is_rewiring, merge_entries, before, unfilled)

@@ -14,3 +14,9 @@ def first_of_share(share):
     ones lie side by side.
     """
     return (share & 1) * 2 + (share >> 1)
+
+
+@inlined
+def part_of_share(share, n_shares):
+    """The first of what a share takes and the distance to the next: all of it, unless there are `N_SHARES`."""
+    return (first_of_share(share), N_SHARES) if n_shares > 1 else (0, 1)
