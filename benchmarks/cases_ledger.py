@@ -16,7 +16,7 @@ COUNTS = {
 }
 
 #: Turns of an epoch, and rounds for each repetition of other cases: a difference of some percent takes many short ones.
-TURNS, ROUNDS = 20, 10
+TURNS, ROUNDS = 20, 40
 
 
 class _Turn(Turn):

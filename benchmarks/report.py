@@ -50,7 +50,9 @@ def _cells(row):
 def _figure(value, unit):
     if unit == "share":
         return f"{value:.1%}"
-    return f"{value:.3g} {unit}" if unit != "x" else f"{value:.2f}x"
+    if unit != "x":
+        return f"{value:.3g} {unit}"
+    return f"{value:.3f}x" if abs(value) < 2 else f"{value:.2f}x"  # a bar of 1.05 is missed by 1.054
 
 
 def _amount(value, unit):
