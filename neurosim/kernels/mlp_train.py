@@ -170,7 +170,8 @@ def _train_steps(
     n_tiles_most = act.shape[0]
     n_groups = partial.shape[0] + 1
     below, saturated, before, unfilled, pairs = work.below, work.saturated, work.before, work.unfilled, work.pairs
-    first_watched = 0 if counting.pairs else counting.first_neuron if counting.is_on else out
+    first_counted = counting.first_neuron if counting.is_on else out
+    first_watched = 0 if counting.pairs else first_counted  # a pair takes both of its neurons
     is_marking, marks_pairs = n_lanes > 1 and first_watched < out, n_lanes > 1 and counting.pairs
     n_places = n_lanes // PLACE  # of a tile
 
@@ -193,7 +194,8 @@ def _train_steps(
                 add_pairs(tally, pairs)
             count_update(slots, segments, tally, draws_a_slot(rule))
         if is_marking:
-            count_marks(tally, first_watched, out, n_open, n_tiles * n_places)
+            if first_counted < out:
+                count_marks(tally, first_counted, out, n_open, n_tiles * n_places)
             if marks_pairs:
                 tally.n_open[0] += n_tiles * n_places
 

@@ -46,6 +46,7 @@ def pass_by_tiles(
     n_places = n_lanes // PLACE
     n_tiles = (n_batch + n_lanes - 1) // n_lanes
     n_groups = partial.shape[0] + 1
+    pairs = work.pairs[: work.pairs.size if counting.pairs else 0]
     tiles_a_group = (act.shape[0] + n_groups - 1) // n_groups
     n_open = tally.n_open[0]
     for group in prange(n_groups):
@@ -67,7 +68,7 @@ def pass_by_tiles(
                 act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
             )
             if n_lanes == 1:
-                single.backward_single(slots, segments, matrices, act[t], err[t], work.live, work.pairs)
+                single.backward_single(slots, segments, matrices, act[t], err[t], work.live, pairs)
             else:
                 mlp.backward_of_group(
                     slots, segments, matrices, act[t], err[t], partial, group, lanes, tally.live, place if is_marking else -1,

@@ -104,8 +104,11 @@ def test_all_inputs_or_none(batch_size, value):
     assert store.tally.by_segment[:, SegmentEvent.PAIR_NONZERO].tolist() == pairs.tolist()
 
 
-@pytest.mark.parametrize("batch_size", [10, 64, 128])
-@pytest.mark.parametrize("counting", [Counting(True, 0, True, 2), Counting(True, 0, False, 2), Counting(True, 65, False, 2), Counting(False, NEVER, False, 2)])
+@pytest.mark.parametrize("batch_size", [1, 10, 64, 128])
+@pytest.mark.parametrize(
+    "counting",
+    [Counting(True, first, pairs, 2) for first in (0, 65, NEVER) for pairs in (True, False)] + [Counting(False, NEVER, False, 2)],
+)
 def test_many_steps_of_any_counting(batch_size, counting):
     """More than one line of places in one call; rewiring at every step; the training never notices."""
     batch = Batch(*make_data(40 * batch_size + 3, 65, np.uint8), np.float32(1 / 255), batch_size)
@@ -121,10 +124,27 @@ def test_many_steps_of_any_counting(batch_size, counting):
         runs.append(store)
     one, other = runs
     assert one.slots.weight.tobytes() == other.slots.weight.tobytes()
-    watched = slice(counting.first_neuron, None)
-    assert one.tally.nonzero[watched].tolist() == other.tally.nonzero[watched].tolist()
+    watched = np.arange(one.plan.n_neurons) >= counting.first_neuron
+    assert one.tally.nonzero.tolist() == np.where(watched, other.tally.nonzero, 0).tolist()
     if counting.pairs:
-        assert one.tally.by_segment.tolist() == other.tally.by_segment.tolist()
+        same = slice(None) if watched.all() else SegmentEvent.PAIR_NONZERO
+        assert one.tally.by_segment[:, same].tolist() == other.tally.by_segment[:, same].tolist()
+    else:
+        assert not one.tally.by_segment[:, SegmentEvent.PAIR_NONZERO].any()
+
+
+@pytest.mark.parametrize("batch_size", [1, 10, 128])
+def test_pairs_count_from_when_they_are_asked_for(batch_size):
+    """Steps that count no pairs leave nothing behind for those that do."""
+    batch = Batch(*make_data(20 * batch_size, 65, np.uint8), np.float32(1 / 255), batch_size)
+    always, later = make_network(65, batch_size), make_network(65, batch_size)
+    counts = []
+    for (store, network), first_pairs in ((always, True), (later, False)):
+        for step, pairs in ((0, first_pairs), (10, True)):
+            assert network.train(batch, rule_of(), Counting(True, 0, pairs, 2), new_progress(), step, 10, step * batch_size) == 10
+            counts.append(store.tally.by_segment[:, SegmentEvent.PAIR_NONZERO].copy())
+    assert not counts[2].any() and counts[0].all()
+    assert counts[3].tolist() == (counts[1] - counts[0]).tolist()
 
 
 @pytest.mark.parametrize("most", [0, 5])
