@@ -5,7 +5,7 @@ from numba import prange
 
 from benchmarks.peers import scipy_csr, torch_csr
 from benchmarks.peers.sparse_layer import SparseLayer, reference
-from benchmarks.peers.timing import interleave, on_torch_threads
+from benchmarks.peers.timing import LEAD, interleave, on_torch_threads
 from benchmarks.row import ratio_row
 from neurosim.kernels import mlp
 from neurosim.kernels.compile import parallel_kernel
@@ -123,7 +123,7 @@ def _measure(ours, title, key, settings):
         for name, (n, functions) in peers.items():
             contestants[name] = on_torch_threads(n, _in_turn([functions[part] for part in parts]))
         contestants["scipy csr"] = _in_turn([scipy[part] for part in parts])
-        comparison = interleave(contestants, settings.repetitions, calls=CALLS)
+        comparison = interleave(contestants, settings.repetitions, calls=CALLS, lead=LEAD)
         case = f"{title}, batch {BATCH_SIZE}, {what}"
         rows.append(ratio_row(comparison, f"{what}_{key}", number, case, "neurosim", list(peers), bar=bar))
         rows.append(ratio_row(comparison, f"{what}_{key}_scipy", number, case, "neurosim", ["scipy csr"]))

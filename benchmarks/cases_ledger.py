@@ -16,7 +16,8 @@ COUNTS = {
 }
 
 #: Turns of an epoch, and rounds for each repetition of other cases: a difference of some percent takes many short ones.
-TURNS, ROUNDS = 20, 40
+#: The number of contestants does not divide that of the turns: each comes to every part of the samples.
+TURNS, ROUNDS = 21, 40
 
 
 class _Turn(Turn):

@@ -4,7 +4,7 @@ import torch
 
 from benchmarks.networks import Steps, make_trainer, random_data
 from benchmarks.peers import torch_dense
-from benchmarks.peers.timing import interleave, on_torch_threads
+from benchmarks.peers.timing import LEAD, interleave, on_torch_threads
 from benchmarks.row import ratio_row
 from neurosim.training import Schedule
 
@@ -31,6 +31,6 @@ def run(settings):
                 torch_dense.train_epoch(weights, x, y, order, BATCH_SIZE, LEARNING_RATE, form=form)
 
             peers[f"torch dense {form}, threads {n}"] = on_torch_threads(n, train)
-    comparison = interleave(ours | peers, settings.repetitions)
+    comparison = interleave(ours | peers, settings.repetitions, lead=LEAD)
     case = f"{n_steps} steps of {'-'.join(map(str, layers))} at 1 %, batch {BATCH_SIZE}"
     return [ratio_row(comparison, "step_wide", "6", case, "neurosim, DEEP R", list(peers), bar=10.0)]

@@ -11,14 +11,13 @@ def main(n_active, n_hidden, batch_size):
     """Compile on a tiny network, then do the same work in the wanted size."""
     _train(1000, 64, batch_size)
     trainer = _train(n_active, n_hidden, batch_size)
-    tiles = (value for value in vars(trainer.network).values() if hasattr(value, "nbytes"))
-    store = trainer.store
+    store, network = trainer.store, trainer.network
     print(
         json.dumps(
             {
                 "peak_bytes": _peak_bytes(),
                 "store_bytes": sum(getattr(a, "nbytes", 0) for group in (store.slots, store.tally, store.matrices) for a in group),
-                "tile_bytes": sum(array.nbytes for array in tiles),
+                "tile_bytes": network._act.nbytes + network._err.nbytes,
                 "n_active": store.n_active,
             }
         )

@@ -51,7 +51,7 @@ def draw_memory(n_steps):
     """Stacked sections of the fullest core against the window, a panel per chip."""
     figure = style.new_figure()
     figure.set_size_inches(8.6, 4.4)
-    left, bottom, width, height = style.frame(
+    left, bottom, _, height = style.frame(
         figure, None, "Memory of the fullest core against the steps through which errors go back",
         f"LSTM of 128 units on spoken digits, 10 % of the connections, Adam; the longest recording has {n_steps} steps",
         right=0.98, left=0.07, caption=f"scenario {SCENARIO} with training.window from 1 to {n_steps}  ·  from the placement, nothing trained",

@@ -14,6 +14,7 @@ def format_table(result):
     machine, settings = result["machine"], result["settings"]
     lines = [
         f"{machine['cpu']}, {machine['n_cores']} cores, {machine['n_threads']} threads, {machine['system']}",
+        f"neurosim's threads {'sleep' if machine['our_threads_sleep'] else 'SPIN'} between loops",
         "  ".join(f"{name} {version}" for name, version in machine["versions"].items()),
         f"{result['made']}, load before {machine['load_average_1min']:.2f}, "
         f"after {machine['load_average_1min_after']:.2f}, medians of {settings['repetitions']} rounds"

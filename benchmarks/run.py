@@ -15,7 +15,7 @@ from pathlib import Path
 # PyTorch first: it then reads OMP_WAIT_POLICY as its users have it, and not as neurosim sets it.
 import torch  # noqa: F401
 
-from benchmarks import guard
+from benchmarks import guard, threads
 from benchmarks.peers.timing import machine_facts
 from benchmarks.report import format_table
 from benchmarks.row import RESULTS, Settings
@@ -28,11 +28,9 @@ CASES = ("mnist", "layer", "wide", "memory", "scale", "rewiring", "ledger", "rec
 def main(arguments=None):
     """Run the chosen cases, print the table, write the JSON."""
     options = _parse(arguments)
-    import numba
-
-    numba.set_num_threads(min(N_THREADS, numba.config.NUMBA_NUM_THREADS))
+    n_threads = threads.launch(N_THREADS)
     settings = Settings(options.repetitions or (2 if options.quick else 5), options.quick, options.data)
-    facts = machine_facts() | {"n_threads": numba.get_num_threads()}
+    facts = machine_facts() | {"n_threads": n_threads, "our_threads_sleep": threads.sleep_between_loops()}
     rows, seconds = [], {}
     for name in options.only or CASES:
         print(f"benchmarks: {name} ...", file=sys.stderr, flush=True)

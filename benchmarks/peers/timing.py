@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from statistics import median
 
+#: PyTorch's threads spin on for some 12 ms after a turn, and would be charged to whoever comes next. A rest would be no remedy: threads
+#: that wake from it share a core until the scheduler has parted them.
+LEAD = 0.02
+
 VERSIONED = ("neurosim", "numpy", "numba", "scipy", "torch")
 
 
@@ -21,16 +25,10 @@ class Comparison:
         Per contestant, seconds per call in each round, in the order of the rounds.
     medians : dict of float
         Median of `seconds`.
-    ratios : dict of float
-        Median of each contestant over the median of the baseline: above 1 is slower.
-    ratio_ranges : dict of (float, float)
-        Smallest and largest quotient within one round: how far noise moves the ratio.
     """
 
     seconds: dict
     medians: dict
-    ratios: dict
-    ratio_ranges: dict
 
 
 def measure(function, *, warmup, repetitions):
@@ -51,7 +49,7 @@ def measure(function, *, warmup, repetitions):
     return [_time_calls(function, 1) for _ in range(repetitions)]
 
 
-def interleave(functions, repetitions, *, warmup=1, calls=1, baseline=None):
+def interleave(functions, repetitions, *, warmup=1, calls=1, lead=0.0):
     """Let contestants take turns, so that a busy moment of the machine hits all alike.
 
     Every second round runs in reverse order, so that nobody always follows the same
@@ -66,10 +64,9 @@ def interleave(functions, repetitions, *, warmup=1, calls=1, baseline=None):
     warmup : int, optional
         Rounds before that are not counted.
     calls : int, optional
-        Calls per turn. Work of a millisecond needs 10 or more: OpenMP's threads still spin
-        for some milliseconds after the previous contestant, and would be charged to this one.
-    baseline : str, optional
-        Contestant the ratios refer to; the first one by default.
+        Calls per turn; work of a millisecond needs 10 or more.
+    lead : float, optional
+        Seconds of calls before a turn that are not counted, `LEAD` for turns of some milliseconds.
 
     Returns
     -------
@@ -78,25 +75,16 @@ def interleave(functions, repetitions, *, warmup=1, calls=1, baseline=None):
     if repetitions < 1 or calls < 1:
         raise ValueError(f"repetitions={repetitions}, calls={calls}: both must be at least 1")
     names = list(functions)
-    baseline = names[0] if baseline is None else baseline
-    if baseline not in functions:
-        raise ValueError(f"baseline {baseline!r} is no contestant; known: {', '.join(names)}")
     seconds = {name: [] for name in names}
     for round_index in range(-warmup, repetitions):
         for name in names if round_index % 2 == 0 else reversed(names):
+            begin = time.perf_counter()
+            while time.perf_counter() < begin + lead:
+                functions[name]()
             elapsed = _time_calls(functions[name], calls)
             if round_index >= 0:
                 seconds[name].append(elapsed)
-    medians = {name: median(times) for name, times in seconds.items()}
-    quotients = {
-        name: [own / base for own, base in zip(seconds[name], seconds[baseline])] for name in names
-    }
-    return Comparison(
-        seconds=seconds,
-        medians=medians,
-        ratios={name: medians[name] / medians[baseline] for name in names},
-        ratio_ranges={name: (min(values), max(values)) for name, values in quotients.items()},
-    )
+    return Comparison(seconds=seconds, medians={name: median(times) for name, times in seconds.items()})
 
 
 def on_torch_threads(n_threads, function):
