@@ -11,6 +11,7 @@ Linear probing; removal shifts later entries back, so no tombstones pile up duri
 import numpy as np
 
 from neurosim.kernels.compile import inlined, kernel, prefetch
+from neurosim.kernels.random import MIX_A, MIX_B
 
 EMPTY = np.int32(-1)
 
@@ -21,8 +22,6 @@ DISTANCE_BITS = 10
 REST_BITS = 31 - DISTANCE_BITS
 
 _DISTANCE, _ONE_BIT = np.int64((1 << DISTANCE_BITS) - 1), np.uint64(1)
-# The multipliers of splitmix64; odd, so that products modulo a power of two can be undone.
-_MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 #: How far ahead of its use an entry of a large table is asked for: they lie in random places of the memory.
 AHEAD = 16
@@ -42,8 +41,8 @@ def _scatter(position, n_bits):
     """A bijection of the numbers below 2**n_bits: uint64."""
     mask, half = (_ONE_BIT << n_bits) - _ONE_BIT, (n_bits + _ONE_BIT) >> _ONE_BIT
     value = np.uint64(position)
-    value = ((value ^ (value >> half)) * _MIX_A) & mask
-    value = ((value ^ (value >> half)) * _MIX_B) & mask
+    value = ((value ^ (value >> half)) * MIX_A) & mask
+    value = ((value ^ (value >> half)) * MIX_B) & mask
     return value ^ (value >> half)
 
 

@@ -1,7 +1,7 @@
 """Pairs of a sample and a slot whose activation and error were both not zero, which event-driven execution pays for.
 
-Places of marks (`kernels.marks`) stay *open* until a line of 512 samples is full or a call ends; then the bits of a neuron
-are brought together in a cache line, and a slot is one vector operation. Whatever comes or goes meanwhile books the open
+Places of marks (`kernels.marks`) stay *open* until the next step would find no room or a call ends; then, line by line of 512
+samples, the bits of a neuron are brought together in a cache line, and a slot is one vector operation. Whatever comes or goes meanwhile books the open
 places that it was not there for, or was (`exchange.count_synapse`).
 """
 
@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from neurosim.kernels.bits import count_bits
 from neurosim.kernels.compile import inlined
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.marks import LINE, PLACE, WORDS
+from neurosim.kernels.marks import LINE, WORDS
 from neurosim.kernels.vectors import count_ones, data_of, integer, shuffle, sum_elements, transpose
 
 _PAIR = int(SegmentEvent.PAIR_NONZERO)

@@ -9,8 +9,10 @@ import numpy as np
 from neurosim.kernels.compile import inlined, kernel, multiply32, xor_shift32
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_A = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_B = np.uint64(0x94D049BB133111EB)
+
+#: The multipliers of splitmix64; odd, so that products modulo a power of two can be undone.
+MIX_A = np.uint64(0xBF58476D1CE4E5B9)
+MIX_B = np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31, _S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 
@@ -24,8 +26,8 @@ _R15, _R16 = np.uint32(15), np.uint32(16)
 @inlined
 def mix64(value):
     """Finalizer of splitmix64 on uint64; equals `neurosim.random.mix64`."""
-    value = (value ^ (value >> _S30)) * _MIX_A
-    value = (value ^ (value >> _S27)) * _MIX_B
+    value = (value ^ (value >> _S30)) * MIX_A
+    value = (value ^ (value >> _S27)) * MIX_B
     return value ^ (value >> _S31)
 
 

@@ -23,7 +23,7 @@ _LEAST_SHARED = 128
 
 @inlined
 def _is_separable(segments, tally):
-    """Whether the exchanges of different matrices share nothing: no scope, no limit of a core, no count between cores."""
+    """Whether the exchanges of different matrices share nothing: no scope, no limit of a core, no count between cores, no open places."""
     if segments.is_limited or segments.counts_routes or tally.pairs.size > 0 or tally.n_open[0] > 0:
         return False
     for scope in range(segments.n_wanted.size):

@@ -61,8 +61,8 @@ def _find(slots, low, high, key, post_start, n_strips, factor, n_posts):
 
 @inlined
 def _share_bound(n_rows, share, n_shares):
-    """The first row of a share, an even one: marks are stored for two rows at a time."""
-    return n_rows if share == n_shares else n_rows * share // n_shares // 2 * 2
+    """The first row of a share."""
+    return n_rows * share // n_shares
 
 
 @kernel

@@ -158,7 +158,7 @@ class SynapseStore:
         self.tally.by_segment[segment, event] += n
 
     def sort(self):
-        """Sort the slots of each segment by post neuron; gradients must be zero."""
+        """Sort the slots of each segment by strip of pre neurons, then by post neuron; gradients must be zero."""
         sort_slots(self.slots, self.segments, self.matrices)
 
     def merge(self):
