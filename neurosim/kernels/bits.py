@@ -6,7 +6,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from neurosim.kernels.compile import inlined
-from neurosim.kernels.vectors import broadcast
+from neurosim.kernels.vectors import broadcast, element_pointer
 
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -27,7 +27,7 @@ def equal_bytes(typingctx, values, start, value):
 
     def codegen(context, builder, sig, args):
         vector = ir.VectorType(ir.IntType(8), 64)
-        place = builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
+        place = element_pointer(context, builder, sig.args[0], args[0], args[1])
         loaded = builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
         return builder.bitcast(builder.icmp_unsigned("==", loaded, broadcast(builder, args[2], 64)), ir.IntType(64))
 

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from neurosim.kernels.compile import fma, inlined, kernel
 from neurosim.kernels.random import ROUND_A, ROUND_B, ROUND_C, ROUND_D, WEYL, bits32, fold, halves
-from neurosim.kernels.vectors import broadcast, call_on_floats, multiply_add
+from neurosim.kernels.vectors import broadcast, call_on_floats, load_floats, multiply_add, vector_pointer
 
 #: Deviates that are worked on side by side; the second number for what the first leaves over.
 _BLOCKS = 64, 8
@@ -116,14 +116,13 @@ def _add_blocks(typingctx, values, first, low, high, scale):
         (size,) = cgutils.unpack_tuple(builder, array.shape)
 
         def add_block(k, n):
-            integers, floats = ir.VectorType(word, n), ir.VectorType(ir.FloatType(), n)
-
+            integers = ir.VectorType(word, n)
             ramp = ir.Constant(integers, [i * int(WEYL) % 2**32 for i in range(n)])
             index = builder.mul(builder.trunc(builder.add(first_, k), word), ir.Constant(word, int(WEYL)))
             indices = builder.add(ramp, broadcast(builder, index, n))
             bits = _bits_of_block(builder, indices, broadcast(builder, low_, n), broadcast(builder, high_, n))
-            place = builder.bitcast(builder.gep(array.data, [k]), floats.as_pointer())
-            total = multiply_add(builder, broadcast(builder, scale_, n), _normals_from_bits(builder, bits), builder.load(place, align=4))
+            place = vector_pointer(context, builder, sig.args[0], values_, k, n)
+            total = multiply_add(builder, broadcast(builder, scale_, n), _normals_from_bits(builder, bits), load_floats(builder, place))
             builder.store(total, place, align=4)
 
         n_done = ir.Constant(i64_, 0)

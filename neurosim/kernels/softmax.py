@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from neurosim.kernels.compile import fma, inlined
-from neurosim.kernels.vectors import broadcast, call_on_floats, multiply_add
+from neurosim.kernels.vectors import broadcast, call_on_floats, load_floats, multiply_add, vector_pointer
 
 #: Samples that are worked on side by side; wider tiles take several turns, narrower ones go one by one.
 _BLOCK = 16
@@ -76,12 +76,10 @@ def _softmax_block(typingctx, act, err, place, stride, n_classes, n_samples, inv
         zero, one = ir.Constant(i64, 0), ir.Constant(i64, 1)
 
         def row(array_type, array, c):
-            data = context.make_array(array_type)(context, builder, array).data
-            start = builder.add(place_, builder.mul(c, stride_))
-            return builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
+            return vector_pointer(context, builder, array_type, array, builder.add(place_, builder.mul(c, stride_)), _BLOCK)
 
         def logits(c):
-            return builder.load(row(act_ty, act_, c), align=4)
+            return load_floats(builder, row(act_ty, act_, c))
 
         top = cgutils.alloca_once_value(builder, logits(zero))
         best = cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * _BLOCK))
@@ -102,7 +100,7 @@ def _softmax_block(typingctx, act, err, place, stride, n_classes, n_samples, inv
         scale = builder.select(has_sample, scale, ir.Constant(vector, [0.0] * _BLOCK))
         with cgutils.for_range_slice(builder, zero, n_classes_, one, inc=True) as (c, _):
             out = row(err_ty, err_, c)
-            builder.store(builder.fmul(builder.load(out, align=4), scale), out, align=4)
+            builder.store(builder.fmul(load_floats(builder, out), scale), out, align=4)
         rows = cgutils.alloca_once(builder, vector, size=3)
         for i, values in enumerate((top, best, total)):
             builder.store(builder.load(values), builder.gep(rows, [ir.Constant(i64, i)]))
