@@ -6,11 +6,8 @@ resumed in another process was no longer bit-identical (measured). What speed ne
 instead: `fma`, and the vector operations of `neurosim.kernels.lanes`.
 """
 
-import hashlib
 import os
-import tempfile
 from functools import partial
-from pathlib import Path
 
 import numba
 from llvmlite import ir
@@ -18,35 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-
-def _keep_cache_apart():
-    """Keep compiled kernels in a folder named after the text of all kernels.
-
-    Numba renews a cached function when its own file changes, but not when a function that it inlines
-    from another file changes: an edited kernel would go on running as it was.
-    """
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    shared = os.path.join(tempfile.gettempdir(), f"neurosim-{user}")
-    for base in (os.path.join(home, "neurosim"), shared):  # the second for a home that cannot be written
-        folder = Path(base, "kernels", digest[:16])
-        try:
-            Path(base).mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            owner = os.stat(base).st_uid
-        except OSError:
-            continue
-        # Compiled code is executed: never from a folder that somebody else prepared.
-        if os.access(folder, os.W_OK) and owner == user:
-            numba.config.CACHE_DIR = str(folder)
-            return
-
-
-_keep_cache_apart()
+from neurosim.kernels import cache  # noqa: F401  (before anything is compiled)
 
 # Threads of OpenMP that wait by spinning cost up to 24 ms per parallel loop when other processes want the cores; waking one that
 # sleeps costs 0.1 ms. So they spin for some 0.08 ms, which bridges the gaps between the loops of a step, and then sleep.
