@@ -6,7 +6,7 @@ position holds `AWAKE` there, its theta is that of its slot.
 
 import numpy as np
 
-from neurosim.kernels.compile import fma, inlined, kernel
+from neurosim.kernels.compile import fma, inlined, kernel, part
 from neurosim.kernels.exchange import occupy, release_slot, sign_of
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.normal import normal_from_bits
@@ -36,7 +36,7 @@ def draw_dormant(slots, segments, matrices, dormant, theta_min, key):
         first += segments.n_positions[segment]
 
 
-@kernel
+@part
 def position_of(slots, segments, matrices, segment, slot):
     """Place of a slot's position among all positions of its segment."""
     n_pre = matrices.n_pre[segments.matrix[segment]]

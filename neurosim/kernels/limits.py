@@ -6,7 +6,7 @@ counted wherever their limit is stated; where no draw can reach it, `is_limited`
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import inlined, kernel, part
 from neurosim.kernels.layout import Binding, Resource, SegmentEvent
 from neurosim.kernels.marks import count_seen
 
@@ -123,7 +123,7 @@ def count_routes(slots, segments, tally, neuron, core, change):
             tally.peak[_TARGETS, home] = max(tally.peak[_TARGETS, home], np.int64(slots.targets[neuron]))
 
 
-@kernel
+@part
 def note_binding(slots, segments, matrices, tally, scope, n_missing):
     """Book `n_missing` under everything that keeps free positions of a scope from being used. Writes `tally`."""
     bound = tally.unfilled_by

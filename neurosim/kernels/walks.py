@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined
+from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
 
 _SLOTS, _BACKWARD, _GRADIENT = int(SegmentEvent.SLOTS), int(SegmentEvent.SLOTS_BACKWARD), int(SegmentEvent.SLOTS_GRADIENT)
@@ -57,3 +57,12 @@ def book_walks(slots, segments, matrices, tally, walks):
             if tally.home[neuron] >= 0:
                 tally.sent[matrix, tally.home[neuron]] += walks[0, matrix] * tally.n_destinations[neuron]
                 tally.received_back[tally.home[neuron]] += walks[1, matrix] * tally.n_destinations[neuron]
+
+
+@kernel
+def book_forward(slots, segments, matrices, tally, by_length, lengths, order):
+    """Book the walks forward of all samples of `order`, of which nothing goes back. Writes `tally`; the others as in `add_walks`."""
+    walks = np.zeros((3, matrices.n_pre.size), np.int64)
+    add_walks(walks, by_length, lengths, order, 0, order.size)
+    walks[1:] = 0
+    book_walks(slots, segments, matrices, tally, walks)

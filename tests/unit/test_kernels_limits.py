@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from kernel_calls import call_of
 from test_kernels_exchange import P_LEAST, arrivals_of, p_of_uniform
 
 from neurosim.kernels.exchange import _rank_draw_by_rows, occupy
@@ -151,8 +152,9 @@ def test_arrivals_are_uniform_over_the_positions_that_all_limits_leave(name):
 def test_exact_draws_are_uniform_too(name):
     """The draw after `MAX_PROPOSALS` rejections, called directly."""
     store, scope, feasible = binding_store(name)
+    draw = call_of(_rank_draw_by_rows)
     draws = [
-        _rank_draw_by_rows(store.slots, store.segments, store.matrices, store.tally, scope, bits)
+        draw(store.slots, store.segments, store.matrices, store.tally, scope, bits)
         for bits in np.random.default_rng(1).integers(0, 2**64, N, dtype=np.uint64)
     ]
     arrivals = np.array([[(store.segments.matrix[segment], pre, post)] for segment, pre, post in draws])
@@ -217,7 +219,7 @@ def test_a_lone_synapse_costs_a_word_and_the_second_is_free():
     used = [0]
 
     def arrive(pre, post):
-        occupy(store.slots, store.segments, store.matrices, store.tally, 0, pre, post, np.float32(1))
+        call_of(occupy)(store.slots, store.segments, store.matrices, store.tally, 0, pre, post, np.float32(1))
         used.append(int(store.slots.words[0]))
 
     arrive(1, 3)  # 33 bits: one word
