@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 
 
 @dataclass(frozen=True, eq=False)

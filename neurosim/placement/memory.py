@@ -14,7 +14,7 @@ This is the contract that the counting of traffic follows as well.
   as wide as a gradient (momentum one, Adam two), and Adam one count of steps per core. A master copy of the strengths
   is used by updates alone.
 - Forward, at each step: a core starts its own sums at zero or at their biases, multiplies its slots with the values of their pre
-  neurons, and turns the sums of each neuron into its values (`topology.NeuronModel`). The inputs come from the host into
+  neurons, and turns the sums of each neuron into its values (`neurosim.networks.NeuronModel`). The inputs come from the host into
   the input buffer of every core that they feed; values of neurons on other cores arrive in copies, once per projection. A
   recurrent projection takes the values of the step before; at the first step of a sample it is not walked.
 - Of the steps only the last are kept, in rings, as far back as errors will go (`Topology.kept_steps`): inputs, own values, copies

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 from neurosim.errors import InputError, nearest
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 
 EXECUTIONS = ("scan", "event_driven")
 SCOPES = ("core", "layer", "network")

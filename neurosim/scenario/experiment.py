@@ -7,7 +7,7 @@ from neurosim.errors import DoesNotFitError, InputError
 from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import scale_counts
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
 
