@@ -6,9 +6,9 @@ import numpy as np
 
 from neurosim.accounting.activity import Shape
 from neurosim.accounting.events import PHASE, PHASES
-from neurosim.accounting.sections import SECTION, SECTIONS
 from neurosim.placement.limits import has_lists
 from neurosim.placement.memory import has_accumulators, has_row_pointers, has_words, theta_bits
+from neurosim.placement.sections import SECTIONS
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,14 @@ class Accesses:
         self.has_accumulators = has_accumulators(placement.profile, placement.workload)
         self.state = placement.workload.state_words * self.w.gradient
         self.home_of_synapses = "synapse_array" if self.is_array else "synapse_lists" if self.has_lists else "synapses"
+        self._place = {name: i for i, name in enumerate(SECTIONS)}
         self.bits = np.zeros((self.shape.n_cores, len(PHASES), len(SECTIONS), 2), np.int64)
 
     def _read(self, phase, section, bits):
-        self.bits[:, PHASE[phase], SECTION[section], 0] += bits
+        self.bits[:, PHASE[phase], self._place[section], 0] += bits
 
     def _write(self, phase, section, bits):
-        self.bits[:, PHASE[phase], SECTION[section], 1] += bits
+        self.bits[:, PHASE[phase], self._place[section], 1] += bits
 
     def _update_in_place(self, phase, section, bits):
         self._read(phase, section, bits)

@@ -46,27 +46,13 @@ no indices, row pointers or arrival lists; the processor beside the array keeps 
 import numpy as np
 
 from neurosim.errors import InputError
+from neurosim.placement.sections import SECTIONS
 from neurosim.placement.states import array_bytes, state_sections
 
 MERGE_ENTRIES = 64
 STEP_COUNT_BITS = 32
 #: A search looks at so many bits of a number in each pass, and counts in one counter per value of these bits.
 SEARCH_BITS, COUNTER_BITS = 8, 32
-SECTIONS = (
-    "code",
-    "synapses",
-    "master_weights",
-    "row_pointers",
-    "gradients",
-    "optimizer_state",
-    "dense_gradient",
-    "neuron_state",
-    "unrolled_state",
-    "input_buffer",
-    "label_buffer",
-    "random_state",
-    "rewiring",
-)
 
 
 def has_words(profile):
@@ -124,7 +110,7 @@ def section_bytes(profile, workload, layout, slots):
     Returns
     -------
     dict of str to int64 array, shape (n_cores,)
-        In the order of `SECTIONS`; a section that does not exist is left out.
+        In the order of `sections.SECTIONS`; a section that does not exist is left out.
 
     Raises
     ------

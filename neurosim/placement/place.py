@@ -38,7 +38,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class CoreUse:
-    """What one core holds. `sections` maps the names of `memory.SECTIONS` to bytes in its own memory; empty sections are left out.
+    """What one core holds. `sections` maps the names of `sections.TABLE` to bytes in its own memory; empty sections are left out.
 
     `spilled` are sections that moved to the memory that the cores of its chip share.
     """

@@ -6,10 +6,11 @@ from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
 from neurosim.placement.limits import Usage
 from neurosim.placement.limits import has_lists, packing_of
-from neurosim.placement.memory import SECTIONS, host_rewires
+from neurosim.placement.memory import host_rewires
 from neurosim.placement.place import Placement
 from neurosim.placement.remedies import Remedy, find_remedies
 from neurosim.placement.search import MOST_STEPS, most_unrolled
+from neurosim.placement.sections import SECTIONS
 
 
 @dataclass(frozen=True)

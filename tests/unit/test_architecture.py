@@ -29,8 +29,8 @@ ALLOWED = {
     "placement": {"networks", "hardware", "errors"},
     "accounting": {"placement", "networks", "hardware", "errors"},
     "results": {"documents", "errors"},
-    # Facts of profiles only: what a run cost stands in its record.
-    "reports": {"results", "hardware", "documents", "units", "errors"},
+    # Facts of profiles, sections and storage families only: what a run cost stands in its record.
+    "reports": {"results", "placement", "hardware", "documents", "units", "errors"},
     # The one place where learning meets hardware.
     "scenario": {
         *("errors", "units", "random", "documents", "kernels", "synapses", "nn", "rewiring", "training", "datasets"),
