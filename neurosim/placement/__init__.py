@@ -1,6 +1,7 @@
 """Neurons and slots on cores, what each core stores, and whether that is inside every limit of the chip."""
 
-from neurosim.placement.limits import Usage, fan_in_limit
+from neurosim.placement.checks import Usage
+from neurosim.placement.limits import fan_in_limit
 from neurosim.placement.memory import MERGE_ENTRIES
 from neurosim.placement.place import CoreUse, Placement, Segment, place
 from neurosim.placement.remedies import Remedy

@@ -37,6 +37,11 @@ class Layout:
     first: tuple[int, ...]
 
     @property
+    def cores(self):
+        """Numbers of all cores: int64 array, shape (n_cores,)."""
+        return np.arange(self.n_cores)
+
+    @property
     def n_positions(self):
         """Positions of each segment."""
         return self.n_pre * self.n_post

@@ -39,13 +39,15 @@ master copies, gradients and each number of the optimizer are arrays per segment
 biases are arrays per core (`placement.states`).
 The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.
 
-On a crossbar the synapses live in the array and not in these bytes: slots are addressed by their place, so there are
-no indices, row pointers or arrival lists; the processor beside the array keeps the rest.
+How synapses are stored is a matter of the storage family (`placement.families`). On a crossbar they live in the array and not in
+these bytes: slots are addressed by their place, so there are no indices, row pointers or arrival lists; the processor beside the array
+keeps the rest.
 """
 
 import numpy as np
 
 from neurosim.errors import InputError
+from neurosim.placement.families import family_of
 from neurosim.placement.sections import SECTIONS
 from neurosim.placement.states import array_bytes, state_sections
 
@@ -55,16 +57,6 @@ STEP_COUNT_BITS = 32
 SEARCH_BITS, COUNTER_BITS = 8, 32
 
 
-def has_words(profile):
-    """Whether synapses are words in local memory, instead of cells of an array."""
-    return profile.storage.family == "address_space"
-
-
-def has_lists(profile):
-    """Whether synapses are packed into lists of words."""
-    return profile.storage.family == "packed_lists"
-
-
 def host_rewires(profile, workload):
     """Whether the chip learns, and its host reads the weights and exchanges synapses: where the chip cannot do that itself."""
     return workload.rewires and not workload.host_learns and profile.learning.rewiring == "host"
@@ -72,18 +64,12 @@ def host_rewires(profile, workload):
 
 def has_row_pointers(profile, workload):
     """Whether the slots are kept sorted by row behind row pointers."""
-    return workload.execution == "event_driven" and has_words(profile)
+    return workload.execution == "event_driven" and family_of(profile).is_program
 
 
 def theta_bits(profile, workload):
-    """Width of a stored strength, without its sign where that has a field of its own: as chosen where the chip leaves a choice.
-
-    It does so for words in local memory, and for lists whose `weight_bits` says which widths are allowed; cells of an array have theirs.
-    """
-    width = profile.synapse_word.weight_bits
-    if workload.theta_bits is None or not (has_words(profile) or has_lists(profile) and width.allowed):
-        return width.value
-    return workload.theta_bits + (profile.synapse_word.sign_bits is None)
+    """Width of a stored strength; see `families.Family.theta_bits`."""
+    return family_of(profile).theta_bits(profile, workload)
 
 
 def has_accumulators(profile, workload):
@@ -124,12 +110,9 @@ def section_bytes(profile, workload, layout, slots):
 def slot_sections(profile, workload, layout, slots):
     """The sections that depend on the number of slots."""
     sections = {}
-    if has_words(profile):
-        word = profile.synapse_word
-        index_bits = 0 if workload.has_places else word.pre_index_bits.value + word.post_index_bits.value
-        sections["synapses"] = layout.per_core(
-            array_bytes(slots, index_bits) + array_bytes(slots, theta_bits(profile, workload)) + array_bytes(slots, word.sign_bits.value)
-        )
+    synapses = family_of(profile).slot_bytes(profile, workload, slots)
+    if synapses is not None:
+        sections["synapses"] = layout.per_core(synapses)
     if workload.host_learns:
         return sections
     if workload.master_bits:

@@ -26,7 +26,7 @@ ALLOWED = {
     "training": {"nn", "networks", "rewiring", "synapses", "kernels", "documents", "errors", "random"},
     "datasets": {"documents", "errors"},
     "hardware": {"documents", "units", "errors"},
-    "placement": {"networks", "hardware", "errors"},
+    "placement": {"networks", "hardware", "units", "errors"},
     "accounting": {"placement", "networks", "hardware", "errors"},
     "results": {"documents", "errors"},
     # Facts of profiles, sections and storage families only: what a run cost stands in its record.
