@@ -4,6 +4,7 @@ What learns, what places, what counts and what reads scenarios all read this des
 """
 
 from neurosim.networks.models import MODELS, NeuronModel, find_model
+from neurosim.networks.optimizers import OPTIMIZERS, OptimizerModel
 from neurosim.networks.topology import Population, Projection, Topology
 
-__all__ = ["MODELS", "NeuronModel", "Population", "Projection", "Topology", "find_model"]
+__all__ = ["MODELS", "OPTIMIZERS", "NeuronModel", "OptimizerModel", "Population", "Projection", "Topology", "find_model"]
