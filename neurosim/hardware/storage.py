@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, WrapValidator, model_validator
 
 from neurosim.documents import Strict, WrongKey, check_part
+from neurosim.documents.wording import short
+from neurosim.errors import nearest
 from neurosim.hardware.quantities import Bandwidth, Bits, Bytes, Count, MemoryBits, StateBits, Width
 
 
@@ -214,10 +216,17 @@ def add_storage(storage_class):
 
 
 def _validate_added(value, handler):
-    family = value.get("family") if isinstance(value, dict) else getattr(value, "family", None)
-    if not isinstance(family, str) or family not in _ADDED:
+    if isinstance(value, tuple(_ADDED.values())):
+        return value
+    family = value.get("family") if isinstance(value, dict) else None
+    if not isinstance(family, str):
         return handler(value)
-    return check_part(_ADDED[family], value, what=f"storage family {family}") if isinstance(value, dict) else value
+    if family in _ADDED:
+        return check_part(_ADDED[family], value, what=f"storage family {family}")
+    known = [*map(family_name, typing.get_args(_BUILT_IN)), *_ADDED]
+    if family not in known:
+        raise WrongKey(["family"], f"found {short(family)}; {nearest(family, known)}")
+    return handler(value)
 
 
 Storage = Annotated[SerializeAsAny[_BUILT_IN], Field(discriminator="family"), WrapValidator(_validate_added)]
