@@ -3,9 +3,14 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
+
+from neurosim.hardware import HardwareProfile
 from neurosim.hardware.storage import StorageFamily, family_name
 from neurosim.placement.checks import cite_limit
+from neurosim.placement.layout import Layout
 from neurosim.placement.sections import Section
+from neurosim.placement.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,11 @@ class Room:
         Whether to compute expected uses beside their bounds.
     """
 
-    profile: object
-    workload: object
-    layout: object
-    n_active: object
-    slots: object
+    profile: HardwareProfile
+    workload: Workload
+    layout: Layout
+    n_active: np.ndarray
+    slots: np.ndarray
     with_expected: bool = True
 
 
