@@ -2,12 +2,19 @@
 
 import subprocess
 import sys
+from collections import defaultdict
 
 import numpy as np
 import pytest
 
+from neurosim.accounting import Activity
+from neurosim.accounting.events import PHASE
+from neurosim.accounting.traffic import TrafficCounter
 from neurosim.errors import InputError
+from neurosim.hardware import load_profile
 from neurosim.networks import MODELS, NeuronModel, Topology, find_model
+from neurosim.placement import Workload, place
+from neurosim.placement.sections import SECTIONS
 
 
 def test_importing_networks_loads_no_compiler_and_no_chip():
@@ -68,3 +75,39 @@ def test_walks_by_hand():
     forward, backward, gradient = Topology.recurrent("lstm", 3, (4,), 2, 5, window=2).walks_by_length[5].tolist()
     assert (forward, backward, gradient) == ([5, 4, 1], [0, 1, 1], [2, 2, 1])
     assert Topology.feedforward([3, 2, 2]).walks_by_length.tolist() == [[[0, 0]] * 3, [[1, 1], [0, 1], [1, 1]]]
+
+
+def test_biases_of_a_perceptron_take_memory_and_traffic_on_every_family():
+    """One per sum: value, accumulator and one number of the optimizer; the chip reads each once per pass, whoever adds up the products."""
+    for name in ("spinnaker2_santos", "brainscales2", "loihi1"):
+        profile, formats = load_profile(name), load_profile(name).formats
+        state, read = [], []
+        for bias in (False, True):
+            topology = Topology.feedforward((6, 4, 2), bias=bias)
+            placement = place(profile, Workload(topology, (10, 5), optimizer="momentum"), 1)
+            counter, n = TrafficCounter(placement), 7
+            activity = idle(placement, n)
+            counter._forward("forward", activity)
+            state.append(placement.cores[0].sections["neuron_state"])
+            read.append(int(counter.bits[0, PHASE["forward"], SECTIONS.index("neuron_state"), 0]))
+        assert state[1] - state[0] == (6 * formats.activation_bits.value + 7) // 8 + 2 * ((6 * formats.gradient_bits.value + 7) // 8)
+        assert read[1] - read[0] == n * 6 * formats.activation_bits.value
+
+
+def idle(placement, n):
+    """Activity of `n` samples of zeros."""
+    topology, n_segments, n_cores = placement.workload.topology, len(placement.segments), placement.n_cores
+    lengths = [1] * n
+    return Activity(
+        segment=defaultdict(lambda: np.zeros(n_segments, np.int64)),
+        nonzero=np.zeros(sum(n_pre for n_pre, _ in topology.shapes), np.int64),
+        sent=np.zeros((len(topology.projections), n_cores), np.int64),
+        received=np.zeros((len(topology.projections), n_cores), np.int64),
+        pairs=np.zeros((0, 0), np.int64),
+        sent_back=np.zeros(n_cores, np.int64),
+        received_back=np.zeros(n_cores, np.int64),
+        pairs_back=np.zeros((0, 0), np.int64),
+        passes=np.stack(topology.count_passes(lengths)),
+        walks=topology.count_walks(lengths),
+        n_samples=n,
+    )
