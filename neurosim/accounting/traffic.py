@@ -92,7 +92,7 @@ class TrafficCounter(PassTraffic):
         if self.is_sorted:
             self.update_in_place("rewire", "rewiring", self.per_segment(arrivals * w.position))
             word = events["merges"] * shape.n_slots * (w.position + w.strength)
-            self.update_in_place("rewire", "synapses", self.per_segment(word))
+            self.update_in_place("rewire", self.family.home, self.per_segment(word))
             moved = events["merges"] * shape.n_slots * self.state
             self.update_in_place("rewire", "optimizer_state", self.per_segment(moved))
             moved = events["merges"] * shape.n_slots * w.master

@@ -47,12 +47,12 @@ class NeuronModel:
     first_biases: tuple[float, ...] = (0.0,)
 
     @property
-    def is_recurrent(self):
+    def is_recurrent(self) -> bool:
         """Whether a neuron keeps a state from step to step, and so takes samples step by step."""
         return self.states > 0
 
     @property
-    def sends_zeros(self):
+    def sends_zeros(self) -> bool:
         """Whether a value goes to other cores even when it is zero."""
         return not self.zero_means_no_error
 
@@ -72,7 +72,7 @@ _ROWS = (
 MODELS = {model.name: model for model in _ROWS}
 
 
-def find_model(cell):
+def find_model(cell: str | NeuronModel) -> NeuronModel:
     """The facts of a cell.
 
     Parameters

@@ -27,7 +27,7 @@ class OptimizerModel:
     numbers: tuple[tuple[str, float], ...] = ()
 
     @property
-    def keys(self):
+    def keys(self) -> tuple[str, ...]:
         """Names of its numbers."""
         return tuple(name for name, _ in self.numbers)
 

@@ -5,6 +5,7 @@ back through the last `window` steps (back-propagation through time, Werbos 1990
 Nothing here depends on a chip.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -14,6 +15,9 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.networks.models import NeuronModel, find_model
+
+#: A cell by its name, or its facts.
+Cell = str | NeuronModel
 
 _MAX_NEURONS = 10**6  # per population: products of three sizes stay inside int64
 
@@ -31,22 +35,22 @@ class Population:
     has_bias: bool = False
 
     @property
-    def cell(self):
+    def cell(self) -> str | None:
         """Name of the model; None for inputs."""
-        return self.model and self.model.name
+        return self.model.name if self.model else None
 
     @property
-    def sums(self):
+    def sums(self) -> int:
         """Sums of one neuron; 1 for inputs, whose value takes the place of one."""
         return self.model.sums if self.model else 1
 
     @property
-    def n_sums(self):
+    def n_sums(self) -> int:
         """Post neurons of every projection into the population."""
         return self.n * self.sums
 
     @property
-    def n_biases(self):
+    def n_biases(self) -> int:
         """Biases of the population, one per sum where it has any."""
         return self.n_sums * self.has_bias
 
@@ -81,12 +85,12 @@ class Topology:
     readout: str = "last"
 
     @classmethod
-    def of(cls, network):
+    def of(cls, network: "Topology | Sequence[int]") -> "Topology":
         """A topology as it is; a sequence of layer sizes as `feedforward`."""
-        return network if isinstance(network, cls) else cls.feedforward(network)
+        return network if isinstance(network, Topology) else cls.feedforward(network)
 
     @classmethod
-    def feedforward(cls, layers, cell="relu", bias=False):
+    def feedforward(cls, layers: Sequence[int], cell: Cell | Sequence[Cell] = "relu", bias: bool = False) -> "Topology":
         """Layers that take each sample in one pass, each fully possible from the one before.
 
         Parameters
@@ -116,7 +120,9 @@ class Topology:
         return cls(populations, tuple(Projection(i, i + 1) for i in range(len(layers) - 1)))
 
     @classmethod
-    def recurrent(cls, cell, n_inputs, units, n_classes, n_steps, window=None, readout="last"):
+    def recurrent(
+        cls, cell: Cell, n_inputs: int, units: Sequence[int], n_classes: int, n_steps: int, window: int | None = None, readout: str = "last"
+    ) -> "Topology":
         """Layers of recurrent cells: input and recurrent matrix of each layer, then the read-out.
 
         Parameters
@@ -146,59 +152,59 @@ class Topology:
         return cls(tuple(populations), tuple(projections), n_steps, window, readout)
 
     @cached_property
-    def shapes(self):
+    def shapes(self) -> tuple[tuple[int, int], ...]:
         """(pre neurons, post neurons) of each projection; a post neuron is one sum."""
         return tuple((self.populations[p.pre].n, self.populations[p.post].n_sums) for p in self.projections)
 
     @cached_property
-    def sizes(self):
+    def sizes(self) -> tuple[int, ...]:
         """Neurons of each population, as a tuple of int."""
         return tuple(population.n for population in self.populations)
 
     @property
-    def neurons_and_sums(self):
+    def neurons_and_sums(self) -> tuple[tuple[int, int], ...]:
         """(neurons, sums of a neuron) of each population, as `synapses.plan_matrices` takes them."""
         return tuple((population.n, population.sums) for population in self.populations)
 
     @property
-    def pairs(self):
+    def pairs(self) -> tuple[tuple[int, int], ...]:
         """(pre, post) population of each projection, by number."""
         return tuple((projection.pre, projection.post) for projection in self.projections)
 
     @cached_property
-    def bias_start(self):
+    def bias_start(self) -> tuple[int, ...]:
         """Number of the first bias of each population, and of all biases, as a tuple of int."""
         return (0, *accumulate(population.n_biases for population in self.populations))
 
     @cached_property
-    def n_positions(self):
+    def n_positions(self) -> tuple[int, ...]:
         """Positions of each projection, as a tuple of int."""
         return tuple(a * b for a, b in self.shapes)
 
     @property
-    def is_unrolled(self):
+    def is_unrolled(self) -> bool:
         """Whether a sample takes several steps."""
         return self.n_steps > 1
 
     @property
-    def kept_steps(self):
+    def kept_steps(self) -> int:
         """Steps whose values are kept at once: the window, but all where only the whole sample has an error (mean read-out)."""
         return self.window if self.readout == "last" else self.n_steps
 
     @property
-    def hidden(self):
+    def hidden(self) -> range:
         """Numbers of the populations between inputs and outputs."""
         return range(1, len(self.populations) - 1)
 
-    def is_per_step(self, projection):
+    def is_per_step(self, projection: Projection) -> bool:
         """Whether a projection works at every step; the one into the outputs works once per sample."""
         return projection.post != len(self.populations) - 1
 
-    def reads_mean(self, projection):
+    def reads_mean(self, projection: Projection) -> bool:
         """Whether a projection takes means over the steps of a sample, and not values of a step."""
         return self.readout == "mean" and not self.is_per_step(projection)
 
-    def count_passes(self, lengths):
+    def count_passes(self, lengths: np.ndarray | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """How often each population goes forward and backward.
 
         Parameters
@@ -216,7 +222,7 @@ class Topology:
         is_output = np.arange(len(self.populations)) == len(self.populations) - 1
         return np.where(is_output, lengths.size, lengths.sum()), np.where(is_output, lengths.size, reached.sum())
 
-    def count_walks(self, lengths):
+    def count_walks(self, lengths: np.ndarray | Sequence[int]) -> np.ndarray:
         """How often each projection is walked forward, backward and for its gradient.
 
         Parameters
@@ -233,7 +239,7 @@ class Topology:
         return np.tensordot(n_samples, self._walks_of(lengths), axes=1)
 
     @cached_property
-    def walks_by_length(self):
+    def walks_by_length(self) -> np.ndarray:
         """Walks of one sample of each length from 0 on: int64 array, shape (n_steps + 1, 3, n_projections), read only; see `count_walks`."""
         walks = self._walks_of(np.arange(self.n_steps + 1))
         walks.flags.writeable = False

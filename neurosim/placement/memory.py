@@ -110,9 +110,10 @@ def section_bytes(profile, workload, layout, slots):
 def slot_sections(profile, workload, layout, slots):
     """The sections that depend on the number of slots."""
     sections = {}
-    synapses = family_of(profile).slot_bytes(profile, workload, slots)
+    family = family_of(profile)
+    synapses = family.slot_bytes(profile, workload, slots)
     if synapses is not None:
-        sections["synapses"] = layout.per_core(synapses)
+        sections[family.home] = layout.per_core(synapses)
     if workload.host_learns:
         return sections
     if workload.master_bits:

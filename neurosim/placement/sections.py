@@ -61,7 +61,7 @@ TABLE = {
 SECTIONS = list(TABLE)
 
 
-def add_section(section):
+def add_section(section: Section) -> None:
     """Add a row at the end of the table; the same row again changes nothing.
 
     Raises
@@ -75,22 +75,22 @@ def add_section(section):
         SECTIONS.append(section.name)
 
 
-def movable_sections():
+def movable_sections() -> tuple[str, ...]:
     """Sections that can move to shared memory, in the order of preference: synapses first, then what learning keeps beside each."""
-    ranked = [section for section in TABLE.values() if section.spill_rank is not None]
-    return tuple(section.name for section in sorted(ranked, key=lambda section: section.spill_rank))
+    ranked = [(section.spill_rank, name) for name, section in TABLE.items() if section.spill_rank is not None]
+    return tuple(name for _, name in sorted(ranked))
 
 
-def host_sections():
+def host_sections() -> tuple[str, ...]:
     """Sections that a host which rewires reads and writes."""
     return tuple(section.name for section in TABLE.values() if section.has_host_copy)
 
 
-def list_levels():
+def list_levels() -> tuple[str, ...]:
     """Levels of memory, local first."""
     return tuple(dict.fromkeys((LOCAL, SHARED, *(section.level for section in TABLE.values()))))
 
 
-def level_of(name, is_spilled=False):
+def level_of(name: str, is_spilled: bool = False) -> str:
     """Memory level of a section: that of its row, or shared memory where its core has spilled it."""
     return SHARED if is_spilled else TABLE[name].level

@@ -4,6 +4,7 @@ What their profiles say stands in `hardware.storage`. A family from elsewhere is
 """
 
 from neurosim.errors import InputError, nearest
+from neurosim.hardware import HardwareProfile
 from neurosim.hardware.storage import add_storage
 from neurosim.placement.families.address_space import AddressSpaceFamily
 from neurosim.placement.families.arrays import ArrayFamily, CrossbarFamily
@@ -17,10 +18,10 @@ from neurosim.placement.sections import TABLE, add_section
 __all__ = ["FAMILIES", "ArrayFamily", "CrossbarFamily", "Family", "Room", "add_family", "family_of"]
 
 #: Every known family by its name in profiles.
-FAMILIES = {}
+FAMILIES: dict[str, Family] = {}
 
 
-def add_family(family):
+def add_family(family: Family) -> None:
     """Let profiles use a storage family.
 
     Parameters
@@ -47,7 +48,7 @@ for _family in (AddressSpaceFamily, CrossbarMultibitFamily, CrossbarBinaryFamily
     add_family(_family())
 
 
-def family_of(profile):
+def family_of(profile: HardwareProfile) -> Family:
     """The storage family of a chip.
 
     Parameters

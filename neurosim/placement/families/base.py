@@ -1,13 +1,14 @@
 """What a storage family is asked for: limits, bytes, what a removed synapse frees, accesses, words."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from neurosim.hardware import HardwareProfile
 from neurosim.hardware.storage import StorageFamily, family_name
-from neurosim.placement.checks import cite_limit
+from neurosim.placement.checks import Check, cite_limit
 from neurosim.placement.layout import Layout
 from neurosim.placement.sections import Section
 from neurosim.placement.workload import Workload
@@ -76,17 +77,17 @@ class Family(ABC):
     exchange_text: str = "the synapses that came and the marks of those that left"
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Value of ``storage.family`` in its profiles."""
         return family_name(self.storage)
 
     # Bytes
 
-    def slot_bytes(self, profile, workload, slots):
-        """Bytes of the synapses of segments in the local memory of their core: int64 array like `slots`; None where they lie elsewhere."""
-        return
+    def slot_bytes(self, profile: HardwareProfile, workload: Workload, slots: np.ndarray) -> np.ndarray | None:
+        """Bytes of `home` in local memory for the synapses of segments: int64 array like `slots`; None where they lie elsewhere."""
+        return None
 
-    def takes_widths(self, profile):
+    def takes_widths(self, profile: HardwareProfile) -> bool:
         """Whether a run may choose how wide a weight is stored."""
         return False
 
@@ -98,49 +99,49 @@ class Family(ABC):
 
     # Limits
 
-    def rows_per_weight(self, profile):
+    def rows_per_weight(self, profile: HardwareProfile) -> int:
         """Places that one signed weight takes."""
         return 1
 
-    def places_per_neuron(self, profile):
+    def places_per_neuron(self, profile: HardwareProfile) -> tuple[int, str] | None:
         """(most synapses of a neuron, source) where the memory has so many places for each, else None."""
-        return
+        return None
 
     def in_axon_limits(self, profile):
-        """(most distinct pre neurons of a core, source) of everything that limits them: list, empty where nothing does."""
+        """(most distinct pre neurons of a core, source) of everything that limits them; empty where nothing does."""
         stated = profile.limits.in_axons_per_core
         return [] if stated is None else [(stated.max.value, cite_limit(profile, "in_axons_per_core"))]
 
-    def fixed_checks(self, profile, layout):
-        """Checks that do not depend on the number of synapses: iterable of `Check`."""
+    def fixed_checks(self, profile: HardwareProfile, layout: Layout) -> Iterable[Check]:
+        """Checks that do not depend on the number of synapses."""
         return ()
 
     @abstractmethod
-    def array_checks(self, room):
-        """Checks of the room for all synapses of a core: iterable of `Check`; empty where that is local memory, which is checked for all.
+    def array_checks(self, room: Room) -> Iterable[Check]:
+        """Checks of the room for all synapses of a core; empty where that is local memory, which is checked for all.
 
         `room` : `Room`.
         """
 
-    def list_checks(self, room):
-        """Checks of how the synapses of rows or columns lie there: iterable of `Check`."""
+    def list_checks(self, room: Room) -> Iterable[Check]:
+        """Checks of how the synapses of rows or columns lie there."""
         return ()
 
-    def row_limits(self, placement):
+    def row_limits(self, placement) -> dict:
         """Limits that the run keeps at every step: keyword arguments of `synapses.CorePlan`."""
         return {}
 
     # Words
 
     @abstractmethod
-    def release_text(self, placement):
+    def release_text(self, placement) -> str | None:
         """What removing a synapse frees, in one sentence; None where it frees its exact bytes."""
 
     @abstractmethod
-    def room_text(self, storage):
+    def room_text(self, storage) -> str:
         """Room for synapses on one core, in the measure of the family; `storage` is that part of a profile."""
 
-    def not_modelled(self, profile):
+    def not_modelled(self, profile: HardwareProfile) -> list[str]:
         """What the chip would also demand and nothing here checks: list of str."""
         return []
 
