@@ -13,7 +13,8 @@ import neurosim
 from neurosim.documents import dump_yaml, read_yaml, write_atomic
 from neurosim.errors import InputError, InterruptedRunError
 from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits, summarize
-from neurosim.placement.memory import host_rewires
+from neurosim.placement.families import family_of
+from neurosim.placement.memory import has_row_pointers, host_rewires
 from neurosim.results import read_record, write_record, write_tables
 from neurosim.scenario.experiment import check_shape, prepare
 
@@ -274,14 +275,14 @@ def _training_plan(experiment):
         # The host orders all arrivals at once, whatever their number.
         merge_entries=2**62 if workload.host_learns or host_rewires(experiment.profile, workload) else MERGE_ENTRIES,
         watches=_watched(experiment),
-        counts_pairs=scenario.hardware.execution == "event_driven" and experiment.profile.storage.family == "address_space",
+        counts_pairs=has_row_pointers(experiment.profile, workload),
     )
 
 
 def _watched(experiment):
     """Neurons whose non-zero values cost something: rows that are walked, activations that travel."""
     placement = experiment.placement
-    if placement.workload.execution == "event_driven" or placement.profile.storage.family != "address_space":
+    if placement.workload.execution == "event_driven" or not family_of(placement.profile).is_program:
         return "all"
     return "hidden" if placement.n_cores > 1 else "none"
 
