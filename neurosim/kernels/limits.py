@@ -154,6 +154,21 @@ def note_binding(slots, segments, matrices, tally, scope, n_missing):
     bound[_BY_TARGETS] += n_missing * by_targets
 
 
+@inlined
+def note_refusal(slots, segments, matrices, tally, segment, pre, post):
+    """Book one synapse under everything that keeps it from a free position of its own. Writes `tally`."""
+    bound, matrix = tally.unfilled_by, segments.matrix[segment]
+    bound[_BY_SLOTS] += np.int64(slots.n_free[segment] == 0)
+    bound[_BY_FAN_IN] += np.int64(slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix])
+    if segments.is_limited:
+        by_in, by_out, by_words, by_entries, by_targets = row_limits_at(slots, segments, matrices, tally, segment, pre)
+        bound[_BY_IN_AXONS] += np.int64(by_in)
+        bound[_BY_OUT_AXONS] += np.int64(by_out)
+        bound[_BY_WORDS] += np.int64(by_words)
+        bound[_BY_ENTRIES] += np.int64(by_entries)
+        bound[_BY_TARGETS] += np.int64(by_targets)
+
+
 @kernel
 def recount_use(slots, segments, matrices, tally):
     """Count what rows use anew, from `slots.fan_out`. Writes `slots`."""

@@ -2,6 +2,8 @@
 
 import time
 
+from neurosim.reports.facts import unplaced_text
+
 
 class Observer:
     """Shows long work while it happens; a context manager.
@@ -44,6 +46,8 @@ class RunObserver(Observer):
             f"{trainer.epoch} of {self.n_epochs} epochs done; compiling kernels at first use",
             soft_wrap=True,
         )
+        if unplaced := unplaced_text(store.n_unplaced, store.unplaced_by):
+            self.console.print(f"[bold red]{unplaced}[/]", soft_wrap=True)
         if not experiment.verdict.fits:
             worst = experiment.verdict.worst
             self.console.print(

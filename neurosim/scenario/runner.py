@@ -137,6 +137,8 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
             _write_views(record, folder, scenario)
             return record, folder.path
     _start_folder(folder, experiment, resume)
+    if trainer.store.n_unplaced:
+        folder.log(f"{trainer.store.n_unplaced} connections found no place at the start, limits: {', '.join(trainer.store.unplaced_by)}")
     saver = _Saver(trainer, folder, identity)
     if not resume:
         saver.save()
@@ -192,7 +194,7 @@ def _train(trainer, folder, saver, observer):
         folder.log(
             f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, "
             f"test accuracy {record.test_accuracy:.4f}, {record.n_arrived} rewired, {record.train_s:.2f} s"
-            + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by)}" if record.n_unfilled else "")
+            + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by or trainer.store.unplaced_by)}" if record.n_unfilled else "")
         )
         saver.save()
         if observer:

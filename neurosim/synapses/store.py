@@ -37,6 +37,8 @@ class SynapseStore:
     ----------
     slots, segments, matrices, tally
         The arrays, as the named tuples of `neurosim.kernels.layout`.
+    n_unplaced, unplaced_by
+        Planned connections that found no place at the start, and how many of them each limit bound: int, dict of names to int.
 
     Notes
     -----
@@ -52,6 +54,7 @@ class SynapseStore:
         self.segments = _segment_arrays(plan)
         self.slots = _empty_slots(plan, self.segments, self.matrices)
         self.tally = new_tally(plan)
+        self.n_unplaced, self.unplaced_by = 0, {}
 
     @classmethod
     def random(cls, plan, seed):
@@ -59,7 +62,7 @@ class SynapseStore:
 
         Source: the authors' initial values (Bellec et al. 2018, public scripts): n_pre is the full
         fan-in of the layer. Where fan-in limits leave no room, fewer
-        synapses than planned are active, and `fill` says how many.
+        synapses than planned are active, and `n_unplaced` says how many.
         """
         store = cls(plan, seed)
         draw_connections(store)

@@ -15,6 +15,8 @@ from neurosim.kernels.layout import Binding, Resource, SegmentEvent
 from neurosim.synapses.recount import recount
 from neurosim.synapses import CorePlan, MatrixPlan, SegmentPlan, StorePlan, SynapseStore
 
+run_occupy, rank_draw_by_rows = call_of(occupy), call_of(_rank_draw_by_rows)
+
 N = 20_000
 PACKED = {"header_bits": 10, "block_synapses": 4, "word_bits": 64}
 
@@ -152,9 +154,8 @@ def test_arrivals_are_uniform_over_the_positions_that_all_limits_leave(name):
 def test_exact_draws_are_uniform_too(name):
     """The draw after `MAX_PROPOSALS` rejections, called directly."""
     store, scope, feasible = binding_store(name)
-    draw = call_of(_rank_draw_by_rows)
     draws = [
-        draw(store.slots, store.segments, store.matrices, store.tally, scope, bits)
+        rank_draw_by_rows(store.slots, store.segments, store.matrices, store.tally, scope, bits)
         for bits in np.random.default_rng(1).integers(0, 2**64, N, dtype=np.uint64)
     ]
     arrivals = np.array([[(store.segments.matrix[segment], pre, post)] for segment, pre, post in draws])
@@ -219,7 +220,7 @@ def test_a_lone_synapse_costs_a_word_and_the_second_is_free():
     used = [0]
 
     def arrive(pre, post):
-        call_of(occupy)(store.slots, store.segments, store.matrices, store.tally, 0, pre, post, np.float32(1))
+        run_occupy(store.slots, store.segments, store.matrices, store.tally, 0, pre, post, np.float32(1))
         used.append(int(store.slots.words[0]))
 
     arrive(1, 3)  # 33 bits: one word

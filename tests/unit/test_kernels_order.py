@@ -14,7 +14,7 @@ from neurosim.synapses import SynapseStore, layered_plan
 from neurosim.synapses.plan import MatrixPlan, SegmentPlan, StorePlan
 from neurosim.training import Schedule, Trainer, TrainingPlan
 
-note_disorder = call_of(order.note_disorder)
+note_disorder, run_deal_arrivals = call_of(order.note_disorder), call_of(deal_arrivals)
 
 
 def make_store(n_moments=0, has_master=False):
@@ -110,7 +110,7 @@ def test_arrivals_are_dealt_in_the_order_of_slots(n, n_moments, has_master):
             taken = store.slots.free_slot[start + store.slots.n_free[segment] : start + n_before[segment]]
             assert taken.size == np.isin(leaving, np.arange(*store.segments.slot_start[segment : segment + 2])).sum()
             n_unordered.append((np.diff(keys_at(store, segment, taken)) < 0).sum())
-            call_of(deal_arrivals)(store.slots, store.segments, store.matrices, segment, n_before[segment])
+            run_deal_arrivals(store.slots, store.segments, store.matrices, segment, n_before[segment])
             is_sorted = np.all(np.diff(keys_at(store, segment, np.sort(taken))) >= 0)
             assert is_sorted if segment == 0 else n_unordered[1] == 0 or not is_sorted
         assert n < 40 or n_unordered[0] > n // 8

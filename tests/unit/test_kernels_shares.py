@@ -14,6 +14,8 @@ from neurosim.kernels.shares import backward_share, forward_share
 from neurosim.nn import Mlp, mlp
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore
 
+run_forward_share, run_backward_share = call_of(forward_share), call_of(backward_share)
+
 SIZES = (2100, 2600, 60)
 N_LANES, LANES = 32, (0,) * 32
 EPS = np.finfo(np.float32).eps
@@ -88,10 +90,10 @@ def run_shares(store, act, err, n_shares, shares):
     store.slots.gradient[:] = 0
     for m in (0, 1):
         for share in shares:
-            call_of(forward_share)(store.slots, store.segments, store.matrices, m, share, n_shares, act, LANES)
+            run_forward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, LANES)
     for m in (1, 0):
         for share in shares:
-            call_of(backward_share)(store.slots, store.segments, store.matrices, m, share, n_shares, act, err, LANES, live, 1, wrong, 1)
+            run_backward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, err, LANES, live, 1, wrong, 1)
     gradient = store.slots.gradient.copy()
     store.slots.gradient[:] = 0
     return act, err, gradient, live, wrong

@@ -9,7 +9,6 @@ from kernel_calls import call_of
 from neurosim.kernels import order
 from neurosim.kernels.membership import is_taken, remove_position
 from neurosim.nn import Mlp
-from neurosim.random import Stream, stream_key
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore, layered_plan
 
 SCOPES = ("core", "layer", "network")
