@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from test_recurrent_runs import SCENARIO
@@ -208,10 +207,3 @@ def test_a_threading_layer_that_is_not_there_is_one_line(cli_environment, tmp_pa
             continue  # this computer has it
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert done.stderr.startswith(f"neurosim: NUMBA_THREADING_LAYER: found '{layer}'")
-
-
-def test_it_can_be_imported_without_fcntl():
-    """On platforms that are not POSIX nothing fails before it has to."""
-    script = "import sys; sys.modules['fcntl'] = None; import neurosim.cli, neurosim.sweeps, neurosim.scenario, neurosim.reports.publish"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, cwd=Path(__file__).parent)
-    assert (done.returncode, done.stderr) == (0, "")
