@@ -18,6 +18,10 @@ class InputError(NeurosimError):
     exit_code = 2
 
 
+class CheckpointError(InputError):
+    """A checkpoint that cannot be continued: missing, damaged, or of another run."""
+
+
 class DoesNotFitError(NeurosimError):
     """The network does not fit the chip; the verdict lists every violated limit."""
 
@@ -30,6 +34,10 @@ class DoesNotFitError(NeurosimError):
 
 class TrainingDivergedError(NeurosimError):
     """A loss or weight became infinite or not a number."""
+
+
+class DrawingError(NeurosimError):
+    """Figures or a page could not be drawn; the result that they show is written."""
 
 
 class LedgerError(NeurosimError):

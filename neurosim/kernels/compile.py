@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from neurosim.kernels import cache, compiling, parts  # noqa: F401  (the first two act before anything is compiled)
+from neurosim.kernels import cache, compiling, forks, parts  # noqa: F401  (the first two act before anything is compiled)
 
 # Threads of OpenMP that wait by spinning cost up to 24 ms per parallel loop when other processes want the cores; waking one that
 # sleeps costs 0.1 ms. So they spin for some 0.08 ms, which bridges the gaps between the loops of a step, and then sleep.
@@ -53,7 +53,7 @@ allocating_part = _part(_nrt=True)
 
 def count_threads():
     """Threads that parallel loops run in at the moment."""
-    return numba.get_num_threads()
+    return 1 if forks.is_alone() else numba.get_num_threads()
 
 
 @intrinsic
