@@ -3,6 +3,7 @@
 import time
 
 from neurosim.reports.facts import unplaced_text
+from neurosim.reports.verdict_table import print_data_notes
 
 
 class Observer:
@@ -48,6 +49,7 @@ class RunObserver(Observer):
         )
         if unplaced := unplaced_text(store.n_unplaced, store.unplaced_by):
             self.console.print(f"[bold red]{unplaced}[/]", soft_wrap=True)
+        print_data_notes(self.console, trainer.dataset.notes)
         if not experiment.verdict.fits:
             worst = experiment.verdict.worst
             self.console.print(

@@ -80,6 +80,8 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
                 return record, folder.path
             try:
                 _start_folder(folder, experiment, resume)
+                for note in trainer.dataset.notes:
+                    folder.log(f"data: {note}")
                 if trainer.store.n_unplaced:
                     limits = ", ".join(trainer.store.unplaced_by)
                     folder.log(f"{trainer.store.n_unplaced} connections found no place at the start, limits: {limits}")
