@@ -8,7 +8,7 @@ import numpy as np
 
 from neurosim.errors import LedgerError, TrainingDivergedError
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import Counting, Progress, StepRule
+from neurosim.kernels.train import Counting, Progress, StepRule
 from neurosim.kernels.random import fill_bits
 from neurosim.nn import Evaluation, Mlp
 from neurosim.random import Stream, step_key, stream_key

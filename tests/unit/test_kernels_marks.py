@@ -10,7 +10,7 @@ import pytest
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.marks import LINE, PLACE, marks_shape, mask_rows, rectify_rows
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.nn import Mlp
 from neurosim.synapses import SynapseStore, layered_plan
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neurosim.kernels.compile import kernel
-from neurosim.kernels.mlp_train import StepRule
+from neurosim.kernels.train import StepRule
 from neurosim.kernels.rewire import begin_exchange, close_exchange, exchange_share
 from neurosim.kernels.threads import N_SHARES, first_of_share
 from neurosim.kernels.update import CHUNK, MARKED

@@ -8,7 +8,7 @@ import pytest
 from kernel_calls import call_of
 
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.kernels.order import count_strips
 from neurosim.kernels.shares import backward_share, forward_share
 from neurosim.nn import Mlp, mlp

@@ -9,7 +9,7 @@ import pytest
 
 from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.nn import Mlp
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore, layered_plan
 from neurosim.synapses.store import new_tally

@@ -9,9 +9,9 @@ from numba.core import compiler, ir, ir_utils
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import ParforPreLoweringPass
 
-from neurosim.kernels import mlp_train
-from neurosim.kernels.mlp_train import Batch, Counting, StepRule
-from neurosim.kernels.recurrent_train import Sequences
+from neurosim.kernels import train
+from neurosim.kernels.train import Batch, Counting, StepRule
+from neurosim.kernels.train import Batch
 from neurosim.nn import Mlp, mlp, recurrent
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
 from neurosim.synapses import SynapseStore, layered_plan

@@ -10,7 +10,7 @@ import pytest
 
 from neurosim.kernels import mlp as mlp_kernels
 from neurosim.kernels.compile import kernel
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.kernels.normal import fill_normal
 from neurosim.nn import Mlp, choose_tile
 from neurosim.nn import mlp as mlp_network

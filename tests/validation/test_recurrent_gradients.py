@@ -10,8 +10,8 @@ import itertools
 import numpy as np
 import pytest
 
-from neurosim.kernels.mlp_train import Counting, StepRule
-from neurosim.kernels.recurrent_train import Sequences
+from neurosim.kernels.train import Counting, StepRule
+from neurosim.kernels.train import Batch
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
 from neurosim.synapses import SynapseStore
 from neurosim.training.loop import new_progress

@@ -25,7 +25,7 @@ from reference_chip import Lists, ReferenceChip, RowLimits, Segment, Widths, fol
 
 from neurosim.accounting import KINDS, PHASES
 from neurosim.kernels import mlp
-from neurosim.kernels.mlp_train import Progress
+from neurosim.kernels.train import Progress
 from neurosim.placement import refuse_unless_fits
 from neurosim.random import Stream, stream_key
 from neurosim.scenario.experiment import prepare
