@@ -22,12 +22,14 @@ class Experiment:
     verdict: object
 
 
-def prepare(scenario):
+def prepare(scenario, shape=None):
     """Load the profile, settle the number of synapses and cores, place the network and judge it.
 
     Parameters
     ----------
     scenario : Scenario
+    shape : DataShape, optional
+        Of samples in memory, which take the place of those that the scenario names.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def prepare(scenario):
     _refuse_unless_learns(scenario, profile)
     _refuse_unless_stores(scenario, profile)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
-    workload = _workload(scenario, profile, n_cores)
+    workload = _workload(scenario, profile, n_cores, shape)
     placement = place(profile, workload, n_cores)
     verdict = judge(placement)
     if scenario.training.clip is not None:
@@ -56,8 +58,8 @@ def prepare(scenario):
     return Experiment(scenario, profile, placement, verdict)
 
 
-def _workload(scenario, profile, n_cores):
-    topology, hardware, rule = make_topology(scenario), scenario.hardware, scenario.rewiring.rule_class
+def _workload(scenario, profile, n_cores, shape):
+    topology, hardware, rule = make_topology(scenario, shape), scenario.hardware, scenario.rewiring.rule_class
     positions = topology.n_positions
 
     def workload(n_active):
@@ -98,12 +100,14 @@ def _workload(scenario, profile, n_cores):
     return workload(counts)
 
 
-def make_topology(scenario):
+def make_topology(scenario, shape=None):
     """Populations and projections of a scenario's network, from the shape of its data as far as that is known without loading it.
 
     Parameters
     ----------
     scenario : Scenario
+    shape : DataShape, optional
+        As for `prepare`.
 
     Returns
     -------
@@ -114,7 +118,7 @@ def make_topology(scenario):
     InputError
         Layers that contradict the data, or a recurrent network and data without steps.
     """
-    network, shape = scenario.network, dataset_shape(scenario.dataset.name, scenario.dataset.speech)
+    network, shape = scenario.network, shape or dataset_shape(scenario.dataset.name, scenario.dataset.speech)
     check_shape(scenario, shape)
     if not network.is_recurrent:
         return Topology.feedforward(network.layers)

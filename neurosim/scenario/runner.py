@@ -1,21 +1,17 @@
 """Run a scenario: refuse early, train, checkpoint, account, write."""
 
-import hashlib
-import json
 import re
-import signal
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import neurosim
 from neurosim.documents import dump_yaml, read_yaml, write_atomic
 from neurosim.errors import InputError, InterruptedRunError
-from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits, summarize
-from neurosim.placement.memory import host_rewires
+from neurosim.placement import refuse_unless_fits, summarize
 from neurosim.results import read_record, write_record, write_tables
-from neurosim.scenario.experiment import check_shape, prepare
+from neurosim.scenario.callbacks import RunInProgress, train
+from neurosim.scenario.experiment import prepare
+from neurosim.scenario.trainer import make_trainer, set_threads, stop_on_signal
 
 CHECKPOINT = "checkpoint.npz"
 RESULT = "result.json"
@@ -83,7 +79,7 @@ def choose_folder(name, out=None, resume=False):
     return RunFolder(Path("runs") / (name if n == 1 else f"{name}-{n}"))
 
 
-def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=None, observer=None):
+def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=None, callbacks=(), dataset=None):
     """Train a scenario inside its chip's budgets and write its files.
 
     Parameters
@@ -97,9 +93,9 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
         Where to look for data sets first.
     n_threads : int, optional
         Kernel threads; the result does not depend on it.
-    observer : object, optional
-        With methods ``start(experiment, trainer, folder)``, ``progress(epoch, step, n_steps)`` and
-        ``epoch(record)``.
+    callbacks : iterable of Callback
+    dataset : Dataset, optional
+        Samples in memory, instead of those that the scenario names.
 
     Returns
     -------
@@ -115,18 +111,12 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     TrainingDivergedError
         The last checkpoint is kept.
     """
-    experiment = prepare(scenario)
+    experiment = prepare(scenario, None if dataset is None else dataset.shape)
     if scenario.hardware.on_violation == "refuse":
         refuse_unless_fits(experiment.placement)
     folder = choose_folder(scenario.name, out, resume)
-    try:
-        trainer, identity = _make_trainer(experiment, data_dir)
-    except MemoryError:
-        raise InputError(
-            f"{scenario.name}: this computer has too little memory for the network, its data and its batches; "
-            "lower training.batch_size, the sizes of the network or dataset.max_steps"
-        ) from None
-    n_threads = _set_threads(n_threads)
+    trainer, identity = make_trainer(experiment, data_dir, dataset)
+    n_threads = set_threads(n_threads)
     if resume:
         from neurosim.training import load_checkpoint
 
@@ -139,9 +129,7 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     saver = _Saver(trainer, folder, identity)
     if not resume:
         saver.save()
-    if observer:
-        observer.start(experiment, trainer, folder.path)
-    _train(trainer, folder, saver, observer)
+    _train(RunInProgress(experiment, trainer, folder.path), folder, saver, callbacks)
 
     from neurosim.scenario.record import make_record
 
@@ -180,11 +168,11 @@ class _Saver:
             self.save()
 
 
-def _train(trainer, folder, saver, observer):
+def _train(run, folder, saver, callbacks):
+    trainer = run.trainer
+
     def on_progress(epoch, step, n_steps):
         saver.save_if_due()
-        if observer:
-            observer.progress(epoch, step, n_steps)
 
     def on_epoch(record):
         # Log first: a run killed in between repeats a line of its log and never misses one.
@@ -194,106 +182,18 @@ def _train(trainer, folder, saver, observer):
             + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by)}" if record.n_unfilled else "")
         )
         saver.save()
-        if observer:
-            observer.epoch(record)
 
-    with _stop_on_signal() as stopped:
-        is_done = trainer.run(on_progress=on_progress, on_epoch=on_epoch, should_stop=lambda: bool(stopped))
-    if not is_done:
+    with stop_on_signal() as stopped:
+        is_over = train(run, callbacks, on_progress=on_progress, on_epoch=on_epoch, should_stop=lambda: bool(stopped))
+    if not is_over:
         saver.save()
         folder.log(f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch}")
         raise InterruptedRunError(
             f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch} of {trainer.steps_per_epoch}; "
             f"checkpoint written: continue with --resume --out {folder.path}"
         )
-
-
-@contextmanager
-def _stop_on_signal():
-    """List that fills when the user or the system asks to stop; a second Ctrl-C stops at once.
-
-    Signals are noted and not raised: an exception between a compiled call and the counting of its
-    steps would leave a state that cannot be resumed.
-    """
-    stopped = []
-
-    def note(number, frame):
-        if stopped:
-            raise KeyboardInterrupt
-        stopped.append(number)
-
-    try:
-        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: the caller handles signals
-        previous = {}
-    try:
-        yield stopped
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _make_trainer(experiment, data_dir):
-    """Trainer of an experiment on its data, and the digest of all that decides its course."""
-    from neurosim.scenario.network import make_network, make_store
-    from neurosim.training import Trainer
-
-    scenario = experiment.scenario
-    dataset = scenario.dataset.load(data_dir)
-    check_shape(scenario, dataset.shape)
-    store = make_store(experiment)
-    trainer = Trainer(store, dataset, _training_plan(experiment), make_network(experiment, store))
-    content = {
-        "scenario": scenario.model_dump(mode="json", exclude={"report", "description"}),
-        "profile": experiment.profile.sha256,
-        "dataset": dataset.sha256,
-        "version": neurosim.__version__,
-        "rule": scenario.rewiring.source_digest,
-    }
-    return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _training_plan(experiment):
-    from neurosim.training import Optimizer, Schedule, TrainingPlan
-
-    scenario, workload = experiment.scenario, experiment.placement.workload
-    training, schedule = scenario.training, scenario.training.schedule
-    return TrainingPlan(
-        seed=scenario.seed,
-        n_epochs=training.epochs,
-        batch_size=training.batch_size,
-        schedule=Schedule(
-            kind=schedule.kind,
-            base=training.learning_rate,
-            factor=schedule.factor if schedule.factor is not None else (0.0 if schedule.kind == "cosine" else 1.0),
-            milestones=schedule.milestones or (),
-        ),
-        optimizer=Optimizer(training.optimizer, **training.optimizer_numbers),
-        is_stochastic=scenario.hardware.rounding == "stochastic",
-        rule=scenario.rewiring.make_rule(),
-        # The host orders all arrivals at once, whatever their number.
-        merge_entries=2**62 if workload.host_learns or host_rewires(experiment.profile, workload) else MERGE_ENTRIES,
-        watches=_watched(experiment),
-        counts_pairs=scenario.hardware.execution == "event_driven" and experiment.profile.storage.family == "address_space",
-    )
-
-
-def _watched(experiment):
-    """Neurons whose non-zero values cost something: rows that are walked, activations that travel."""
-    placement = experiment.placement
-    if placement.workload.execution == "event_driven" or placement.profile.storage.family != "address_space":
-        return "all"
-    return "hidden" if placement.n_cores > 1 else "none"
-
-
-def _set_threads(n_threads):
-    import numba
-
-    most = numba.config.NUMBA_NUM_THREADS
-    if n_threads is not None and not 1 <= n_threads <= most:
-        raise InputError(f"--threads: found {n_threads}; expected 1 to {most}, the threads of this machine")
-    numba.set_num_threads(n_threads or most)
-    return n_threads or most
+    if not trainer.is_done:
+        folder.log(f"ended by a callback after epoch {trainer.epoch} of {trainer.plan.n_epochs}")
 
 
 def _start_folder(folder, experiment, resume):

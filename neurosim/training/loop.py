@@ -125,7 +125,7 @@ class Trainer:
     def is_done(self):
         return self.epoch >= self.plan.n_epochs
 
-    def run(self, *, on_progress=None, on_epoch=None, should_stop=None):
+    def run(self, *, on_progress=None, on_epoch=None, should_stop=None, is_enough=None):
         """Train until all epochs are done or `should_stop()` is true.
 
         Parameters
@@ -135,11 +135,14 @@ class Trainer:
         on_epoch : callable, optional
             Called as ``on_epoch(record)`` after each epoch, when the state may be saved.
         should_stop : callable, optional
+            Asked between two steps.
+        is_enough : callable, optional
+            Asked after each epoch, and its `on_epoch`: whether to leave out the epochs that remain.
 
         Returns
         -------
         bool
-            Whether all epochs are done.
+            Whether all epochs are done that are wanted; false after `should_stop`.
 
         Raises
         ------
@@ -152,6 +155,8 @@ class Trainer:
             record = self._finish_epoch()
             if on_epoch:
                 on_epoch(record)
+            if is_enough and is_enough():
+                break
         return True
 
     def probe(self):

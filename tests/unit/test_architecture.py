@@ -43,7 +43,7 @@ ALLOWED = {
 LEARNING = ("nn", "rewiring", "training", "synapses", "kernels", "datasets")
 CHIP_SIDE = {"hardware", "placement", "accounting", "scenario", "sweeps", "results", "reports", "validation", "commands", "cli"}
 # Modules outside of kernels/ that may import Numba, inside functions, so that `check` does not load it.
-LAZY_NUMBA = {"scenario/runner.py", "scenario/record.py"}
+LAZY_NUMBA = {"scenario/trainer.py", "scenario/record.py"}
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))

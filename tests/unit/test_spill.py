@@ -16,7 +16,7 @@ from neurosim.hardware import load_profile
 from neurosim.placement import Workload, judge, largest_fit, place, refuse_unless_fits, smallest_cores
 from neurosim.placement.spill import MOVABLE, choose_spill
 from neurosim.scenario import load_scenario, prepare
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.record import settle
 
 SPIN1, SANTOS, SPIN2 = (load_profile(name) for name in ("spinnaker1", "spinnaker2_santos", "spinnaker2"))
@@ -130,7 +130,7 @@ def spilled_ledger():
     )  # fmt: skip
     experiment = prepare(scenario)
     assert experiment.verdict.fits
-    trainer, _ = _make_trainer(experiment, None)
+    trainer, _ = make_trainer(experiment, None)
     assert trainer.run()
     return experiment, settle(experiment, trainer)
 
