@@ -18,6 +18,10 @@ class InputError(NeurosimError):
     exit_code = 2
 
 
+class UnsuitableChipError(InputError):
+    """A chip that cannot run such a network at all, whatever its size."""
+
+
 class DoesNotFitError(NeurosimError):
     """The network does not fit the chip; the verdict lists every violated limit."""
 

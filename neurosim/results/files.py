@@ -28,12 +28,8 @@ def write_record(record, folder):
 def write_tables(record, folder):
     """Write the CSV files of a record into a folder."""
     folder = Path(folder)
-    epochs = [
-        {**epoch.model_dump(), "train_s": train_s, "test_s": test_s}
-        for epoch, train_s, test_s in zip(record.epochs, record.timing.epoch_s, record.timing.evaluation_s)
-    ]
-    write_table(folder / "epochs.csv", epochs)
-    write_table(folder / "cores.csv", _core_rows(record))
+    write_table(folder / "epochs.csv", epoch_rows(record))
+    write_table(folder / "cores.csv", core_rows(record))
     write_table(folder / "traffic.csv", [row.model_dump() for row in record.traffic_bytes.rows])
     write_table(folder / "energy.csv", [row.model_dump() for row in record.energy.rows])
 
@@ -51,7 +47,14 @@ def read_record(path):
     return read_json_record(path, RunRecord, (SCHEMA, *READABLE), what="result", written_by="run")
 
 
-def _core_rows(record):
+def epoch_rows(record):
+    """One dict per epoch."""
+    for epoch, train_s, test_s in zip(record.epochs, record.timing.epoch_s, record.timing.evaluation_s):
+        yield {**epoch.model_dump(), "train_s": train_s, "test_s": test_s}
+
+
+def core_rows(record):
+    """One dict per core: sections of its memory, energy, traffic, packets."""
     sections, spilled = (
         list(dict.fromkeys(name for core in record.cores for name in getattr(core.memory_bytes, part))) for part in ("sections", "spilled")
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from neurosim.datasets import DATASETS, dataset_shape
-from neurosim.errors import DoesNotFitError, InputError
+from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import scale_counts
@@ -133,7 +133,7 @@ def _refuse_unless_learns(scenario, profile):
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
         advice = "" if scenario.network.is_recurrent else "set hardware.learning to host, or "
-        raise InputError(
+        raise UnsuitableChipError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
             f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
         )
@@ -142,7 +142,7 @@ def _refuse_unless_learns(scenario, profile):
 def _refuse_unless_computes(scenario, profile):
     """Refuse recurrent cells where neurons are circuits: only a program computes them."""
     if scenario.network.is_recurrent and profile.storage.family != "address_space":
-        raise InputError(
+        raise UnsuitableChipError(
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
@@ -156,7 +156,7 @@ def _refuse_unless_stores(scenario, profile):
         return
     near, with_scale = width.nearest(n_bits), weights.has_scale
     take = " or ".join(f"int{n + has_sign_apart(profile)}" if with_scale else f"{n}" for n in near)
-    raise InputError(
+    raise UnsuitableChipError(
         f"hardware.weight_format: found {weights.name}, {n_bits} bits in a synapse of {profile.name}, which takes "
         f"{', '.join(map(str, width.allowed))} (synapse_word.weight_bits; {width.source}: {profile.sources[width.source]}); "
         f"nearest: {take}{'' if with_scale else ' bits'}"
