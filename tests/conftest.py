@@ -28,7 +28,7 @@ def _data_dir(name, find_files):
 @pytest.fixture(scope="session")
 def mnist_dir():
     """Folder with MNIST to give as ``--data``."""
-    from neurosim.datasets.mnist import find_idx_files
+    from neurosim.datasets.idx_folder import find_idx_files
 
     return _data_dir("mnist", find_idx_files)
 
@@ -36,7 +36,7 @@ def mnist_dir():
 @pytest.fixture(scope="session")
 def fsdd_dir():
     """Folder with the Free Spoken Digit Dataset to give as ``--data``."""
-    from neurosim.datasets.speech import find_recordings
+    from neurosim.datasets.recordings import find_recordings
 
     return _data_dir("fsdd", find_recordings)
 

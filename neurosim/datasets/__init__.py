@@ -1,14 +1,17 @@
 """Data sets: readers that refuse damaged files in one line, and where files are looked for.
 
-``load_dataset`` answers a name (`mnist`, `mnist_rows`, `digits`, `fsdd`), the path of an NPZ file, or
-the path of a folder with IDX files or with recordings. ``fetch`` is the only function that uses the network.
+``load_dataset`` answers a name in ``DATASETS``, or a path that one of the formats in `catalog` recognizes: an NPZ, CSV or Parquet
+file, a folder with IDX files or with recordings. ``make_dataset`` takes arrays. ``fetch`` is the only function that uses the network.
 Importing this room reads no data and imports neither scikit-learn nor Numba.
 """
 
-from .catalog import DATASETS, DatasetInfo
+from .arrays import make_dataset
+from .catalog import DATASETS
 from .dataset import Dataset, DataShape
 from .fetch import fetch
-from .library import dataset_shape, load_dataset, user_cache_dir
+from .info import DatasetInfo
+from .library import dataset_shape, load_dataset
+from .places import user_cache_dir
 from .speech import SpeechFeatures
 
 __all__ = [
@@ -20,5 +23,6 @@ __all__ = [
     "dataset_shape",
     "fetch",
     "load_dataset",
+    "make_dataset",
     "user_cache_dir",
 ]

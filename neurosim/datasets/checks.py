@@ -1,77 +1,118 @@
-"""Checks on samples and labels that do not depend on the file format they came from."""
+"""Checks on samples that do not depend on the file format they came from."""
+
+import numpy as np
 
 from .refusal import refuse
 
-# A larger label is an identifier or a damaged number; a network that took it for a class
-# would ask for one output neuron for each.
-MAX_CLASSES = 65_536
+# Values that a network learns from lie near 1: training on pixels from 0 to 255 stays near chance at usual rates.
+LARGE_VALUE = 30.0
 
 
-def check_split(x, y, x_place, y_place):
-    """Refuse samples and labels that are empty, of a wrong form, or unequal in number."""
-    if x.ndim < 2:
+def check_samples(x_shape, y_shape, x_place, y_place):
+    """Refuse samples and labels that are empty, of a wrong form, or unequal in number: from their shapes alone.
+
+    Parameters
+    ----------
+    x_shape, y_shape : tuple of int
+    x_place, y_place : str or Path
+        What errors name.
+
+    Raises
+    ------
+    InputError
+    """
+    if len(x_shape) < 2:
         raise refuse(
             x_place,
-            f"an array with {x.ndim} dimension(s)",
+            f"an array with {len(x_shape)} dimension(s)",
             "at least 2 (samples, features)",
             "save one row per sample",
         )
-    if x.size == 0:
+    if 0 in x_shape:
         raise refuse(
             x_place,
-            f"an empty array of shape {x.shape}",
+            f"an empty array of shape {x_shape}",
             "at least one sample with one feature",
             "check how the file was made",
         )
-    if y.ndim != 1:
+    if len(y_shape) and x_shape[0] != y_shape[0]:
         raise refuse(
             y_place,
-            f"labels with {y.ndim} dimensions, shape {y.shape}",
-            "1 dimension, one class number per sample",
-            "save class numbers (for one-hot rows: y.argmax(axis=1))",
-        )
-    if y.dtype.kind not in "iu":
-        raise refuse(
-            y_place,
-            f"labels of type {y.dtype}",
-            "integer class numbers",
-            "convert the labels with y.astype('int32')",
-        )
-    if len(x) != len(y):
-        raise refuse(
-            y_place,
-            f"{len(y)} labels",
-            f"{len(x)}, one for each sample in {x_place}",
+            f"{y_shape[0]} labels",
+            f"{x_shape[0]}, one for each sample in {x_place}",
             "samples and labels must belong together",
         )
 
 
-def count_classes(y_train, place):
-    """One more than the largest training label; refuses a single class and absurd labels."""
-    largest = int(y_train.max())
-    if largest >= MAX_CLASSES:
+def check_same_sample(shape, place, train_shape, train_place):
+    """Refuse samples of another shape than those of training."""
+    if shape[1:] != train_shape[1:]:
         raise refuse(
             place,
-            f"label {largest} at position {int(y_train.argmax())}",
-            f"class numbers from 0 to at most {MAX_CLASSES - 1}",
-            "number the classes 0, 1, 2, ...",
+            f"samples of shape {shape[1:]}",
+            f"{train_shape[1:]} as in {train_place}",
+            "training and other parts must belong together",
         )
-    # Negative labels are reported by the range check, which follows.
-    if largest == int(y_train.min()) == 0:
+
+
+def check_lengths(lengths, n_samples, n_steps, place):
+    """Lengths of sequences as int32 array, shape (n_samples,).
+
+    Raises
+    ------
+    InputError
+        No whole numbers, another number of them, or a length outside 1 to n_steps, by its position.
+    """
+    lengths = np.asarray(lengths)
+    if lengths.shape != (n_samples,) or lengths.dtype.kind not in "iu":
         raise refuse(
-            place, "only one class, label 0", "at least 2 classes", "check how the labels were made"
+            place,
+            f"lengths of type {lengths.dtype} and shape {lengths.shape}",
+            f"{n_samples} whole numbers, one for each sequence",
+            "give the number of steps of each sequence",
         )
-    return max(largest + 1, 2)
-
-
-def check_label_range(y, n_classes, place):
-    """Refuse labels outside [0, n_classes)."""
-    is_outside = (y < 0) | (y >= n_classes)
+    is_outside = (lengths < 1) | (lengths > n_steps)
     if is_outside.any():
         position = int(is_outside.argmax())
-        raise refuse(
-            place,
-            f"label {int(y[position])} at position {position}",
-            f"class numbers from 0 to {n_classes - 1}",
-            "check that the file belongs to this data set and is not damaged",
-        )
+        raise refuse(place, f"length {lengths[position]} at position {position}", f"1 to {n_steps} steps", "check how lengths were made")
+    return lengths.astype(np.int32)
+
+
+def check_finite(x, original, place, name=None):
+    """Refuse values that are not finite, or not within float32.
+
+    Parameters
+    ----------
+    x : float32 array, shape (n_samples, ...)
+    original : array
+        The same before it became float32, for the value that is named.
+    place : str or Path
+    name : callable, optional
+        From a position to the words that name it, such as column and row; the position itself without it.
+    """
+    is_finite = np.isfinite(x)
+    if is_finite.all():
+        return
+    position = tuple(int(i) for i in np.unravel_index(is_finite.argmin(), x.shape))
+    where = name(position) if name else f"position {position}"
+    value = original[position]
+    found = f"a missing value (nan) at {where}" if np.isnan(value) else f"value {value} at {where}"
+    raise refuse(place, found, "finite values within float32", "remove or replace samples with missing values")
+
+
+def note_on_values(x, scale):
+    """What is said of samples whose values are far from 1; None of others."""
+    if x.dtype != np.float32 or scale != 1.0:
+        return None
+    low, high = float(x.min()), float(x.max())
+    if max(-low, high) <= LARGE_VALUE:
+        return None
+    return (
+        f"values from {low:g} to {high:g}: networks learn from values near 1; set dataset.standardize to true"
+        + (", or divide by 255" if low >= 0 and 128 <= high <= 255 else "")
+    )
+
+
+def constant_columns(x):
+    """Positions of features that have one value in all samples: int array; x of shape (n_samples, n_features)."""
+    return np.flatnonzero((x == x[:1]).all(0)) if len(x) > 1 else np.empty(0, np.intp)

@@ -1,26 +1,31 @@
 """The Dataset, and the one way in which every reader makes one."""
 
 import hashlib
-import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from neurosim.errors import InputError
+from .checks import check_lengths, check_same_sample, check_samples, constant_columns, note_on_values
+from .labels import check_labels, encode_labels, find_classes, list_classes, mapping_note
+from .preparation import Preparation
+from .refusal import one_line, refuse
+from .split import draw_part, first_samples
+from .standardize import Standardization
 
-from .checks import check_label_range, check_split, count_classes
-from .refusal import refuse
-
-SPLITS = (("x_train", "y_train"), ("x_test", "y_test"))
+PARTS = ("train", "test", "validation")
 
 
 @dataclass(frozen=True)
 class DataShape:
-    """Sizes that a network must agree with: a sample is `n_steps` times `n_inputs` values, of one of `n_classes` classes."""
+    """Sizes that a network must agree with: a sample is `n_steps` times `n_inputs` values, of one of `n_classes` classes.
+
+    `notes` are what a user should know of the data, as far as they were read.
+    """
 
     n_inputs: int
     n_steps: int
     n_classes: int
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def n_features(self):
@@ -30,9 +35,9 @@ class DataShape:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and test samples in memory, as stored in the files.
+    """Training, test and validation samples in memory, as stored in the files or standardized.
 
-    Made by `load_dataset`; `make_dataset` checks what this class only holds.
+    Made by `load_dataset` and `arrays.make_dataset`; `assemble` checks what this class only holds.
 
     Attributes
     ----------
@@ -50,12 +55,20 @@ class Dataset:
         Shape of one sample before it was flattened, when known.
     n_steps : int
         Steps of a sequence; 1 for samples that are no sequences. A sample is n_steps * n_inputs values.
-    lengths_train, lengths_test : int32 array, shape (n_samples,), or None
+    lengths_train, lengths_test, lengths_validation : int32 array, shape (n_samples,), or None
         Steps of each sequence where they differ; shorter ones are padded with zeros in front.
     source : str
         Where the arrays came from.
     sha256 : str
-        Hex digest over names, types, shapes and bytes of the four arrays (after `limit`).
+        Hex digest over names, types, shapes and bytes of the arrays (after `limit`).
+    x_validation, y_validation : array
+        As the others; without samples where no validation set was asked for.
+    classes : tuple of int, bool or str
+        The label that each class number stands for.
+    notes : tuple of str
+        What a user should know about these samples, one line each.
+    standardization : Standardization or None
+        What was done to the samples.
     """
 
     name: str
@@ -71,6 +84,19 @@ class Dataset:
     n_steps: int = 1
     lengths_train: np.ndarray | None = None
     lengths_test: np.ndarray | None = None
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
+    lengths_validation: np.ndarray | None = None
+    classes: tuple = ()
+    notes: tuple[str, ...] = ()
+    standardization: Standardization | None = None
+
+    def __post_init__(self):
+        for key, like in (("x_validation", self.x_train), ("y_validation", self.y_train)):
+            if getattr(self, key) is None:
+                object.__setattr__(self, key, np.empty((0, *like.shape[1:]), like.dtype))
+        if not self.classes:
+            object.__setattr__(self, "classes", tuple(range(self.n_classes)))
 
     @property
     def n_features(self):
@@ -85,7 +111,7 @@ class Dataset:
     @property
     def shape(self):
         """The `DataShape`."""
-        return DataShape(self.n_inputs, self.n_steps, self.n_classes)
+        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes)
 
     @property
     def n_train(self):
@@ -97,94 +123,215 @@ class Dataset:
         """Number of test samples."""
         return self.x_test.shape[0]
 
+    @property
+    def n_validation(self):
+        """Number of validation samples, 0 without a validation set."""
+        return self.x_validation.shape[0]
 
-def make_dataset(name, arrays, places, *, scale, source, n_classes=None, n_steps=1, lengths=None, limit=None):
-    """Check four arrays against each other and put them into a Dataset.
+    @property
+    def class_names(self):
+        """The label of each class in words: tuple of str."""
+        return tuple(map(str, self.classes))
+
+
+@dataclass
+class Samples:
+    """What a reader found, before it is checked as a whole.
+
+    Attributes
+    ----------
+    arrays : dict of array
+        `x_train` and `y_train`; `x_test`, `y_test`, `x_validation`, `y_validation`, `lengths_train`, ... where there are. x: uint8 or
+        float32, shape (n_samples, ...), dimensions after the first are flattened; y: whole numbers or text.
+    places : dict of str or Path
+        For the same keys, the file (and array) that errors name.
+    source : str
+    scale : float
+    n_classes : int, optional
+        Classes promised beforehand, labels are then their numbers; without it, those of the training labels.
+    n_steps : int
+        Steps of a sequence, a divisor of the number of features; shorter sequences are padded with zeros in front.
+    columns : tuple of str, optional
+        Names of the features, of a table.
+    notes : list of str
+    """
+
+    arrays: dict
+    places: dict
+    source: str
+    scale: float = 1.0
+    n_classes: int | None = None
+    n_steps: int = 1
+    columns: tuple[str, ...] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def assemble(name, samples, preparation=None):
+    """Check what a reader found, and choose, divide and scale it as asked for.
 
     Parameters
     ----------
-    name, source : str
+    name : str
         As in `Dataset`.
-    arrays : dict of array
-        `x_train`, `x_test`: uint8 or float32, shape (n_samples, ...), dimensions after the
-        first are flattened; `y_train`, `y_test`: any integer type, shape (n_samples,).
-    places : dict of str or Path
-        For the same keys, the file (and array) that errors name.
-    scale : float
-        As in `Dataset`.
-    n_classes : int, optional
-        Classes promised beforehand; without it, one more than the largest training label.
-    n_steps : int
-        Steps of a sequence, a divisor of the number of features.
-    lengths : tuple of array, optional
-        Steps of each training and of each test sequence, where they differ.
-    limit : int, optional
-        Keep only the first `limit` training and the first `limit` test samples. Checks and
-        `n_classes` come from all samples, so a quick trial has the network of the full run.
+    samples : Samples
+    preparation : Preparation, optional
 
     Returns
     -------
     Dataset
+        Classes come from all samples, so a trial with a `limit` has the network of the full run.
 
     Raises
     ------
     InputError
-        Empty arrays, counts or shapes that do not agree, labels that are no class numbers,
-        a `limit` below 1.
+        Empty arrays, counts or shapes that do not agree, labels that are no classes, a test set where one is asked for and none where
+        none is.
     """
-    limit = check_limit(limit)
-    for x_key, y_key in SPLITS:
-        check_split(arrays[x_key], arrays[y_key], places[x_key], places[y_key])
+    preparation = preparation or Preparation()
+    arrays, places, notes = dict(samples.arrays), samples.places, list(samples.notes)
+    for part in _parts_of(arrays):
+        _check_part(arrays, places, part, samples.n_steps)
     sample_shape = arrays["x_train"].shape[1:]
-    if arrays["x_test"].shape[1:] != sample_shape:
-        raise refuse(
-            places["x_test"],
-            f"test samples of shape {arrays['x_test'].shape[1:]}",
-            f"{sample_shape} as in {places['x_train']}",
-            "training and test files must belong together",
-        )
-    if n_classes is None:
-        n_classes = count_classes(arrays["y_train"], places["y_train"])
-    for _, y_key in SPLITS:
-        check_label_range(arrays[y_key], n_classes, places[y_key])
+    classes = _number_classes(arrays, places, samples.n_classes)
+    notes += filter(None, [mapping_note(classes)])
+    _divide_test(arrays, places, preparation, classes)
+    if preparation.limit is not None:
+        _limit(arrays, preparation.limit, notes)
+    _divide_validation(arrays, places, preparation, classes)
+    notes += [note for part in _parts_of(arrays) for note in _note_absent(arrays[f"y_{part}"], classes, part)]
 
-    kept = {}
-    for x_key, y_key in SPLITS:
-        x, y = arrays[x_key], arrays[y_key]
-        if limit is not None:
-            # A copy, because a view would keep the full array in memory.
-            x, y = x[:limit].copy(), y[:limit]
-        kept[x_key] = np.ascontiguousarray(x.reshape(len(x), -1))
-        kept[y_key] = np.array(y, dtype=np.int32)
-    if lengths is not None:
-        for part, steps in zip(("train", "test"), lengths, strict=True):
-            kept[f"lengths_{part}"] = np.array(steps[:limit], np.int32)
+    kept, scale = {key: _as_kept(key, array) for key, array in arrays.items()}, float(samples.scale)
+    notes += _note_constant(kept["x_train"], samples.columns)
+    standardization = None
+    if preparation.standardize:
+        standardization = Standardization.of(kept["x_train"], scale, samples.n_steps, kept.get("lengths_train"))
+        for part in _parts_of(kept):
+            kept[f"x_{part}"] = standardization.apply(kept[f"x_{part}"], scale, samples.n_steps, kept.get(f"lengths_{part}"))
+        scale = 1.0
+    else:
+        notes += filter(None, [note_on_values(kept["x_train"], scale)])
     return Dataset(
         name=name,
         **kept,
-        scale=float(scale),
-        n_classes=n_classes,
+        scale=scale,
+        n_classes=len(classes),
         image_shape=sample_shape if len(sample_shape) > 1 else None,
-        source=source,
+        source=samples.source,
         sha256=digest(kept),
-        n_steps=n_steps,
+        n_steps=samples.n_steps,
+        classes=classes,
+        notes=tuple(map(one_line, notes)),
+        standardization=standardization,
     )
 
 
-def check_limit(limit):
-    """`limit` as int or None; InputError when it is not a whole number of at least 1."""
-    if limit is None:
-        return None
-    try:
-        number = operator.index(limit)
-    except TypeError:
-        number = 0
-    if isinstance(limit, bool) or number < 1:
-        raise InputError(
-            f"data set limit: found {limit!r}; expected a whole number of at least 1; "
-            "leave it out to use all samples"
+def _parts_of(arrays):
+    return [part for part in PARTS if f"x_{part}" in arrays]
+
+
+def _check_part(arrays, places, part, n_steps):
+    """Check samples, labels and lengths of one part against each other and the samples against those of training."""
+    x, x_place, y_place = arrays[f"x_{part}"], places[f"x_{part}"], places[f"y_{part}"]
+    check_samples(x.shape, arrays[f"y_{part}"].shape, x_place, y_place)
+    arrays[f"y_{part}"] = check_labels(arrays[f"y_{part}"], y_place)
+    check_same_sample(x.shape, x_place, arrays["x_train"].shape, places["x_train"])
+    if f"lengths_{part}" in arrays:
+        arrays[f"lengths_{part}"] = check_lengths(arrays[f"lengths_{part}"], len(x), n_steps, places[f"lengths_{part}"])
+
+
+def _number_classes(arrays, places, n_classes):
+    """Replace labels by class numbers; the classes."""
+    if n_classes is None:
+        classes, of = find_classes(arrays["y_train"], places["y_train"]), "training"
+    else:
+        classes, of = tuple(range(n_classes)), "this data set"
+    for part in _parts_of(arrays):
+        arrays[f"y_{part}"] = encode_labels(arrays[f"y_{part}"], classes, places[f"y_{part}"], of)
+    return classes
+
+
+def _divide_test(arrays, places, preparation, classes):
+    if "x_test" in arrays:
+        if preparation.test_fraction is not None:
+            raise refuse(places["x_test"], "a test set", "none where dataset.test_fraction asks for one", "leave dataset.test_fraction out")
+        return
+    if preparation.test_fraction is None:
+        raise refuse(
+            places["x_train"], "no test set", "one, or dataset.test_fraction", "set dataset.test_fraction, such as 0.2, to keep a part for the test"
         )
-    return number
+    _divide(arrays, places, "test", preparation.test_fraction, preparation.split_seed, classes)
+
+
+def _divide_validation(arrays, places, preparation, classes):
+    if preparation.validation_fraction is None:
+        return
+    if "x_validation" in arrays:
+        raise refuse(
+            places["x_validation"],
+            "a validation set",
+            "none where dataset.validation_fraction asks for one",
+            "leave dataset.validation_fraction out",
+        )
+    _divide(arrays, places, "validation", preparation.validation_fraction, preparation.split_seed + 1, classes)
+
+
+def _divide(arrays, places, part, fraction, seed, classes):
+    """Take a part away from the training samples."""
+    y = arrays["y_train"]
+    counts = np.bincount(y, minlength=len(classes))
+    if (counts == 1).any():
+        number = int((counts == 1).argmax())
+        raise refuse(
+            places["y_train"],
+            f"1 sample of class {classes[number]}, at position {int((y == number).argmax())}",
+            f"at least 2 of each class, one of them for the {part} set",
+            f"add samples of this class or remove it, or leave dataset.{part}_fraction out",
+        )
+    is_part = draw_part(y, fraction, seed)
+    for key in ("x", "y", "lengths"):
+        if f"{key}_train" in arrays:
+            whole = arrays[f"{key}_train"]
+            arrays[f"{key}_{part}"], arrays[f"{key}_train"] = whole[is_part], whole[~is_part]
+            places.setdefault(f"{key}_{part}", places[f"{key}_train"])
+
+
+def _limit(arrays, limit, notes):
+    """Keep `limit` samples of each part."""
+    for part in _parts_of(arrays):
+        chosen = first_samples(arrays[f"y_{part}"], limit)
+        n_before = len(arrays[f"y_{part}"])
+        for key in (f"x_{part}", f"y_{part}", f"lengths_{part}"):
+            if key in arrays:
+                # A copy, because a view would keep the full array in memory.
+                arrays[key] = arrays[key][:limit].copy() if chosen is None else arrays[key][chosen]
+        if chosen is not None:
+            notes.append(f"the first {limit} of {n_before} {part} samples lack classes: taken are the first of every class, in their shares")
+
+
+def _note_absent(y, classes, part):
+    """What is said of classes without samples: list of str."""
+    absent = np.flatnonzero(np.bincount(y, minlength=len(classes)) == 0)
+    if not absent.size:
+        return []
+    names = list_classes(tuple(classes[number] for number in absent))
+    return [f"no {'training' if part == 'train' else part} sample of {absent.size} of {len(classes)} classes: {names}"]
+
+
+def _note_constant(x, columns):
+    """What is said of columns of a table that are constant: list of str. Pixels of images are often constant, and nobody wonders."""
+    constant = constant_columns(x) if columns else ()
+    if not len(constant):
+        return []
+    names = ", ".join(f"{columns[i]} ({x[0, i]:g})" for i in constant[:6]) + (", ..." if len(constant) > 6 else "")
+    plural = "s" if len(constant) > 1 else ""
+    return [f"constant column{plural} {names}: nothing can be learned from {'them' if plural else 'it'}; name {'them' if plural else 'it'} in dataset.drop"]
+
+
+def _as_kept(key, array):
+    """One array as a `Dataset` keeps it: C-contiguous and writable (numba compiles a second version of every kernel for others)."""
+    if key[0] == "x":
+        array = array.reshape(len(array), -1)
+    return np.require(array, None if key[0] == "x" else np.int32, ["C", "W"])
 
 
 def digest(arrays):

@@ -5,45 +5,22 @@ from pathlib import Path
 
 import numpy as np
 
-from .catalog import DATASETS
-from .dataset import make_dataset
+from .dataset import Samples
+from .info import DatasetInfo
 
 
-def load_digits_dataset(limit=None):
-    """Load scikit-learn's `digits` with a fixed split.
-
-    Parameters
-    ----------
-    limit : int, optional
-        Keep only the first samples of each part.
-
-    Returns
-    -------
-    Dataset
-        x uint8 in 0..16, shape (1437, 64) and (360, 64); scale 1/16.
-
-    Raises
-    ------
-    InputError
-        A `limit` below 1.
-    """
-    info = DATASETS["digits"]
+def read_digits(info, reading):
+    """Scikit-learn's `digits` with a fixed split: `Samples`, x uint8 in 0..16, shape (1437, 8, 8) and (360, 8, 8)."""
     table = _read_table()
-    images, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
+    images, labels = table[:, :-1].reshape(-1, *info.image_shape), table[:, -1].astype(np.int64)
     is_test = split_every_fifth(labels)
-    return make_dataset(
-        info.name,
-        {
-            "x_train": images[~is_test],
-            "y_train": labels[~is_test],
-            "x_test": images[is_test],
-            "y_test": labels[is_test],
-        },
-        dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), "scikit-learn's digits"),
+    arrays = {"x_train": images[~is_test], "y_train": labels[~is_test], "x_test": images[is_test], "y_test": labels[is_test]}
+    return Samples(
+        arrays,
+        dict.fromkeys(arrays, "scikit-learn's digits"),
         scale=info.scale,
         source="sklearn.datasets.load_digits, every fifth sample by class for test",
         n_classes=info.n_classes,
-        limit=limit,
     )
 
 
@@ -83,3 +60,21 @@ def split_every_fifth(labels):
     is_test = np.zeros(len(labels), dtype=bool)
     is_test[by_class[::5]] = True
     return is_test
+
+
+def _fetch(info, base, progress):
+    progress("digits comes with scikit-learn: nothing to fetch")
+    return digits_folder()
+
+
+DIGITS = DatasetInfo(
+    name="digits",
+    n_features=64,
+    n_classes=10,
+    image_shape=(8, 8),
+    scale=1 / 16,
+    summary="handwritten digits, 1437 training and 360 test images (E. Alpaydin, C. Kaynak; UCI)",
+    how_to_get="comes with scikit-learn, nothing to fetch",
+    read=read_digits,
+    fetch=_fetch,
+)

@@ -13,10 +13,11 @@ import numpy as np
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS
-from .digits import digits_folder
+from .dataset import assemble
 from .idx import encode_idx
-from .library import user_cache_dir
-from .mnist import IDX_FILES, find_idx_files, load_idx_folder
+from .idx_folder import IDX_FILES, find_idx_files
+from .mnist import read_mnist
+from .places import user_cache_dir
 from .refusal import describe, one_line
 
 # Without it, urllib waits as long as the system does when packets are dropped silently.
@@ -48,20 +49,22 @@ def fetch(name, directory=None, progress=print):
     """
     if name not in DATASETS:
         raise InputError(one_line(f"data set {name!r}: not known; {nearest(str(name).lower(), DATASETS)}"))
-    if name == "digits":
-        progress("digits comes with scikit-learn: nothing to fetch")
-        return digits_folder()
-    if name == "fsdd":
-        raise InputError(f"data set fsdd: cannot be fetched from OpenML; {DATASETS[name].how_to_get}, and give their place with --data")
-    base = user_cache_dir() if directory is None else Path(os.path.expanduser(directory))
-    return _fetch_mnist(base / "mnist", progress)  # the rows of `mnist_rows` too
+    info = DATASETS[name]
+    if info.fetch is None:
+        raise InputError(f"data set {name}: cannot be fetched; {info.how_to_get}, and give their place with --data")
+    return info.fetch(info, user_cache_dir() if directory is None else Path(os.path.expanduser(directory)), progress)
+
+
+def fetch_mnist(base, progress):
+    """Four IDX files in the folder ``mnist`` of `base`, which serve `mnist` and `mnist_rows`: the folder."""
+    return _fetch_mnist(base / "mnist", progress)
 
 
 def _fetch_mnist(folder, progress, n_train=60_000, n_test=10_000):
     """Fill `folder` with the four gzip IDX files; the sizes are parameters for the tests."""
     if len(find_idx_files(folder)) == len(IDX_FILES):
         try:
-            load_idx_folder(folder, name="mnist", info=DATASETS["mnist"])
+            assemble("mnist", read_mnist(DATASETS["mnist"], folder))
         except InputError as error:
             progress(f"fetching again, because of a damaged file: {error}")
         else:
@@ -78,7 +81,7 @@ def _fetch_mnist(folder, progress, n_train=60_000, n_test=10_000):
     progress(f"writing four IDX files to {folder}")
     _write_all({folder / f"{IDX_FILES[key][0]}.gz": array for key, array in arrays.items()})
     # Reads back what a run will read, including a damaged plain file that hides a new .gz.
-    load_idx_folder(folder, name="mnist", info=DATASETS["mnist"])
+    assemble("mnist", read_mnist(DATASETS["mnist"], folder))
     progress(f"mnist is ready: {folder}")
     return folder
 

@@ -1,4 +1,4 @@
-"""The IDX file format of MNIST: big-endian header, then one unsigned byte per value.
+"""The IDX file format of MNIST: big-endian header, then the values.
 
 A header is believed only as far as the file's size allows: memory grows with the bytes
 that are really there, never with the dimensions that a damaged header announces.
@@ -6,38 +6,40 @@ that are really there, never with the dimensions that a damaged header announces
 
 import gzip
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from .files import MAX_DEFLATE_RATIO, check_unpacked, open_regular, size_of
 from .refusal import describe, refuse
 
 UNSIGNED_BYTE = 0x08
+# The types of whole numbers; labels are stored as any of them.
+INTEGERS = {UNSIGNED_BYTE: np.dtype("u1"), 0x09: np.dtype("i1"), 0x0B: np.dtype(">i2"), 0x0C: np.dtype(">i4")}
 GZIP_MAGIC = b"\x1f\x8b"
-# DEFLATE codes at most 258 bytes in 2 bits, so no gzip file unpacks to more than this.
-MAX_DEFLATE_RATIO = 1032
 CHUNK_BYTES = 1 << 20
 ADVICE = "get the file again (MNIST: delete it, then `neurosim data fetch mnist`)"
 
 
-def read_idx(path, n_dims):
-    """Read an IDX file of unsigned bytes, plain or gzip.
+def read_idx(path, n_dims, types=(UNSIGNED_BYTE,)):
+    """Read an IDX file of whole numbers, plain or gzip.
 
     Parameters
     ----------
     path : str or Path
         The file. Its first bytes tell gzip from plain, not its name: browsers unpack
         files and leave the `.gz`.
-    n_dims : int
-        Number of dimensions that the file must have (3 for images, 1 for labels).
+    n_dims : int or tuple of int
+        Number of dimensions that the file may have (3 for images, 1 for labels).
+    types : collection of int
+        Codes of `INTEGERS` that its values may have.
 
     Returns
     -------
-    uint8 array, shape as in the header
-        C-contiguous and writable.
+    array, shape as in the header
+        uint8, or int64 for other types; C-contiguous and writable.
 
     Raises
     ------
@@ -46,15 +48,16 @@ def read_idx(path, n_dims):
         fewer or more bytes than the header announces.
     """
     path = Path(path)
+    n_dims = (n_dims,) if isinstance(n_dims, int) else tuple(n_dims)
     try:
-        with open(path, "rb") as raw:
-            n_file_bytes = os.fstat(raw.fileno()).st_size
+        with open_regular(path, "a readable IDX file") as raw:
+            n_file_bytes = size_of(raw)
             is_gzip = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             raw.seek(0)
             if not is_gzip:
-                return _read_stream(raw, path, n_dims, n_file_bytes, is_gzip)
+                return _read_stream(raw, path, n_dims, types, n_file_bytes, is_gzip)
             with gzip.GzipFile(fileobj=raw) as stream:
-                return _read_stream(stream, path, n_dims, n_file_bytes, is_gzip)
+                return _read_stream(stream, path, n_dims, types, n_file_bytes, is_gzip)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise refuse(
             path,
@@ -87,25 +90,28 @@ def encode_idx(array):
     return header + array.tobytes()
 
 
-def _read_stream(stream, path, n_dims, n_file_bytes, is_gzip):
-    n_header_bytes = 4 + 4 * n_dims
-    header = stream.read(n_header_bytes)
-    _check_magic(header, path, n_dims)
+def _read_stream(stream, path, n_dims, types, n_file_bytes, is_gzip):
+    header = stream.read(4)
+    value_type, found_dims = _check_magic(header, path, n_dims, types)
+    n_header_bytes = 4 + 4 * found_dims
+    header += stream.read(n_header_bytes - 4)
     if len(header) < n_header_bytes:
         raise refuse(
             path, f"a header of {len(header)} bytes", f"{n_header_bytes} bytes", ADVICE
         )
-    shape = struct.unpack_from(f">{n_dims}I", header, 4)
-    n_values = math.prod(shape)  # Python integers: 2**32 * 2**32 does not overflow
+    shape = struct.unpack_from(f">{found_dims}I", header, 4)
+    n_values = math.prod(shape) * value_type.itemsize  # Python integers: 2**32 * 2**32 does not overflow
     announced = f"{n_header_bytes + n_values} bytes, as its header announces with shape {shape}"
 
     if not is_gzip and n_file_bytes != n_header_bytes + n_values:
         kind = "truncated" if n_file_bytes < n_header_bytes + n_values else "with trailing bytes"
         raise refuse(path, f"a file of {n_file_bytes} bytes, {kind}", announced, ADVICE)
-    if is_gzip and n_values > MAX_DEFLATE_RATIO * n_file_bytes:
-        raise refuse(
-            path, f"a gzip file of {n_file_bytes} bytes, too small to hold it", announced, ADVICE
-        )
+    if is_gzip:
+        if n_values > MAX_DEFLATE_RATIO * n_file_bytes:
+            raise refuse(
+                path, f"a gzip file of {n_file_bytes} bytes, too small to hold it", announced, ADVICE
+            )
+        check_unpacked(path, n_values, n_file_bytes)
     values = _read_values(stream, n_values)
     if len(values) != n_values:
         n_found = n_header_bytes + len(values)
@@ -115,23 +121,27 @@ def _read_stream(stream, path, n_dims, n_file_bytes, is_gzip):
             else f"at least {n_found} bytes, with trailing bytes"
         )
         raise refuse(path, found, announced, ADVICE)
-    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+    array = np.frombuffer(values, value_type).reshape(shape)
+    return array if value_type == np.uint8 else array.astype(np.int64)
 
 
-def _check_magic(header, path, n_dims):
-    expected = f"magic number 0x{UNSIGNED_BYTE << 8 | n_dims:08x} (unsigned bytes, {n_dims} dimensions)"
+def _check_magic(header, path, n_dims, types):
+    """Type and number of dimensions of the values."""
+    magic = " or ".join(f"0x{UNSIGNED_BYTE << 8 | n:08x}" for n in n_dims)
+    expected = f"magic number {magic} (unsigned bytes, {' or '.join(map(str, n_dims))} dimensions)"
     if len(header) < 4:
         raise refuse(path, f"a file with only {len(header)} bytes of content", expected, ADVICE)
     zero, value_type, found_dims = struct.unpack_from(">HBB", header)
-    if zero == 0 and value_type == UNSIGNED_BYTE and found_dims != n_dims:
+    if zero == 0 and value_type in types and found_dims not in n_dims:
         raise refuse(
             path,
             f"{found_dims} dimension(s), magic number 0x{header[:4].hex()}",
             expected,
             "check that image and label files are not exchanged",
         )
-    if zero != 0 or value_type != UNSIGNED_BYTE:
+    if zero != 0 or value_type not in types:
         raise refuse(path, f"magic number 0x{header[:4].hex()}", expected, ADVICE)
+    return INTEGERS[value_type], found_dims
 
 
 def _read_values(stream, n_values):

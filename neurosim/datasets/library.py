@@ -1,36 +1,56 @@
-"""Finding data: which reader a name or path asks for, and the places where files may stand."""
+"""Finding data: which reader a name or path asks for."""
 
 import os
 from pathlib import Path
 
 from neurosim.errors import InputError, nearest
 
-from .catalog import DATASETS
-from .dataset import DataShape, check_limit
-from .digits import load_digits_dataset
-from .mnist import find_idx_files, load_idx_folder
-from .npz import load_npz
-from .refusal import one_line, refuse
-from .speech import SpeechFeatures, count_words, find_recordings, load_speech_folder
+from .catalog import DATASETS, FORMATS
+from .dataset import DataShape, assemble
+from .files import kind_of, list_folder
+from .info import Reading
+from .preparation import Preparation
+from .refusal import describe, one_line, refuse
+from .speech import SpeechFeatures
 
-DATA_VARIABLE = "NEUROSIM_DATA"
+_DEFAULT = Reading()
+#: Key and data set that `dataset_shape` had to load, until `load_dataset` asks for it: so `run` reads a file once.
+_loaded = {}
 
 
-def load_dataset(name, *, data_dir=None, limit=None, speech=None):
+def load_dataset(
+    name,
+    *,
+    data_dir=None,
+    limit=None,
+    speech=None,
+    label=None,
+    drop=(),
+    test_fraction=None,
+    validation_fraction=None,
+    split_seed=0,
+    standardize=False,
+):
     """Load a data set by name or path.
 
     Parameters
     ----------
     name : str or Path
-        `mnist`, `mnist_rows`, `digits` or `fsdd`; a path ending in `.npz`; or a folder with IDX files in
-        the MNIST layout or with WAV files (write `./mnist` for a folder that has the name of a data set).
+        A name in `DATASETS`; a path of an NPZ, CSV or Parquet file; or of a folder with IDX files in the MNIST layout or with WAV
+        files (write `./mnist` for a folder that has the name of a data set).
     data_dir : str or Path, optional
         Where files of named data are looked for first, before `$NEUROSIM_DATA` and the
         user cache; in each, `<place>/<name>/` comes before `<place>/`.
     limit : int, optional
-        Keep only the first `limit` training and the first `limit` test samples.
+        Keep only the first `limit` training and the first `limit` test samples; see `Preparation`.
     speech : SpeechFeatures, optional
         How recordings become sequences; for `fsdd` and folders of WAV files only.
+    label : str, optional
+        Column of a table that holds the labels.
+    drop : iterable of str
+        Columns of a table that are left out.
+    test_fraction, validation_fraction, split_seed, standardize
+        As for `Preparation`.
 
     Returns
     -------
@@ -40,9 +60,9 @@ def load_dataset(name, *, data_dir=None, limit=None, speech=None):
     ------
     InputError
         An unknown name, files that are not found or are malformed, a `data_dir` that does
-        not exist, a `limit` below 1, options of speech for a path of other data. Always one line.
+        not exist, a number out of range, options that the data do not take. Always one line.
     """
-    limit = check_limit(limit)
+    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"data set {name!r}: not a name or path; known: {', '.join(sorted(DATASETS))}")
     name = os.fspath(name)
@@ -52,114 +72,134 @@ def load_dataset(name, *, data_dir=None, limit=None, speech=None):
             raise InputError(
                 one_line(f"{data_dir}: found no such folder; expected a data folder; check `--data DIR`")
             )
-    if name == "digits":
-        return load_digits_dataset(limit)
-    if name in ("mnist", "mnist_rows"):
-        folder = find_folder("mnist", data_dir, find_idx_files)
-        return load_idx_folder(folder, name=name, info=DATASETS[name], limit=limit)
-    if name == "fsdd":
-        folder = find_folder(name, data_dir, find_recordings)
-        return load_speech_folder(folder, name=name, features=speech, n_classes=DATASETS[name].n_classes, limit=limit)
-    path = os.path.expanduser(name)
-    if find_recordings(path):
-        return load_speech_folder(path, name=name, features=speech, limit=limit)
-    if speech is not None:
-        raise refuse(name, "no recordings", "WAV files, which options of speech need", "leave these options out, or give another folder")
-    if path.endswith(".npz"):
-        return load_npz(path, name=name, limit=limit)
-    if os.path.isdir(path):
-        return load_idx_folder(path, name=name, limit=limit)
-    raise InputError(
-        one_line(
-            f"data set {name!r}: neither a known name nor an existing folder nor an .npz path; "
-            f"{nearest(name.lower(), DATASETS)}"
-        )
-    )
+    reading = Reading(data_dir, speech, label, tuple(drop))
+    info = DATASETS.get(name)
+    if info is not None:
+        _refuse_unless_taken(info, reading, preparation)
+        return assemble(name, info.read(info, reading), preparation)
+    known = _loaded.pop(_key(name, reading, preparation), None)
+    return known or _load_path(name, reading, preparation)
 
 
-def dataset_shape(name, speech=None):
-    """Sizes of a data set without loading it: no file is opened.
+def dataset_shape(
+    name,
+    speech=None,
+    *,
+    limit=None,
+    label=None,
+    drop=(),
+    test_fraction=None,
+    validation_fraction=None,
+    split_seed=0,
+    standardize=False,
+):
+    """Sizes of a data set.
+
+    Of named data and of recordings they are known without opening a file. Any other file is read whole and checked as
+    `load_dataset` does, so that what is refused is refused here; it is kept for the next `load_dataset`.
 
     Parameters
     ----------
     name : str
         What a scenario gives as data set.
-    speech : SpeechFeatures, optional
+    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize
         As for `load_dataset`.
 
     Returns
     -------
     DataShape or None
-        What `load_dataset` would give; None where only the contents of files can tell.
+        What `load_dataset` would give; None where no such file exists (yet).
 
     Raises
     ------
     InputError
-        A folder of recordings whose names do not make a data set.
+        As for `load_dataset`.
     """
-    info, speech = DATASETS.get(str(name)), speech or SpeechFeatures()
-    if info and info.has_recordings:
-        return DataShape(speech.bands, speech.max_steps, info.n_classes)
-    if info:
+    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
+    reading, info = Reading(None, speech, label, tuple(drop)), DATASETS.get(name)
+    if info is not None:
+        _refuse_unless_taken(info, reading, preparation)
+        if info.has_recordings:
+            speech = speech or SpeechFeatures()
+            return DataShape(speech.bands, speech.max_steps, info.n_classes)
         return DataShape(info.n_features // info.n_steps, info.n_steps, info.n_classes)
-    folder = os.path.expanduser(str(name))
-    return DataShape(speech.bands, speech.max_steps, count_words(folder)) if find_recordings(folder) else None
+    path = os.path.expanduser(name)
+    form = _format_of(path)
+    if form is None:
+        # A folder without a file is one that is still to be filled.
+        if os.path.isfile(path) or list_folder(path) or kind_of(path) not in (None, "a folder"):
+            raise _not_understood(name)
+        return None
+    if not all(map(os.path.lexists, form.files(path))):
+        return None
+    if form.shape is not None:
+        _refuse_unless_taken(form, reading, preparation)
+        return form.shape(path, reading)
+    key = _key(name, reading, preparation)
+    if key not in _loaded:
+        _loaded.clear()
+        data = _load_path(name, reading, preparation)
+        _loaded[key] = data
+    return _loaded[key].shape
 
 
-def find_folder(name, data_dir, find_files):
-    """Folder that holds the files of a named data set.
+def _load_path(name, reading, preparation):
+    path = os.path.expanduser(name)
+    form = _format_of(path)
+    if form is None:
+        raise _no_recordings(name) if reading.speech is not None else _not_understood(name)
+    _refuse_unless_taken(form, reading, preparation)
+    try:
+        return assemble(name, form.read(path, reading), preparation)
+    except MemoryError as error:
+        raise refuse(name, f"more than this computer's memory holds ({describe(error)})", "data that fit", "use fewer samples") from None
 
-    The first place with any of its files is taken: an incomplete folder is reported
-    when it is loaded, rather than passed over for other data further down the list.
 
-    Parameters
-    ----------
-    name : str
-    data_dir : Path or None
-    find_files : callable
-        What the reader finds in a folder; empty when nothing.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InputError
-        Names every place looked at.
-    """
-    looked_at = []
-    for place in _places(data_dir):
-        for folder in (place / name, place):
-            if find_files(folder):
-                return folder
-            looked_at.append(str(folder))
-    raise InputError(
+def _not_understood(name):
+    """The error that refuses what no format recognizes."""
+    path = os.path.expanduser(name)
+    kind = kind_of(path)
+    if kind == "a folder":
+        return refuse(name, f"a folder without data ({len(list_folder(path))} files)", "the four IDX files of the MNIST layout, or WAV files", "check the path")
+    if kind is not None:
+        return refuse(name, kind, "a file or a folder", "check the path")
+    if os.path.isfile(path):
+        return refuse(name, "a file of another kind", f"{', '.join(form.what for form in FORMATS)}", "convert it, such as with numpy.savez")
+    return InputError(
         one_line(
-            f"data set {name!r}: no files found in {', '.join(looked_at)}; get them ({DATASETS[name].how_to_get}) "
-            f"or give the folder with `--data DIR` or {DATA_VARIABLE}"
+            f"data set {name!r}: neither a known name nor an existing folder nor the path of an .npz, .csv or .parquet file; "
+            f"{nearest(name.lower(), DATASETS)}"
         )
     )
 
 
-def user_cache_dir():
-    """Folder for fetched data: ``$XDG_CACHE_HOME/neurosim``, else ``~/.cache/neurosim``.
-
-    Returns
-    -------
-    Path
-        It need not exist.
-    """
-    configured = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification says to ignore relative paths.
-    base = configured if os.path.isabs(configured) else os.path.expanduser("~/.cache")
-    return Path(base) / "neurosim"
+def _format_of(path):
+    return next((form for form in FORMATS if form.recognizes(path)), None)
 
 
-def _places(data_dir):
-    if data_dir is not None:
-        yield data_dir
-    configured = os.environ.get(DATA_VARIABLE)
-    if configured:
-        yield Path(os.path.expanduser(configured))
-    yield user_cache_dir()
+def _no_recordings(what):
+    return refuse(what, "no recordings", "WAV files, which options of speech need", "leave these options out, or give another folder")
+
+
+def _refuse_unless_taken(source, reading, preparation):
+    """Refuse options that mean nothing to a data set: they would be ignored without a word."""
+    named = hasattr(source, "name")
+    what = f"data set {source.name}" if named else source.what
+    takes = (("speech",) if source.has_recordings else ()) if named else source.takes
+    if reading.speech is not None and "speech" not in takes:
+        raise _no_recordings(what)
+    for key in ("label", "drop"):
+        if getattr(reading, key) != getattr(_DEFAULT, key) and key not in takes:
+            raise refuse(f"dataset.{key}", what, "a table (CSV or Parquet), which has columns", "leave it out")
+    if named and preparation.test_fraction is not None:
+        raise refuse("dataset.test_fraction", f"{what}, which has a test set", "data without one", "leave it out")
+
+
+def _key(name, reading, preparation):
+    """What tells whether a file that was loaded before is still the same, and asked for in the same way."""
+    path, stamps = os.path.abspath(os.path.expanduser(name)), []
+    form = _format_of(path)
+    for file in form.files(path) if form else ():
+        status = os.stat(file) if os.path.exists(file) else None
+        stamps.append((str(file), status and (status.st_mtime_ns, status.st_size, status.st_ino)))
+    return (name, path, tuple(stamps), reading.speech, reading.label, reading.drop, preparation)

@@ -1,12 +1,14 @@
 """Data sets in NumPy's NPZ format, read without pickle and without trusting headers.
 
 `numpy.load` allocates what an array's header announces before it reads a byte. Here each
-header is compared with the size of its zip entry first, and that with the file's size.
+header is compared with the size of its zip entry first, that with the file's size, and the shapes with each other.
 """
 
+import io
 import math
-import os
+import re
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,114 +16,205 @@ from numpy.lib import format as npy_format
 
 from neurosim.errors import InputError
 
-from .dataset import make_dataset
-from .idx import MAX_DEFLATE_RATIO
+from .arrays import set_padding_in_front, steps_of
+from .checks import check_finite, check_same_sample, check_samples
+from .dataset import PARTS, Samples
+from .files import MAX_DEFLATE_RATIO, check_unpacked, open_regular, size_of
+from .info import FileFormat
 from .refusal import describe, refuse
 
-KEYS = ("x_train", "y_train", "x_test", "y_test")
 HOW_TO_SAVE = "write it with numpy.savez(file, x_train=..., y_train=..., x_test=..., y_test=...)"
 AS_NUMBERS = "save x as uint8 (0..255) or float32, y as int32"
+#: Bytes of the largest array header that is parsed; NumPy's own take about 100.
+MAX_HEADER = 10_000
+_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("x", "data", "images", "image", "features", "samples", "inputs", "input"), "x"),
+    **dict.fromkeys(("y", "labels", "label", "targets", "target"), "y"),
+    **dict.fromkeys(("lengths", "length", "seqlen"), "lengths"),
+}
 
 
-def load_npz(path, *, name=None, limit=None):
-    """Load a data set from an NPZ file with `x_train`, `y_train`, `x_test`, `y_test`.
+@dataclass
+class _Member:
+    """One array of the archive, before it is read."""
 
-    Samples of more than one dimension are flattened. x of type uint8 stays as it is, with
+    name: str
+    info: zipfile.ZipInfo
+    place: str
+    shape: tuple
+    dtype: np.dtype
+
+
+def read_npz(path, reading=None):
+    """Read a data set from an NPZ file with `x_train`, `y_train`, and `x_test`, `y_test`, or under other usual names.
+
+    Samples of more than one dimension are flattened, three dimensions are sequences. x of type uint8 stays as it is, with
     scale 1/255; floats become float32 with scale 1; other types are refused, because
-    nothing tells how large their values may be. Other arrays in the file are ignored.
+    nothing tells how large their values may be. Arrays with other names are ignored.
 
     Parameters
     ----------
     path : str or Path
-    name : str, optional
-        Name of the resulting data set; the path by default.
-    limit : int, optional
-        Keep only the first samples of each part.
+    reading : Reading, optional
+        Nothing of it is used.
 
     Returns
     -------
-    Dataset
+    Samples
 
     Raises
     ------
     InputError
         No NPZ file, a missing array, object arrays, types other than the above, NaN or
-        infinity, and everything that `make_dataset` refuses.
+        infinity, shapes that do not belong together, and more content than a file of this size is trusted with.
     """
     path = Path(path)
-    if not os.path.isfile(path):
-        found = "a folder" if os.path.isdir(path) else "no such file"
-        raise refuse(path, found, "an NPZ file", "check the path")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = {key: _read_member(archive, path, key) for key in KEYS}
-    except InputError:
-        raise
-    except Exception as error:
-        # Broad on purpose: on damaged bytes the readers of zip, DEFLATE and npy headers
-        # raise more than ten types, and each of them means the same to the user.
-        raise refuse(
-            path, f"no readable NPZ content ({describe(error)})", "a complete NPZ file", HOW_TO_SAVE
-        ) from error
+    with open_regular(path, "an NPZ file") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = _find_members(archive, path, size_of(file))
+                arrays = {key: _read_values(archive, member) for key, member in members.items()}
+        except InputError:
+            raise
+        except Exception as error:
+            # Broad on purpose: on damaged bytes the readers of zip, DEFLATE and npy headers
+            # raise more than ten types, and each of them means the same to the user.
+            raise refuse(
+                path, f"no readable NPZ content ({describe(error)})", "a complete NPZ file", HOW_TO_SAVE
+            ) from error
 
-    places = {key: f"{path}: {key}" for key in KEYS}
-    is_bytes = arrays["x_train"].dtype == np.uint8
-    if is_bytes != (arrays["x_test"].dtype == np.uint8):
-        raise refuse(
-            places["x_test"],
-            f"type {arrays['x_test'].dtype}",
-            f"{arrays['x_train'].dtype} as in x_train, because one scale serves both",
-            "save both parts with the same type",
-        )
-    for key in ("x_train", "x_test"):
-        arrays[key] = _as_samples(arrays[key], places[key])
-    return make_dataset(
-        str(path) if name is None else name,
+    places = {key: member.place for key, member in members.items()}
+    for key, array in arrays.items():
+        if key[0] == "x":
+            arrays[key] = _as_samples(array, places[key])
+        elif array.dtype.kind == "S":
+            arrays[key] = np.char.decode(array, "utf-8", "replace")
+    n_steps = steps_of(arrays["x_train"])
+    for part in PARTS:
+        set_padding_in_front(arrays, places, part, n_steps)
+    return Samples(
         arrays,
         places,
-        scale=1 / 255 if is_bytes else 1.0,
+        scale=1 / 255 if arrays["x_train"].dtype == np.uint8 else 1.0,
         source=f"NPZ file {path}",
-        limit=limit,
+        n_steps=n_steps,
     )
 
 
-def _read_member(archive, path, key):
-    """One array of the archive, after its announced size was compared with the real one."""
-    place = f"{path}: {key}"
-    try:
-        member = archive.getinfo(f"{key}.npy")
-    except KeyError:
-        names = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:8])
-        raise refuse(
-            path, f"no array {key} (arrays: {names or 'none'})", ", ".join(KEYS), HOW_TO_SAVE
-        ) from None
-    n_possible = min(member.compress_size, path.stat().st_size)
-    if member.compress_type != zipfile.ZIP_STORED:
+def role_of(name):
+    """What an array is by its name, such as ``x_train`` for `X_train`, `train_images` or `data`; None for others."""
+    spaced = re.sub(r"^([xy])(?=train|test|val)|(?<=train|valid)([xy])$|(?<=test)([xy])$", r" \1\2\3 ", name.lower())
+    words = re.findall(r"[a-z]+|[0-9]+", spaced)
+    meant = [_WORDS.get(word) for word in words]
+    if None in meant or not meant:
+        return None
+    kinds, parts = [m for m in meant if m not in PARTS], [m for m in meant if m in PARTS]
+    if len(kinds) != 1 or len(parts) > 1:
+        return None
+    return f"{kinds[0]}_{(parts or ['train'])[0]}"
+
+
+def _find_members(archive, path, n_file_bytes):
+    """The arrays of a data set by their keys; every check that headers allow is made before a value is read."""
+    infos = {info.filename: info for info in archive.infolist()}
+    roles = {}
+    for file_name in infos:
+        name = file_name.removesuffix(".npy")
+        if file_name.endswith(".npy") and (key := role_of(name)):
+            roles.setdefault(key, []).append(name)
+    members = {}
+    for part in PARTS:
+        there = {kind for kind in ("x", "y") if f"{kind}_{part}" in roles}
+        if part != "train" and not there:
+            continue
+        for kind in ("x", "y", "lengths"):
+            key = f"{kind}_{part}"
+            # A file may hold an array of a common name beside the one with the plain name.
+            names = [name for name in roles.get(key, []) if name.lower() == key] or roles.get(key, [])
+            if len(names) > 1:
+                raise refuse(path, f"two arrays for {key}: {' and '.join(names[:2])}", "one", HOW_TO_SAVE)
+            if names:
+                members[key] = _read_member_header(archive, infos[f"{names[0]}.npy"], path, names[0], n_file_bytes)
+            elif kind != "lengths":
+                listed = ", ".join(name.removesuffix(".npy") for name in list(infos)[:8])
+                raise refuse(path, f"no array {key} (arrays: {listed or 'none'})", "x_train, y_train, x_test, y_test", HOW_TO_SAVE)
+    _check_together(members)
+    check_unpacked(path, sum(member.info.file_size for member in members.values()), n_file_bytes)
+    return members
+
+
+def _check_together(members):
+    """Compare the headers of the arrays with each other."""
+    train = members["x_train"]
+    for part in PARTS:
+        if f"x_{part}" not in members:
+            continue
+        x, y = members[f"x_{part}"], members[f"y_{part}"]
+        check_samples(x.shape, y.shape, x.place, y.place)
+        if (x.dtype == np.uint8) != (train.dtype == np.uint8):
+            raise refuse(
+                x.place,
+                f"type {x.dtype}",
+                f"{train.dtype} as in {train.name}, because one scale serves both",
+                "save both parts with the same type",
+            )
+        if x.dtype != np.uint8 and x.dtype.kind != "f":
+            raise refuse(x.place, f"type {x.dtype}", "uint8 or a floating-point type", _advice_on(x.dtype))
+        check_same_sample(x.shape, x.place, train.shape, train.place)
+        if lengths := members.get(f"lengths_{part}"):
+            if lengths.shape != x.shape[:1]:
+                raise refuse(lengths.place, f"lengths of shape {lengths.shape}", f"{x.shape[:1]}, one for each sequence", "save one number for each sequence")
+
+
+def _advice_on(dtype):
+    """How values of a type that says nothing about their range are saved."""
+    if dtype.kind in "iu":
+        return f"divide by the largest possible value and save as float32 (values from 0 to 255: as uint8), such as x / {np.iinfo(dtype).max}"
+    return AS_NUMBERS
+
+
+def _read_member_header(archive, info, path, name, n_file_bytes):
+    """Shape and type of one array, after its announced size was compared with the real one."""
+    place = f"{path}: {name}"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise refuse(place, f"compression of kind {info.compress_type}", "none or DEFLATE, as numpy writes", HOW_TO_SAVE)
+    n_possible = min(info.compress_size, n_file_bytes)
+    if info.compress_type != zipfile.ZIP_STORED:
         n_possible *= MAX_DEFLATE_RATIO
-    if member.file_size > n_possible:
+    if info.file_size > n_possible:
         raise refuse(
             place,
-            f"an entry of {member.file_size} bytes",
+            f"an entry of {info.file_size} bytes",
             f"at most {n_possible}, which is all that the file can hold",
             HOW_TO_SAVE,
         )
-    with archive.open(member) as stream:
-        shape, dtype = _read_header(stream, place)
-        n_expected = stream.tell() + math.prod(shape) * dtype.itemsize
-    if member.file_size != n_expected:
+    with archive.open(info) as stream:
+        # No more than this: a header's own length may be announced as 4 GB.
+        start = io.BytesIO(stream.read(MAX_HEADER + 12))
+    shape, dtype = _parse_header(start, place)
+    n_expected = start.tell() + math.prod(shape) * dtype.itemsize
+    if info.file_size != n_expected:
         raise refuse(
             place,
-            f"{member.file_size} bytes",
+            f"{info.file_size} bytes",
             f"{n_expected}, as its header announces with shape {shape} of {dtype}",
             HOW_TO_SAVE,
         )
-    with archive.open(member) as stream:
+    return _Member(name, info, place, shape, dtype)
+
+
+def _read_values(archive, member):
+    """One array, whose header was checked."""
+    with archive.open(member.info) as stream:
         array = npy_format.read_array(stream, allow_pickle=False)
         stream.read(1)  # reaching the end makes zipfile compare the checksum
     return array
 
 
-def _read_header(stream, place):
+def _parse_header(stream, place):
     version = npy_format.read_magic(stream)
     readers = {
         (1, 0): npy_format.read_array_header_1_0,
@@ -135,7 +228,7 @@ def _read_header(stream, place):
             place,
             "an object array, which only pickle can read",
             "an array of numbers",
-            AS_NUMBERS,
+            f"{AS_NUMBERS}; labels in words with y.astype(str)",
         )
     if min(shape, default=0) < 0:
         raise refuse(place, f"shape {shape}", "sizes of at least 0", HOW_TO_SAVE)
@@ -146,18 +239,15 @@ def _as_samples(x, place):
     """x as uint8 or finite float32, C-contiguous."""
     if x.dtype == np.uint8:
         return np.ascontiguousarray(x)
-    if x.dtype.kind != "f":
-        raise refuse(place, f"type {x.dtype}", "uint8 or a floating-point type", AS_NUMBERS)
     # float64 beyond float32 becomes infinity, which is refused below by its position.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         samples = np.ascontiguousarray(x, dtype=np.float32)
-    is_finite = np.isfinite(samples)
-    if not is_finite.all():
-        position = tuple(int(i) for i in np.unravel_index(is_finite.argmin(), x.shape))
-        raise refuse(
-            place,
-            f"value {x[position]} at position {position}",
-            "finite values within float32",
-            "remove or replace samples with missing values",
-        )
+    check_finite(samples, x, place)
     return samples
+
+
+FORMAT = FileFormat(
+    what="an NPZ file",
+    recognizes=lambda path: path.lower().endswith(".npz"),
+    read=read_npz,
+)

@@ -147,7 +147,7 @@ NPZ_CASES = {
     "text samples": ("x_train", np.full((4, 3), "a"), ["<U1"]),
     "bytes and floats": ("x_test", np.ones((2, 3), dtype=np.uint8), ["uint8", "float64"]),
     "lengths differ": ("y_train", np.array([0, 1, 2]), ["3 labels", "4, one for each"]),
-    "negative label": ("y_train", np.array([0, 1, -2, 1]), ["label -2 at position 2", "0 to 1"]),
+    "negative label": ("y_test", np.array([1, -2]), ["label -2 at position 1", "0 to 2"]),
     "all labels negative": ("y_train", np.full(4, -1), ["label -1 at position 0"]),
     "test label unknown": ("y_test", np.array([1, 3]), ["label 3 at position 1", "0 to 2"]),
     "identifiers as labels": ("y_train", np.array([0, 1, 2, 2**40]), [str(2**40), "position 3"]),

@@ -1,0 +1,104 @@
+"""What is known of a data set before any file is read, and who reads it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .dataset import DataShape, Samples
+    from .speech import SpeechFeatures
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What readers are told beside a name or path.
+
+    Attributes
+    ----------
+    data_dir : Path, optional
+        Where files of named data are looked for first.
+    speech : SpeechFeatures, optional
+        How recordings become sequences.
+    label : str, optional
+        Column of a table that holds the labels.
+    drop : tuple of str
+        Columns of a table that are left out.
+    """
+
+    data_dir: Path | None = None
+    speech: "SpeechFeatures | None" = None
+    label: str | None = None
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A data set that is known by name.
+
+    Attributes
+    ----------
+    name : str
+        The word used in scenarios and commands.
+    n_features, n_classes : int
+        Values per sample, of all steps, and number of classes; features None for recordings, where options of the reader decide.
+    image_shape : tuple of int or None
+        (rows, columns) of one sample.
+    scale : float
+        Factor that maps stored values to [0, 1].
+    summary : str
+        One line on content and origin.
+    how_to_get : str
+        Where the files come from.
+    read : callable
+        From (info, Reading) to `Samples`.
+    n_steps : int or None
+        Steps of a sequence; 1 for samples that are none, None for recordings.
+    fetch : callable, optional
+        From (info, folder of all data, callable that takes a line of text) to the folder with the files;
+        None where they have to be placed by hand.
+    """
+
+    name: str
+    n_features: int | None
+    n_classes: int
+    image_shape: tuple[int, int] | None
+    scale: float
+    summary: str
+    how_to_get: str
+    read: "Callable[[DatasetInfo, Reading], Samples]"
+    n_steps: int | None = 1
+    fetch: "Callable[[DatasetInfo, Path, Callable[[str], None]], Path] | None" = None
+
+    @property
+    def has_recordings(self):
+        """Whether its files are recordings, which a reader with options turns into sequences."""
+        return self.n_features is None
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A kind of file or folder that is a data set by its path.
+
+    Attributes
+    ----------
+    what : str
+        In words, for refusals: "an NPZ file".
+    recognizes : callable
+        From a path to whether it is of this kind, by its name or by the names of the files in a folder; no file is opened.
+    read : callable
+        From (path, Reading) to `Samples`.
+    takes : tuple of str
+        Keys of `Reading` that mean something here; others are refused.
+    files : callable
+        From a path to the files that are read.
+    shape : callable, optional
+        From (path, Reading) to `DataShape`, where names of files tell it.
+    """
+
+    what: str
+    recognizes: Callable[[str], bool]
+    read: "Callable[[str, Reading], Samples]"
+    takes: tuple[str, ...] = ()
+    files: Callable[[str], list] = lambda path: [path]  # noqa: E731
+    shape: "Callable[[str, Reading], DataShape] | None" = None

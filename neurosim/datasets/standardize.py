@@ -1,0 +1,62 @@
+"""Features shifted to mean 0 and scaled to standard deviation 1 over the training samples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Samples that are float64 numbers at one time: all of them at once would take many times the memory of the bytes of images.
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """Shift and scale of each input.
+
+    Attributes
+    ----------
+    mean, spread : float64 array, shape (n_inputs,)
+        Over all steps of all training samples; the spread of a constant input is 1.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, x, scale, n_steps=1, lengths=None):
+        """From training samples.
+
+        Parameters
+        ----------
+        x : array, shape (n_samples, n_steps * n_inputs)
+        scale : float
+            Factor of the stored values.
+        n_steps : int
+        lengths : int array, shape (n_samples,), optional
+            Steps of each sequence; the padding in front does not count.
+        """
+
+        def blocks():
+            for first in range(0, len(x), _BLOCK):
+                steps = x[first : first + _BLOCK].reshape(-1, n_steps, x.shape[1] // n_steps)
+                if lengths is not None:
+                    yield steps[np.arange(n_steps) >= n_steps - lengths[first : first + _BLOCK, None]] * np.float64(scale)
+                else:
+                    yield steps.reshape(-1, steps.shape[2]) * np.float64(scale)
+
+        # About the first step: a constant input then has a mean and a spread without rounding.
+        origin = next(blocks())[0]
+        n = sum(len(block) for block in blocks())
+        mean = sum((block - origin).sum(0) for block in blocks()) / n + origin
+        spread = np.sqrt(sum(((block - mean) ** 2).sum(0) for block in blocks()) / n)
+        return cls(mean, np.where(spread > 0, spread, 1.0))
+
+    def apply(self, x, scale, n_steps=1, lengths=None):
+        """Samples of the same form, shifted and scaled: float32 array of the same shape; padding in front stays 0."""
+        result = np.empty(x.shape, np.float32)
+        for first in range(0, len(x), _BLOCK):
+            part = slice(first, first + _BLOCK)
+            steps = x[part].reshape(-1, n_steps, len(self.mean))
+            result[part] = ((steps * np.float64(scale) - self.mean) / self.spread).reshape(-1, x.shape[1])
+        if lengths is not None:
+            result.reshape(len(x), n_steps, -1)[np.arange(n_steps) < n_steps - lengths[:, None]] = 0.0
+        return result
