@@ -15,11 +15,14 @@ class Standardization:
     Attributes
     ----------
     mean, spread : float64 array, shape (n_inputs,)
-        Over all steps of all training samples; the spread of a constant input is 1.
+        Over all steps of all training samples, of values multiplied by `scale`; the spread of a constant input is 1.
+    scale : float
+        Factor of the values as they were given.
     """
 
     mean: np.ndarray
     spread: np.ndarray
+    scale: float = 1.0
 
     @classmethod
     def of(cls, x, scale, n_steps=1, lengths=None):
@@ -48,7 +51,7 @@ class Standardization:
         n = sum(len(block) for block in blocks())
         mean = sum((block - origin).sum(0) for block in blocks()) / n + origin
         spread = np.sqrt(sum(((block - mean) ** 2).sum(0) for block in blocks()) / n)
-        return cls(mean, np.where(spread > 0, spread, 1.0))
+        return cls(mean, np.where(spread > 0, spread, 1.0), float(scale))
 
     def apply(self, x, scale, n_steps=1, lengths=None):
         """Samples of the same form, shifted and scaled: float32 array of the same shape; padding in front stays 0."""

@@ -16,7 +16,7 @@ The NPZ file (`NPZ_FORMAT`) holds no pickled objects; every array can be read wi
 ``biases1``            float32 (post neurons,) of population 1; absent where it has none
 ``home1``              int32 (neurons,), core of each neuron of population 1; absent where it is not known
 ``classes``            the labels in the order of the outputs; absent where they are 0, 1, 2, ...
-``shift``, ``factor``  float32 (n_features,): what a feature is shifted and multiplied by first; absent where it is not
+``mean``, ``spread``   float64 (n_inputs,): a value x enters as ``(x * scale - mean) / spread``; absent where it is ``x * scale``
 =====================  ===================================================================================
 """
 
@@ -103,9 +103,9 @@ class TrainedNetwork:
     n_steps : int
         Steps of the longest sample; 1 for a perceptron.
     scale : float, optional
-        What the values of a sample are multiplied by, as the data set of the run stores them; None: not known.
-    shift, factor : float32 array, shape (n_features,), optional
-        A feature x enters as ``(x - shift) * factor``, before `scale`.
+        What the values of a sample are multiplied by, in the units in which the run was given them; None: not known.
+    mean, spread : float64 array, shape (n_inputs,), optional
+        Of a run with standardized inputs: a value x enters as ``(x * scale - mean) / spread``.
     classes : array, optional
         Label of each output; 0, 1, 2, ... without.
     origin : dict
@@ -121,8 +121,8 @@ class TrainedNetwork:
     readout: str = "last"
     n_steps: int = 1
     scale: float | None = None
-    shift: np.ndarray | None = None
-    factor: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    spread: np.ndarray | None = None
     classes: np.ndarray | None = None
     origin: dict[str, Any] = field(default_factory=dict)
 
@@ -149,11 +149,10 @@ class TrainedNetwork:
 
         Parameters
         ----------
-        x : array or sparse array, shape (n_samples, n_features)
-            Values as the data set of the run stores them: pixels from 0 to 255 where it had those. Samples of several dimensions, such
-            as images or ``(n_samples, n_steps, n_inputs)``, are flattened.
+        x : array or sparse array, shape (n_samples, n_features) or (n_samples, n_steps, n_inputs)
+            Values in the units in which the run was given them: pixels from 0 to 255 where it had those. Images are flattened.
         lengths : int array, shape (n_samples,), optional
-            Steps of each sequence, whose values stand at the end of its row; all steps without.
+            Steps of each sequence, counted from its front; what follows is padding. All steps without.
 
         Returns
         -------
@@ -164,11 +163,20 @@ class TrainedNetwork:
         InputError
             Another number of features, values that are not finite, or a network whose input scale is not known.
         """
-        x, lengths = self._inputs(x), self._lengths(lengths, x)
+        x = self._inputs(x)
+        lengths = self._lengths(lengths, x.shape[0])
+        if lengths is not None:
+            moved = np.zeros((len(x), self.n_steps, self.n_inputs), np.float32)
+            for row, steps, n in zip(moved, x.reshape(moved.shape), lengths, strict=True):
+                row[self.n_steps - n :] = steps[:n]
+            x = moved.reshape(x.shape)
+        return self.sums(x, lengths)
+
+    def sums(self, x, lengths=None):
+        """`logits` of samples as a `Dataset` keeps them and scaled as they enter: padding in front, float32, nothing is checked."""
         if self.type == "mlp":
             return feedforward(self, x)
-        x = x.toarray() if sparse.issparse(x) else x
-        return recurrent(self, x, lengths)
+        return recurrent(self, x, np.full(len(x), self.n_steps) if lengths is None else lengths)
 
     def predict_proba(self, x, lengths=None):
         """Probability of each class: float32 array, shape (n_samples, n_classes); see `logits`."""
@@ -194,16 +202,16 @@ class TrainedNetwork:
             raise InputError(f"predict: found an array of shape {shape}; expected (samples, {self.n_features}), the features of this network")
         if not np.isfinite(x.data if sparse.issparse(x) else x).all():
             raise InputError("predict: found a value that is not finite; fill or leave out samples with missing values")
-        x = x.astype(np.float32)
-        if self.shift is not None or self.factor is not None:
+        if self.mean is not None:
             x = x.toarray() if sparse.issparse(x) else x
-            x = (x - (0 if self.shift is None else self.shift)) * (1 if self.factor is None else self.factor)
-        return x * np.float32(self.scale)
+            steps = (x.reshape(len(x), -1, self.n_inputs) * np.float64(self.scale) - self.mean) / self.spread
+            return steps.reshape(x.shape).astype(np.float32)
+        x = x.astype(np.float32) * np.float32(self.scale)
+        return x.toarray() if sparse.issparse(x) and self.type != "mlp" else x
 
-    def _lengths(self, lengths, x):
-        n = x.shape[0]
+    def _lengths(self, lengths, n):
         if lengths is None:
-            return np.full(n, self.n_steps)
+            return None
         lengths = np.asarray(lengths)
         if self.type == "mlp" or lengths.shape != (n,) or (n and not 1 <= lengths.min() <= lengths.max() <= self.n_steps):
             raise InputError(f"predict: lengths are for sequences, one for each of the {n} samples, from 1 to {self.n_steps}")
@@ -232,7 +240,7 @@ class TrainedNetwork:
             arrays |= {f"matrix{i}_{name}": array for name, array in parts.items()}
         arrays |= {f"biases{p}": array for p, array in self.biases.items()}
         arrays |= {f"home{p}": array for p, array in self.homes.items()}
-        arrays |= {name: array for name in ("shift", "factor", "classes") if (array := getattr(self, name)) is not None}
+        arrays |= {name: array for name in ("mean", "spread", "classes") if (array := getattr(self, name)) is not None}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
@@ -261,7 +269,7 @@ def read_network(path) -> TrainedNetwork:
             matrices=matrices,
             biases=numbered["biases"],
             homes=numbered["home"],
-            **{name: arrays[name] for name in ("shift", "factor", "classes") if name in arrays},
+            **{name: arrays[name] for name in ("mean", "spread", "classes") if name in arrays},
         )
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; `neurosim export RUN --format npz --out {path}` writes it") from None

@@ -152,13 +152,25 @@ def _homes(network, shapes, connections, record):
 
 def _inputs_of(dataset):
     """How samples enter, and what the outputs stand for."""
-    return {"scale": dataset.scale}
+    found = {"scale": dataset.scale, "classes": None if _are_numbers(dataset.classes) else np.array(dataset.classes)}
+    if dataset.standardization is not None:
+        known = dataset.standardization
+        found |= {"scale": known.scale, "mean": known.mean, "spread": known.spread}
+    return found
 
 
 def _recorded_inputs(dataset):
     """`_inputs_of` from a record; where an older one does not say, named data sets are known."""
     info = DATASETS.get(dataset.name)
-    return {"scale": info.scale if info else None}
+    scale = dataset.scale if dataset.scale is not None or info is None else info.scale
+    found = {"scale": scale, "classes": None if dataset.classes is None or _are_numbers(dataset.classes) else np.array(dataset.classes)}
+    if dataset.mean is not None:
+        found |= {"mean": np.array(dataset.mean), "spread": np.array(dataset.spread)}
+    return found
+
+
+def _are_numbers(classes):
+    return list(classes) == list(range(len(classes))) and not any(isinstance(name, bool) for name in classes)
 
 
 def _origin(name, seed, profile, version=None):
