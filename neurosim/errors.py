@@ -32,6 +32,10 @@ class TrainingDivergedError(NeurosimError):
     """A loss or weight became infinite or not a number."""
 
 
+class DrawingError(NeurosimError):
+    """Figures or a page could not be drawn; the result that they show is written."""
+
+
 class LedgerError(NeurosimError):
     """The parts of an account do not add up to its total: a defect of neurosim."""
 

@@ -10,6 +10,20 @@ from neurosim.results.reading import read_json_record
 from neurosim.results.schema import READABLE, SCHEMA, RunRecord
 
 
+def render_record(record):
+    """Text of each file of a record by its name, in the order in which they are written.
+
+    Parameters
+    ----------
+    record : RunRecord
+
+    Returns
+    -------
+    dict of str to str
+    """
+    return {**_render_tables(record), "result.json": json.dumps(record.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n"}
+
+
 def write_record(record, folder):
     """Write epochs.csv, cores.csv, traffic.csv, energy.csv and, last of all, result.json, atomically.
 
@@ -20,22 +34,27 @@ def write_record(record, folder):
     record : RunRecord
     folder : path-like
     """
-    folder = Path(folder)
-    write_tables(record, folder)
-    write_atomic(folder / "result.json", json.dumps(record.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n")
+    for name, text in render_record(record).items():
+        write_atomic(Path(folder) / name, text)
 
 
 def write_tables(record, folder):
     """Write the CSV files of a record into a folder."""
-    folder = Path(folder)
+    for name, text in _render_tables(record).items():
+        write_atomic(Path(folder) / name, text)
+
+
+def _render_tables(record):
     epochs = [
         {**epoch.model_dump(), "train_s": train_s, "test_s": test_s}
         for epoch, train_s, test_s in zip(record.epochs, record.timing.epoch_s, record.timing.evaluation_s)
     ]
-    write_table(folder / "epochs.csv", epochs)
-    write_table(folder / "cores.csv", _core_rows(record))
-    write_table(folder / "traffic.csv", [row.model_dump() for row in record.traffic_bytes.rows])
-    write_table(folder / "energy.csv", [row.model_dump() for row in record.energy.rows])
+    return {
+        "epochs.csv": render_table(epochs),
+        "cores.csv": render_table(_core_rows(record)),
+        "traffic.csv": render_table(row.model_dump() for row in record.traffic_bytes.rows),
+        "energy.csv": render_table(row.model_dump() for row in record.energy.rows),
+    }
 
 
 def read_record(path):
@@ -73,12 +92,17 @@ def _core_rows(record):
         }
 
 
-def write_table(path, rows):
-    """Write a CSV file atomically; the keys of the first row are the columns, None is an empty cell."""
+def render_table(rows):
+    """Text of a CSV file; the keys of the first row are the columns, None is an empty cell."""
     rows = list(rows)
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    write_atomic(path, text.getvalue())
+    return text.getvalue()
+
+
+def write_table(path, rows):
+    """Write a CSV file atomically; see `render_table`."""
+    write_atomic(path, render_table(rows))

@@ -4,13 +4,17 @@ Units stand in the names; times of the computer that ran the simulation stand on
 `environment`, so two runs of one scenario agree in everything else.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = "neurosim.result/2"
 #: Version 1 lacks the pictures of the connections: `MatrixUsed.weights`, `MatrixUsed.fan_in`, `Connectivity.inputs`.
 READABLE = ("neurosim.result/1", SCHEMA)
+
+#: What these cannot be is no result, whoever wrote it.
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -49,10 +53,10 @@ class DatasetUsed(_Part):
 class Accuracy(_Part):
     """Fractions; `test` is the last epoch's, `best` the highest of all epochs."""
 
-    test: float
-    best: float
-    per_epoch: list[float]
-    train_per_epoch: list[float]
+    test: Fraction
+    best: Fraction
+    per_epoch: list[Fraction]
+    train_per_epoch: list[Fraction]
 
 
 class Epoch(_Part):
@@ -60,10 +64,10 @@ class Epoch(_Part):
 
     epoch: int
     learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
+    train_loss: Loss
+    train_accuracy: Fraction
+    test_loss: Loss
+    test_accuracy: Fraction
     n_released: int
     n_arrived: int
     n_active: int

@@ -1,7 +1,9 @@
 """From a finished training to its record: counts, ledger and environment in one object."""
 
+import math
 import platform
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -9,8 +11,11 @@ import neurosim
 from neurosim.accounting import KINDS, PHASES, Activity, count_by_phase, make_ledger, price_sensitivity
 from neurosim.hardware import check_profile
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.nn import Evaluation
+from neurosim.results import render_record
 from neurosim.results.schema import RunRecord
 from neurosim.scenario.histograms import histogram_of_counts, histogram_of_weights, profile_of_inputs
+from neurosim.training.loop import EpochRecord
 
 
 def settle(experiment, trainer):
@@ -104,6 +109,29 @@ def make_record(experiment, trainer, n_threads):
         },
         environment=_environment(n_threads),
     )
+
+
+def rehearse_record(experiment, trainer, n_threads):
+    """Make the record of an epoch in which nothing happened, and its files, to throw them away: what cannot be said fails before training.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    trainer : Trainer
+        New; it stays as it is.
+    n_threads : int
+    """
+    n_neurons, dataset = trainer.store.plan.n_neurons, trainer.dataset
+    empty = {name: 0 for name in EpochRecord.__dataclass_fields__} | {"train_loss": math.log(2), "test_loss": math.log(2)}
+    nothing = SimpleNamespace(
+        store=trainer.store,
+        dataset=dataset,
+        step=0,
+        history=[EpochRecord(**empty)],
+        evaluation_tally=trainer.evaluation_tally,
+        last_evaluation=Evaluation(0.0, math.log(2), dataset.n_test, np.zeros(n_neurons, np.int64)),
+    )
+    render_record(make_record(experiment, nothing, n_threads))
 
 
 def _share(total, n):

@@ -14,8 +14,9 @@ from neurosim.accounting.pricing import price_parts
 from neurosim.errors import InputError
 from neurosim.results.sanafe import Grid, Replay, write_sanafe
 from neurosim.scenario.experiment import prepare
+from neurosim.scenario.folder import CHECKPOINT
 from neurosim.scenario.load import load_scenario
-from neurosim.scenario.runner import CHECKPOINT, _make_trainer
+from neurosim.scenario.runner import _make_trainer
 
 #: What the replays say something about.
 _PHASES = ("forward", "backward", "gradient", "update")

@@ -2,85 +2,22 @@
 
 import hashlib
 import json
-import re
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import neurosim
-from neurosim.documents import dump_yaml, read_yaml, write_atomic
-from neurosim.errors import InputError, InterruptedRunError
+from neurosim.documents import dump_yaml, write_atomic
+from neurosim.errors import DrawingError, InputError, InterruptedRunError, NeurosimError
 from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits, summarize
 from neurosim.placement.memory import host_rewires
 from neurosim.results import read_record, write_record, write_tables
 from neurosim.scenario.experiment import check_shape, prepare
+from neurosim.scenario.folder import check_folder, claim_folder
 
-CHECKPOINT = "checkpoint.npz"
-RESULT = "result.json"
 #: Seconds between checkpoints inside a long epoch; after each epoch there is one anyway.
 _CHECKPOINT_SECONDS = 30.0
-
-
-@dataclass
-class RunFolder:
-    """Where a run leaves its files."""
-
-    path: Path
-
-    @property
-    def checkpoint(self):
-        return self.path / CHECKPOINT
-
-    @property
-    def is_used(self):
-        return self.checkpoint.exists() or (self.path / RESULT).exists()
-
-    def holds(self, name):
-        """Whether the run in this folder is of the scenario called `name`."""
-        try:
-            return read_yaml(self.path / "scenario.yaml").data.get("name") == name
-        except InputError:
-            return False
-
-    def log(self, line):
-        """Append one line to log.txt."""
-        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
-
-
-def choose_folder(name, out=None, resume=False):
-    """Folder of a run, not created yet.
-
-    Without `out` it is ``runs/NAME``, or the next free ``runs/NAME-2``, ...; with `resume` the latest of them.
-
-    Raises
-    ------
-    InputError
-        `out` already holds a run and `resume` is false, or there is nothing to resume.
-    """
-    if out is not None:
-        if str(out) in ("", "."):
-            raise InputError(f"--out: found {str(out)!r}; give a folder of its own, such as --out runs/first")
-        folder = RunFolder(Path(out))
-        if folder.path.exists() and not folder.path.is_dir():
-            raise InputError(f"{folder.path}: is a file; --out takes a folder")
-        if folder.is_used and not resume:
-            raise InputError(f"{folder.path}: already holds a run; add --resume to continue it, or give another --out")
-        if resume and not folder.checkpoint.exists():
-            raise InputError(f"{folder.checkpoint}: no checkpoint to resume from; run without --resume")
-        return folder
-    pattern = re.compile(re.escape(name) + r"(?:-(\d+))?$")
-    found = {int(m[1] or 1): p for p in Path("runs").glob(f"{name}*") if (m := pattern.match(p.name))}
-    used = {n: RunFolder(p) for n, p in found.items() if RunFolder(p).is_used}
-    if resume:
-        used = {n: run for n, run in used.items() if run.holds(name)}
-        if not used:
-            raise InputError(f"runs/{name}: no run to resume here; run without --resume, or name its folder with --out")
-        return used[max(used)]
-    n = max(used, default=0) + 1
-    return RunFolder(Path("runs") / (name if n == 1 else f"{name}-{n}"))
 
 
 def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=None, observer=None):
@@ -89,8 +26,8 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     Parameters
     ----------
     scenario : Scenario
-    out : path-like, optional
-        Folder; see `choose_folder`.
+    out : path-like or RunFolder, optional
+        Folder; see `claim_folder`.
     resume : bool
         Continue from the folder's checkpoint.
     data_dir : path-like, optional
@@ -111,55 +48,79 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     InputError, DoesNotFitError
         Before anything is written.
     InterruptedRunError
-        After Ctrl-C; a checkpoint was written.
+        After Ctrl-C; the checkpoint is kept.
     TrainingDivergedError
         The last checkpoint is kept.
+    DrawingError
+        All is written but the figures.
     """
-    experiment = prepare(scenario)
-    if scenario.hardware.on_violation == "refuse":
-        refuse_unless_fits(experiment.placement)
-    folder = choose_folder(scenario.name, out, resume)
-    try:
-        trainer, identity = _make_trainer(experiment, data_dir)
-    except MemoryError:
-        raise InputError(
-            f"{scenario.name}: this computer has too little memory for the network, its data and its batches; "
-            "lower training.batch_size, the sizes of the network or dataset.max_steps"
-        ) from None
-    n_threads = _set_threads(n_threads)
-    if resume:
-        from neurosim.training import load_checkpoint
+    with _stop_on_signal() as stop:
+        experiment = prepare(scenario)
+        if scenario.hardware.on_violation == "refuse":
+            refuse_unless_fits(experiment.placement)
+        check_folder(scenario.name, out, resume)
+        try:
+            trainer, identity = _make_trainer(experiment, data_dir)
+        except MemoryError:
+            raise InputError(
+                f"{scenario.name}: this computer has too little memory for the network, its data and its batches; "
+                "lower training.batch_size, the sizes of the network or dataset.max_steps"
+            ) from None
+        n_threads = _set_threads(n_threads)
 
-        trainer.restore(*load_checkpoint(folder.checkpoint, identity))
-        if trainer.is_done and (folder.path / RESULT).exists():
-            record = read_record(folder.path)
-            _write_views(record, folder, scenario)
+        from neurosim.scenario.record import make_record, rehearse_record
+
+        rehearse_record(experiment, trainer, n_threads)
+        with claim_folder(scenario.name, out, resume) as folder:
+            if resume and (record := _restore(trainer, folder, identity)) is not None:
+                folder.remove_leftovers()
+                write_tables(record, folder.path)
+                _draw(record, folder, scenario)
+                return record, folder.path
+            try:
+                _start_folder(folder, experiment, resume)
+                saver = _Saver(trainer, folder, identity)
+                if not resume:
+                    saver.save()
+                if observer:
+                    observer.start(experiment, trainer, folder.path)
+                trainer.compile()
+                _train(trainer, folder, saver, observer, stop)
+                record = make_record(experiment, trainer, n_threads)
+                # Before the figures: a folder with a result is complete, whatever becomes of these.
+                write_record(record, folder.path)
+                folder.log(f"done: test accuracy {record.accuracy.test:.4f}")
+                _draw(record, folder, scenario)
+            except KeyboardInterrupt:
+                if not folder.checkpoint.exists():
+                    raise
+                raise InterruptedRunError(
+                    f"interrupted at once; what the checkpoint holds is kept: continue with --resume --out {folder.path}"
+                ) from None
             return record, folder.path
-    _start_folder(folder, experiment, resume)
-    saver = _Saver(trainer, folder, identity)
-    if not resume:
-        saver.save()
-    if observer:
-        observer.start(experiment, trainer, folder.path)
-    _train(trainer, folder, saver, observer)
-
-    from neurosim.scenario.record import make_record
-
-    record = make_record(experiment, trainer, n_threads)
-    _write_views(record, folder, scenario)
-    # Last: a folder with a result is complete.
-    write_record(record, folder.path)
-    folder.log(f"done: test accuracy {record.accuracy.test:.4f}")
-    return record, folder.path
 
 
-def _write_views(record, folder, scenario):
-    """Write tables and figures, which follow from the record."""
-    write_tables(record, folder.path)
-    if scenario.report.figures or scenario.report.html:
+def _restore(trainer, folder, identity):
+    """Take over the checkpoint of a folder; returns its record when the run has ended already."""
+    from neurosim.training import load_checkpoint
+
+    trainer.restore(*load_checkpoint(folder.checkpoint, identity))
+    return read_record(folder.path) if trainer.is_done and folder.has_result else None
+
+
+def _draw(record, folder, scenario):
+    """Write the figures and the page that the scenario asks for."""
+    if not (scenario.report.figures or scenario.report.html):
+        return
+    try:
         from neurosim.reports.publish import publish_run
 
         publish_run(record, folder.path, formats=("png",) if scenario.report.figures else (), page=scenario.report.html)
+    except Exception as error:  # whatever matplotlib and what it stands on may raise
+        what = str(error) if isinstance(error, NeurosimError) else f"{type(error).__name__}: {error}"
+        raise DrawingError(
+            f"the figures could not be drawn ({' '.join(what.split())}); the result is complete: neurosim report {folder.path}"
+        ) from error
 
 
 class _Saver:
@@ -180,7 +141,7 @@ class _Saver:
             self.save()
 
 
-def _train(trainer, folder, saver, observer):
+def _train(trainer, folder, saver, observer, stop):
     def on_progress(epoch, step, n_steps):
         saver.save_if_due()
         if observer:
@@ -197,8 +158,8 @@ def _train(trainer, folder, saver, observer):
         if observer:
             observer.epoch(record)
 
-    with _stop_on_signal() as stopped:
-        is_done = trainer.run(on_progress=on_progress, on_epoch=on_epoch, should_stop=lambda: bool(stopped))
+    with stop.deferred():
+        is_done = trainer.run(on_progress=on_progress, on_epoch=on_epoch, should_stop=lambda: stop.is_asked)
     if not is_done:
         saver.save()
         folder.log(f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch}")
@@ -208,29 +169,47 @@ def _train(trainer, folder, saver, observer):
         )
 
 
+class _Stop:
+    """Whether the user or the system has asked to stop, and what that does: it ends all work at once, but for steps of training.
+
+    During these it is noted and not raised: an exception between a compiled call and the counting of its steps would leave a state
+    that cannot be resumed. A second signal ends these at once, too: what the last checkpoint holds is kept.
+    """
+
+    def __init__(self):
+        self.is_asked = self.is_deferred = False
+
+    def note(self, number, frame):
+        """Handler of a signal."""
+        is_first, self.is_asked = not self.is_asked, True
+        if not (self.is_deferred and is_first):
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def deferred(self):
+        """Only note the first signal until the end of the block."""
+        self.is_deferred = True
+        try:
+            if self.is_asked:  # somebody swallowed it: Python drops what is raised inside of callbacks
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.is_deferred = False
+
+
 @contextmanager
 def _stop_on_signal():
-    """List that fills when the user or the system asks to stop; a second Ctrl-C stops at once.
-
-    Signals are noted and not raised: an exception between a compiled call and the counting of its
-    steps would leave a state that cannot be resumed.
-    """
-    stopped = []
-
-    def note(number, frame):
-        if stopped:
-            raise KeyboardInterrupt
-        stopped.append(number)
-
+    """Let SIGTERM be the same as Ctrl-C until the end of the block; yields a `_Stop`."""
+    stop = _Stop()
     try:
-        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not in the main thread: the caller handles signals
         previous = {}
     try:
-        yield stopped
+        yield stop
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _make_trainer(experiment, data_dir):
@@ -297,16 +276,11 @@ def _set_threads(n_threads):
 
 
 def _start_folder(folder, experiment, resume):
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder.path}: cannot be created: {error.strerror}") from None
-    for left in folder.path.glob(".*.tmp"):  # of a run that was killed while it wrote
-        left.unlink(missing_ok=True)
+    folder.remove_leftovers()
     if not resume:
         scenario = experiment.scenario.model_dump(mode="json", exclude_none=True)
         write_atomic(folder.path / "scenario.yaml", dump_yaml(scenario))
-        write_atomic(folder.path / "profile.yaml", Path(experiment.profile.path).read_text(encoding="utf-8"))
+        write_atomic(folder.path / "profile.yaml", Path(experiment.profile.path).read_bytes())
     folder.log(("resumed: " if resume else "started: ") + experiment.scenario.name)
     if not experiment.verdict.fits:
         folder.log(f"DOES NOT FIT, trained all the same (hardware.on_violation: report): {summarize(experiment.verdict)}")

@@ -1,11 +1,12 @@
 """The training loop: epochs of compiled steps, evaluation, interruption and resumption."""
 
+import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from neurosim.errors import TrainingDivergedError
+from neurosim.errors import LedgerError, TrainingDivergedError
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Counting, Progress, StepRule
 from neurosim.kernels.random import fill_bits
@@ -125,6 +126,17 @@ class Trainer:
     def is_done(self):
         return self.epoch >= self.plan.n_epochs
 
+    def compile(self):
+        """Compile or load the kernels of training and evaluation, by no step at all and one sample that is not counted.
+
+        So `run` neither measures this nor keeps waiting for it whoever wants to stop.
+        """
+        batch = self.network.make_batch(self.dataset, np.arange(self.dataset.n_train))
+        self.network.train(batch, self._step_rule(self.plan.schedule.rate(0, self.plan.n_epochs)), self._counting(), new_progress(), self.step, 0, 0)
+        data = self.dataset
+        lengths = None if data.lengths_test is None else data.lengths_test[:1]
+        self.network.evaluate_on(replace(data, x_test=data.x_test[:1], y_test=data.y_test[:1], lengths_test=lengths), new_tally(self.store.plan))
+
     def run(self, *, on_progress=None, on_epoch=None, should_stop=None):
         """Train until all epochs are done or `should_stop()` is true.
 
@@ -175,7 +187,7 @@ class Trainer:
         batch = self.network.make_batch(self.dataset, order)
         rule = self._step_rule(rate)
         counting = self._counting()
-        # No step at all: compiles the kernels at their first use, outside of every measured time.
+        # No step at all: compiles the kernels at their first use, outside of every measured time, unless `compile` did.
         self.network.train(batch, rule, counting, self.progress, self.step, 0, 0)
         n_steps = 1
         while self.step_in_epoch < self.steps_per_epoch:
@@ -244,6 +256,8 @@ class Trainer:
         begin = time.perf_counter()
         result = self.network.evaluate_on(self.dataset, self.evaluation_tally)
         test_s = time.perf_counter() - begin
+        if not np.isfinite(result.loss):
+            self._raise_diverged("the loss on the test samples is not finite")
         self.n_evaluated += result.n_samples
         self.last_evaluation = result
         self.network.settle()
@@ -265,6 +279,7 @@ class Trainer:
             train_s=self._seconds,
             test_s=test_s,
         )
+        _refuse_impossible(record)
         self.history.append(record)
         self.step_in_epoch, self._seconds = 0, 0.0
         self.progress = new_progress()
@@ -343,6 +358,21 @@ class Trainer:
             last = self.history[-1]
             self.last_evaluation = Evaluation(
                 last.test_accuracy, last.test_loss, self.dataset.n_test, arrays["last_nonzero"]
+            )
+
+
+def _refuse_impossible(record):
+    """Raise where figures of an epoch contradict each other, before they are written anywhere.
+
+    A sample that is not classified gives its class at most half of the probability: it costs ln 2 nats at least.
+    """
+    for part in ("train", "test"):
+        accuracy, loss = getattr(record, f"{part}_accuracy"), getattr(record, f"{part}_loss")
+        # A hundredth for sums of float32.
+        if not (0 <= accuracy <= 1 and loss >= 0.99 * math.log(2) * (1 - accuracy)):
+            raise LedgerError(
+                f"epoch {record.epoch + 1}: {part} accuracy {accuracy:g} and {part} loss {loss:g} cannot both be true: a defect of "
+                "neurosim or of this computer; the last checkpoint is kept"
             )
 
 
