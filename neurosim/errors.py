@@ -18,6 +18,10 @@ class InputError(NeurosimError):
     exit_code = 2
 
 
+class CheckpointError(InputError):
+    """A checkpoint that cannot be continued: missing, damaged, or of another run."""
+
+
 class DoesNotFitError(NeurosimError):
     """The network does not fit the chip; the verdict lists every violated limit."""
 

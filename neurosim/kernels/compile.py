@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from neurosim.kernels import (  # the first before anything is compiled
     cache,  # noqa: F401
+    forks,
     inlining,
 )
 
@@ -50,7 +51,7 @@ def inlined(function):
 
 def count_threads():
     """Threads that parallel loops run in at the moment."""
-    return numba.get_num_threads()
+    return 1 if forks.is_alone() else numba.get_num_threads()
 
 
 @intrinsic

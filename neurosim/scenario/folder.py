@@ -11,7 +11,7 @@ import os
 import re
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,14 +119,27 @@ def claim_folder(name, out=None, resume=False):
         return
     is_new = _make(folder.path)
     try:
-        with claim(folder.path) as is_mine:
-            if not is_mine:
-                raise InputError(f"{folder.path}: a run is at work in it; wait for it to end, or give another --out")
-            _check_out(folder, resume)  # another run may have come and gone since
-            yield RunFolder(folder.path, is_held=True)
+        with hold_folder(folder.path) as held:
+            _check_out(held, resume)  # another run may have come and gone since
+            yield held
     finally:
         if is_new:
             _remove_if_empty(folder.path)
+
+
+@contextmanager
+def hold_folder(path):
+    """A folder that exists, claimed until the end of the block: a `RunFolder`.
+
+    Raises
+    ------
+    InputError
+        Another process has it, or nothing can be written there.
+    """
+    with claim(path) as is_mine:
+        if not is_mine:
+            raise InputError(f"{path}: a run is at work in it; wait for it to end, or give another --out")
+        yield RunFolder(Path(path), is_held=True)
 
 
 @contextmanager
@@ -149,6 +162,25 @@ def claim(folder):
         # Before the lock goes: whoever waits for this file sees that it has no name any more, and makes another one.
         path.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def in_turn(path, seconds):
+    """Wait for the processes that came before, at most some seconds; yields the function that lets the next one go first."""
+    lock = FileLock(path, timeout=seconds)
+
+    def release():
+        if lock.is_locked:
+            Path(path).unlink(missing_ok=True)
+            lock.release()
+
+    with suppress(Timeout, OSError), warnings.catch_warnings():  # a courtesy, not a must
+        warnings.simplefilter("ignore")
+        lock.acquire()
+    try:
+        yield release
+    finally:
+        release()
 
 
 def _lock(path):

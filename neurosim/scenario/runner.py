@@ -268,11 +268,21 @@ def _watched(experiment):
 def _set_threads(n_threads):
     import numba
 
+    from neurosim.kernels.forks import is_alone, refusal
+
     most = numba.config.NUMBA_NUM_THREADS
     if n_threads is not None and not 1 <= n_threads <= most:
         raise InputError(f"--threads: found {n_threads}; expected 1 to {most}, the threads of this machine")
-    numba.set_num_threads(n_threads or most)
-    return n_threads or most
+    if why := refusal():
+        raise NeurosimError(why)
+    try:
+        numba.set_num_threads(n_threads or most)
+    except ValueError:
+        raise InputError(
+            f"NUMBA_THREADING_LAYER: found {str(numba.config.THREADING_LAYER)!r}, which Numba cannot load on this computer; "
+            "unset it, or set it to workqueue"
+        ) from None
+    return 1 if is_alone() else n_threads or most
 
 
 def _start_folder(folder, experiment, resume):

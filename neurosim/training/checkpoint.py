@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 
 from neurosim.documents import write_atomic
-from neurosim.errors import InputError
+from neurosim.errors import CheckpointError
 
 _META = "meta"
 _VERSION = 3
@@ -57,7 +57,7 @@ def load_checkpoint(path, identity):
 
     Raises
     ------
-    InputError
+    CheckpointError
         The file is missing, damaged, or belongs to another scenario, seed, profile or data set.
     """
     try:
@@ -68,15 +68,15 @@ def load_checkpoint(path, identity):
         text = meta["text"]
         content = json.loads(text)
     except FileNotFoundError:
-        raise InputError(f"{path}: no checkpoint to resume from; run without --resume") from None
+        raise CheckpointError(f"{path}: no checkpoint to resume from; run without --resume") from None
     except _DAMAGED as error:
-        raise InputError(f"{path}: not a readable checkpoint ({type(error).__name__}); delete it and run again") from None
+        raise CheckpointError(f"{path}: not a readable checkpoint ({type(error).__name__}); delete it and run again") from None
     if _digest(arrays, text) != meta.get("sha256"):
-        raise InputError(f"{path}: checksum does not match, the file is damaged; delete it and run again")
+        raise CheckpointError(f"{path}: checksum does not match, the file is damaged; delete it and run again")
     if content["version"] != _VERSION:
-        raise InputError(f"{path}: checkpoint version {content['version']}, this neurosim reads {_VERSION}; run again")
+        raise CheckpointError(f"{path}: checkpoint version {content['version']}, this neurosim reads {_VERSION}; run again")
     if content["identity"] != identity:
-        raise InputError(
+        raise CheckpointError(
             f"{path}: belongs to a different scenario, profile or data set; use --out for another folder or run without --resume"
         )
     return arrays, content["values"]
