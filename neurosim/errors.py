@@ -22,6 +22,10 @@ class UnsuitableChipError(InputError):
     """A chip that cannot run such a network at all, whatever its size."""
 
 
+class CheckpointError(InputError):
+    """A checkpoint that cannot be continued: missing, damaged, or of another run."""
+
+
 class DoesNotFitError(NeurosimError):
     """The network does not fit the chip; the verdict lists every violated limit."""
 
@@ -34,6 +38,10 @@ class DoesNotFitError(NeurosimError):
 
 class TrainingDivergedError(NeurosimError):
     """A loss or weight became infinite or not a number."""
+
+
+class DrawingError(NeurosimError):
+    """Figures or a page could not be drawn; the result that they show is written."""
 
 
 class LedgerError(NeurosimError):

@@ -34,8 +34,14 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a 
     is_of_a_sweep = is_sweep(folder)
     record = read_sweep(folder) if is_of_a_sweep else read_record(folder)
     from neurosim.reports.publish import publish_run, publish_sweep
+    from neurosim.scenario.folder import hold_folder
 
-    paths = (publish_sweep if is_of_a_sweep else publish_run)(record, folder if folder.is_dir() else folder.parent)
+    folder = folder if folder.is_dir() else folder.parent
+    if is_of_a_sweep:
+        paths = publish_sweep(record, folder)
+    else:
+        with hold_folder(folder):
+            paths = publish_run(record, folder)
     print(paths[-1])
 
 

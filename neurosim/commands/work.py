@@ -67,6 +67,7 @@ def sweep(
         Optional[str], typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False)
     ] = None,
     overrides: Overrides = None,
+    plugins: Plugins = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the sweep [default: runs/NAME].")] = None,
     jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
     engine: Annotated[str, typer.Option("--engine", help="local, dask or ray.")] = "local",
@@ -86,13 +87,14 @@ def sweep(
         return
     if name is None:
         raise InputError(f"sweep: name a sweep or a file; known: {', '.join(list_sweeps())}")
-    plan = expand(*load_sweep(name), overrides=overrides or (), yes=yes)
+    plan = expand(*load_sweep(name), overrides=overrides or (), plugins=plugins or (), yes=yes)
     from neurosim.reports.sweep_progress import SweepObserver
 
     with SweepObserver(None if quiet or as_json else make_console()) as observer:
         record, folder = run_sweep(
-            plan, out=out, engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data, retry_failed=retry_failed, observer=observer
-        )
+            plan, out=out, engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data, retry_failed=retry_failed,
+            plugins=plugins or (), observer=observer,
+        )  # fmt: skip
     if as_json:
         print_json(record.model_dump(by_alias=True))
     elif not quiet:

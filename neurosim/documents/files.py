@@ -1,10 +1,15 @@
 """Files: atomic writing, and the YAML files that come with the package."""
 
 import os
+import re
 from pathlib import Path
 
 from neurosim.documents.wording import input_error, short
 from neurosim.errors import NeurosimError, nearest
+
+
+#: How `write_atomic` calls a file before it has its name: of whom, and by which process.
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp")
 
 
 def write_atomic(path, content):
@@ -24,26 +29,62 @@ def write_atomic(path, content):
     """
     path = Path(path)
     content = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     try:
-        # os.open and not mkstemp: the file keeps the permissions that the user's umask gives.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _write(path, content)
+        except FileNotFoundError:  # another process took the temporary file for one that a killed process left, or there is no folder
+            _write(path, content)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise input_error(str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _write(path, content):
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    # os.open and not mkstemp: the file keeps the permissions that the user's umask gives.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def remove_leftovers(folder, *, is_claimed):
+    """Remove the temporary files that killed processes left in a folder, and no file that `write_atomic` did not make.
+
+    Parameters
+    ----------
+    folder : path-like
+        Need not exist.
+    is_claimed : bool
+        Whether no other process writes there. Without, the files of processes that live on this computer stay.
+    """
+    for path in Path(folder).glob(".*.tmp"):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and (is_claimed or not _lives(int(found[1]))):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process):
+    """Whether a process of this computer has the number, and is not this one, which writes nothing at the moment."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def bundled_folder(kind):

@@ -15,7 +15,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from neurosim.kernels import cache  # noqa: F401  (before anything is compiled)
+from neurosim.kernels import (  # the first before anything is compiled
+    cache,  # noqa: F401
+    forks,
+    inlining,
+)
 
 # Threads of OpenMP that wait by spinning cost up to 24 ms per parallel loop when other processes want the cores; waking one that
 # sleeps costs 0.1 ms. So they spin for some 0.08 ms, which bridges the gaps between the loops of a step, and then sleep.
@@ -33,14 +37,21 @@ allocating_kernel = partial(kernel, _nrt=True)
 #: A kernel with parallel loops (``prange``).
 parallel_kernel = partial(kernel, parallel=True)
 
-#: A function that LLVM always inlines into the kernels that call it. It must not allocate: it is compiled
-#: without reference counts, whose atomic operations took four fifths of the time of an exchange.
-inlined = partial(kernel, forceinline=True, _nrt=False)
+#: A function that LLVM always inlines into the kernels that call it, and that Python calls as well. It must not allocate: it is
+#: compiled without reference counts, whose atomic operations took four fifths of the time of an exchange.
+inlined_and_called = partial(kernel, forceinline=True, _nrt=False)
+
+
+def inlined(function):
+    """A function that LLVM always inlines into the kernels that call it, and that only kernels call; see `inlining`."""
+    if not inlining.IS_SUPPORTED or numba.config.DISABLE_JIT:
+        return inlined_and_called(function)
+    return inlining.inline_text(function, nogil=True, error_model="numpy", _nrt=False)
 
 
 def count_threads():
     """Threads that parallel loops run in at the moment."""
-    return numba.get_num_threads()
+    return 1 if forks.is_alone() else numba.get_num_threads()
 
 
 @intrinsic

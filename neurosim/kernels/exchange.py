@@ -7,7 +7,7 @@ position lies. Nothing is allocated.
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel, prefetch
+from neurosim.kernels.compile import inlined, inlined_and_called, kernel, prefetch
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
 from neurosim.kernels.membership import AHEAD, enter, is_far, is_taken, look_up, prefetch_entry, remove_position
@@ -311,7 +311,7 @@ def _ask_for_proposal(slots, segments, matrices, tally, first, n_positions, scop
     prefetch_position(slots, segments, matrices, tally, segment, pre, post)
 
 
-@inlined
+@inlined_and_called
 def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta, is_alone=True):
     """Activate uniformly drawn free feasible positions until `n_wanted` are active in the scope.
 

@@ -12,7 +12,7 @@ takes. Both are counted, never measured, so results stay reproducible.
 
 import numpy as np
 
-from neurosim.kernels.compile import allocating_kernel, inlined, kernel
+from neurosim.kernels.compile import allocating_kernel, inlined, inlined_and_called, kernel
 
 #: Rows of a strip: at 64 lanes 512 rows of activations and as many of errors take a quarter of a second-level
 #: cache, 2048 rows all of it, 16384 rows as much of a third-level cache.
@@ -31,7 +31,7 @@ def _run_rows(n_pre, n_post, n_slots):
     return RUN * n_pre * n_post // max(n_slots, 1)
 
 
-@inlined
+@inlined_and_called
 def is_scattered(n_pre, n_post, n_slots):
     """Whether a matrix is so large and so sparse that post neurons have no runs in strips that a near cache holds.
 

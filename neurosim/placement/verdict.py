@@ -64,14 +64,14 @@ class Verdict:
         topology = self.placement.workload.topology
         if not topology.is_unrolled:
             return None
-        core = max(self.placement.cores, key=lambda core: core.sections["unrolled_state"])
+        core = max(self.placement.cores, key=lambda core: core.sections.get("unrolled_state", 0))
         return {
             "n_steps": topology.n_steps,
             "window": topology.window,
             "kept_steps": self.placement.workload.kept_steps,
             "most_steps": self.most_steps,
             "core": core.id,
-            "n_bytes": core.sections["unrolled_state"],
+            "n_bytes": core.sections.get("unrolled_state", 0),
             "limit": self.placement.local_limit,
         }
 

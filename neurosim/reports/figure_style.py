@@ -10,6 +10,7 @@ import math
 import textwrap
 from dataclasses import dataclass
 
+from neurosim.reports import matplotlib_defaults  # noqa: F401  isort: skip  (before matplotlib)
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure

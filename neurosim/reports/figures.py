@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from neurosim.reports.matplotlib_defaults import own_defaults  # isort: skip  (before matplotlib)
 from matplotlib.figure import Figure
 
 from neurosim.documents import write_atomic
@@ -64,6 +65,11 @@ def make_figure(name, record):
     -------
     matplotlib.figure.Figure
     """
+    with own_defaults():
+        return _make_figure(name, record)
+
+
+def _make_figure(name, record):
     figure = new_figure()
     {**FIGURES, **SWEEP_FIGURES}[name](record, figure)
     return figure
@@ -115,7 +121,8 @@ def render_figures(record, formats=FORMATS, names=FIGURES):
     -------
     dict of str to Rendered
     """
-    return {name: Rendered(figure := make_figure(name, record), {f: render(figure, f) for f in formats}) for name in names}
+    with own_defaults():
+        return {name: Rendered(figure := _make_figure(name, record), {f: render(figure, f) for f in formats}) for name in names}
 
 
 def write_rendered(rendered, folder, formats):

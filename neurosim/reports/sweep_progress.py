@@ -12,7 +12,7 @@ class SweepObserver(Observer):
         super().__init__(console)
         self.n_left = self.n_workers = 0
         self.keys = []
-        self.ended = {"done": 0, "unfit": 0, "failed": 0}
+        self.ended = {"done": 0, "unfit": 0, "failed": 0, "missing": 0}
         self.began = time.monotonic()
 
     def start(self, record, folder, n_left, n_workers):
@@ -44,6 +44,17 @@ class SweepObserver(Observer):
             values = [f"{key}={point.overrides[key]}" for key in self.keys if key in point.overrides]
             where = ", ".join([point.scenario.hardware.profile, *values, f"seed={point.scenario.seed}"])
             self.console.print(f"{status} {where}: {self._text()}", soft_wrap=True, markup=False)
+
+    def wait(self, points):
+        """Nothing is left but points that other processes have claimed."""
+        if self.console is not None:
+            n = len(points)
+            self.console.print(
+                f"waiting for {n} point{'s' * (n != 1)} on which other processes work; where there are none (another computer that was "
+                f"switched off), remove the file claim in points/{points[0].id}",
+                soft_wrap=True,
+                markup=False,
+            )
 
     def _text(self):
         n_ended = sum(self.ended.values())

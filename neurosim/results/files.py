@@ -7,7 +7,21 @@ from pathlib import Path
 
 from neurosim.documents import write_atomic
 from neurosim.results.reading import read_json_record
-from neurosim.results.schema import READABLE, SCHEMA, RunRecord
+from neurosim.results.schema import READABLE, SCHEMA, Epoch, RunRecord
+
+
+def render_record(record):
+    """Text of each file of a record by its name, in the order in which they are written.
+
+    Parameters
+    ----------
+    record : RunRecord
+
+    Returns
+    -------
+    dict of str to str
+    """
+    return {**_render_tables(record), "result.json": json.dumps(record.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n"}
 
 
 def write_record(record, folder):
@@ -20,18 +34,23 @@ def write_record(record, folder):
     record : RunRecord
     folder : path-like
     """
-    folder = Path(folder)
-    write_tables(record, folder)
-    write_atomic(folder / "result.json", json.dumps(record.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n")
+    for name, text in render_record(record).items():
+        write_atomic(Path(folder) / name, text)
 
 
 def write_tables(record, folder):
     """Write the CSV files of a record into a folder."""
-    folder = Path(folder)
-    write_table(folder / "epochs.csv", epoch_rows(record))
-    write_table(folder / "cores.csv", core_rows(record))
-    write_table(folder / "traffic.csv", [row.model_dump() for row in record.traffic_bytes.rows])
-    write_table(folder / "energy.csv", [row.model_dump() for row in record.energy.rows])
+    for name, text in _render_tables(record).items():
+        write_atomic(Path(folder) / name, text)
+
+
+def _render_tables(record):
+    return {
+        "epochs.csv": render_table(epoch_rows(record)),
+        "cores.csv": render_table(core_rows(record)),
+        "traffic.csv": render_table(row.model_dump() for row in record.traffic_bytes.rows),
+        "energy.csv": render_table(row.model_dump() for row in record.energy.rows),
+    }
 
 
 def read_record(path):
@@ -48,9 +67,11 @@ def read_record(path):
 
 
 def epoch_rows(record):
-    """One dict per epoch."""
-    for epoch, train_s, test_s in zip(record.epochs, record.timing.epoch_s, record.timing.evaluation_s):
-        yield {**epoch.model_dump(), "train_s": train_s, "test_s": test_s}
+    """One dict per epoch; what a run without validation set or rounded weights does not have is left out."""
+    rows = [epoch.model_dump() for epoch in record.epochs]
+    absent = {name for name, info in Epoch.model_fields.items() if not info.is_required() and all(row[name] is None for row in rows)}
+    for row, train_s, test_s in zip(rows, record.timing.epoch_s, record.timing.evaluation_s):
+        yield {**{name: value for name, value in row.items() if name not in absent}, "train_s": train_s, "test_s": test_s}
 
 
 def core_rows(record):
@@ -76,12 +97,17 @@ def core_rows(record):
         }
 
 
-def write_table(path, rows):
-    """Write a CSV file atomically; the keys of the first row are the columns, None is an empty cell."""
+def render_table(rows):
+    """Text of a CSV file; the keys of the first row are the columns, None is an empty cell."""
     rows = list(rows)
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    write_atomic(path, text.getvalue())
+    return text.getvalue()
+
+
+def write_table(path, rows):
+    """Write a CSV file atomically; see `render_table`."""
+    write_atomic(path, render_table(rows))

@@ -67,22 +67,22 @@ class RunInProgress:
         return list(self.trainer.history)
 
 
-def train(run, callbacks=(), *, on_progress=None, on_epoch=None, should_stop=None):
+def train(run, callbacks=(), *, stop, on_progress=None, on_epoch=None):
     """Train to the end, unless somebody ends it.
 
     Parameters
     ----------
     run : RunInProgress
     callbacks : iterable of Callback
+    stop : Stop
+        Whether to stop at once, between two steps.
     on_progress, on_epoch : callable, optional
         As for `Trainer.run`; called before the callbacks.
-    should_stop : callable, optional
-        Whether to stop at once, between two steps.
 
     Returns
     -------
     bool
-        Whether the training is over: all epochs are done, or a callback ended it. False after `should_stop`.
+        Whether the training is over: all epochs are done, or a callback ended it. False where it was stopped.
     """
     callbacks, trainer, is_enough = list(callbacks), run.trainer, False
 
@@ -96,15 +96,14 @@ def train(run, callbacks=(), *, on_progress=None, on_epoch=None, should_stop=Non
         nonlocal is_enough
         if on_epoch:
             on_epoch(record)
-        # All of them: a list and not a generator, so that one that ends the run does not hide the epoch from the others.
+        # All of them: one that ends the run must not hide the epoch from the others.
         is_enough = any([bool(callback.on_epoch_end(run, record)) for callback in callbacks])
-
-    def stop():
-        return bool(should_stop and should_stop())
 
     for callback in callbacks:
         callback.on_start(run)
-    is_over = trainer.run(on_progress=progress, on_epoch=end_epoch, should_stop=stop, is_enough=lambda: is_enough)
+    trainer.compile()
+    with stop.deferred():
+        is_over = trainer.run(on_progress=progress, on_epoch=end_epoch, should_stop=lambda: stop.is_asked, is_enough=lambda: is_enough)
     if is_over:
         for callback in callbacks:
             callback.on_end(run)

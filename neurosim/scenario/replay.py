@@ -14,8 +14,8 @@ from neurosim.accounting.pricing import price_parts
 from neurosim.errors import InputError
 from neurosim.results.sanafe import Grid, Replay, write_sanafe
 from neurosim.scenario.experiment import prepare
+from neurosim.scenario.folder import CHECKPOINT
 from neurosim.scenario.load import load_scenario
-from neurosim.scenario.runner import CHECKPOINT
 from neurosim.scenario.trainer import make_trainer
 
 #: What the replays say something about.

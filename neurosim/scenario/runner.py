@@ -1,82 +1,20 @@
 """Run a scenario: refuse early, train, checkpoint, account, write."""
 
-import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from neurosim.documents import dump_yaml, read_yaml, write_atomic
-from neurosim.errors import InputError, InterruptedRunError
+from neurosim.documents import dump_yaml, write_atomic
+from neurosim.errors import DrawingError, InterruptedRunError, NeurosimError
 from neurosim.placement import refuse_unless_fits, summarize
 from neurosim.results import read_record, write_record, write_tables
 from neurosim.scenario.callbacks import RunInProgress, train
 from neurosim.scenario.experiment import prepare
-from neurosim.scenario.trainer import make_trainer, set_threads, stop_on_signal
+from neurosim.scenario.folder import check_folder, claim_folder
+from neurosim.scenario.signals import stop_on_signal
+from neurosim.scenario.trainer import make_trainer, set_threads
 
-CHECKPOINT = "checkpoint.npz"
-RESULT = "result.json"
 #: Seconds between checkpoints inside a long epoch; after each epoch there is one anyway.
 _CHECKPOINT_SECONDS = 30.0
-
-
-@dataclass
-class RunFolder:
-    """Where a run leaves its files."""
-
-    path: Path
-
-    @property
-    def checkpoint(self):
-        return self.path / CHECKPOINT
-
-    @property
-    def is_used(self):
-        return self.checkpoint.exists() or (self.path / RESULT).exists()
-
-    def holds(self, name):
-        """Whether the run in this folder is of the scenario called `name`."""
-        try:
-            return read_yaml(self.path / "scenario.yaml").data.get("name") == name
-        except InputError:
-            return False
-
-    def log(self, line):
-        """Append one line to log.txt."""
-        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
-
-
-def choose_folder(name, out=None, resume=False):
-    """Folder of a run, not created yet.
-
-    Without `out` it is ``runs/NAME``, or the next free ``runs/NAME-2``, ...; with `resume` the latest of them.
-
-    Raises
-    ------
-    InputError
-        `out` already holds a run and `resume` is false, or there is nothing to resume.
-    """
-    if out is not None:
-        if str(out) in ("", "."):
-            raise InputError(f"--out: found {str(out)!r}; give a folder of its own, such as --out runs/first")
-        folder = RunFolder(Path(out))
-        if folder.path.exists() and not folder.path.is_dir():
-            raise InputError(f"{folder.path}: is a file; --out takes a folder")
-        if folder.is_used and not resume:
-            raise InputError(f"{folder.path}: already holds a run; add --resume to continue it, or give another --out")
-        if resume and not folder.checkpoint.exists():
-            raise InputError(f"{folder.checkpoint}: no checkpoint to resume from; run without --resume")
-        return folder
-    pattern = re.compile(re.escape(name) + r"(?:-(\d+))?$")
-    found = {int(m[1] or 1): p for p in Path("runs").glob(f"{name}*") if (m := pattern.match(p.name))}
-    used = {n: RunFolder(p) for n, p in found.items() if RunFolder(p).is_used}
-    if resume:
-        used = {n: run for n, run in used.items() if run.holds(name)}
-        if not used:
-            raise InputError(f"runs/{name}: no run to resume here; run without --resume, or name its folder with --out")
-        return used[max(used)]
-    n = max(used, default=0) + 1
-    return RunFolder(Path("runs") / (name if n == 1 else f"{name}-{n}"))
 
 
 def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=None, callbacks=(), dataset=None):
@@ -85,8 +23,8 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     Parameters
     ----------
     scenario : Scenario
-    out : path-like, optional
-        Folder; see `choose_folder`.
+    out : path-like or RunFolder, optional
+        Folder; see `claim_folder`.
     resume : bool
         Continue from the folder's checkpoint.
     data_dir : path-like, optional
@@ -107,47 +45,104 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     InputError, DoesNotFitError
         Before anything is written.
     InterruptedRunError
-        After Ctrl-C; a checkpoint was written.
+        After Ctrl-C; the checkpoint is kept.
     TrainingDivergedError
         The last checkpoint is kept.
+    DrawingError
+        All is written but the figures.
     """
+    with stop_on_signal() as stop:
+        experiment = _prepare(scenario, dataset)
+        check_folder(scenario.name, out, resume)
+        trainer, identity = make_trainer(experiment, data_dir, dataset)
+        n_threads = set_threads(n_threads)
+
+        from neurosim.scenario.record import make_record, rehearse_record
+
+        rehearse_record(experiment, trainer, n_threads)
+        with claim_folder(scenario.name, out, resume) as folder:
+            if resume and (record := _restore(trainer, folder, identity)) is not None:
+                folder.remove_leftovers()
+                write_tables(record, folder.path)
+                _draw(record, folder, scenario)
+                return record, folder.path
+            try:
+                _start_folder(folder, experiment, resume)
+                saver = _Saver(trainer, folder, identity)
+                if not resume:
+                    saver.save()
+                _train(RunInProgress(experiment, trainer, folder.path), folder, saver, callbacks, stop)
+                record = make_record(experiment, trainer, n_threads)
+                # Before the figures: a folder with a result is complete, whatever becomes of these.
+                write_record(record, folder.path)
+                folder.log(f"done: test accuracy {record.accuracy.test:.4f}")
+                _draw(record, folder, scenario)
+            except KeyboardInterrupt:
+                if not folder.checkpoint.exists():
+                    raise
+                raise InterruptedRunError(
+                    f"interrupted at once; what the checkpoint holds is kept: continue with --resume --out {folder.path}"
+                ) from None
+            return record, folder.path
+
+
+def train_scenario(scenario, *, data_dir=None, n_threads=None, callbacks=(), dataset=None):
+    """Train a scenario and write nothing; arguments as for `run_scenario`.
+
+    Returns
+    -------
+    record : RunRecord
+    network : TrainedNetwork
+
+    Raises
+    ------
+    InputError, DoesNotFitError
+        Before anything is trained.
+    InterruptedRunError
+        After Ctrl-C.
+    TrainingDivergedError
+    """
+    with stop_on_signal() as stop:
+        experiment = _prepare(scenario, dataset)
+        trainer, _ = make_trainer(experiment, data_dir, dataset)
+        n_threads = set_threads(n_threads)
+
+        from neurosim.scenario.record import make_record
+        from neurosim.scenario.weights import network_of
+
+        if not train(RunInProgress(experiment, trainer), callbacks, stop=stop):
+            raise InterruptedRunError(f"{_where(trainer)}; nothing was written")
+        return make_record(experiment, trainer, n_threads), network_of(experiment, trainer)
+
+
+def _prepare(scenario, dataset):
     experiment = prepare(scenario, None if dataset is None else dataset.shape)
     if scenario.hardware.on_violation == "refuse":
         refuse_unless_fits(experiment.placement)
-    folder = choose_folder(scenario.name, out, resume)
-    trainer, identity = make_trainer(experiment, data_dir, dataset)
-    n_threads = set_threads(n_threads)
-    if resume:
-        from neurosim.training import load_checkpoint
-
-        trainer.restore(*load_checkpoint(folder.checkpoint, identity))
-        if trainer.is_done and (folder.path / RESULT).exists():
-            record = read_record(folder.path)
-            _write_views(record, folder, scenario)
-            return record, folder.path
-    _start_folder(folder, experiment, resume)
-    saver = _Saver(trainer, folder, identity)
-    if not resume:
-        saver.save()
-    _train(RunInProgress(experiment, trainer, folder.path), folder, saver, callbacks)
-
-    from neurosim.scenario.record import make_record
-
-    record = make_record(experiment, trainer, n_threads)
-    _write_views(record, folder, scenario)
-    # Last: a folder with a result is complete.
-    write_record(record, folder.path)
-    folder.log(f"done: test accuracy {record.accuracy.test:.4f}")
-    return record, folder.path
+    return experiment
 
 
-def _write_views(record, folder, scenario):
-    """Write tables and figures, which follow from the record."""
-    write_tables(record, folder.path)
-    if scenario.report.figures or scenario.report.html:
+def _restore(trainer, folder, identity):
+    """Take over the checkpoint of a folder; returns its record when the run has ended already."""
+    from neurosim.training import load_checkpoint
+
+    trainer.restore(*load_checkpoint(folder.checkpoint, identity))
+    return read_record(folder.path) if trainer.is_done and folder.has_result else None
+
+
+def _draw(record, folder, scenario):
+    """Write the figures and the page that the scenario asks for."""
+    if not (scenario.report.figures or scenario.report.html):
+        return
+    try:
         from neurosim.reports.publish import publish_run
 
         publish_run(record, folder.path, formats=("png",) if scenario.report.figures else (), page=scenario.report.html)
+    except Exception as error:  # whatever matplotlib and what it stands on may raise
+        what = str(error) if isinstance(error, NeurosimError) else f"{type(error).__name__}: {error}"
+        raise DrawingError(
+            f"the figures could not be drawn ({' '.join(what.split())}); the result is complete: neurosim report {folder.path}"
+        ) from error
 
 
 class _Saver:
@@ -168,7 +163,7 @@ class _Saver:
             self.save()
 
 
-def _train(run, folder, saver, callbacks):
+def _train(run, folder, saver, callbacks, stop):
     trainer = run.trainer
 
     def on_progress(epoch, step, n_steps):
@@ -177,36 +172,40 @@ def _train(run, folder, saver, callbacks):
     def on_epoch(record):
         # Log first: a run killed in between repeats a line of its log and never misses one.
         folder.log(
-            f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, "
-            f"test accuracy {record.test_accuracy:.4f}, {record.n_arrived} rewired, {record.train_s:.2f} s"
+            f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, {_seen_text(record)}, "
+            f"{record.n_arrived} rewired, {record.train_s:.2f} s"
             + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by)}" if record.n_unfilled else "")
         )
         saver.save()
 
-    with stop_on_signal() as stopped:
-        is_over = train(run, callbacks, on_progress=on_progress, on_epoch=on_epoch, should_stop=lambda: bool(stopped))
+    is_over = train(run, callbacks, on_progress=on_progress, on_epoch=on_epoch, stop=stop)
     if not is_over:
         saver.save()
         folder.log(f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch}")
         raise InterruptedRunError(
-            f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch} of {trainer.steps_per_epoch}; "
-            f"checkpoint written: continue with --resume --out {folder.path}"
+            f"{_where(trainer)}; checkpoint written: continue with --resume --out {folder.path}"
         )
     if not trainer.is_done:
         folder.log(f"ended by a callback after epoch {trainer.epoch} of {trainer.plan.n_epochs}")
 
 
+def _where(trainer):
+    return f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch} of {trainer.steps_per_epoch}"
+
+
+def _seen_text(record):
+    """Accuracy of an epoch on the samples that it was evaluated on."""
+    if record.validation_accuracy is None:
+        return f"test accuracy {record.test_accuracy:.4f}"
+    return f"validation accuracy {record.validation_accuracy:.4f}"
+
+
 def _start_folder(folder, experiment, resume):
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder.path}: cannot be created: {error.strerror}") from None
-    for left in folder.path.glob(".*.tmp"):  # of a run that was killed while it wrote
-        left.unlink(missing_ok=True)
+    folder.remove_leftovers()
     if not resume:
         scenario = experiment.scenario.model_dump(mode="json", exclude_none=True)
         write_atomic(folder.path / "scenario.yaml", dump_yaml(scenario))
-        write_atomic(folder.path / "profile.yaml", Path(experiment.profile.path).read_text(encoding="utf-8"))
+        write_atomic(folder.path / "profile.yaml", Path(experiment.profile.path).read_bytes())
     folder.log(("resumed: " if resume else "started: ") + experiment.scenario.name)
     if not experiment.verdict.fits:
         folder.log(f"DOES NOT FIT, trained all the same (hardware.on_violation: report): {summarize(experiment.verdict)}")

@@ -120,8 +120,10 @@ class Training(Strict):
         Of ``momentum``; 0.9 when left out.
     beta1, beta2, epsilon : float, optional
         Of ``adam``; 0.9, 0.999 and 1e-8 when left out.
-    learning_rate : float
-        Of epoch 0, for the mean gradient of a batch.
+    learning_rate : float or 'auto'
+        Of epoch 0, for the mean gradient of a batch; ``auto`` takes what suits the mean fan-in, see `neurosim.scenario.learning`.
+    keep : str
+        Weights at the end: those of the ``last`` epoch, or of the ``best`` one on the validation set.
     schedule : ScheduleChoice
     window : int, optional
         Of a recurrent network: steps through which errors flow back; all when left out.
@@ -136,7 +138,8 @@ class Training(Strict):
     beta1: Decay | None = None
     beta2: Decay | None = None
     epsilon: Annotated[float, Field(ge=1e-30, le=1)] | None = None
-    learning_rate: Positive = 0.5
+    learning_rate: Positive | Literal["auto"] = 0.5
+    keep: Literal["last", "best"] = "last"
     schedule: ScheduleChoice = ScheduleChoice()
     window: PositiveInt | None = None
     clip: Positive | None = None
@@ -190,6 +193,8 @@ class Scenario(Strict):
                 f"found 0 with rewiring.scope {self.rewiring.scope}: synapses cannot move to a full segment; try 0.25",
             )
         self._check_recurrence()
+        if self.training.keep == "best" and self.dataset.validation_fraction is None:
+            raise WrongKey(["training", "keep"], "found best without a validation set, on which epochs are compared; set dataset.validation_fraction, such as 0.1")
         n = len(self.network.matrices)
         if isinstance(self.hardware.weight_range, tuple) and len(self.hardware.weight_range) != n:
             found = len(self.hardware.weight_range)

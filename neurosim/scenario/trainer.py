@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import signal
-from contextlib import contextmanager
 
 import neurosim
-from neurosim.errors import InputError
+from neurosim.errors import InputError, NeurosimError
 from neurosim.placement import MERGE_ENTRIES
 from neurosim.placement.memory import host_rewires
 from neurosim.scenario.experiment import check_shape
+from neurosim.scenario.learning import auto_rate
 
 
 def make_trainer(experiment, data_dir=None, dataset=None):
@@ -63,6 +62,15 @@ def _make_trainer(experiment, data_dir, dataset):
     return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def learning_rate(experiment):
+    """Learning rate of epoch 0: the number of the scenario, or what ``auto`` comes to for the synapses of this network."""
+    training, workload = experiment.scenario.training, experiment.placement.workload
+    if training.learning_rate != "auto":
+        return training.learning_rate
+    n_sums = sum(population.n_sums for population in workload.topology.populations[1:])
+    return auto_rate(training.optimizer, workload.n_synapses / n_sums, training.optimizer_numbers.get("momentum", 0.9))
+
+
 def training_plan(experiment):
     """The `TrainingPlan` of an experiment."""
     from neurosim.training import Optimizer, Schedule, TrainingPlan
@@ -75,12 +83,13 @@ def training_plan(experiment):
         batch_size=training.batch_size,
         schedule=Schedule(
             kind=schedule.kind,
-            base=training.learning_rate,
+            base=learning_rate(experiment),
             factor=schedule.factor if schedule.factor is not None else (0.0 if schedule.kind == "cosine" else 1.0),
             milestones=schedule.milestones or (),
         ),
         optimizer=Optimizer(training.optimizer, **training.optimizer_numbers),
         is_stochastic=scenario.hardware.rounding == "stochastic",
+        keeps_best=training.keep == "best",
         rule=scenario.rewiring.make_rule(),
         # The host orders all arrivals at once, whatever their number.
         merge_entries=2**62 if workload.host_learns or host_rewires(experiment.profile, workload) else MERGE_ENTRIES,
@@ -97,37 +106,22 @@ def _watched(experiment):
     return "hidden" if placement.n_cores > 1 else "none"
 
 
-@contextmanager
-def stop_on_signal():
-    """List that fills when the user or the system asks to stop; a second Ctrl-C stops at once.
-
-    Signals are noted and not raised: an exception between a compiled call and the counting of its
-    steps would leave a state that cannot be resumed.
-    """
-    stopped = []
-
-    def note(number, frame):
-        if stopped:
-            raise KeyboardInterrupt
-        stopped.append(number)
-
-    try:
-        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: the caller handles signals
-        previous = {}
-    try:
-        yield stopped
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def set_threads(n_threads=None):
     """Let kernels use so many threads, or all of this machine; returns the number. Results do not depend on it."""
     import numba
 
+    from neurosim.kernels.forks import is_alone, refusal
+
     most = numba.config.NUMBA_NUM_THREADS
     if n_threads is not None and not 1 <= n_threads <= most:
         raise InputError(f"--threads: found {n_threads}; expected 1 to {most}, the threads of this machine")
-    numba.set_num_threads(n_threads or most)
-    return n_threads or most
+    if why := refusal():
+        raise NeurosimError(why)
+    try:
+        numba.set_num_threads(n_threads or most)
+    except ValueError:
+        raise InputError(
+            f"NUMBA_THREADING_LAYER: found {str(numba.config.THREADING_LAYER)!r}, which Numba cannot load on this computer; "
+            "unset it, or set it to workqueue"
+        ) from None
+    return 1 if is_alone() else n_threads or most

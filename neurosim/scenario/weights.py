@@ -16,8 +16,8 @@ from neurosim.placement.layout import make_layout
 from neurosim.placement.topology import Topology
 from neurosim.results.files import read_record
 from neurosim.results.network import TrainedNetwork, WeightMatrix, read_network
+from neurosim.scenario.folder import CHECKPOINT
 
-CHECKPOINT = "checkpoint.npz"
 NETWORK = "network.npz"
 
 

@@ -15,7 +15,7 @@ def point_folder(folder, point):
     return Path(folder) / POINTS / point.id
 
 
-def collect(plan, folder, known=None):
+def collect(plan, folder, known=None, troubles=None):
     """Record of a sweep as its folder stands.
 
     Parameters
@@ -24,16 +24,18 @@ def collect(plan, folder, known=None):
     folder : Path
     known : dict of str to Point, optional
         Points whose result has been read before; changed in place.
+    troubles : dict of str to str, optional
+        Why points stay missing, by their id.
 
     Returns
     -------
     SweepRecord
     """
-    known = {} if known is None else known
+    known, troubles = {} if known is None else known, troubles or {}
     points = []
     for planned in plan.points:
         if planned.id not in known or known[planned.id].status != "done":
-            known[planned.id] = _point(planned, point_folder(folder, planned))
+            known[planned.id] = _point(planned, point_folder(folder, planned), troubles.get(planned.id))
         points.append(known[planned.id])
     return SweepRecord(
         name=plan.sweep.name,
@@ -47,7 +49,7 @@ def collect(plan, folder, known=None):
     )
 
 
-def _point(planned, folder):
+def _point(planned, folder, trouble):
     status, found = status_of(folder), {}
     if status == "done":
         record = read_record(folder)
@@ -57,6 +59,8 @@ def _point(planned, folder):
         found = {"reason": outcome.reason, "limits": outcome.limits, "metrics": outcome.metrics}
         if status == "unfit" and outcome.limits:
             found["violation"] = outcome.limits[0]
+    else:
+        found = {"reason": trouble}
     return Point(
         id=planned.id,
         group=planned.group,

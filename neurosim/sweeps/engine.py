@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from neurosim.errors import InputError, NeurosimError, nearest
 from neurosim.sweeps.collect import point_folder
 from neurosim.sweeps.expand import with_absolute_paths
-from neurosim.sweeps.point import Outcome, begun_since, run_point, status_of, write_outcome
+from neurosim.sweeps.point import is_abandoned, run_point, status_of
 
 ENGINES = ("local", "dask", "ray")
-#: A point that took its process down this often is a failed one.
+#: A point that took its process down this often is given up, for this time.
 _STRIKES = 3
+#: Seconds for which a sweep waits for points of another one before it says so.
+_PATIENCE_SECONDS = 5.0
 #: Seconds between two looks at points that another sweep is working on.
 _BUSY_SECONDS = 0.5
 #: Seconds between two looks at whether the parent lives: after kill -9 no worker goes on for itself.
@@ -44,7 +46,7 @@ def check_engine(engine, scheduler):
             raise InputError(f"--engine {engine}: {module} is not installed; pip install 'neurosim[{engine}]'") from None
 
 
-def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, data_dir=None, retry=False, on_begin, on_point):
+def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, data_dir=None, retry=False, plugins=(), on_begin, on_point, on_wait):
     """Run points until each has ended, whatever happens to the workers.
 
     Parameters
@@ -59,8 +61,12 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
         Run failed points again.
     on_begin : callable
         Called as ``on_begin(n_workers)`` when the workers are at hand.
+    plugins : iterable of str
+        Modules that workers import.
     on_point : callable
-        Called as ``on_point(point, status)`` as soon as a point has ended.
+        Called as ``on_point(point, status, trouble)`` as soon as a point has ended; `trouble` says why it stays missing, else None.
+    on_wait : callable
+        Called once as ``on_wait(points)`` when nothing is left but points that other processes have claimed.
 
     Raises
     ------
@@ -72,51 +78,61 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
     with _backend(engine, scheduler, jobs) as (make_parallel, n_workers):
         on_begin(n_workers)
         left, strikes = {point.id: point for point in points}, {}
+        for point in points:
+            is_abandoned(point_folder(folder, point))  # of an earlier sweep: such a claim goes
+        waited_since, has_told = time.monotonic(), False
         while left:
-            began, n_before = time.time() - 1.0, len(left)
+            n_before = len(left)
             tasks = [
                 (point.id, str(point_folder(folder, point)), with_absolute_paths(point.scenario).model_dump(mode="json", exclude_none=True))
                 for point in left.values()
             ]
             try:
-                for name, status in _run_round(make_parallel, tasks, data_dir, retry):
+                for name, status, trouble in _run_round(make_parallel, tasks, data_dir, retry, plugins):
                     if status == "interrupted":
                         raise KeyboardInterrupt
                     if status != "busy":
-                        on_point(left.pop(name), status)
+                        waited_since = time.monotonic()
+                        on_point(left.pop(name), status, trouble)
             except (NeurosimError, OSError):
                 raise
             except Exception as error:  # joblib's, Dask's or Ray's word for a dead worker
-                _count_strikes(left, strikes, folder, began, error)
+                for point in _count_strikes(left, strikes, folder, error):
+                    on_point(left.pop(point.id), "missing", f"its process ended {_STRIKES} times without a result (killed, or out of memory)")
                 continue
             if left and len(left) == n_before:
+                if not has_told and time.monotonic() - waited_since > _PATIENCE_SECONDS:
+                    on_wait(list(left.values()))
+                    has_told = True
                 time.sleep(_BUSY_SECONDS)
 
 
-def _run_round(make_parallel, tasks, data_dir, retry):
-    """(id, status) of each task, as they end."""
+def _run_round(make_parallel, tasks, data_dir, retry, plugins):
+    """(id, status, trouble) of each task, as they end."""
     import joblib
 
-    calls = (joblib.delayed(_run_named)(name, path, scenario, data_dir, retry) for name, path, scenario in tasks)
+    calls = (joblib.delayed(_run_named)(name, path, scenario, data_dir, retry, plugins) for name, path, scenario in tasks)
     yield from make_parallel()(calls)
 
 
-def _run_named(name, path, scenario, data_dir, retry):
-    return name, run_point(path, scenario, data_dir, retry)
+def _run_named(name, path, scenario, data_dir, retry, plugins):
+    try:
+        return name, run_point(path, scenario, data_dir, retry, plugins), None
+    except Exception as error:  # of this computer, not of the point: one of them must not end the sweep
+        text = str(error) if isinstance(error, NeurosimError) else f"{type(error).__name__}: {error}"
+        return name, "missing", " ".join(text.split())
 
 
-def _count_strikes(left, strikes, folder, began, error):
-    """Note which points were at work when a worker died; give up those that did it too often."""
-    suspects = [point for point in left.values() if begun_since(point_folder(folder, point), began)]
+def _count_strikes(left, strikes, folder, error):
+    """Note which points were at work when a worker died; returns those that did it too often."""
+    suspects = [point for point in left.values() if is_abandoned(point_folder(folder, point))]
     suspects = [point for point in suspects if status_of(point_folder(folder, point)) == "missing"]
     reason = " ".join(str(error).split()) or type(error).__name__
     if not suspects:
         raise NeurosimError(f"the workers of the sweep end before they begin: {reason}") from None
     for point in suspects:
         strikes[point.id] = strikes.get(point.id, 0) + 1
-        if strikes[point.id] >= _STRIKES:
-            text = f"its process ended {_STRIKES} times without a result (killed, or out of memory)"
-            write_outcome(point_folder(folder, point), Outcome(status="failed", reason=text))
+    return [point for point in suspects if strikes[point.id] >= _STRIKES]
 
 
 @contextmanager

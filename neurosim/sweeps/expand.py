@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from neurosim.documents import Document, bundled_names, dump_yaml, find_document
 from neurosim.errors import InputError
 from neurosim.hardware import list_profiles, load_profile
 from neurosim.results.sweep import Axis
+from neurosim.scenario.rules import load_plugin
 from neurosim.scenario.schema import Scenario
 from neurosim.sweeps.schema import Sweep, list_of_sets
 
@@ -84,7 +86,7 @@ def load_sweep(name_or_path):
     return validate(Sweep, document, what="sweep"), document
 
 
-def expand(sweep, document, *, overrides=(), yes=False):
+def expand(sweep, document, *, overrides=(), plugins=(), yes=False):
     """Points of a sweep, each a validated scenario.
 
     Parameters
@@ -93,6 +95,8 @@ def expand(sweep, document, *, overrides=(), yes=False):
         From `load_sweep`; the document tells the line of a wrong value.
     overrides : iterable of str
         Assignments such as ``training.epochs=3`` to the base scenario.
+    plugins : iterable of str
+        Dotted names of modules to import: their rules can be used.
     yes : bool
         Accept more than `MANY_POINTS` points.
 
@@ -116,8 +120,9 @@ def expand(sweep, document, *, overrides=(), yes=False):
         base.override(assignment)
     base.data.setdefault("report", {"figures": False})  # those of every point would take longer than many a training
     points, profiles, seeds = [], {}, sweep.seeds
+    context = {"plugins": [load_plugin(name) for name in plugins]}
     for combination in itertools.product(*axes):
-        scenario = _scenario(base, combination, document)
+        scenario = _scenario(base, combination, document, context)
         seeds = seeds if seeds is not None else (scenario.seed,)
         changed = {key: value for part in combination for key, (value, _) in part.items()}
         name = scenario.hardware.profile
@@ -155,12 +160,12 @@ def _base_document(sweep, document):
     return Document(copy.deepcopy(sweep.base), document.path, "", lines)
 
 
-def _scenario(base, combination, document):
+def _scenario(base, combination, document, context):
     chosen = Document(copy.deepcopy(base.data), base.path, base.text, base.lines, dict(base.overridden))
     for part in combination:
         for key, (value, place) in part.items():
             chosen.put(key, copy.deepcopy(value), document.where(place))
-    return validate(Scenario, chosen, what="scenario")
+    return validate(Scenario, chosen, what="scenario", context=context)
 
 
 def _point(scenario, seed, overrides, profile):
@@ -170,12 +175,15 @@ def _point(scenario, seed, overrides, profile):
         "scenario": scenario.model_dump(mode="json", exclude={"report", "description", "seed"}),
         "profile": profile.sha256,
         "version": neurosim.__version__,
+        **({"rule": scenario.rewiring.source_digest} if scenario.rewiring.source_digest else {}),
     }
     return PlannedPoint(_digest({**content, "seed": seed}), _digest(content), overrides, scenario, profile.title)
 
 
 def _digest(content):
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    """Name of a point, 16 characters, which no program takes for a number: a spreadsheet keeps 15 digits and reads 12e3 as 12000."""
+    text = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return text if re.search("[a-df]", text) else f"p{text[1:]}"
 
 
 def _refuse_equal_points(points, document):

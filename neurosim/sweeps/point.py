@@ -1,8 +1,6 @@
 """One point of a sweep, in the process that works on it: claim, run or resume, leave a result or a reason."""
 
-import fcntl
 import json
-import os
 import platform
 import time
 from contextlib import contextmanager
@@ -10,16 +8,14 @@ from pathlib import Path
 
 import pydantic
 
-from neurosim.documents import validate_data, write_atomic
-from neurosim.errors import DoesNotFitError, InputError, InterruptedRunError, NeurosimError
+from neurosim.documents import Document, validate, write_atomic
+from neurosim.errors import CheckpointError, DoesNotFitError, DrawingError, InputError, InterruptedRunError, TrainingDivergedError
 from neurosim.results.metrics import limits_of
 from neurosim.results.sweep import LimitUse, Metrics
 from neurosim.scenario.callbacks import Callback
+from neurosim.scenario.folder import CHECKPOINT, CLAIM, RESULT, RunFolder, claim, in_turn
 
-RESULT = "result.json"
 OUTCOME = "outcome.json"
-CHECKPOINT = "checkpoint.npz"
-_CLAIM = "claim"
 #: Longest time for which one process keeps others of its computer from starting, s.
 _COMPILING_SECONDS = 60.0
 _has_compiled = False
@@ -57,15 +53,15 @@ def write_outcome(folder, outcome):
     write_atomic(folder / OUTCOME, json.dumps(outcome.model_dump(), indent=1, allow_nan=False) + "\n")
 
 
-def begun_since(folder, moment):
-    """Whether some process claimed this point after `moment` (`time.time()` of its computer)."""
-    try:
-        return (folder / _CLAIM).stat().st_mtime >= moment
-    except OSError:
+def is_abandoned(folder):
+    """Whether a process that claimed this point ended without giving the claim back, as by kill -9; the claim is free again then."""
+    if not (folder / CLAIM).exists():
         return False
+    with claim(folder) as is_free:
+        return is_free
 
 
-def run_point(folder, scenario, data_dir=None, retry=False):
+def run_point(folder, scenario, data_dir=None, retry=False, plugins=()):
     """Run one point to its end, unless it has ended or another process is at it.
 
     Parameters
@@ -77,11 +73,18 @@ def run_point(folder, scenario, data_dir=None, retry=False):
     data_dir : str, optional
     retry : bool
         Run a failed point again.
+    plugins : iterable of str
+        Modules whose rules the scenario may name; see `load_scenario`.
 
     Returns
     -------
     str
         A status, ``"busy"`` when another process works on the point, or ``"interrupted"``.
+
+    Raises
+    ------
+    Exception
+        Whatever else keeps this computer from the result of the point: a full disk, too little memory, a file that is missing here.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,40 +94,63 @@ def run_point(folder, scenario, data_dir=None, retry=False):
         status = status_of(folder)
         if status in ("done", "unfit") or status == "failed" and not retry:
             return status
-        return _run(folder, scenario, data_dir)
+        return _run(folder, scenario, data_dir, plugins)
 
 
-def _run(folder, scenario, data_dir):
+def _run(folder, scenario, data_dir, plugins):
+    """Leave a result, or an outcome where the scenario itself has none: it does not fit, cannot be, or diverges."""
+    from neurosim.scenario.rules import load_plugin
     from neurosim.scenario.schema import Scenario
 
-    chosen = validate_data(Scenario, scenario, name=str(folder), what="scenario")
+    context = {"plugins": [load_plugin(name) for name in plugins]}
+    chosen = validate(Scenario, Document(data=scenario, path=str(folder), text=""), what="scenario", context=context)
     try:
         with _compile_in_turn(folder.parent.parent) as release:
             _train(chosen, folder, data_dir, _Turn(release))
         (folder / OUTCOME).unlink(missing_ok=True)  # of an earlier failure
         return "done"
-    except InterruptedRunError:
+    except DrawingError:
+        return "done"
+    except (InterruptedRunError, KeyboardInterrupt):
         return "interrupted"
     except DoesNotFitError as error:
         outcome = Outcome(status="unfit", reason=_one_line(error), **_facts(error.verdict, chosen))
-    except NeurosimError as error:
+    except TrainingDivergedError as error:
         outcome = Outcome(status="failed", reason=_one_line(error))
-    except Exception as error:  # a result too: one broken point must not end the sweep
-        outcome = Outcome(status="failed", reason=_one_line(f"{type(error).__name__}: {error}"))
+    except InputError as error:
+        if not _refuses(chosen):
+            raise
+        outcome = Outcome(status="failed", reason=_one_line(error))
     write_outcome(folder, outcome)
     return outcome.status
+
+
+def _refuses(scenario):
+    """Whether a scenario is refused for what it says, and not for what this computer has: files, memory, space."""
+    from neurosim.scenario.experiment import prepare
+    from neurosim.scenario.load import chosen_profile
+
+    try:
+        chosen_profile(scenario)
+    except InputError:
+        return False  # a file that the computer had which planned the sweep
+    try:
+        prepare(scenario)
+    except InputError:
+        return True
+    return False
 
 
 def _train(scenario, folder, data_dir, turn):
     """Run, or resume from the checkpoint; one that cannot be used (damaged, other data) is started again."""
     from neurosim.scenario.runner import run_scenario
 
-    options = {"out": folder, "data_dir": data_dir, "n_threads": 1, "callbacks": [turn]}
+    options = {"out": RunFolder(folder, is_held=True), "data_dir": data_dir, "n_threads": 1, "callbacks": [turn]}
     if (folder / CHECKPOINT).exists():
         try:
             return run_scenario(scenario, resume=True, **options)
-        except InputError:
-            (folder / CHECKPOINT).unlink()
+        except CheckpointError:
+            (folder / CHECKPOINT).unlink(missing_ok=True)
     return run_scenario(scenario, **options)
 
 
@@ -144,22 +170,6 @@ class _Turn(Callback):
 
 
 @contextmanager
-def claim(folder):
-    """Whether this process may work on a point; yields true to one process at a time.
-
-    The lock belongs to the open file: it ends with the process, however that ends, so no claim is ever stale.
-    """
-    with open(folder / _CLAIM, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        os.utime(file.fileno())
-        yield True
-
-
-@contextmanager
 def _compile_in_turn(folder):
     """Let one process of this computer go first, until its first epoch is done; yields the function that lets go.
 
@@ -169,9 +179,8 @@ def _compile_in_turn(folder):
     if _has_compiled:
         yield lambda: None
         return
-    with open(folder / f".compiling-{platform.node()}", "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield lambda: fcntl.flock(file, fcntl.LOCK_UN)
+    with in_turn(folder / f".compiling-{platform.node()}", 5 * _COMPILING_SECONDS) as release:
+        yield release
     _has_compiled = True
 
 

@@ -6,19 +6,20 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from neurosim.documents import write_atomic
-from neurosim.errors import InputError, InterruptedRunError
+from neurosim.documents import remove_leftovers, write_atomic
+from neurosim.errors import InputError, InterruptedRunError, NeurosimError
 from neurosim.results import is_sweep, read_sweep, write_sweep
 from neurosim.scenario.experiment import check_shape
+from neurosim.scenario.folder import RESULT
 from neurosim.sweeps.collect import collect, point_folder
 from neurosim.sweeps.engine import check_engine, run_points
-from neurosim.sweeps.point import RESULT, status_of
+from neurosim.sweeps.point import status_of
 
 #: Seconds between two writings of sweep.json while points run.
 _COLLECT_SECONDS = 10.0
 
 
-def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, observer=None):
+def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, plugins=(), observer=None):
     """Run the points of a sweep that have not ended yet, and write its tables.
 
     Parameters
@@ -35,8 +36,10 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         Where to look for data sets first.
     retry_failed : bool
         Run failed points again.
+    plugins : iterable of str
+        Modules whose rules the points name, which workers import; see `load_scenario`.
     observer : object, optional
-        With methods ``start(record, folder, n_left, n_workers)`` and ``point(point, status)``.
+        With methods ``start(record, folder, n_left, n_workers)``, ``point(point, status)`` and ``wait(points)``.
 
     Returns
     -------
@@ -49,6 +52,8 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         Before anything is written.
     InterruptedRunError
         After Ctrl-C; the same command continues.
+    NeurosimError
+        At the end, when this computer could not work on some points (a full disk, too little memory); the same command does them again.
     """
     check_engine(engine, scheduler)
     if jobs is not None and not 1 <= jobs <= 1024:
@@ -57,10 +62,11 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
     again = ("missing", "failed") if retry_failed else ("missing",)
     left = [point for point in plan.points if status_of(point_folder(folder, point)) in again]
     _check_data(left, data_dir)
-    known, written = {}, 0.0
+    known, written, troubles = {}, 0.0, {}
 
     def begin(n_workers):
         _make(folder)
+        remove_leftovers(folder, is_claimed=False)
         write_atomic(folder / "sweep.yaml", plan.text)
         record = save()
         if observer:
@@ -68,16 +74,22 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
 
     def save():
         nonlocal written
-        record = collect(plan, folder, known)
+        record = collect(plan, folder, known, troubles)
         write_sweep(record, folder)
         written = time.monotonic()
         return record
 
-    def on_point(point, status):
+    def on_point(point, status, trouble):
+        if trouble is not None:
+            troubles[point.id] = trouble
         if observer:
             observer.point(point, status)
         if time.monotonic() - written > _COLLECT_SECONDS:
             save()
+
+    def on_wait(points):
+        if observer:
+            observer.wait(points)
 
     data_dir = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
     if not left:
@@ -87,7 +99,7 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         with _stop_on_sigterm():
             run_points(
                 left, folder.resolve(), engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data_dir, retry=retry_failed,
-                on_begin=begin, on_point=on_point,
+                plugins=plugins, on_begin=begin, on_point=on_point, on_wait=on_wait,
             )  # fmt: skip
     except KeyboardInterrupt:
         if not folder.exists():
@@ -96,7 +108,13 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         raise InterruptedRunError(
             f"interrupted with {n_left} of {len(plan.points)} points to do; the same command continues in {folder}"
         ) from None
-    return save(), folder
+    record = save()
+    if troubles:
+        raise NeurosimError(
+            f"{len(troubles)} of {len(plan.points)} points are missing, which this computer could not work on; the first: "
+            f"{next(iter(troubles.values()))}; the same command does them again, in {folder}"
+        )
+    return record, folder
 
 
 def _make(folder):

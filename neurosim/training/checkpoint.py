@@ -3,7 +3,7 @@
 import json
 
 from neurosim.documents.archive import DamagedArchiveError, read_archive, write_archive
-from neurosim.errors import InputError
+from neurosim.errors import CheckpointError
 
 _VERSION = 3
 
@@ -33,19 +33,19 @@ def load_checkpoint(path, identity):
 
     Raises
     ------
-    InputError
+    CheckpointError
         The file is missing, damaged, or belongs to another scenario, seed, profile or data set.
     """
     try:
         arrays, content = read_archive(path)
     except FileNotFoundError:
-        raise InputError(f"{path}: no checkpoint to resume from; run without --resume") from None
+        raise CheckpointError(f"{path}: no checkpoint to resume from; run without --resume") from None
     except DamagedArchiveError as error:
-        raise InputError(f"{path}: {error}; delete it and run again") from None
+        raise CheckpointError(f"{path}: {error}; delete it and run again") from None
     if content["version"] != _VERSION:
-        raise InputError(f"{path}: checkpoint version {content['version']}, this neurosim reads {_VERSION}; run again")
+        raise CheckpointError(f"{path}: checkpoint version {content['version']}, this neurosim reads {_VERSION}; run again")
     if content["identity"] != identity:
-        raise InputError(
+        raise CheckpointError(
             f"{path}: belongs to a different scenario, profile or data set; use --out for another folder or run without --resume"
         )
     return arrays, content["values"]

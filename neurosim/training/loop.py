@@ -1,11 +1,12 @@
 """The training loop: epochs of compiled steps, evaluation, interruption and resumption."""
 
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from neurosim.errors import TrainingDivergedError
+from neurosim.errors import LedgerError, TrainingDivergedError
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Counting, Progress, StepRule
 from neurosim.kernels.random import fill_bits
@@ -27,7 +28,7 @@ class EpochRecord:
     """One finished epoch: rates are fractions, losses nats per sample, times seconds.
 
     With a validation set, the test set is seen once, after the last epoch: `test_loss` and `test_accuracy` of the others are None.
-    `unmoved` is the part of the weights that the epoch left as they were, of synapses that stayed; only where weights are rounded.
+    `unmoved` is the part of the weights that the epoch left as they were, of synapses that stayed; only where a step may round to nothing.
     """
 
     epoch: int
@@ -137,6 +138,17 @@ class Trainer:
     def is_done(self):
         return self.epoch >= self.plan.n_epochs
 
+    def compile(self):
+        """Compile or load the kernels of training and evaluation, by no step at all and one sample that is not counted.
+
+        So `run` neither measures this nor keeps waiting for it whoever wants to stop.
+        """
+        batch = self.network.make_batch(self.dataset, np.arange(self.dataset.n_train))
+        self.network.train(batch, self._step_rule(self.plan.schedule.rate(0, self.plan.n_epochs)), self._counting(), new_progress(), self.step, 0, 0)
+        data = self.dataset
+        lengths = None if data.lengths_test is None else data.lengths_test[:1]
+        self.network.evaluate_on(replace(data, x_test=data.x_test[:1], y_test=data.y_test[:1], lengths_test=lengths), new_tally(self.store.plan))
+
     def run(self, *, on_progress=None, on_epoch=None, should_stop=None, is_enough=None):
         """Train until all epochs are done or `should_stop()` is true.
 
@@ -194,6 +206,8 @@ class Trainer:
         begin = time.perf_counter()
         result = self.network.evaluate_on(self.dataset, self.evaluation_tally)
         last = self.history[-1]
+        if not np.isfinite(result.loss):
+            self._raise_diverged("the loss on the test samples is not finite")
         self.history[-1] = replace(
             last, test_loss=float(result.loss), test_accuracy=float(result.accuracy), test_s=last.test_s + time.perf_counter() - begin
         )
@@ -212,9 +226,10 @@ class Trainer:
             array[...] = arrays[f"network.{name}"]
 
     def _positions(self):
-        """Position and weight of every active synapse: dict of arrays, where weights are rounded; else nothing."""
+        """Position and weight of every active synapse: dict of arrays, where a step may round to nothing; else empty."""
+        may_be_stuck = self.store.matrices.step.any() and not self.plan.is_stochastic and not self.store.plan.has_master
         found = {}
-        for m in range(len(self.store.plan.matrices)) if self.store.matrices.step.any() else ():
+        for m in range(len(self.store.plan.matrices)) if may_be_stuck else ():
             pre, post, weight = self.store.connections(m)
             place = pre.astype(np.int64) * self.store.plan.matrices[m].n_post + post
             order = np.argsort(place)
@@ -252,7 +267,7 @@ class Trainer:
         batch = self.network.make_batch(self.dataset, order)
         rule = self._step_rule(rate)
         counting = self._counting()
-        # No step at all: compiles the kernels at their first use, outside of every measured time.
+        # No step at all: compiles the kernels at their first use, outside of every measured time, unless `compile` did.
         self.network.train(batch, rule, counting, self.progress, self.step, 0, 0)
         n_steps = 1
         if not self.step_in_epoch:
@@ -323,6 +338,8 @@ class Trainer:
         begin = time.perf_counter()
         result = self.network.evaluate_on(self._chooser, self.evaluation_tally)
         test_s = time.perf_counter() - begin
+        if not np.isfinite(result.loss):
+            self._raise_diverged(f"the loss on the {'validation' if self.dataset.n_validation else 'test'} samples is not finite")
         seen = {"loss": float(result.loss), "accuracy": float(result.accuracy)}
         has_test = not self.dataset.n_validation
         self.n_evaluated += result.n_samples
@@ -349,6 +366,7 @@ class Trainer:
             validation_accuracy=None if has_test else seen["accuracy"],
             unmoved=self._unmoved(),
         )
+        _refuse_impossible(record)
         self.history.append(record)
         if self.plan.keeps_best and self.best_epoch == record.epoch:
             self._best = self._weights()
@@ -445,6 +463,23 @@ def _as_test(dataset):
 def _score(record):
     """Accuracy by which an epoch is chosen."""
     return record.test_accuracy if record.validation_accuracy is None else record.validation_accuracy
+
+
+def _refuse_impossible(record):
+    """Raise where figures of an epoch contradict each other, before they are written anywhere.
+
+    A sample that is not classified gives its class at most half of the probability: it costs ln 2 nats at least.
+    """
+    for part in ("train", "validation", "test"):
+        accuracy, loss = getattr(record, f"{part}_accuracy"), getattr(record, f"{part}_loss")
+        if accuracy is None:
+            continue
+        # A hundredth for sums of float32.
+        if not (0 <= accuracy <= 1 and loss >= 0.99 * math.log(2) * (1 - accuracy)):
+            raise LedgerError(
+                f"epoch {record.epoch + 1}: {part} accuracy {accuracy:g} and {part} loss {loss:g} cannot both be true: a defect of "
+                "neurosim or of this computer; the last checkpoint is kept"
+            )
 
 
 def _next_call(n_steps, seconds):

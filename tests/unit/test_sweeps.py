@@ -131,7 +131,7 @@ def test_a_claimed_point_is_busy_and_an_ended_one_is_left_alone(tmp_path):
         assert run_point(str(tmp_path), scenario) == "busy"
     write_outcome(tmp_path, Outcome(status="failed", reason="a reason"))
     assert run_point(str(tmp_path), scenario) == "failed"
-    assert {path.name for path in tmp_path.iterdir()} == {"claim", "outcome.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"outcome.json"}
 
 
 def test_a_damaged_outcome_is_no_outcome(tmp_path):

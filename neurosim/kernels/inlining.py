@@ -1,0 +1,79 @@
+"""Compile what is always inlined once, where it is inlined.
+
+Numba gives every function machine code, wrappers for Python and C, and a file in the cache, although LLVM copies an inlined
+function into its callers before any of that is used. Here such a function stays LLVM's text, unoptimised, until a
+kernel that calls it is compiled: that halves what the first start costs. It rests on three seams of Numba that no
+document promises, so versions that were not tried compile as Numba does (`IS_SUPPORTED`).
+"""
+
+import numba
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.registry import CPUDispatcher
+from numba.core.typed_passes import NativeLowering
+
+#: Versions (major, minor) of Numba that the suite ran with.
+_TRIED = ((0, 66), (0, 67), (0, 68))
+IS_SUPPORTED = numba.version_info.short in _TRIED
+
+
+class _TextLibrary(JITCodeLibrary):
+    """LLVM's text of one function, as its callers link it in: neither optimised nor translated to machine code."""
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KeepText(NativeLowering):
+    _name = "neurosim_keep_text"
+
+    def run_pass(self, state):
+        context = state.targetctx
+        state.library = _TextLibrary(context.codegen(), state.func_id.func_qualname)
+        state.flags = state.flags.copy()
+        state.flags.no_compile = True
+        super().run_pass(state)
+        # What Numba does for functions that it translates: here what others know the function by cannot be called.
+        name = object()
+        context.insert_user_function(name, state["cr"].fndesc, [state.library])
+        state["cr"] = state["cr"]._replace(cfunc=name)
+        return True
+
+
+class _TextCompiler(CompilerBase):
+    def define_pipelines(self):
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [(_KeepText, text) if kind is NativeLowering else (kind, text) for kind, text in passes.passes]
+        passes._finalized = False
+        passes.finalize()
+        return [passes]
+
+
+class InlinedFunction(CPUDispatcher):
+    """A function for kernels alone: called from Python it raises `TypeError`; its `py_func` can be called."""
+
+    def add_overload(self, cres):
+        self.overloads[tuple(cres.signature.args)] = cres  # and not to those that Python finds
+
+    def _compile_for_args(self, *args, **kwargs):
+        name = f"{self.py_func.__module__}.{self.py_func.__name__}"
+        raise TypeError(f"{name} is inlined into kernels and has no machine code of its own: call {name}.py_func, or from a kernel")
+
+
+def inline_text(py_func, **options):
+    """Make a function that LLVM inlines into every kernel that calls it.
+
+    Parameters
+    ----------
+    py_func : function
+    **options
+        Of `numba.njit`.
+    """
+    options |= {"nopython": True, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return InlinedFunction(py_func, targetoptions=options, pipeline_class=_TextCompiler)
