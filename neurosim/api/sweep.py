@@ -103,7 +103,7 @@ def sweep(scenario, axes=None, *, seeds=None, out=None, jobs=None, data_dir=None
         data["axes"] = [{"grid": grid}] if grid else list(axes)
     if seeds is not None:
         data["seeds"] = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    document = Document(data=data, path="sweep", text="")
+    document = Document(data=data, path="sweep", text="", is_text=False)
     plan = expand(validate(Sweep, document, what="sweep"), document, yes=True)
     options = {"jobs": jobs, "data_dir": data_dir, "retry_failed": retry_failed}
     if out is not None:

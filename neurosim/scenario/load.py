@@ -34,7 +34,7 @@ def load_scenario(name_or_path, overrides=(), plugins=()):
     document = read_yaml(find_document(name_or_path, "scenarios", what="scenario"))
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
-            document.put(key, value, f"overrides: {key}")
+            document.put(key, value, "overrides")
     else:
         for assignment in overrides:
             document.override(assignment)
