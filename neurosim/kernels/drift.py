@@ -42,8 +42,9 @@ def walk(slots, segments, matrices, tally, drift, rule, first, n_steps, n_active
         for r in range(segments.matrix.size):
             if slots.n_free[r] > 0:
                 fill_scope(
-                    slots, segments, matrices, tally, r, segments.n_wanted[r], fold(rule.proposal_key, step), rule.theta_born
-                )
+                    slots, segments, matrices, tally, r, segments.n_wanted[r], fold(rule.proposal_key, step), rule.theta_born,
+                    True,
+                )  # fmt: skip
             n_post = matrices.n_post[segments.matrix[r]]
             for k in range(segments.slot_start[r], segments.slot_start[r + 1]):
                 position = slots.pre[k] * n_post + slots.post[k]

@@ -312,7 +312,7 @@ def _ask_for_proposal(slots, segments, matrices, tally, first, n_positions, scop
 
 
 @inlined_and_called
-def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta, is_alone=True):
+def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta, is_alone):
     """Activate uniformly drawn free feasible positions until `n_wanted` are active in the scope.
 
     Parameters

@@ -21,6 +21,9 @@ IS_SUPPORTED = numba.version_info.short in _TRIED
 class _TextLibrary(JITCodeLibrary):
     """LLVM's text of one function, as its callers link it in: neither optimised nor translated to machine code."""
 
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
+
     def _optimize_final_module(self):
         pass
 

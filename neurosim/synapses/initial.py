@@ -36,7 +36,7 @@ def draw_connections(store):
             occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)
         else:
             fill_scope(
-                store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0)
+                store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0), True
             )
     set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
     load_strengths(store.slots, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_ROUNDING)))

@@ -119,7 +119,7 @@ class SynapseStore:
         unfilled = 0
         for scope, wanted in enumerate(self.segments.n_wanted):
             unfilled += fill_scope(
-                self.slots, self.segments, self.matrices, self.tally, scope, wanted, np.uint64(key), np.float32(theta)
+                self.slots, self.segments, self.matrices, self.tally, scope, wanted, np.uint64(key), np.float32(theta), True
             )
         return int(unfilled)
 

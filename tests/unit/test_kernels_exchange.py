@@ -28,7 +28,7 @@ def draw_arrivals(slots, segments, matrices, tally, scope, n_wanted, key, out):
     first, last = segments.scope_start[scope], segments.scope_start[scope + 1]
     n_free = slots.n_free.copy()
     for i in range(out.shape[0]):
-        missing = fill_scope(slots, segments, matrices, tally, scope, n_wanted, fold(key, i), np.float32(0.0))
+        missing = fill_scope(slots, segments, matrices, tally, scope, n_wanted, fold(key, i), np.float32(0.0), True)
         j = 0
         for segment in range(first, last):
             while slots.n_free[segment] < n_free[segment]:
