@@ -8,7 +8,7 @@ has the figures. Momentum multiplies a steady step by 1 / (1 - momentum), and th
 """
 
 #: Factor and power by the kind of optimizer.
-AUTO_RATES = {"sgd": (3.5, 0.65), "momentum": (3.5, 0.65), "adam": (0.02, 0.3)}
+AUTO_RATES = {"sgd": (3.5, 0.65), "momentum": (3.5, 0.65), "adam": (0.05, 0.5)}
 #: A rate this many times the one of `auto_rate` is called too large where the learning is bad.
 _TOO_LARGE = 3.0
 #: Of the way from chance to 1: a training accuracy below is low, one below the second number is not good.
