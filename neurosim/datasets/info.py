@@ -100,5 +100,5 @@ class FileFormat:
     recognizes: Callable[[str], bool]
     read: "Callable[[str, Reading], Samples]"
     takes: tuple[str, ...] = ()
-    files: Callable[[str], list] = lambda path: [path]  # noqa: E731
+    files: Callable[[str], list] = lambda path: [path]
     shape: "Callable[[str, Reading], DataShape] | None" = None

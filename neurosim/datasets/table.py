@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .arrays import as_labels
-from .columns import choose_columns, list_columns, refuse_index
+from .columns import choose_columns, refuse_index
 from .dataset import Samples
 from .files import open_regular, size_of
 from .info import FileFormat
