@@ -134,7 +134,7 @@ def dataset_shape(
         return None
     if form.shape is not None:
         _refuse_unless_taken(name, form, reading, preparation)
-        return form.shape(path, reading)
+        return form.shape(path, reading, preparation)
     key = _key(name, reading, preparation)
     if key not in _loaded:
         _loaded.clear()
