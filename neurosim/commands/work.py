@@ -15,8 +15,10 @@ def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins 
     from neurosim.scenario.experiment import prepare
     from neurosim.scenario.load import load_scenario
 
+    notes = ()
     try:
-        verdict = prepare(load_scenario(scenario, overrides or (), plugins or ())).verdict
+        experiment = prepare(load_scenario(scenario, overrides or (), plugins or ()))
+        verdict, notes = experiment.verdict, experiment.data_notes
     except DoesNotFitError as error:
         if not as_json:
             raise
@@ -24,9 +26,10 @@ def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins 
     if as_json:
         print_json(verdict.to_dict())
     else:
-        from neurosim.reports.tables import print_verdict
+        from neurosim.reports.tables import print_data_notes, print_verdict
 
         print_verdict(make_console(), verdict.to_dict())
+        print_data_notes(make_console(), notes)
     if not verdict.fits:
         raise typer.Exit(DoesNotFitError.exit_code)
 

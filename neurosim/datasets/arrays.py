@@ -1,5 +1,7 @@
 """Data sets from what is in memory: arrays, data frames, sparse matrices."""
 
+import math
+
 import numpy as np
 
 from .checks import check_finite, check_lengths
@@ -99,6 +101,51 @@ def make_dataset(
         columns=columns,
     )
     return assemble(name, samples, preparation)
+
+
+def like_training(dataset, x, lengths=None, name="x"):
+    """New samples in the form that a data set has its own in, such as those to be predicted.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    x : array-like, DataFrame or sparse matrix
+        As it was given or stored, before anything was divided or standardized: shape (n_samples, n_features), or more dimensions with
+        as many values for each sample.
+    lengths : int array-like, shape (n_samples,), optional
+        As for `make_dataset`.
+    name : str
+        What errors name.
+
+    Returns
+    -------
+    x : array, shape (n_samples, n_features)
+        ``x * dataset.scale`` is what the network sees.
+    lengths : int32 array, shape (n_samples,), or None
+
+    Raises
+    ------
+    InputError
+        As for `make_dataset`, and another number of values.
+    """
+    arrays, places = {"x_new": as_samples(x, name)}, {"x_new": name, "lengths_new": f"{name}: lengths"}
+    shape = arrays["x_new"].shape
+    if arrays["x_new"].ndim < 2 or math.prod(shape[1:]) != dataset.n_features:
+        raise refuse(name, f"samples of shape {shape[1:]}", f"{dataset.n_features} values for each, as in training", AS_ARRAY)
+    stored_scale = dataset.scale if dataset.standardization is None else dataset.standardization.scale
+    if stored_scale == 1.0:
+        arrays["x_new"] = arrays["x_new"].astype(np.float32)
+    elif arrays["x_new"].dtype != np.uint8:
+        raise refuse(name, f"type {np.asarray(x).dtype}", "bytes (uint8), as in training", "convert the array")
+    if lengths is not None:
+        arrays["lengths_new"] = lengths
+        if arrays["x_new"].ndim == 2:
+            arrays["x_new"] = arrays["x_new"].reshape(len(arrays["x_new"]), dataset.n_steps, -1)
+        set_padding_in_front(arrays, places, "new", dataset.n_steps)
+    flat = np.require(arrays["x_new"].reshape(shape[0], -1), None, ["C", "W"])
+    if dataset.standardization is not None:
+        flat = dataset.standardization.apply(flat, dataset.n_steps, arrays.get("lengths_new"))
+    return flat, arrays.get("lengths_new")
 
 
 def steps_of(x):

@@ -6,6 +6,7 @@ from .refusal import refuse
 
 # Values that a network learns from lie near 1: training on pixels from 0 to 255 stays near chance at usual rates.
 LARGE_VALUE = 30.0
+SMALL_VALUE = 0.05
 
 
 def check_samples(x_shape, y_shape, x_place, y_place):
@@ -101,16 +102,17 @@ def check_finite(x, original, place, name=None):
 
 
 def note_on_values(x, scale):
-    """What is said of samples whose values are far from 1; None of others."""
-    if x.dtype != np.float32 or scale != 1.0:
+    """What is said of samples whose values, as the network sees them, are far from 1; None of others."""
+    low, high = float(x.min()) * scale, float(x.max()) * scale
+    largest = max(-low, high)
+    if SMALL_VALUE < largest <= LARGE_VALUE or largest == 0:
         return None
-    low, high = float(x.min()), float(x.max())
-    if max(-low, high) <= LARGE_VALUE:
-        return None
-    return (
-        f"values from {low:g} to {high:g}: networks learn from values near 1; set dataset.standardize to true"
-        + (", or divide by 255" if low >= 0 and 128 <= high <= 255 else "")
-    )
+    advice = "set dataset.standardize to true"
+    if largest < SMALL_VALUE and x.dtype == np.uint8:
+        advice += f", or save values from 0 to {x.max()} as float32, because bytes are divided by {1 / scale:g}"
+    elif low >= 0 and 128 <= high <= 255:
+        advice += ", or divide by 255"
+    return f"values from {low:.3g} to {high:.3g}: networks learn from values near 1; {advice}"
 
 
 def constant_columns(x):

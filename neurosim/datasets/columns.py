@@ -60,7 +60,7 @@ def refuse_index(place, name, n_rows):
         place,
         f"column {name or '1, without a name,'} that counts the rows from 0 to {n_rows - 1}",
         "features",
-        f"write the file without an index (index=False), or name the column in dataset.drop",
+        "write the file without an index (index=False), or name the column in dataset.drop",
     )
 
 

@@ -206,7 +206,7 @@ def assemble(name, samples, preparation=None):
     if preparation.standardize:
         standardization = Standardization.of(kept["x_train"], scale, samples.n_steps, kept.get("lengths_train"))
         for part in _parts_of(kept):
-            kept[f"x_{part}"] = standardization.apply(kept[f"x_{part}"], scale, samples.n_steps, kept.get(f"lengths_{part}"))
+            kept[f"x_{part}"] = standardization.apply(kept[f"x_{part}"], samples.n_steps, kept.get(f"lengths_{part}"))
         scale = 1.0
     else:
         notes += filter(None, [note_on_values(kept["x_train"], scale)])
@@ -225,6 +225,10 @@ def assemble(name, samples, preparation=None):
     )
 
 
+def _word(part):
+    return "training" if part == "train" else part
+
+
 def _parts_of(arrays):
     return [part for part in PARTS if f"x_{part}" in arrays]
 
@@ -235,6 +239,8 @@ def _check_part(arrays, places, part, n_steps):
     check_samples(x.shape, arrays[f"y_{part}"].shape, x_place, y_place)
     arrays[f"y_{part}"] = check_labels(arrays[f"y_{part}"], y_place)
     check_same_sample(x.shape, x_place, arrays["x_train"].shape, places["x_train"])
+    if x.dtype != arrays["x_train"].dtype:
+        raise refuse(x_place, f"type {x.dtype}", f"{arrays['x_train'].dtype} as in {places['x_train']}, because one scale serves both", "give all parts the same type")
     if f"lengths_{part}" in arrays:
         arrays[f"lengths_{part}"] = check_lengths(arrays[f"lengths_{part}"], len(x), n_steps, places[f"lengths_{part}"])
 
@@ -305,7 +311,7 @@ def _limit(arrays, limit, notes):
                 # A copy, because a view would keep the full array in memory.
                 arrays[key] = arrays[key][:limit].copy() if chosen is None else arrays[key][chosen]
         if chosen is not None:
-            notes.append(f"the first {limit} of {n_before} {part} samples lack classes: taken are the first of every class, in their shares")
+            notes.append(f"the first {limit} of {n_before} {_word(part)} samples lack classes: taken are the first of every class, in their shares")
 
 
 def _note_absent(y, classes, part):
@@ -314,7 +320,7 @@ def _note_absent(y, classes, part):
     if not absent.size:
         return []
     names = list_classes(tuple(classes[number] for number in absent))
-    return [f"no {'training' if part == 'train' else part} sample of {absent.size} of {len(classes)} classes: {names}"]
+    return [f"no {_word(part)} sample of {absent.size} of {len(classes)} classes: {names}"]
 
 
 def _note_constant(x, columns):

@@ -51,7 +51,7 @@ def open_regular(path, expected):
     kind = _KINDS.get(stat.S_IFMT(os.fstat(descriptor).st_mode))
     if kind is not None:
         os.close(descriptor)
-        raise refuse(path, kind, expected, "check the path")
+        raise refuse(path, kind, expected, f"a {'directory' if kind == 'a folder' else 'stream'} cannot be read as a file: check the path")
     return os.fdopen(descriptor, "rb")
 
 

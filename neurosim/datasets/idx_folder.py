@@ -114,7 +114,7 @@ def read_idx_files(path):
             path,
             f"the files of {len(sets)} data sets: {', '.join(each.rstrip('-_') for each in sorted(sets)[:8])}",
             "one",
-            f"name one of them: {Path(path) / sorted(sets)[0].rstrip('-_')}",
+            f"name one of them: {Path(path) / min(sets).rstrip('-_')}",
         )
     paths = sets.get(prefix or "", {})
     missing = [f"{prefix or ''}{official}" for key, (official, _) in IDX_FILES.items() if key not in paths]

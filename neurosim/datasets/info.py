@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .dataset import DataShape, Samples
+    from .preparation import Preparation
     from .speech import SpeechFeatures
 
 
@@ -93,12 +94,12 @@ class FileFormat:
     files : callable
         From a path to the files that are read.
     shape : callable, optional
-        From (path, Reading) to `DataShape`, where names of files tell it.
+        From (path, Reading, Preparation) to `DataShape`, where names of files tell it.
     """
 
     what: str
     recognizes: Callable[[str], bool]
     read: "Callable[[str, Reading], Samples]"
     takes: tuple[str, ...] = ()
-    files: Callable[[str], list] = lambda path: [path]  # noqa: E731
-    shape: "Callable[[str, Reading], DataShape] | None" = None
+    files: Callable[[str], list] = lambda path: [path]
+    shape: "Callable[[str, Reading, Preparation], DataShape] | None" = None

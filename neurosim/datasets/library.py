@@ -75,7 +75,7 @@ def load_dataset(
     reading = Reading(data_dir, speech, label, tuple(drop))
     info = DATASETS.get(name)
     if info is not None:
-        _refuse_unless_taken(info, reading, preparation)
+        _refuse_unless_taken(name, info, reading, preparation)
         return assemble(name, info.read(info, reading), preparation)
     known = _loaded.pop(_key(name, reading, preparation), None)
     return known or _load_path(name, reading, preparation)
@@ -118,7 +118,7 @@ def dataset_shape(
     name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
     reading, info = Reading(None, speech, label, tuple(drop)), DATASETS.get(name)
     if info is not None:
-        _refuse_unless_taken(info, reading, preparation)
+        _refuse_unless_taken(name, info, reading, preparation)
         if info.has_recordings:
             speech = speech or SpeechFeatures()
             return DataShape(speech.bands, speech.max_steps, info.n_classes)
@@ -133,8 +133,8 @@ def dataset_shape(
     if not all(map(os.path.lexists, form.files(path))):
         return None
     if form.shape is not None:
-        _refuse_unless_taken(form, reading, preparation)
-        return form.shape(path, reading)
+        _refuse_unless_taken(name, form, reading, preparation)
+        return form.shape(path, reading, preparation)
     key = _key(name, reading, preparation)
     if key not in _loaded:
         _loaded.clear()
@@ -148,7 +148,7 @@ def _load_path(name, reading, preparation):
     form = _format_of(path)
     if form is None:
         raise _no_recordings(name) if reading.speech is not None else _not_understood(name)
-    _refuse_unless_taken(form, reading, preparation)
+    _refuse_unless_taken(name, form, reading, preparation)
     try:
         return assemble(name, form.read(path, reading), preparation)
     except MemoryError as error:
@@ -177,17 +177,17 @@ def _format_of(path):
     return next((form for form in FORMATS if form.recognizes(path)), None)
 
 
-def _no_recordings(what):
-    return refuse(what, "no recordings", "WAV files, which options of speech need", "leave these options out, or give another folder")
+def _no_recordings(name):
+    return refuse(name, "no recordings", "WAV files, which options of speech need", "leave these options out, or give another folder")
 
 
-def _refuse_unless_taken(source, reading, preparation):
+def _refuse_unless_taken(name, source, reading, preparation):
     """Refuse options that mean nothing to a data set: they would be ignored without a word."""
     named = hasattr(source, "name")
     what = f"data set {source.name}" if named else source.what
     takes = (("speech",) if source.has_recordings else ()) if named else source.takes
     if reading.speech is not None and "speech" not in takes:
-        raise _no_recordings(what)
+        raise _no_recordings(name)
     for key in ("label", "drop"):
         if getattr(reading, key) != getattr(_DEFAULT, key) and key not in takes:
             raise refuse(f"dataset.{key}", what, "a table (CSV or Parquet), which has columns", "leave it out")

@@ -164,9 +164,9 @@ def _check_together(members):
         if x.dtype != np.uint8 and x.dtype.kind != "f":
             raise refuse(x.place, f"type {x.dtype}", "uint8 or a floating-point type", _advice_on(x.dtype))
         check_same_sample(x.shape, x.place, train.shape, train.place)
-        if lengths := members.get(f"lengths_{part}"):
-            if lengths.shape != x.shape[:1]:
-                raise refuse(lengths.place, f"lengths of shape {lengths.shape}", f"{x.shape[:1]}, one for each sequence", "save one number for each sequence")
+        lengths = members.get(f"lengths_{part}")
+        if lengths is not None and lengths.shape != x.shape[:1]:
+            raise refuse(lengths.place, f"lengths of shape {lengths.shape}", f"{x.shape[:1]}, one for each sequence", "save one number for each sequence")
 
 
 def _advice_on(dtype):

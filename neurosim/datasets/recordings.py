@@ -6,19 +6,21 @@ Spoken Digit Dataset (Z. Jackson and others, CC BY-SA 4.0, doi 10.5281/zenodo.13
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from .dataset import DataShape, Samples
+from .dataset import DataShape, Samples, assemble
 from .files import list_folder
-from .info import FileFormat
-from .labels import encode_labels, find_classes, mapping_note
+from .info import FileFormat, Reading
+from .preparation import Preparation
 from .refusal import refuse
 from .speech import SpeechFeatures, log_mel, mel_filters
 from .wav import read_samples
 
 N_TEST_INDICES = 5
+_OTHER_FORMATS = (".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".au", ".wave", ".wma")
 _NAME = re.compile(r"(?P<label>[^_]+)_(?P<speaker>.+)_(?P<index>\d{1,18})\.wav", re.IGNORECASE | re.ASCII)
 _NAME_FORM = "{label}_{speaker}_{index}.wav with a whole number as index and as each label, or words as labels, such as 7_jackson_12.wav"
 
@@ -35,11 +37,14 @@ def find_recordings(folder):
     return []
 
 
-def recordings_shape(folder, reading):
-    """`DataShape` from the names of the files: none is opened."""
-    speech = reading.speech or SpeechFeatures()
-    classes, _ = _find_classes(folder, _find_parts(folder))
-    return DataShape(speech.bands, speech.max_steps, len(classes), tuple(filter(None, [mapping_note(classes)])))
+def recordings_shape(folder, reading, preparation):
+    """`DataShape` from the names of the files: none is opened, and what names alone can make wrong is refused."""
+    speech, parts = reading.speech or SpeechFeatures(), _find_parts(folder)
+    arrays = {f"y_{part}": np.array([label for label, _ in samples]) for part, samples in parts.items()}
+    arrays |= {f"x_{part}": np.ones((len(samples), 1), np.float32) for part, samples in parts.items()}
+    samples = Samples(arrays, dict.fromkeys(arrays, str(folder)), str(folder), notes=_note_others(folder))
+    data = assemble(str(folder), samples, replace(preparation, standardize=False))
+    return DataShape(speech.bands, speech.max_steps, data.n_classes, data.notes)
 
 
 def read_recordings(folder, features=None, n_classes=None):
@@ -72,7 +77,7 @@ def read_recordings(folder, features=None, n_classes=None):
     filters = mel_filters(features)
     found = _find_parts(folder)
     if n_classes is None:
-        _find_classes(folder, found)  # before the long part
+        recordings_shape(folder, Reading(speech=features), Preparation())  # refuses labels before the long part
     parts = {part: [log_mel(read_wav(path, features), features, filters) for _, path in samples] for part, samples in found.items()}
     train = np.concatenate(parts["train"])
     mean, spread = train.mean(0), train.std(0)
@@ -92,6 +97,7 @@ def read_recordings(folder, features=None, n_classes=None):
         source=f"{sum(map(len, found.values()))} WAV files in {folder}, log-mel {features.frame_ms:g}/{features.hop_ms:g} ms, {features.bands} bands",
         n_classes=n_classes,
         n_steps=n_steps,
+        notes=_note_others(folder),
     )
 
 
@@ -115,11 +121,14 @@ def _find_parts(folder):
     return parts
 
 
-def _find_classes(folder, parts):
-    """Classes of the training files and class numbers of the test files."""
-    labels = {part: np.array([label for label, _ in samples]) for part, samples in parts.items()}
-    classes = find_classes(labels["train"], str(folder))
-    return classes, encode_labels(labels["test"], classes, f"{folder}: test files")
+def _note_others(folder):
+    """What is said of recordings in other formats, which are not read: list of str."""
+    place = find_recordings(folder)[0].parent
+    others = [path.name for path in list_folder(place) if path.suffix.lower() in _OTHER_FORMATS]
+    if not others:
+        return []
+    plural = "s are" if len(others) > 1 else " is"
+    return [f"{len(others)} file{plural} no WAV and not read, such as {others[0]}: convert {'them' if len(others) > 1 else 'it'}"]
 
 
 def _parse_name(path):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 
-
 @dataclass(frozen=True)
 class SpeechFeatures:
     """How a recording becomes a sequence: log energies in mel bands, frame by frame.

@@ -15,9 +15,9 @@ class Standardization:
     Attributes
     ----------
     mean, spread : float64 array, shape (n_inputs,)
-        Over all steps of all training samples, of values multiplied by `scale`; the spread of a constant input is 1.
+        Over all steps of all training samples; the spread of a constant input is 1.
     scale : float
-        Factor of the values as they were given.
+        Factor of the stored values, which comes first.
     """
 
     mean: np.ndarray
@@ -53,13 +53,13 @@ class Standardization:
         spread = np.sqrt(sum(((block - mean) ** 2).sum(0) for block in blocks()) / n)
         return cls(mean, np.where(spread > 0, spread, 1.0), float(scale))
 
-    def apply(self, x, scale, n_steps=1, lengths=None):
+    def apply(self, x, n_steps=1, lengths=None):
         """Samples of the same form, shifted and scaled: float32 array of the same shape; padding in front stays 0."""
         result = np.empty(x.shape, np.float32)
         for first in range(0, len(x), _BLOCK):
             part = slice(first, first + _BLOCK)
             steps = x[part].reshape(-1, n_steps, len(self.mean))
-            result[part] = ((steps * np.float64(scale) - self.mean) / self.spread).reshape(-1, x.shape[1])
+            result[part] = ((steps * np.float64(self.scale) - self.mean) / self.spread).reshape(-1, x.shape[1])
         if lengths is not None:
             result.reshape(len(x), n_steps, -1)[np.arange(n_steps) < n_steps - lengths[:, None]] = 0.0
         return result

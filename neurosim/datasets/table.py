@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import as_labels
-from .columns import choose_columns, list_columns, refuse_index
+from .columns import choose_columns, refuse_index
 from .dataset import Samples
 from .files import open_regular, size_of
 from .info import FileFormat
@@ -95,30 +94,35 @@ def _read(file, path, reading):
         raise
     except ValueError as error:
         values, problem = None, describe(error)
-    if values is None or values.shape[1] != len(names) or MISSING & set(labels) or not np.isfinite(values.astype(np.float32, copy=True)).all():
-        _refuse_cell(file, path, separator, has_names, names, features, label)
+    if values is None or values.shape[1] != len(names) or MISSING & set(labels) or _has_fraction(labels) or not np.isfinite(values.astype(np.float32, copy=True)).all():
+        _refuse_cell(file, path, separator, has_names, names, features, label, _has_fraction(labels))
         raise refuse(path, f"no readable CSV ({problem if values is None else 'values beyond float32'})", EXPECTED, "save the file again")
     for i in features:
         if names[i] in ("", "Unnamed: 0") and len(values) > 2 and (values[:, i] == np.arange(len(values))).all():
             raise refuse_index(path, names[i], len(values))
     place = f"{path}: {names[label]}"
     return Samples(
-        {"x_train": values[:, features].astype(np.float32), "y_train": _labels(list(labels), values[:, label].astype(np.int64), place)},
+        {"x_train": values[:, features].astype(np.float32), "y_train": _labels(list(labels))[values[:, label].astype(np.int64)]},
         {"x_train": str(path), "y_train": place},
         source=f"CSV file {path}",
         columns=tuple(names[i] for i in features),
     )
 
 
-def _labels(names, codes, place):
-    """Labels of all rows: whole numbers where all are, else text; as other readers give them."""
-    if all(_NUMBER.fullmatch(name) for name in names) and all(len(name) < 19 for name in names):
-        return np.array([int(name) for name in names])[codes]
+def _labels(names):
+    """Labels of the kinds that other readers give: whole numbers where all are, truth values where all are, else text."""
+    if all(_NUMBER.fullmatch(name) and len(name) < 19 for name in names):
+        return np.array([int(name) for name in names])
     if all(map(_is_number, names)):
-        return as_labels(np.array([float(name) for name in names])[codes], place)
+        return np.array([float(name) for name in names]).astype(np.int64)
     if set(names) <= {"True", "False"}:
-        return np.array([name == "True" for name in names])[codes]
-    return np.array(names)[codes]
+        return np.array([name == "True" for name in names])
+    return np.array(names)
+
+
+def _has_fraction(names):
+    """Whether all labels are numbers, and not all of them whole ones that can be classes."""
+    return all(map(_is_number, names)) and not all(float(name).is_integer() and abs(float(name)) < 2**53 for name in names)
 
 
 def _has_names(rows):
@@ -138,7 +142,7 @@ def _is_number(text):
     return text not in MISSING
 
 
-def _refuse_cell(file, path, separator, has_names, names, features, label):
+def _refuse_cell(file, path, separator, has_names, names, features, label, has_fraction):
     """Find the first cell or row that is wrong, and raise the error that names it."""
     file.seek(0)
     reader = csv.reader(file, delimiter=separator)
@@ -158,6 +162,8 @@ def _refuse_cell(file, path, separator, has_names, names, features, label):
             if cell in MISSING:
                 raise refuse(path, f"a missing cell ({cell or 'empty'}) in {where}", "a value in every cell", "fill it in, or remove the row or the column (dataset.drop)")
             if i == label:
+                if has_fraction and not float(cell).is_integer():
+                    raise refuse(path, f"label {cell} in {where}", "classes, whole numbers or text", "a quantity to be predicted is no class; name another column in dataset.label")
                 continue
             if not _is_number(cell):
                 advice = "write a point for the decimal comma" if re.fullmatch(r"[+-]?\d+,\d+", cell) else "make it a number, or name the column in dataset.drop"

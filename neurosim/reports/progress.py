@@ -2,6 +2,8 @@
 
 import time
 
+from neurosim.reports.verdict_table import print_data_notes
+
 
 class Observer:
     """Shows long work while it happens; a context manager.
@@ -45,6 +47,7 @@ class RunObserver(Observer):
             f"{trainer.epoch} of {self.n_epochs} epochs done; compiling kernels at first use",
             soft_wrap=True,
         )
+        print_data_notes(self.console, trainer.dataset.notes)
         if not experiment.verdict.fits:
             worst = experiment.verdict.worst
             self.console.print(

@@ -3,6 +3,6 @@
 from neurosim.reports.profile_table import print_profile, print_profile_list
 from neurosim.reports.run_table import print_run
 from neurosim.reports.sweep_table import print_sweep
-from neurosim.reports.verdict_table import print_verdict
+from neurosim.reports.verdict_table import print_data_notes, print_verdict
 
-__all__ = ["print_profile", "print_profile_list", "print_run", "print_sweep", "print_verdict"]
+__all__ = ["print_data_notes", "print_profile", "print_profile_list", "print_run", "print_sweep", "print_verdict"]

@@ -64,6 +64,12 @@ def _print_violations(console, violations):
     sources.print(console)
 
 
+def print_data_notes(console, notes):
+    """What a user should know of the data, one line each; labels and names of columns are printed as they are."""
+    for note in notes:
+        console.print(f"data: {note}", markup=False, soft_wrap=True)
+
+
 def _where(usages):
     """Places of usages that differ only in their core."""
     first = usages[0]

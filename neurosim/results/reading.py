@@ -30,6 +30,8 @@ def read_json_record(path, model, versions, what, written_by):
     """
     again = f"run the {'scenario' if written_by == 'run' else written_by} again"
     try:
+        if path.exists() and not path.is_file():  # before opening: a pipe or a device would block or never end
+            raise InputError(f"{path}: not a readable {what} (no regular file)")
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such {what}; give a folder that `neurosim {written_by}` wrote") from None

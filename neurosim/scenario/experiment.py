@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from neurosim.datasets import DATASETS, dataset_shape
+from neurosim.datasets import DATASETS
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
 from neurosim.placement.limits import has_sign_apart
@@ -20,6 +20,8 @@ class Experiment:
     profile: object
     placement: object
     verdict: object
+    #: What is to be known of the data, one line each, as far as they were read.
+    data_notes: tuple[str, ...] = ()
 
 
 def prepare(scenario, shape=None):
@@ -49,13 +51,14 @@ def prepare(scenario, shape=None):
     _refuse_unless_learns(scenario, profile)
     _refuse_unless_stores(scenario, profile)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
+    shape = shape or scenario.dataset.shape()
     workload = _workload(scenario, profile, n_cores, shape)
     placement = place(profile, workload, n_cores)
     verdict = judge(placement)
     if scenario.training.clip is not None:
         note = "training.clip: reading all gradients for their norm, and adding it up over the cores"
         verdict = replace(verdict, not_modelled=[*verdict.not_modelled, note])
-    return Experiment(scenario, profile, placement, verdict)
+    return Experiment(scenario, profile, placement, verdict, shape.notes if shape else ())
 
 
 def _workload(scenario, profile, n_cores, shape):
@@ -101,13 +104,13 @@ def _workload(scenario, profile, n_cores, shape):
 
 
 def make_topology(scenario, shape=None):
-    """Populations and projections of a scenario's network, from the shape of its data as far as that is known without loading it.
+    """Populations and projections of a scenario's network, from the shape of its data; a file is read for it where there is one.
 
     Parameters
     ----------
     scenario : Scenario
     shape : DataShape, optional
-        As for `prepare`.
+        Of the data, where it is known already.
 
     Returns
     -------
@@ -118,7 +121,7 @@ def make_topology(scenario, shape=None):
     InputError
         Layers that contradict the data, or a recurrent network and data without steps.
     """
-    network, shape = scenario.network, shape or dataset_shape(scenario.dataset.name, scenario.dataset.speech)
+    network, shape = scenario.network, shape or scenario.dataset.shape()
     check_shape(scenario, shape)
     if not network.is_recurrent:
         return Topology.feedforward(network.layers)
@@ -179,8 +182,9 @@ def check_shape(scenario, shape):
     network, name = scenario.network, scenario.dataset.name
     if network.is_recurrent and (shape is None or shape.n_steps == 1):
         raise InputError(
-            f"dataset.name: found {name}, which is no data set of sequences; a network of type {network.type} needs one: "
-            f"{', '.join(key for key, info in DATASETS.items() if info.n_steps != 1)} or a folder of WAV files"
+            f"dataset.name: found {name}, which is no data set of sequences{' that could be read' if shape is None else ''}; a network of type "
+            f"{network.type} needs one: {', '.join(key for key, info in DATASETS.items() if info.n_steps != 1)}, a folder of WAV files, or "
+            "arrays of shape (samples, steps, features) in an NPZ file"
         )
     if network.is_recurrent or shape is None:
         return

@@ -68,6 +68,8 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
                 return record, folder.path
             try:
                 _start_folder(folder, experiment, resume)
+                for note in trainer.dataset.notes:
+                    folder.log(f"data: {note}")
                 saver = _Saver(trainer, folder, identity)
                 if not resume:
                     saver.save()

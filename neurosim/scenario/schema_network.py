@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from neurosim.datasets import DATASETS, SpeechFeatures, load_dataset
+from neurosim.datasets import DATASETS, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.scenario.schema_types import Fraction, LayerSize, PositiveInt
 
@@ -43,10 +43,22 @@ class DatasetChoice(Strict):
     Attributes
     ----------
     name : str
-        Name of a known data set (`neurosim.datasets.DATASETS`), the path of an ``.npz`` file with x_train,
-        y_train, x_test and y_test, or a folder of IDX or of WAV files.
+        Name of a known data set (`neurosim.datasets.DATASETS`), the path of an NPZ, CSV or Parquet file, or a folder of IDX or of
+        WAV files.
     limit : int, optional
-        Use only the first samples of the training and of the test set.
+        Use only the first samples of the training and of the test set; where these lack classes, the first ones of every class.
+    label : str, optional
+        Of a table: column of the labels; without it the one called label, class, target or y, or the only one that holds text.
+    drop : tuple of str, optional
+        Of a table: columns that are left out.
+    test_fraction : float, optional
+        Part of the samples that becomes the test set, of data without one; every class gives its share.
+    validation_fraction : float, optional
+        Part of the training samples that becomes the validation set; every class gives its share.
+    split_seed : int
+        Decides which samples these are. It is a key of its own, so that runs of several seeds have the same test set.
+    standardize : bool
+        Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
     max_steps : int, optional
         Of recordings: the longest sequence, for which the network is laid out; a longer recording is refused.
     features : FeatureChoice, optional
@@ -55,6 +67,12 @@ class DatasetChoice(Strict):
 
     name: Annotated[str, Field(min_length=1)]
     limit: PositiveInt | None = None
+    label: Annotated[str, Field(min_length=1)] | None = None
+    drop: Annotated[tuple[str, ...], as_tuple] | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    standardize: bool = False
     max_steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
     features: FeatureChoice | None = None
 
@@ -65,9 +83,18 @@ class DatasetChoice(Strict):
             return None
         return SpeechFeatures(**(self.features or FeatureChoice()).model_dump(), max_steps=self.max_steps or SpeechFeatures.max_steps)
 
+    @property
+    def _options(self):
+        plain = ("limit", "label", "test_fraction", "validation_fraction", "split_seed", "standardize")
+        return {key: getattr(self, key) for key in plain} | {"speech": self.speech, "drop": self.drop or ()}
+
     def load(self, data_dir=None):
         """The `Dataset`; see `neurosim.datasets.load_dataset`."""
-        return load_dataset(self.name, data_dir=data_dir, limit=self.limit, speech=self.speech)
+        return load_dataset(self.name, data_dir=data_dir, **self._options)
+
+    def shape(self):
+        """The `DataShape`, or None where there are no files yet; see `neurosim.datasets.dataset_shape`."""
+        return dataset_shape(self.name, **self._options)
 
     @model_validator(mode="after")
     def _check(self):
@@ -76,6 +103,9 @@ class DatasetChoice(Strict):
             for key in ("max_steps", "features"):
                 if getattr(self, key) is not None:
                     raise WrongKey([key], f"data set {self.name} holds no recordings; leave it out")
+        for key, reason in (("label", "is no table"), ("drop", "is no table"), ("test_fraction", "has a test set")) if info else ():
+            if getattr(self, key) is not None:
+                raise WrongKey([key], f"data set {self.name} {reason}; leave it out")
         return self
 
 

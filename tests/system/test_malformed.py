@@ -420,7 +420,7 @@ NPZ_FILES = [
     ("pickled objects", npz(y_train=np.array([{}] * 20, dtype=object)), ["data.npz: y_train", "pickle"]),
     ("one label too few", npz(y_train=np.arange(19) % 10), ["data.npz: y_train", "19 labels", "20"]),
     ("label too large", npz(y_test=np.full(10, 10)), ["data.npz: y_test", "label 10", "0 to 9"]),
-    ("negative label", npz(y_train=np.arange(20) % 10 - 1), ["data.npz: y_train", "label -1"]),
+    ("negative label", npz(y_test=np.arange(10) - 1), ["data.npz: y_test", "label -1", "0 to 9"]),
     ("not a number", npz(x_train=np.full((20, 64), np.nan, np.float32), x_test=np.zeros((10, 64), np.float32)), ["data.npz: x_train", "nan", "(0, 0)"]),
     ("another width in the test set", npz(x_test=np.zeros((10, 63), np.uint8)), ["data.npz: x_test", "(63,)", "(64,)"]),
     ("no samples", npz(x_train=np.zeros((0, 64), np.uint8), y_train=np.zeros(0, int)), ["data.npz: x_train", "empty"]),
