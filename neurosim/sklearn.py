@@ -68,7 +68,7 @@ class SparseNetworkClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         hidden=(100,),
-        connectivity=0.1,
+        connectivity=0.25,
         profile="spinnaker2",
         cores="auto",
         rule="deep_r",
