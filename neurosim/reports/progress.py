@@ -75,7 +75,8 @@ class RunObserver(Observer):
 
     def on_epoch_end(self, run, record):
         """An epoch is done. In a pipe at most two lines a second are printed, and always the last."""
-        text = f"epoch {record.epoch + 1}/{self.n_epochs}: test accuracy {record.test_accuracy:.2%}"
+        part, seen = ("test", record.test_accuracy) if record.validation_accuracy is None else ("validation", record.validation_accuracy)
+        text = f"epoch {record.epoch + 1}/{self.n_epochs}: {part} accuracy {seen:.2%}"
         if self.bar:
             self.bar.update(self.task, description=text)
         elif self.console is not None:
