@@ -1,7 +1,9 @@
 """A user's own data: tables, data frames and arrays, their labels, parts and scales; `check` refuses what `run` would."""
 
+import re
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -546,3 +548,20 @@ def test_the_example_of_the_docstring():
     assert arrays.make_dataset is make_dataset
 
 
+
+
+# --- The page ----------------------------------------------------------------------------
+
+
+def blocks(language):
+    page = Path(__file__).resolve().parents[2] / "docs" / "your-data.md"
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_page_runs(main_cli, tmp_path, capsys):
+    x, y = table(120)
+    write_csv(tmp_path / "flowers.csv", x, y)
+    (tmp_path / "flowers.yaml").write_text(blocks("yaml")[0])
+    assert main_cli("check", "flowers.yaml").code == 0
+    exec(compile(blocks("python")[0], "your-data.md", "exec"), {})  # the page's own code
+    assert "('setosa', 'virginica')" in capsys.readouterr().out
