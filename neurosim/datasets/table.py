@@ -94,15 +94,17 @@ def _read(file, path, reading):
         raise
     except ValueError as error:
         values, problem = None, describe(error)
-    if values is None or values.shape[1] != len(names) or MISSING & set(labels) or _has_fraction(labels) or not np.isfinite(values.astype(np.float32, copy=True)).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = None if values is None else values.astype(np.float32)
+    if x is None or x.shape[1] != len(names) or MISSING & set(labels) or _has_fraction(labels) or not np.isfinite(x).all():
         _refuse_cell(file, path, separator, has_names, names, features, label, _has_fraction(labels))
-        raise refuse(path, f"no readable CSV ({problem if values is None else 'values beyond float32'})", EXPECTED, "save the file again")
+        raise refuse(path, f"no readable CSV ({problem if x is None else 'values beyond float32'})", EXPECTED, "save the file again")
     for i in features:
         if names[i] in ("", "Unnamed: 0") and len(values) > 2 and (values[:, i] == np.arange(len(values))).all():
             raise refuse_index(path, names[i], len(values))
     place = f"{path}: {names[label]}"
     return Samples(
-        {"x_train": values[:, features].astype(np.float32), "y_train": _labels(list(labels))[values[:, label].astype(np.int64)]},
+        {"x_train": x[:, features], "y_train": _labels(list(labels))[values[:, label].astype(np.int64)]},
         {"x_train": str(path), "y_train": place},
         source=f"CSV file {path}",
         columns=tuple(names[i] for i in features),
