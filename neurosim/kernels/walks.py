@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined
+from neurosim.kernels.compile import inlined_and_called
 from neurosim.kernels.layout import SegmentEvent
 
 _SLOTS, _BACKWARD, _GRADIENT = int(SegmentEvent.SLOTS), int(SegmentEvent.SLOTS_BACKWARD), int(SegmentEvent.SLOTS_GRADIENT)
 
 
-@inlined
+@inlined_and_called
 def add_walks(walks, table, lengths, order, first, n):
     """Walks of the samples order[first : first + n].
 
@@ -29,7 +29,7 @@ def add_walks(walks, table, lengths, order, first, n):
                 walks[way, matrix] += table[length, way, matrix]
 
 
-@inlined
+@inlined_and_called
 def book_walks(slots, segments, matrices, tally, walks):
     """Book `walks` of every segment as it is now: its active slots, and the values that its core needs of others.
 

@@ -118,6 +118,12 @@ def test_numba_stays_in_the_kernels(module):
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_nothing_of_one_system_is_imported_when_a_module_is_loaded(module):
+    names = {name.split(".")[0] for name, at_top in imports_of(module) if at_top}
+    assert not names & {"fcntl", "grp", "pwd", "resource", "termios", "msvcrt", "winreg"}
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_nothing_is_unpickled_and_yaml_is_read_in_one_place(module):
     names = {name.split(".")[0] for name, _ in imports_of(module)}
     assert not names & {"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle"}
