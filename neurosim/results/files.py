@@ -24,20 +24,6 @@ def render_record(record):
     return {**_render_tables(record), "result.json": json.dumps(record.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n"}
 
 
-def render_record(record):
-    """Text of each file of a record by its name, in the order in which they are written.
-
-    Parameters
-    ----------
-    record : RunRecord
-
-    Returns
-    -------
-    dict of str to str
-    """
-    return {**_render_tables(record), "result.json": json.dumps(record.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n"}
-
-
 def write_record(record, folder):
     """Write epochs.csv, cores.csv, traffic.csv, energy.csv and, last of all, result.json, atomically.
 

@@ -159,34 +159,36 @@ def claim(folder):
     try:
         yield True
     finally:
-        # Before the lock goes: whoever waits for this file sees that it has no name any more, and makes another one.
-        path.unlink(missing_ok=True)
-        lock.release()
+        _give_back(path, lock)
 
 
 @contextmanager
 def in_turn(path, seconds):
     """Wait for the processes that came before, at most some seconds; yields the function that lets the next one go first."""
-    lock = FileLock(path, timeout=seconds)
+    lock = None
+    with suppress(InputError):  # a courtesy, not a must
+        lock = _lock(Path(path), seconds)
 
     def release():
-        if lock.is_locked:
-            Path(path).unlink(missing_ok=True)
-            lock.release()
+        if lock is not None and lock.is_locked:
+            _give_back(path, lock)
 
-    with suppress(Timeout, OSError), warnings.catch_warnings():  # a courtesy, not a must
-        warnings.simplefilter("ignore")
-        lock.acquire()
     try:
         yield release
     finally:
         release()
 
 
-def _lock(path):
-    """Lock on a file, or None when another process has it."""
+def _give_back(path, lock):
+    # Before the lock goes: whoever waits for this file sees that it has no name any more, and makes another one.
+    Path(path).unlink(missing_ok=True)
+    lock.release()
+
+
+def _lock(path, seconds=0.0):
+    """Lock on a file, or None when another process still has it after some seconds."""
     for kind, name in ((FileLock, path), (SoftFileLock, f"{path}.soft")):
-        lock = kind(name, timeout=0)
+        lock = kind(name, timeout=seconds)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that the file system has no locks

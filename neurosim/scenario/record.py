@@ -139,29 +139,6 @@ def rehearse_record(experiment, trainer, n_threads):
     render_record(make_record(experiment, nothing, n_threads, with_classes=False))
 
 
-def rehearse_record(experiment, trainer, n_threads):
-    """Make the record of an epoch in which nothing happened, and its files, to throw them away: what cannot be said fails before training.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    trainer : Trainer
-        New; it stays as it is.
-    n_threads : int
-    """
-    n_neurons, dataset = trainer.store.plan.n_neurons, trainer.dataset
-    empty = {name: 0 for name in EpochRecord.__dataclass_fields__} | {"train_loss": math.log(2), "test_loss": math.log(2)}
-    nothing = SimpleNamespace(
-        store=trainer.store,
-        dataset=dataset,
-        step=0,
-        history=[EpochRecord(**empty)],
-        evaluation_tally=trainer.evaluation_tally,
-        last_evaluation=Evaluation(0.0, math.log(2), dataset.n_test, np.zeros(n_neurons, np.int64)),
-    )
-    render_record(make_record(experiment, nothing, n_threads))
-
-
 def _share(total, n):
     return None if total is None else total / n
 

@@ -482,21 +482,6 @@ def _refuse_impossible(record):
             )
 
 
-def _refuse_impossible(record):
-    """Raise where figures of an epoch contradict each other, before they are written anywhere.
-
-    A sample that is not classified gives its class at most half of the probability: it costs ln 2 nats at least.
-    """
-    for part in ("train", "test"):
-        accuracy, loss = getattr(record, f"{part}_accuracy"), getattr(record, f"{part}_loss")
-        # A hundredth for sums of float32.
-        if not (0 <= accuracy <= 1 and loss >= 0.99 * math.log(2) * (1 - accuracy)):
-            raise LedgerError(
-                f"epoch {record.epoch + 1}: {part} accuracy {accuracy:g} and {part} loss {loss:g} cannot both be true: a defect of "
-                "neurosim or of this computer; the last checkpoint is kept"
-            )
-
-
 def _next_call(n_steps, seconds):
     """Steps of the next compiled call, from the time the last one took."""
     if seconds < _SECONDS_A_CALL / 4:
