@@ -1,14 +1,14 @@
 """How fast to learn, and what is wrong where a network does not: rules of thumb with the measurements behind them.
 
 The rate that learns best falls with the mean fan-in f, the synapses of a sum of inputs: as the step of a sum is the rate times the
-squares of all its inputs, a rate that suits 6 synapses blows up 600. `AUTO_RATES` holds the constants of rate = factor / f ** power.
+squares of all its inputs, a rate that suits 6 synapses blows up 600. `AUTO_RATES` holds the constants of rate = min(most, factor / f ** power).
 For plain gradient descent they are fitted to grids of rates (batches of 10, means of three seeds) on MNIST (784-300-100-10,
 20,000 images, 3 epochs) and digits (64-100-10, 30 epochs) at 1, 5, 20 and 100 % of the connections, fan-ins of 0.7 to 650: docs/python.md
 has the figures. Momentum multiplies a steady step by 1 / (1 - momentum), and the rate is divided by that.
 """
 
-#: Factor and power by the kind of optimizer.
-AUTO_RATES = {"sgd": (3.5, 0.65), "momentum": (3.5, 0.65), "adam": (0.05, 0.5)}
+#: Factor, power and highest rate by the kind of optimizer.
+AUTO_RATES = {"sgd": (3.2, 0.65, 4.0), "momentum": (3.2, 0.65, 4.0), "adam": (0.05, 0.5, 0.1)}
 #: A rate this many times the one of `auto_rate` is called too large where the learning is bad.
 _TOO_LARGE = 3.0
 #: Of the way from chance to 1: a training accuracy below is low, one below the second number is not good.
@@ -38,10 +38,10 @@ def auto_rate(optimizer, fan_in, momentum=0.9):
     Examples
     --------
     >>> auto_rate("sgd", 8.7), auto_rate("sgd", 650)
-    (0.86, 0.052)
+    (0.78, 0.048)
     """
-    factor, power = AUTO_RATES[optimizer]
-    rate = factor / max(fan_in, 0.1) ** power * (1 - momentum if optimizer == "momentum" else 1)
+    factor, power, most = AUTO_RATES[optimizer]
+    rate = min(most, factor / fan_in**power) * (1 - momentum if optimizer == "momentum" else 1)
     return float(f"{rate:.2g}")
 
 

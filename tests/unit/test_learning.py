@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.datasets import make_classification
 
 import neurosim as ns
 from neurosim.datasets import make_dataset
@@ -110,10 +111,10 @@ def test_sweeps_choose_on_the_validation_set(tmp_path):
 # --- rates -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("optimizer", "fan_in", "rate"), [("sgd", 1, 3.5), ("sgd", 100, 0.18), ("momentum", 100, 0.018), ("adam", 25, 0.01)])
+@pytest.mark.parametrize(("optimizer", "fan_in", "rate"), [("sgd", 0.1, 4), ("sgd", 1, 3.2), ("sgd", 100, 0.16), ("momentum", 100, 0.016), ("adam", 25, 0.01)])
 def test_the_automatic_rate(optimizer, fan_in, rate):
     assert auto_rate(optimizer, fan_in) == pytest.approx(rate, rel=0.06)
-    assert auto_rate(optimizer, fan_in) > auto_rate(optimizer, 2 * fan_in)
+    assert auto_rate(optimizer, fan_in) > auto_rate(optimizer, 20 * fan_in)
 
 
 @pytest.mark.parametrize("name", ["digits_santos", "fsdd_lstm_spinnaker2"])
@@ -143,15 +144,13 @@ def test_auto_stands_in_the_record_as_a_number():
 # --- sick learning ---------------------------------------------------------------------------------------------------
 
 
-def wide(n=600, n_features=561, n_classes=6):
-    """A table as sensors give it, standardized: (x, y)."""
-    draw = np.random.default_rng(0)
-    centres = draw.normal(size=(n_classes, n_features)) * 0.5
-    y = np.arange(n) % n_classes
-    return (centres[y] + draw.normal(size=(n, n_features))).astype(np.float32), y
+def wide():
+    """A table as sensors give it, standardized, 561 features: (x, y)."""
+    x, y = make_classification(1200, 561, n_informative=60, n_redundant=200, n_classes=6, class_sep=1.5, random_state=0)
+    return ((x - x.mean(0)) / x.std(0)).astype(np.float32), y
 
 
-def dense(rate, epochs=4, **changes):
+def dense(rate, epochs=6, **changes):
     return ns.Scenario(
         name="wide", dataset={"name": "wide", "test_fraction": 0.25}, network={"layers": [561, 100, 6], "connectivity": 1.0},
         hardware="spinnaker2", training={"epochs": epochs, "learning_rate": rate}, rewiring={"rule": "dense"}, **changes,
@@ -160,10 +159,10 @@ def dense(rate, epochs=4, **changes):
 
 def test_a_rate_too_large_for_the_fan_in_is_named():
     x, y = wide()
-    sick = ns.run(dense(0.35), data=(x, y))
-    assert len(sick.warnings) >= 1 and "too large for" in sick.warnings[0] and "training.learning_rate" in sick.warnings[0]
+    sick = ns.run(dense(0.3), data=(x, y))
+    assert "learning rate 0.3 is too large for" in sick.warnings[0] and "training.learning_rate: 0.0" in sick.warnings[0]
     healthy = ns.run(dense("auto"), data=(x, y))
-    assert healthy.warnings == [] and healthy.accuracy.test > sick.accuracy.test + 0.2
+    assert healthy.warnings == [] and healthy.accuracy.test > sick.accuracy.test + 0.15
 
 
 def test_a_network_that_does_not_learn_is_named():
@@ -171,7 +170,7 @@ def test_a_network_that_does_not_learn_is_named():
     assert any("low and stays so" in w or "never predicted" in w for w in run.warnings)
     flat = run.record.model_copy(update={"classes": run.record.classes.model_copy(update={"n_predicted": [36] * 10})})
     (only,) = find_warnings(flat)
-    assert "training accuracy is low and stays so" in only and "chance is 10.0%" in only
+    assert "training accuracy is low and stays so" in only and "chance is 10" in only
 
 
 def test_more_than_the_whole_network_rewired_is_named():
@@ -193,7 +192,7 @@ def test_a_class_that_is_never_predicted_is_named():
     x = draw.normal(size=(300, 4)).astype(np.float32)
     y = np.where(np.arange(300) % 20 == 0, "rare", np.where(x[:, 0] > 0, "up", "down"))
     scenario = ns.Scenario(
-        name="rare", dataset={"name": "rare", "test_fraction": 0.4}, network={"layers": [4, 20, 3], "connectivity": 1.0}, hardware="spinnaker2",
+        name="rare", dataset={"name": "rare", "test_fraction": 0.4}, network={"layers": [4, 3], "connectivity": 1.0}, hardware="spinnaker2",
         training={"epochs": 5, "learning_rate": "auto"}, rewiring={"rule": "dense"},
     )  # fmt: skip
     run = ns.run(scenario, data=(x, y))
@@ -203,7 +202,7 @@ def test_a_class_that_is_never_predicted_is_named():
 
 def test_features_that_are_not_scaled_are_named():
     x, y = wide()
-    data = make_dataset(x[:400] * 50, y[:400], x[400:] * 50, y[400:])
+    data = make_dataset(x[:900] * 50, y[:900], x[900:] * 50, y[900:])
     run = ns.run(dense(1e-5, epochs=1), data=data)
     assert any(w.startswith("features are not scaled: values from") for w in run.warnings)
 
