@@ -190,10 +190,11 @@ def test_steps_that_round_to_nothing_are_named():
 def test_a_class_that_is_never_predicted_is_named():
     draw = np.random.default_rng(0)
     x = draw.normal(size=(300, 4)).astype(np.float32)
+    x[:, 0] += 3 * np.sign(x[:, 0])
     y = np.where(np.arange(300) % 20 == 0, "rare", np.where(x[:, 0] > 0, "up", "down"))
     scenario = ns.Scenario(
         name="rare", dataset={"name": "rare", "test_fraction": 0.4}, network={"layers": [4, 3], "connectivity": 1.0}, hardware="spinnaker2",
-        training={"epochs": 5, "learning_rate": "auto"}, rewiring={"rule": "dense"},
+        training={"epochs": 5, "learning_rate": 0.05}, rewiring={"rule": "dense"},
     )  # fmt: skip
     run = ns.run(scenario, data=(x, y))
     assert run.warnings == ["class rare is never predicted (6 test samples)"]
