@@ -10,7 +10,7 @@ from numba import prange
 from benchmarks.networks import Steps, Turn, make_trainer, random_data, sparse_layers
 from benchmarks.peers.timing import interleave, measure
 from benchmarks.row import Row, quotient
-from neurosim.kernels.compile import parallel_kernel
+from neurosim.kernels.compile import kernel, parallel_kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.order import note_disorder
 from neurosim.kernels.rewire import begin_exchange, close_exchange, deal_share, exchange_share
@@ -26,6 +26,12 @@ N_STEPS = 36
 
 #: Rounds for each repetition of other cases: a difference of some percent takes many short ones on a shared machine.
 ROUNDS = 5
+
+
+@kernel
+def is_disordered(slots, n_tiles):
+    """`note_disorder`, for Python. Writes `slots`."""
+    return note_disorder(slots, n_tiles)
 
 
 @parallel_kernel
@@ -105,7 +111,7 @@ def _exchange_alone(steps, step_s, n_active, settings):
         begin = time.perf_counter()
         exchange(store.slots, store.segments, store.matrices, store.tally, trainer.progress, rule, steps.step + i, below)
         seconds.append(time.perf_counter() - begin)
-        if note_disorder(store.slots, n_tiles):
+        if is_disordered(store.slots, n_tiles):
             merging += measure(store.merge, warmup=0, repetitions=1)
     exchange_s = median(seconds[1:]) + median(merging) * len(merging) / n_exchanges
     return Row(

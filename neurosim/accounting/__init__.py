@@ -4,6 +4,5 @@ from neurosim.accounting.activity import Activity
 from neurosim.accounting.events import KINDS, PHASES
 from neurosim.accounting.ledger import Ledger, count_by_phase, make_ledger
 from neurosim.accounting.sensitivity import price_sensitivity
-from neurosim.accounting.sections import LEVELS, SECTIONS
 
-__all__ = ["KINDS", "LEVELS", "PHASES", "SECTIONS", "Activity", "Ledger", "count_by_phase", "make_ledger", "price_sensitivity"]
+__all__ = ["KINDS", "PHASES", "Activity", "Ledger", "count_by_phase", "make_ledger", "price_sensitivity"]

@@ -6,9 +6,9 @@ import numpy as np
 
 from neurosim.accounting.activity import Shape
 from neurosim.accounting.events import PHASE, PHASES
-from neurosim.accounting.sections import SECTION, SECTIONS
-from neurosim.placement.limits import has_lists
-from neurosim.placement.memory import has_accumulators, has_row_pointers, has_words, theta_bits
+from neurosim.placement.families import family_of
+from neurosim.placement.memory import has_accumulators, has_row_pointers
+from neurosim.placement.sections import SECTIONS
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class Widths:
         bits = {name: getattr(word, name).value if getattr(word, name) else 0 for name in type(word).model_fields}
         if workload.has_places:
             bits["pre_index_bits"] = bits["post_index_bits"] = 0
-        weight = theta_bits(profile, workload)
+        family = family_of(profile)
+        weight = family.theta_bits(profile, workload)
         position = bits["pre_index_bits"] + bits["post_index_bits"] + bits["label_bits"]
         return cls(
             position=position,
-            mark=0 if has_lists(profile) else position or (0 if workload.starts_dense and not workload.rewires else weight),
+            mark=(position or (0 if workload.starts_dense and not workload.rewires else weight)) * family.marks_free,
             post=bits["post_index_bits"] or position,
             strength=weight + bits["sign_bits"],
             weight=weight,
@@ -68,50 +69,44 @@ class Accesses:
         self.shape, self.topology = Shape(placement), placement.workload.topology
         self.homes_of_x = self._homes_of_x()
         self.w = Widths.of(placement.profile, placement.workload)
-        self.has_lists = has_lists(placement.profile)
-        self.is_array = not self.has_lists and not has_words(placement.profile)
+        self.family = family_of(placement.profile)
         self.is_sorted = has_row_pointers(placement.profile, placement.workload)
-        self.word = placement.profile.storage.word_bits.value if self.has_lists else 0
         self.has_accumulators = has_accumulators(placement.profile, placement.workload)
         self.state = placement.workload.state_words * self.w.gradient
-        self.home_of_synapses = "synapse_array" if self.is_array else "synapse_lists" if self.has_lists else "synapses"
+        self._place = {name: i for i, name in enumerate(SECTIONS)}
         self.bits = np.zeros((self.shape.n_cores, len(PHASES), len(SECTIONS), 2), np.int64)
 
-    def _read(self, phase, section, bits):
-        self.bits[:, PHASE[phase], SECTION[section], 0] += bits
+    def read(self, phase, section, bits):
+        self.bits[:, PHASE[phase], self._place[section], 0] += bits
 
-    def _write(self, phase, section, bits):
-        self.bits[:, PHASE[phase], SECTION[section], 1] += bits
+    def write(self, phase, section, bits):
+        self.bits[:, PHASE[phase], self._place[section], 1] += bits
 
-    def _update_in_place(self, phase, section, bits):
-        self._read(phase, section, bits)
-        self._write(phase, section, bits)
+    def update_in_place(self, phase, section, bits):
+        self.read(phase, section, bits)
+        self.write(phase, section, bits)
 
-    def _per_segment(self, values, where=True):
+    def per_segment(self, values, where=True):
         return self.shape.per_core(np.where(where, values, 0))
 
-    def _home_of_values(self, population):
+    def home_of_values(self, population):
         """Section of the values of a population other than the inputs: those of every step, where there are several."""
         return "unrolled_state" if self.topology.is_unrolled and population in self.topology.hidden else "neuron_state"
 
     def _homes_of_x(self):
         """Section of the values that each matrix is multiplied with: list of str."""
         return [
-            "input_buffer" if p.pre == 0 else "neuron_state" if self.topology.reads_mean(p) else self._home_of_values(p.pre)
+            "input_buffer" if p.pre == 0 else "neuron_state" if self.topology.reads_mean(p) else self.home_of_values(p.pre)
             for p in self.topology.projections
         ]
 
-    def _read_pre(self, phase, times):
+    def read_pre(self, phase, times):
         """Read pre activations, `times` per segment, each from its section."""
         for matrix, (home, projection) in enumerate(zip(self.homes_of_x, self.topology.projections, strict=True)):
             width = self.w.activation if projection.pre else self.w.input
-            self._read(phase, home, self._per_segment(times * width, self.shape.matrix == matrix))
+            self.read(phase, home, self.per_segment(times * width, self.shape.matrix == matrix))
 
-    def _pass_free_slots(self, phase, n_walks, used):
+    def pass_free_slots(self, phase, n_walks, used):
         """A walk over all slots reads the mark of the free ones too, to pass them over."""
         free = n_walks * self.shape.n_slots - used
-        self._read(phase, self.home_of_synapses, self._per_segment(free * self.w.mark))
-
-    def _read_words(self, phase, n_words):
-        """Read words of packed lists: per segment; none on other chips."""
-        self._read(phase, "synapse_lists", self._per_segment(n_words * self.word))
+        self.read(phase, self.family.home, self.per_segment(free * self.w.mark))

@@ -78,7 +78,7 @@ class Shape:
         self.n_positions, self.own, self.remote, self.has_input = layout.n_positions, layout.own, layout.remote, layout.has_input
         self.n_slots = np.array([s.n_slots for s in placement.segments], np.int64)
         self.homes, populations = placement.homes, self.topology.populations
-        self.own_sums = self.own * np.array([[p.model.sums if p.model else 0] for p in populations])
+        self.own_sums = self.own * np.array([[p.sums] for p in populations])
         self.has_bias = np.array([[p.has_bias] for p in populations])
         self.pre_start = np.cumsum([0, *(n_pre for n_pre, _ in self.topology.shapes)])
         self.n_inputs, self.n_outputs = self.topology.sizes[0], self.topology.sizes[-1]

@@ -11,6 +11,7 @@ import numpy as np
 from neurosim.accounting.activity import Shape
 from neurosim.accounting.routes import count_hops, count_packets
 from neurosim.accounting.visits import count_arrivals, count_dense, count_search_passes, count_visits
+from neurosim.placement.families import family_of
 from neurosim.placement.memory import host_rewires, theta_bits
 
 PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", "evaluate")
@@ -137,8 +138,8 @@ class Firing:
 
 
 def count_firing(placement, training, evaluation):
-    """`Firing` of a run, or None where synapses are words in memory: there neurons are not watched in every run."""
-    if placement.profile.storage.family == "address_space":
+    """`Firing` of a run, or None where a program walks synapses: there neurons are not watched in every run."""
+    if family_of(placement.profile).is_program:
         return None
     shape = Shape(placement)
     spikes, quiet = (np.zeros((shape.n_cores, len(PHASES)), np.int64) for _ in range(2))

@@ -9,10 +9,11 @@ from neurosim.accounting.activity import Shape
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, logit_bits, state_bits
 from neurosim.accounting.routes import count_packets
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
-from neurosim.accounting.sections import DIRECTIONS, HOST_SECTIONS, SECTIONS, Spill, level_of
+from neurosim.accounting.sections import DIRECTIONS, Spill
 from neurosim.accounting.traffic import count_traffic
 from neurosim.errors import LedgerError
 from neurosim.placement.memory import host_rewires
+from neurosim.placement.sections import SECTIONS, host_sections, level_of
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _close_host(ledger, placement, training):
 
 def _host_exchange(placement, training, traffic):
     """Bytes of each core that a host which rewires reads and writes: int64 array, shape (n_cores,)."""
-    moved = traffic[:, PHASE["rewire"], [SECTIONS.index(section) for section in HOST_SECTIONS]].sum(axis=(1, 2))
+    moved = traffic[:, PHASE["rewire"], [SECTIONS.index(section) for section in host_sections()]].sum(axis=(1, 2))
     shape, gradient = Shape(placement), placement.profile.formats.gradient_bits.value
     dense = shape.per_core(training.segment["dense_searches"] * shape.n_positions) * gradient
     return moved + (dense + 7) // 8

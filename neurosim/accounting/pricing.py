@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES
-from neurosim.accounting.sections import DIRECTIONS, SECTIONS, level_of
+from neurosim.accounting.sections import DIRECTIONS
+from neurosim.placement.sections import SECTIONS, level_of
 
 #: Price that pays for each kind of event. No profile prices the check of a proposal: it is listed as not priced.
 PRICE_OF = {

@@ -1,40 +1,12 @@
-"""Sections of memory that traffic is counted for, and the level that each lies in."""
+"""Arrays of traffic by memory section: which of it is that of shared memory."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-SECTIONS = (
-    "synapses",
-    "synapse_array",
-    "synapse_lists",
-    "master_weights",
-    "row_pointers",
-    "gradients",
-    "optimizer_state",
-    "dense_gradient",
-    "neuron_state",
-    "unrolled_state",
-    "input_buffer",
-    "label_buffer",
-    "rewiring",
-)
-SECTION = {name: i for i, name in enumerate(SECTIONS)}
+from neurosim.placement.sections import SECTIONS
+
 DIRECTIONS = ("read", "write")
-#: What a host that rewires reads and writes; other accesses of that phase are the chip's.
-HOST_SECTIONS = ("synapses", "synapse_array", "synapse_lists", "master_weights", "row_pointers", "optimizer_state")
-_LEVEL = {"synapse_array": "synapse_array", "synapse_lists": "synapse_memory"}
-
-
-def level_of(section, is_spilled=False):
-    """Memory level of a section: the core's ``local_sram``, ``synapse_array`` of a crossbar, ``synapse_memory`` of packed lists.
-
-    Of a section that its core has spilled: ``sdram``, which the cores of a chip share.
-    """
-    return "sdram" if is_spilled else _LEVEL.get(section, "local_sram")
-
-
-LEVELS = ("local_sram", "sdram", "synapse_array", "synapse_memory")
 
 
 @dataclass(frozen=True)

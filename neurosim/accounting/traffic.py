@@ -10,7 +10,6 @@ import numpy as np
 
 from neurosim.accounting.passes import PassTraffic
 from neurosim.accounting.visits import count_arrivals, count_dense, count_search_passes
-from neurosim.placement.limits import places_per_neuron
 from neurosim.placement.memory import COUNTER_BITS, STEP_COUNT_BITS, host_rewires
 
 
@@ -23,9 +22,9 @@ class TrafficCounter(PassTraffic):
             self._take_from_host(training)
         else:
             self._learn(training)
-        self._write("evaluate", "input_buffer", self._inputs(evaluation))
+        self.write("evaluate", "input_buffer", self._inputs(evaluation))
         self._forward("evaluate", evaluation)
-        self._read("evaluate", "neuron_state", evaluation.n_samples * self.shape.own[-1] * self.w.activation)
+        self.read("evaluate", "neuron_state", evaluation.n_samples * self.shape.own[-1] * self.w.activation)
         return self.bits
 
     def _learn(self, training):
@@ -42,67 +41,40 @@ class TrafficCounter(PassTraffic):
 
     def _take_from_host(self, training):
         """The host learns: it reads activations and logits, and writes weights that changed and synapses that came or went."""
-        w, events, n = self.w, training.segment, training.n_samples
-        self._write("input", "input_buffer", self._inputs(training))
+        events, n = training.segment, training.n_samples
+        self.write("input", "input_buffer", self._inputs(training))
         self._forward("forward", training)
-        self._read("forward", "neuron_state", n * self.shape.own.sum(axis=0) * w.activation)
-        if self.has_lists:  # the host has a copy, so words are written and not read
-            self._write("update", "synapse_lists", self._per_segment(events["words_updated"] * self.word))
-            self._write("rewire", "synapse_lists", self._per_segment(events["words_written"] * self.word))
-            return
-        self._write("update", self.home_of_synapses, self._per_segment(events["updated"] * w.weight))
-        self._write_exchange(training)
-
-    def _write_exchange(self, training):
-        """The host writes synapses that came, and marks those that left."""
-        w, events = self.w, training.segment
-        self._write("rewire", self.home_of_synapses, self._per_segment(events["erased"] * w.mark))
-        word = w.position + w.strength
-        if self.is_sorted:  # a segment that got arrivals is written anew, in order
-            self._write("rewire", "synapses", self._per_segment(events["merges"] * self.shape.n_slots * word))
-            pointers = events["merges"] * (self.shape.n_pre + 1) * w.row_pointer
-            self._write("rewire", "row_pointers", self._per_segment(pointers))
-        else:
-            arrivals = count_arrivals(self.placement, training)
-            self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * word))
+        self.read("forward", "neuron_state", n * self.shape.own.sum(axis=0) * self.w.activation)
+        self.family.take_weights(self, events)
+        self.family.take_exchange(self, events, count_arrivals(self.placement, training))
 
     def _update(self, activity):
         w, updated = self.w, activity.segment["updated"]
-        if self.has_lists:  # words are read and written as a whole
-            self._update_in_place("update", "synapse_lists", self._per_segment(activity.segment["words_updated"] * self.word))
-            self._update_in_place("update", "master_weights", self._per_segment(updated * w.master))
-        else:
-            self._move_strengths("update", updated)
-            if w.master:
-                self._write("update", self.home_of_synapses, self._per_segment(updated * w.weight))  # read out
-        self._pass_free_slots("update", activity.n_steps, updated)
+        self.family.update(self, activity)
+        self.pass_free_slots("update", activity.n_steps, updated)
         if self.has_accumulators:
-            self._update_in_place("update", "gradients", self._per_segment(updated * w.gradient))
-        self._update_in_place("update", "optimizer_state", self._per_segment(updated * self.state))
+            self.update_in_place("update", "gradients", self.per_segment(updated * w.gradient))
+        self.update_in_place("update", "optimizer_state", self.per_segment(updated * self.state))
         bias = self.w.activation + self.w.gradient + self.state  # beside each its accumulator and its state
-        self._update_in_place("update", "neuron_state", activity.n_steps * self.shape.n_biases * bias)
+        self.update_in_place("update", "neuron_state", activity.n_steps * self.shape.n_biases * bias)
         if self.placement.workload.counts_steps:
             count = np.where(self.shape.own.any(axis=0), activity.n_steps * STEP_COUNT_BITS, 0)
-            self._update_in_place("update", "optimizer_state", count)
+            self.update_in_place("update", "optimizer_state", count)
         # The walk has read the dormant ones already, as it passed them.
-        self._write("update", self.home_of_synapses, self._per_segment(activity.segment["dormant"] * w.weight))
+        self.write("update", self.family.home, self.per_segment(activity.segment["dormant"] * w.weight))
 
     def _rewire_by_host(self, activity):
         """The host reads every weight, and all dense gradients, and writes what it exchanged; searches and draws are its own."""
         w, events = self.w, activity.segment
         self._sum_dense_gradient(activity)
-        self._read("rewire", "dense_gradient", self._per_segment(events["dense_searches"] * self.shape.n_positions * w.gradient))
-        if self.has_lists:
-            self._read_words("rewire", events["words_seen"])
-            self._write("rewire", "synapse_lists", self._per_segment(events["words_written"] * self.word))
-        else:
-            self._read("rewire", self.home_of_synapses, self._per_segment(events["seen"] * w.strength))
-            self._write_exchange(activity)
+        self.read("rewire", "dense_gradient", self.per_segment(events["dense_searches"] * self.shape.n_positions * w.gradient))
+        self.family.give_weights(self, events)
+        self.family.take_exchange(self, events, count_arrivals(self.placement, activity))
         arrivals = events["accepted"] + events["exact"] + events["placed"]
         moved = events["merges"] * self.shape.n_slots if self.is_sorted else 0
         for section, bits in (("optimizer_state", self.state), ("master_weights", w.master)):
-            self._write("rewire", section, self._per_segment(arrivals * bits))
-            self._update_in_place("rewire", section, self._per_segment(moved * bits))
+            self.write("rewire", section, self.per_segment(arrivals * bits))
+            self.update_in_place("rewire", section, self.per_segment(moved * bits))
 
     def _rewire(self, activity):
         shape, w = self.shape, self.w
@@ -112,63 +84,50 @@ class TrafficCounter(PassTraffic):
         self._search(events)
         self._sum_dense_gradient(activity)
         self._search_dense_gradient(events)
+        self.family.propose(self, events, proposals)
+        self.family.exchange(self, events, arrivals)
+        self.write("rewire", "optimizer_state", self.per_segment((events["accepted"] + events["exact"] + events["placed"]) * self.state))
+        self.write("rewire", self.family.home, self.per_segment(events["erased"] * w.mark))
+        self.write("rewire", "master_weights", self.per_segment((events["accepted"] + events["exact"] + events["placed"]) * w.master))
         if self.is_sorted:
-            self._read("rewire", "row_pointers", self._per_segment(proposals * 2 * w.row_pointer))
-            self._read("rewire", "synapses", self._per_segment(events["rows_checked"] * w.post))
-        elif self.is_array:
-            column, _ = places_per_neuron(self.placement.profile)
-            self._read("rewire", "synapse_array", self._per_segment(proposals * column * w.mark))
-        elif self.has_lists:  # searches of lists, and the lists of rows that changed, read before and written after
-            self._read_words("rewire", events["words_read"])
-            self._write("rewire", "synapse_lists", self._per_segment(events["words_written"] * self.word))
-        else:
-            self._read("rewire", "synapses", self._per_segment(proposals * shape.n_slots * w.position))
-        # An exact draw walks the slots twice: to count the free positions, and to find the drawn one.
-        if not self.has_lists:
-            self._read("rewire", self.home_of_synapses, self._per_segment(events["exact"] * 2 * shape.n_slots * w.mark))
-            self._write("rewire", self.home_of_synapses, self._per_segment(arrivals * (w.position + w.strength)))
-        self._write("rewire", "optimizer_state", self._per_segment((events["accepted"] + events["exact"] + events["placed"]) * self.state))
-        self._write("rewire", self.home_of_synapses, self._per_segment(events["erased"] * w.mark))
-        self._write("rewire", "master_weights", self._per_segment((events["accepted"] + events["exact"] + events["placed"]) * w.master))
-        if self.is_sorted:
-            self._update_in_place("rewire", "rewiring", self._per_segment(arrivals * w.position))
+            self.update_in_place("rewire", "rewiring", self.per_segment(arrivals * w.position))
             word = events["merges"] * shape.n_slots * (w.position + w.strength)
-            self._update_in_place("rewire", "synapses", self._per_segment(word))
+            self.update_in_place("rewire", self.family.home, self.per_segment(word))
             moved = events["merges"] * shape.n_slots * self.state
-            self._update_in_place("rewire", "optimizer_state", self._per_segment(moved))
+            self.update_in_place("rewire", "optimizer_state", self.per_segment(moved))
             moved = events["merges"] * shape.n_slots * w.master
-            self._update_in_place("rewire", "master_weights", self._per_segment(moved))
+            self.update_in_place("rewire", "master_weights", self.per_segment(moved))
             pointers = events["merges"] * (shape.n_pre + 1) * w.row_pointer
-            self._update_in_place("rewire", "row_pointers", self._per_segment(pointers))
+            self.update_in_place("rewire", "row_pointers", self.per_segment(pointers))
 
     def _search(self, events):
         """Smallest weights: passes that count, and one that names."""
         n_counting = count_search_passes(self.w.weight)
         free = events["searches"] * self.shape.n_slots - events["ranked"]
         bits = (n_counting + 1) * (events["ranked"] * self.w.weight + free * self.w.mark)
-        self._read("rewire", self.home_of_synapses, self._per_segment(bits))
-        self._update_in_place("rewire", "rewiring", self._per_segment(n_counting * events["ranked"] * COUNTER_BITS))
+        self.read("rewire", self.family.home, self.per_segment(bits))
+        self.update_in_place("rewire", "rewiring", self.per_segment(n_counting * events["ranked"] * COUNTER_BITS))
 
     def _sum_dense_gradient(self, activity):
         shape, w, events = self.shape, self.w, activity.segment
         dense = count_dense(self.placement, activity)
         for matrix, home in enumerate(self.homes_of_x):
-            self._read("rewire", home, dense.sent[matrix] * w.activation)
-            self._write("rewire", home, dense.received[matrix] * w.activation)
-        self._read_pre("rewire", events["dense_samples"] * shape.n_pre)
-        self._read("rewire", "neuron_state", self._per_segment(dense.operations * w.error))
-        self._update_in_place("rewire", "dense_gradient", self._per_segment(dense.operations * w.gradient))
+            self.read("rewire", home, dense.sent[matrix] * w.activation)
+            self.write("rewire", home, dense.received[matrix] * w.activation)
+        self.read_pre("rewire", events["dense_samples"] * shape.n_pre)
+        self.read("rewire", "neuron_state", self.per_segment(dense.operations * w.error))
+        self.update_in_place("rewire", "dense_gradient", self.per_segment(dense.operations * w.gradient))
 
     def _search_dense_gradient(self, events):
         shape, w = self.shape, self.w
         # Positions that are taken are no candidates.
         free = events["dense_searches"] * shape.n_slots - events["masked"]
-        self._read("rewire", self.home_of_synapses, self._per_segment((events["masked"] + free) * w.mark))
-        self._write("rewire", "dense_gradient", self._per_segment(events["masked"] * w.gradient))
+        self.read("rewire", self.family.home, self.per_segment((events["masked"] + free) * w.mark))
+        self.write("rewire", "dense_gradient", self.per_segment(events["masked"] * w.gradient))
         n_counting = count_search_passes(w.gradient)
         searched = events["dense_searches"] * shape.n_positions
-        self._read("rewire", "dense_gradient", self._per_segment((n_counting + 1) * searched * w.gradient))
-        self._update_in_place("rewire", "rewiring", self._per_segment(n_counting * searched * COUNTER_BITS))
+        self.read("rewire", "dense_gradient", self.per_segment((n_counting + 1) * searched * w.gradient))
+        self.update_in_place("rewire", "rewiring", self.per_segment(n_counting * searched * COUNTER_BITS))
 
 
 def count_traffic(placement, training, evaluation):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.accounting.activity import Shape
-from neurosim.placement.memory import SEARCH_BITS
+from neurosim.placement.families import family_of
+from neurosim.placement.memory import SEARCH_BITS, has_row_pointers
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,13 @@ def count_visits(placement, activity):
     """Slots walked and multiplied, by execution style and storage family.
 
     ``scan`` walks and multiplies every slot. ``event_driven`` walks the rows of non-zero activations and
-    multiplies, in backward and gradient, only where the error is non-zero. In a crossbar the forward
-    product is analog and happens for non-zero activations; its processor walks all slots to learn.
+    multiplies, in backward and gradient, only where the error is non-zero. Where circuits multiply, the forward
+    product happens for non-zero activations; the processor beside them walks all slots to learn.
     """
     segment, later = activity.segment, placement.layout.pre > 0
     slots, backward, gradient = (segment[k] for k in ("slots", "slots_backward", "slots_gradient"))
     rows, pairs = segment["pre_nonzero"], segment["pair_nonzero"]
-    if placement.profile.storage.family != "address_space":
+    if not family_of(placement.profile).is_program:
         return Visits(rows, backward, gradient, rows, backward, gradient)
     if placement.workload.execution == "event_driven":
         return Visits(rows, rows * later, rows, rows, pairs * later, pairs)
@@ -54,7 +55,7 @@ def count_dense(placement, activity):
     """
     shape = Shape(placement)
     walks = activity.segment["dense_samples"]
-    is_sorted = placement.profile.storage.family == "address_space" and placement.workload.execution == "event_driven"
+    is_sorted = has_row_pointers(placement.profile, placement.workload)
     rows = activity.segment["dense_rows"] if is_sorted else walks * shape.n_pre
     sent, received = (np.zeros((len(shape.topology.projections), shape.n_cores), np.int64) for _ in range(2))
     for g in np.flatnonzero(shape.remote):

@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from neurosim.commands.common import AsJson, DataFolder, make_console, print_json
+from neurosim.commands.common import AsJson, make_console, print_json
 from neurosim.errors import InputError, nearest
 
 

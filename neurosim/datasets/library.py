@@ -6,7 +6,7 @@ from pathlib import Path
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS, FORMATS
-from .dataset import DataShape, assemble
+from .dataset import Dataset, DataShape, assemble
 from .files import kind_of, list_folder
 from .info import Reading
 from .preparation import Preparation
@@ -15,7 +15,7 @@ from .speech import SpeechFeatures
 
 _DEFAULT = Reading()
 #: Key and data set that `dataset_shape` had to load, until `load_dataset` asks for it: so `run` reads a file once.
-_loaded = {}
+_loaded: dict[tuple, Dataset] = {}
 
 
 def load_dataset(
@@ -108,7 +108,7 @@ def dataset_shape(
     Returns
     -------
     DataShape or None
-        What `load_dataset` would give; None where no such file exists (yet).
+        What `load_dataset` would give; None where no such file exists (yet), unless the name is nearly a known one.
 
     Raises
     ------
@@ -128,6 +128,9 @@ def dataset_shape(
     if form is None:
         # A folder without a file is one that is still to be filled.
         if os.path.isfile(path) or list_folder(path) or kind_of(path) not in (None, "a folder"):
+            raise _not_understood(name)
+        # A word like a known one is a slip; any other may be a folder that comes later.
+        if os.path.basename(path) == path and nearest(name.lower(), DATASETS).startswith("nearest"):
             raise _not_understood(name)
         return None
     if not all(map(os.path.lexists, form.files(path))):

@@ -13,7 +13,7 @@ from neurosim.errors import nearest
 from neurosim.hardware.costs import CornerName, Energy, Time
 from neurosim.hardware.structure import ChipClass, Corner, Network
 from neurosim.hardware.quantities import Bits, Count, Text, iter_quantities
-from neurosim.hardware.storage import WORD_FIELDS, Formats, Storage, SynapseWord
+from neurosim.hardware.storage import Formats, Storage, SynapseWord
 
 
 class _Limit(Strict):
@@ -218,7 +218,7 @@ class HardwareProfile(Strict):
 
     @model_validator(mode="after")
     def _check_word(self):
-        for key in WORD_FIELDS[self.storage.family]:
+        for key in self.storage.word_fields:
             if getattr(self.synapse_word, key) is None:
                 raise WrongKey(["synapse_word", key], f"missing; storage family {self.storage.family} needs it")
         return self

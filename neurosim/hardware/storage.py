@@ -1,10 +1,13 @@
 """What one core stores: the storage families with their release rule, the synapse word and the value formats."""
 
-from typing import Annotated, Literal
+import typing
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, WrapValidator, model_validator
 
-from neurosim.documents import Strict, WrongKey
+from neurosim.documents import Strict, WrongKey, check_part
+from neurosim.documents.wording import short
+from neurosim.errors import nearest
 from neurosim.hardware.quantities import Bandwidth, Bits, Bytes, Count, MemoryBits, StateBits, Width
 
 
@@ -14,16 +17,23 @@ def _check_code_fits(storage):
         raise WrongKey(["code_bytes", "value"], message)
 
 
-class _BesideProcessor(Strict):
-    """Synapses live in a memory or array of their own; a processor beside it may have a local memory.
+class StorageFamily(Strict):
+    """What every storage family says: a processor that learns may have a local memory. Synapses live there or in a memory of their own.
+
+    A family has the fields `family`, a `Literal` of its name, and `release`, what a removed synapse frees. What it does with them
+    stands in `placement.families`.
 
     Attributes
     ----------
+    word_fields : tuple of str
+        Fields of `SynapseWord` that its profiles must state.
     local_bytes : Quantity, optional
         Memory of the processor that learns, B per core; absent where there is none or its size is not published.
     code_bytes : Quantity, optional
         Part of `local_bytes` reserved for its program and stack, B.
     """
+
+    word_fields: ClassVar[tuple[str, ...]] = ("weight_bits",)
 
     local_bytes: Bytes | None = None
     code_bytes: Bytes | None = None
@@ -38,7 +48,7 @@ class _BesideProcessor(Strict):
         return self
 
 
-class AddressSpace(_BesideProcessor):
+class AddressSpace(StorageFamily):
     """Byte-addressed local memory, as on SpiNNaker: a removed synapse frees its exact bytes.
 
     Attributes
@@ -58,6 +68,8 @@ class AddressSpace(_BesideProcessor):
         shared memory (`placement.spill`).
     """
 
+    word_fields: ClassVar[tuple[str, ...]] = ("pre_index_bits", "post_index_bits", "weight_bits", "sign_bits")
+
     family: Literal["address_space"]
     shares_code_and_data: bool
     shared_bytes: Bytes | None = None
@@ -73,7 +85,7 @@ class AddressSpace(_BesideProcessor):
         return self
 
 
-class _Crossbar(_BesideProcessor):
+class Crossbar(StorageFamily):
     """Array of synapses with a row per input axon and a column per neuron: a removed synapse frees no row but an empty one.
 
     Attributes
@@ -97,7 +109,7 @@ class _Crossbar(_BesideProcessor):
         return self
 
 
-class CrossbarMultibit(_Crossbar):
+class CrossbarMultibit(Crossbar):
     """Array of multi-bit synapses, as on BrainScaleS and ODIN.
 
     With `synapse_word.label_bits` every synapse holds the label of its input axon, and axons share rows
@@ -107,7 +119,7 @@ class CrossbarMultibit(_Crossbar):
     family: Literal["crossbar_multibit"]
 
 
-class CrossbarBinary(_Crossbar):
+class CrossbarBinary(Crossbar):
     """Array of one-bit synapses, as on TrueNorth; the weight comes from a table of each neuron, by the type of the axon.
 
     Attributes
@@ -126,7 +138,7 @@ class CrossbarBinary(_Crossbar):
     core_bits: MemoryBits | None = None
 
 
-class PackedLists(_BesideProcessor):
+class PackedLists(StorageFamily):
     """Synapse memory of words: a list of blocks per input axon, as on Loihi. A removed synapse frees whole words only.
 
     A block of n synapses takes ``n * (weight + delay + tag + sign + index) + header_bits`` bits, rounded up to
@@ -166,7 +178,7 @@ class PackedLists(_BesideProcessor):
         return self
 
 
-class CamPerNeuron(_BesideProcessor):
+class CamPerNeuron(StorageFamily):
     """Content-addressed words of each neuron, as on DYNAP-SE2: a removed synapse frees one word of its own neuron.
 
     Attributes
@@ -180,14 +192,48 @@ class CamPerNeuron(_BesideProcessor):
     release: Literal["one_word_of_its_neuron"] = "one_word_of_its_neuron"
 
 
-Storage = Annotated[
-    AddressSpace | CrossbarMultibit | CrossbarBinary | PackedLists | CamPerNeuron,
-    Field(discriminator="family"),
-]
+_BUILT_IN = AddressSpace | CrossbarMultibit | CrossbarBinary | PackedLists | CamPerNeuron
+#: Classes of storage families from elsewhere, by name.
+_ADDED: dict[str, type[StorageFamily]] = {}
+
+
+def family_name(storage_class):
+    """Value of the key `family` that stands for a class of storage."""
+    (name,) = typing.get_args(storage_class.model_fields["family"].annotation)
+    return name
+
+
+def add_storage(storage_class):
+    """Let profiles name a storage family that is defined elsewhere: its class says what they must state.
+
+    Parameters
+    ----------
+    storage_class : type
+        Subclass of `StorageFamily`, with ``family: Literal["name"]`` and ``release``.
+    """
+    if storage_class not in typing.get_args(_BUILT_IN):
+        _ADDED[family_name(storage_class)] = storage_class
+
+
+def _validate_added(value, handler):
+    if isinstance(value, tuple(_ADDED.values())):
+        return value
+    family = value.get("family") if isinstance(value, dict) else None
+    if not isinstance(family, str):
+        return handler(value)
+    if family in _ADDED:
+        return check_part(_ADDED[family], value, what=f"storage family {family}")
+    known = [*map(family_name, typing.get_args(_BUILT_IN)), *_ADDED]
+    if family not in known:
+        raise WrongKey(["family"], f"found {short(family)}; {nearest(family, known)}")
+    return handler(value)
+
+
+Storage = Annotated[SerializeAsAny[_BUILT_IN], Field(discriminator="family"), WrapValidator(_validate_added)]
 
 
 class SynapseWord(Strict):
-    """Bit fields of one stored synapse; which are required depends on the storage family (`WORD_FIELDS`).
+    """Bit fields of one stored synapse; which are required depends on the storage family (`StorageFamily.word_fields`).
 
     The sign is part of `weight_bits` where `sign_bits` is absent. Where `weight_bits` lists the widths that are `allowed`, a packed list
     has fields of the width that is chosen, else of `weight_bits`. `delay_bits`, `tag_bits` (learning) and
@@ -202,15 +248,6 @@ class SynapseWord(Strict):
     delay_bits: Bits | None = None
     tag_bits: Bits | None = None
     type_bits: Bits | None = None
-
-
-WORD_FIELDS = {
-    "address_space": ("pre_index_bits", "post_index_bits", "weight_bits", "sign_bits"),
-    "crossbar_multibit": ("weight_bits",),
-    "crossbar_binary": ("weight_bits",),
-    "packed_lists": ("weight_bits",),
-    "cam_per_neuron": ("weight_bits",),
-}
 
 
 class Formats(Strict):

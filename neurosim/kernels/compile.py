@@ -15,11 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from neurosim.kernels import (  # the first before anything is compiled
-    cache,  # noqa: F401
-    forks,
-    inlining,
-)
+from neurosim.kernels import cache, compiling, forks, parts  # noqa: F401  (the first two act before anything is compiled)
 
 # Threads of OpenMP that wait by spinning cost up to 24 ms per parallel loop when other processes want the cores; waking one that
 # sleeps costs 0.1 ms. So they spin for some 0.08 ms, which bridges the gaps between the loops of a step, and then sleep.
@@ -29,10 +25,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 #: Compile a kernel: cached on disk, without the interpreter lock, NumPy's rules for division.
-kernel = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
-
-#: A kernel that allocates, whoever calls it: without this, one without reference counts could not.
-allocating_kernel = partial(kernel, _nrt=True)
+kernel = partial(numba.njit, cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 
 #: A kernel with parallel loops (``prange``).
 parallel_kernel = partial(kernel, parallel=True)
@@ -42,11 +35,20 @@ parallel_kernel = partial(kernel, parallel=True)
 inlined_and_called = partial(kernel, forceinline=True, _nrt=False)
 
 
-def inlined(function):
-    """A function that LLVM always inlines into the kernels that call it, and that only kernels call; see `inlining`."""
-    if not inlining.IS_SUPPORTED or numba.config.DISABLE_JIT:
-        return inlined_and_called(function)
-    return inlining.inline_text(function, nogil=True, error_model="numpy", _nrt=False)
+def _part(**options):
+    if not parts.IS_SUPPORTED or numba.config.DISABLE_JIT:
+        return partial(kernel, **options)
+    return partial(parts.keep_text, nogil=True, error_model="numpy", **options)
+
+
+#: A function that LLVM always inlines into the kernels that call it, and that only kernels call; must not allocate either.
+inlined = _part(forceinline=True, _nrt=False)
+
+#: A function that only kernels call, inlined where LLVM thinks best.
+part = _part()
+
+#: The same for one that allocates, whoever calls it: without this, one called without reference counts could not.
+allocating_part = _part(_nrt=True)
 
 
 def count_threads():

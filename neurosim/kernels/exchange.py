@@ -7,7 +7,7 @@ position lies. Nothing is allocated.
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, inlined_and_called, kernel, prefetch
+from neurosim.kernels.compile import inlined, inlined_and_called, kernel, part, prefetch
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
 from neurosim.kernels.membership import AHEAD, enter, is_far, is_taken, look_up, prefetch_entry, remove_position
@@ -26,7 +26,7 @@ _WORDS_NONZERO, _WORDS_READ = int(SegmentEvent.WORDS_NONZERO), int(SegmentEvent.
 MAX_PROPOSALS = 64
 
 
-@inlined
+@inlined_and_called
 def sign_of(matrices, matrix, pre, post):
     """Constant sign of a position, as float32 -1 or +1."""
     position = np.int64(pre) * matrices.n_post[matrix] + np.int64(post)
@@ -181,7 +181,7 @@ def occupy(slots, segments, matrices, tally, segment, pre, post, theta, is_alone
     occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post, theta, is_alone)
 
 
-@kernel
+@part
 def _rank_draw(slots, segments, matrices, scope, random):
     """Position of a uniformly drawn free feasible position: (segment, pre, post), or (-1, -1, -1).
 
@@ -237,7 +237,7 @@ def count_full_columns(slots, segments, matrices, segment):
     return n_full
 
 
-@kernel
+@part
 def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
     """As `_rank_draw`, with limits on rows: a row is feasible or not, a column is full or not.
 
@@ -380,3 +380,9 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta, is
             occupy(slots, segments, matrices, tally, segment, pre, post, theta, is_alone)
         n_missing -= 1
     return np.int64(0)
+
+
+@kernel
+def release_one(slots, segments, matrices, tally, segment, slot):
+    """`release_slot`, for Python. Writes `slots` and `tally`."""
+    release_slot(slots, segments, matrices, tally, segment, slot)

@@ -6,7 +6,7 @@ counted wherever their limit is stated; where no draw can reach it, `is_limited`
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import inlined, kernel, part
 from neurosim.kernels.layout import Binding, Resource, SegmentEvent
 from neurosim.kernels.marks import count_seen
 
@@ -123,7 +123,7 @@ def count_routes(slots, segments, tally, neuron, core, change):
             tally.peak[_TARGETS, home] = max(tally.peak[_TARGETS, home], np.int64(slots.targets[neuron]))
 
 
-@kernel
+@part
 def note_binding(slots, segments, matrices, tally, scope, n_missing):
     """Book `n_missing` under everything that keeps free positions of a scope from being used. Writes `tally`."""
     bound = tally.unfilled_by
@@ -152,6 +152,21 @@ def note_binding(slots, segments, matrices, tally, scope, n_missing):
     bound[_BY_WORDS] += n_missing * by_words
     bound[_BY_ENTRIES] += n_missing * by_entries
     bound[_BY_TARGETS] += n_missing * by_targets
+
+
+@inlined
+def note_refusal(slots, segments, matrices, tally, segment, pre, post):
+    """Book one synapse under everything that keeps it from a free position of its own. Writes `tally`."""
+    bound, matrix = tally.unfilled_by, segments.matrix[segment]
+    bound[_BY_SLOTS] += np.int64(slots.n_free[segment] == 0)
+    bound[_BY_FAN_IN] += np.int64(slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix])
+    if segments.is_limited:
+        by_in, by_out, by_words, by_entries, by_targets = row_limits_at(slots, segments, matrices, tally, segment, pre)
+        bound[_BY_IN_AXONS] += np.int64(by_in)
+        bound[_BY_OUT_AXONS] += np.int64(by_out)
+        bound[_BY_WORDS] += np.int64(by_words)
+        bound[_BY_ENTRIES] += np.int64(by_entries)
+        bound[_BY_TARGETS] += np.int64(by_targets)
 
 
 @kernel

@@ -10,7 +10,7 @@ Linear probing; removal shifts later entries back, so no tombstones pile up duri
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel, prefetch
+from neurosim.kernels.compile import inlined, inlined_and_called, kernel, prefetch
 from neurosim.kernels.random import MIX_A, MIX_B
 
 EMPTY = np.int32(-1)
@@ -81,7 +81,7 @@ def look_up(slots, matrices, matrix, pre, post):
         entry += 1  # one place further from home
 
 
-@inlined
+@inlined_and_called
 def is_taken(slots, matrices, matrix, pre, post):
     """Whether a position has a synapse."""
     taken, _, _ = look_up(slots, matrices, matrix, pre, post)

@@ -12,8 +12,8 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic
 
 from neurosim.kernels.bits import count_bits, free_bits, keep_within
-from neurosim.kernels.compile import allocating_kernel, inlined, prefetch
-from neurosim.kernels.order import cut_of, key_of, list_free, sort_range
+from neurosim.kernels.compile import allocating_part, inlined, kernel, prefetch
+from neurosim.kernels.order import cut_of, key_of, list_free, note_order, sort_range
 
 _DIGIT = np.int64(11)
 
@@ -104,7 +104,7 @@ def _take_strays(slots, start, stop, post_start, gap, indices, strengths):
                 slots.pre[slot], slots.post[slot] = np.int32(0), np.int32(post_start)
 
 
-@allocating_kernel
+@allocating_part
 def _rank(keys):
     """Indices that sort int64 keys of zero or more, equal ones in their order: a radix sort, int64."""
     n = keys.size
@@ -226,7 +226,7 @@ def _close(slots, start, end, stop):
             slots.moments[i, slot] = np.float32(0.0)
 
 
-@allocating_kernel
+@allocating_part
 def merge_segment(slots, segments, matrices, segment):
     """Sort a segment as `order.sort_slots` does, where only slots marked in `Slots.is_stray` are out of order.
 
@@ -263,7 +263,7 @@ def merge_segment(slots, segments, matrices, segment):
     list_free(slots, segments, segment)
 
 
-@allocating_kernel
+@allocating_part
 def deal_arrivals(slots, segments, matrices, segment, n_before):
     """Deal the arrivals of an exchange to the slots that they took, in the order of both: near where a merge will bring them.
 
@@ -285,3 +285,11 @@ def deal_arrivals(slots, segments, matrices, segment, n_before):
     rank = _rank(keys)
     for i in range(taken.size):
         _put(slots, np.int64(taken[i]), indices, strengths, rank[i])
+
+
+@kernel
+def merge_all(slots, segments, matrices):
+    """`merge_segment` of every segment, after which all are in order. Writes `slots`."""
+    for segment in range(segments.matrix.size):
+        merge_segment(slots, segments, matrices, segment)
+    note_order(slots)

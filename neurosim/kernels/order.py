@@ -12,7 +12,7 @@ takes. Both are counted, never measured, so results stay reproducible.
 
 import numpy as np
 
-from neurosim.kernels.compile import allocating_kernel, inlined, inlined_and_called, kernel
+from neurosim.kernels.compile import allocating_part, inlined, inlined_and_called, kernel
 
 #: Rows of a strip: at 64 lanes 512 rows of activations and as many of errors take a quarter of a second-level
 #: cache, 2048 rows all of it, 16384 rows as much of a third-level cache.
@@ -40,7 +40,7 @@ def is_scattered(n_pre, n_post, n_slots):
     return n_pre > MOST_ROWS and _run_rows(n_pre, n_post, n_slots) > NEAR_ROWS
 
 
-@inlined
+@inlined_and_called
 def count_strips(matrices, matrix):
     """Strips that a matrix is cut into: int64, a function of its shape and its number of slots."""
     n_pre, n_post = matrices.n_pre[matrix], matrices.n_post[matrix]
@@ -128,7 +128,7 @@ def cut_of(segments, matrices, segment):
     return n_strips, _factor(n_strips, n_pre), segments.n_positions[segment] // n_pre
 
 
-@allocating_kernel
+@allocating_part
 def sort_range(slots, segments, matrices, segment, start, stop):
     """Sort slots [start, stop) of a segment. The cost is O(slots + strips * post neurons)."""
     n_strips, factor, n_posts = cut_of(segments, matrices, segment)

@@ -11,11 +11,20 @@ import numpy as np
 from numba import prange
 
 from neurosim.kernels import mlp, single
-from neurosim.kernels.compile import kernel
+from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.marks import PLACE
 from neurosim.kernels.shares import backward_share, forward_share
 
 _pasted = with_options(kernel, inline="always")
+
+
+@inlined
+def _keep(loss, correct, t, outcome):
+    """Write the loss and the correct samples of a tile.
+
+    A call, because numba takes an element that a pasted function stores in an array of a tuple for dead, and drops it without a word.
+    """
+    loss[t], correct[t] = outcome
 
 
 @_pasted
@@ -64,9 +73,10 @@ def pass_by_tiles(
                 single.forward_single(slots, segments, matrices, act[t], work.live)
             else:
                 mlp.forward(slots, matrices, act[t], lanes)
-            work.loss[t], work.correct[t] = mlp.softmax_errors(
+            outcome = mlp.softmax_errors(
                 act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
             )
+            _keep(work.loss, work.correct, t, outcome)
             if n_lanes == 1:
                 single.backward_single(slots, segments, matrices, act[t], err[t], work.live, pairs)
             else:
@@ -103,9 +113,10 @@ def pass_by_rows(
         for m in range(n_matrices):
             for share in prange(n_shares):
                 forward_share(slots, segments, matrices, m, np.int64(share), n_shares, act[t], lanes)
-        work.loss[t], work.correct[t] = mlp.softmax_errors(
+        outcome = mlp.softmax_errors(
             act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
+        _keep(work.loss, work.correct, t, outcome)
         mlp.mark_rows(err[t], out, out + n_classes, tally.wrong, error_place, lanes)
         for m in range(n_matrices - 1, -1, -1):
             for share in prange(n_shares):

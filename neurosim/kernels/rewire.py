@@ -6,7 +6,7 @@ draw), so the outcome is the same, and what matrices do share is written afterwa
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import inlined, part
 from neurosim.kernels.exchange import fill_scope, mark_arrivals
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import note_binding
@@ -72,7 +72,7 @@ def exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step
         )  # fmt: skip
 
 
-@kernel
+@part
 def deal_share(share, n_shares, slots, segments, matrices, before):
     """Deal what arrived in the matrices of a share, where slots are kept in order (`merge.deal_arrivals`).
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
 from neurosim.kernels.bits import ALL, free_bits, keep_within
-from neurosim.kernels.compile import inlined, kernel
+from neurosim.kernels.compile import inlined, part
 from neurosim.kernels.lanes import backward_slots, forward_slots, gradient_slots
 from neurosim.kernels.marks import mask_rows, rectify_rows
 from neurosim.kernels.order import count_strips, cut_of, first_row, key_of
@@ -65,7 +65,7 @@ def _share_bound(n_rows, share, n_shares):
     return n_rows * share // n_shares
 
 
-@kernel
+@part
 def forward_share(slots, segments, matrices, m, share, n_shares, act, lanes):
     """The sums of a share's post rows of one matrix; rectified, if they are hidden.
 
@@ -112,7 +112,7 @@ def _add_back(slots, m, act, err, e_base, d_base, start, stop, lanes):
         backward_slots(slots.gradient, act, err, e_base, d_base, slots.pre, slots.post, slots.weight, start, stop, lanes)
 
 
-@kernel
+@part
 def backward_share(slots, segments, matrices, m, share, n_shares, act, err, lanes, live, live_place, wrong, wrong_place):
     """The errors of a share's pre rows of one matrix, masked and marked (`marks.mask_rows`), and the gradient of the slots there.
 

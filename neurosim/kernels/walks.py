@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from neurosim.kernels.compile import inlined_and_called
+from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
 
 _SLOTS, _BACKWARD, _GRADIENT = int(SegmentEvent.SLOTS), int(SegmentEvent.SLOTS_BACKWARD), int(SegmentEvent.SLOTS_GRADIENT)
 
 
-@inlined_and_called
+@inlined
 def add_walks(walks, table, lengths, order, first, n):
     """Walks of the samples order[first : first + n].
 
@@ -29,7 +29,7 @@ def add_walks(walks, table, lengths, order, first, n):
                 walks[way, matrix] += table[length, way, matrix]
 
 
-@inlined_and_called
+@inlined
 def book_walks(slots, segments, matrices, tally, walks):
     """Book `walks` of every segment as it is now: its active slots, and the values that its core needs of others.
 
@@ -57,3 +57,12 @@ def book_walks(slots, segments, matrices, tally, walks):
             if tally.home[neuron] >= 0:
                 tally.sent[matrix, tally.home[neuron]] += walks[0, matrix] * tally.n_destinations[neuron]
                 tally.received_back[tally.home[neuron]] += walks[1, matrix] * tally.n_destinations[neuron]
+
+
+@kernel
+def book_forward(slots, segments, matrices, tally, by_length, lengths, order):
+    """Book the walks forward of all samples of `order`, of which nothing goes back. Writes `tally`; the others as in `add_walks`."""
+    walks = np.zeros((3, matrices.n_pre.size), np.int64)
+    add_walks(walks, by_length, lengths, order, 0, order.size)
+    walks[1:] = 0
+    book_walks(slots, segments, matrices, tally, walks)

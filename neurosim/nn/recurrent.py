@@ -7,7 +7,7 @@ import numpy as np
 from neurosim.kernels import cells, recurrent
 from neurosim.kernels.lanes import NARROW
 from neurosim.kernels.recurrent_train import Biases, Sequences, evaluate_sequences, train_sequences
-from neurosim.kernels.walks import add_walks, book_walks
+from neurosim.kernels.walks import book_forward
 from neurosim.nn.mlp import Evaluation, choose_tile
 from neurosim.synapses import one_core_plan
 
@@ -210,11 +210,8 @@ class Recurrent:
             s.slots, s.matrices, self._arrays, self.biases, batch, n_nonzero, tiles, (0,) * _EVALUATION_LANES, result
         )
         if tally is not None:
-            walks = np.zeros((3, len(s.plan.matrices)), np.int64)
-            add_walks(walks, self._arrays.walks, lengths, batch.order, 0, n_samples)
-            walks[1:] = 0  # nothing goes back
             tally.n_destinations[:] = s.tally.n_destinations
-            book_walks(s.slots, s.segments, s.matrices, tally, walks)
+            book_forward(s.slots, s.segments, s.matrices, tally, self._arrays.walks, lengths, batch.order)
             tally.nonzero[:] += n_nonzero
         return Evaluation(result[1] / n_samples, result[0] / n_samples, n_samples, n_nonzero)
 

@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,11 @@ class Layout:
     n_post: np.ndarray
     own: np.ndarray
     first: tuple[int, ...]
+
+    @property
+    def cores(self):
+        """Numbers of all cores: int64 array, shape (n_cores,)."""
+        return np.arange(self.n_cores)
 
     @property
     def n_positions(self):

@@ -14,7 +14,7 @@ This is the contract that the counting of traffic follows as well.
   as wide as a gradient (momentum one, Adam two), and Adam one count of steps per core. A master copy of the strengths
   is used by updates alone.
 - Forward, at each step: a core starts its own sums at zero or at their biases, multiplies its slots with the values of their pre
-  neurons, and turns the sums of each neuron into its values (`topology.NeuronModel`). The inputs come from the host into
+  neurons, and turns the sums of each neuron into its values (`neurosim.networks.NeuronModel`). The inputs come from the host into
   the input buffer of every core that they feed; values of neurons on other cores arrive in copies, once per projection. A
   recurrent projection takes the values of the step before; at the first step of a sample it is not walked.
 - Of the steps only the last are kept, in rings, as far back as errors will go (`Topology.kept_steps`): inputs, own values, copies
@@ -39,44 +39,22 @@ master copies, gradients and each number of the optimizer are arrays per segment
 biases are arrays per core (`placement.states`).
 The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.
 
-On a crossbar the synapses live in the array and not in these bytes: slots are addressed by their place, so there are
-no indices, row pointers or arrival lists; the processor beside the array keeps the rest.
+How synapses are stored is a matter of the storage family (`placement.families`). On a crossbar they live in the array and not in
+these bytes: slots are addressed by their place, so there are no indices, row pointers or arrival lists; the processor beside the array
+keeps the rest.
 """
 
 import numpy as np
 
 from neurosim.errors import InputError
+from neurosim.placement.families import family_of
+from neurosim.placement.sections import SECTIONS
 from neurosim.placement.states import array_bytes, state_sections
 
 MERGE_ENTRIES = 64
 STEP_COUNT_BITS = 32
 #: A search looks at so many bits of a number in each pass, and counts in one counter per value of these bits.
 SEARCH_BITS, COUNTER_BITS = 8, 32
-SECTIONS = (
-    "code",
-    "synapses",
-    "master_weights",
-    "row_pointers",
-    "gradients",
-    "optimizer_state",
-    "dense_gradient",
-    "neuron_state",
-    "unrolled_state",
-    "input_buffer",
-    "label_buffer",
-    "random_state",
-    "rewiring",
-)
-
-
-def has_words(profile):
-    """Whether synapses are words in local memory, instead of cells of an array."""
-    return profile.storage.family == "address_space"
-
-
-def has_lists(profile):
-    """Whether synapses are packed into lists of words."""
-    return profile.storage.family == "packed_lists"
 
 
 def host_rewires(profile, workload):
@@ -86,18 +64,12 @@ def host_rewires(profile, workload):
 
 def has_row_pointers(profile, workload):
     """Whether the slots are kept sorted by row behind row pointers."""
-    return workload.execution == "event_driven" and has_words(profile)
+    return workload.execution == "event_driven" and family_of(profile).is_program
 
 
 def theta_bits(profile, workload):
-    """Width of a stored strength, without its sign where that has a field of its own: as chosen where the chip leaves a choice.
-
-    It does so for words in local memory, and for lists whose `weight_bits` says which widths are allowed; cells of an array have theirs.
-    """
-    width = profile.synapse_word.weight_bits
-    if workload.theta_bits is None or not (has_words(profile) or has_lists(profile) and width.allowed):
-        return width.value
-    return workload.theta_bits + (profile.synapse_word.sign_bits is None)
+    """Width of a stored strength; see `families.Family.theta_bits`."""
+    return family_of(profile).theta_bits(profile, workload)
 
 
 def has_accumulators(profile, workload):
@@ -124,7 +96,7 @@ def section_bytes(profile, workload, layout, slots):
     Returns
     -------
     dict of str to int64 array, shape (n_cores,)
-        In the order of `SECTIONS`; a section that does not exist is left out.
+        In the order of `sections.SECTIONS`; a section that does not exist is left out.
 
     Raises
     ------
@@ -138,12 +110,10 @@ def section_bytes(profile, workload, layout, slots):
 def slot_sections(profile, workload, layout, slots):
     """The sections that depend on the number of slots."""
     sections = {}
-    if has_words(profile):
-        word = profile.synapse_word
-        index_bits = 0 if workload.has_places else word.pre_index_bits.value + word.post_index_bits.value
-        sections["synapses"] = layout.per_core(
-            array_bytes(slots, index_bits) + array_bytes(slots, theta_bits(profile, workload)) + array_bytes(slots, word.sign_bits.value)
-        )
+    family = family_of(profile)
+    synapses = family.slot_bytes(profile, workload, slots)
+    if synapses is not None:
+        sections[family.home] = layout.per_core(synapses)
     if workload.host_learns:
         return sections
     if workload.master_bits:

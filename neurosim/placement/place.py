@@ -7,8 +7,9 @@ import numpy as np
 
 from neurosim.hardware import HardwareProfile
 from neurosim.placement import layout as layouts
+from neurosim.placement.families import family_of
 from neurosim.placement.geometry import locate_cores
-from neurosim.placement.limits import fan_in_limit, has_lists, in_axon_limit, make_checks, packing_of, target_places, word_limit
+from neurosim.placement.limits import fan_in_limit, in_axon_limit, make_checks, target_places
 from neurosim.placement.memory import section_bytes
 from neurosim.placement.search import check_cores, smallest_cores
 from neurosim.placement.spill import choose_spill
@@ -38,7 +39,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class CoreUse:
-    """What one core holds. `sections` maps the names of `memory.SECTIONS` to bytes in its own memory; empty sections are left out.
+    """What one core holds. `sections` maps the names of `sections.TABLE` to bytes in its own memory; empty sections are left out.
 
     `spilled` are sections that moved to the memory that the cores of its chip share.
     """
@@ -124,12 +125,7 @@ class Placement:
             limits |= {"chip": tuple(chip.tolist()), "routing_entries": (entries.max.value,) * self.n_cores}
         if targets is not None:
             limits |= {"targets": (targets.max.value,) * self.n_cores, "target_place": tuple(target_places(profile, chip).tolist())}
-        if has_lists(profile):
-            packings = [packing_of(profile, self.workload, core.n_neurons) for core in self.cores]
-            limits["words"] = (word_limit(profile)[0],) * self.n_cores
-            limits["synapse_bits"] = tuple(packing.synapse_bits for packing in packings)
-            limits |= {name: getattr(packings[0], name) for name in ("header_bits", "block_synapses", "word_bits")}
-        return limits
+        return limits | family_of(profile).row_limits(self)
 
     @property
     def fits(self):

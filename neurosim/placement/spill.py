@@ -1,7 +1,7 @@
 """What moves to the memory that the cores of a chip share, where the local memory of a core is too small.
 
 Only what a core keeps per slot can move, and only whole sections: those with the smallest sum of bytes that makes the core fit. Of
-equal sums the one with fewer sections moves, then the one whose sections come first in `MOVABLE`. A core that does not fit
+equal sums the one with fewer sections moves, then the one whose sections come first in `sections.movable_sections`. A core that does not fit
 even so moves all of them, and is over its limit by the rest.
 """
 
@@ -9,8 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-#: Sections that can move, in the order of preference: the synapse words first, then what learning keeps beside each of them.
-MOVABLE = ("synapses", "gradients", "master_weights", "optimizer_state")
+from neurosim.placement.sections import movable_sections
 
 
 def can_spill(profile):
@@ -34,7 +33,7 @@ def choose_spill(profile, sections, n_bytes):
     dict of str to int64 array, shape (n_cores,)
         Bytes that move, of each section that moves on some core; empty where nothing may, or needs to.
     """
-    names = [name for name in MOVABLE if name in sections]
+    names = [name for name in movable_sections() if name in sections]
     if not can_spill(profile) or not names or (n_bytes <= profile.storage.local_bytes.value).all():
         return {}
     choices = [set(choice) for n in range(len(names) + 1) for choice in combinations(names, n)]

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
-from neurosim.placement.limits import Usage
-from neurosim.placement.limits import has_lists, packing_of
-from neurosim.placement.memory import SECTIONS, host_rewires
+from neurosim.placement.checks import Usage
+from neurosim.placement.families import family_of
+from neurosim.placement.memory import host_rewires
 from neurosim.placement.place import Placement
 from neurosim.placement.remedies import Remedy, find_remedies
 from neurosim.placement.search import MOST_STEPS, most_unrolled
+from neurosim.placement.sections import SECTIONS
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def judge(placement):
         section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
         remedies=find_remedies(placement) if violations else [],
         most_steps=_most_steps(placement),
-        storage=[text for text in (_release_text(placement), _spill_text(placement), _rewiring_text(placement), *_draw_texts(placement)) if text],
+        storage=[text for text in (family_of(placement.profile).release_text(placement), _spill_text(placement), _rewiring_text(placement), *_draw_texts(placement)) if text],
     )
 
 
@@ -192,13 +193,8 @@ def _not_modelled(profile, workload):
     native = profile.limits.weight_bits_native
     if native is not None and not workload.is_rounded:
         notes.append(f"weight_bits_native {native.max.value}: training uses wider weights (float32); hardware.weight_format narrows them")
-    storage, labels = profile.storage, profile.synapse_word.label_bits
-    if storage.family == "crossbar_multibit" and labels is not None:
-        notes.append(f"address labels of {labels.value} bits: which pre neurons can share a row of the array")
-    if storage.family == "crossbar_binary":
-        n, bits = storage.weights_per_neuron.value, storage.weight_value_bits.value
-        notes.append(f"weights of one bit, each neuron with {n} values of {bits} bits: training uses a weight of its own for each synapse")
-    if storage.local_bytes is None:
+    notes += family_of(profile).not_modelled(profile)
+    if profile.storage.local_bytes is None:
         notes.append("storage.local_bytes is not stated: neuron state, gradients and buffers are counted and compared with no limit")
     spilling = [name for name in KNOWN_LIMITS if getattr(getattr(profile.limits, name), "action", None) == "spill"]
     notes += [f"{name}: spilling beyond the limit, which is refused here" for name in spilling]
@@ -207,28 +203,6 @@ def _not_modelled(profile, workload):
     if profile.limits.targets_per_neuron is not None:
         notes.append("targets_per_neuron: copies of a neuron, which could reach more")
     return notes
-
-
-def _release_text(placement):
-    """What removing a synapse frees on this chip, in one sentence; None in an address space, which frees its exact bytes."""
-    storage = placement.profile.storage
-    if storage.family == "address_space":
-        return None
-    if storage.family == "cam_per_neuron":
-        return "storage cam_per_neuron: a removed synapse frees one word, for its own neuron alone"
-    if not has_lists(placement.profile):
-        rows = storage.rows_per_signed_weight.value
-        share = f" and a signed weight takes {rows} rows, so {storage.rows.value // rows} of {storage.rows.value} remain" if rows > 1 else ""
-        return f"storage {storage.family}: a removed synapse frees its cell, a row only when its last synapse goes{share}"
-    packing = packing_of(placement.profile, placement.workload, max(core.n_neurons for core in placement.cores))
-    unit, bits, header = packing.word_bits, packing.synapse_bits, packing.header_bits
-    lone = int(packing.words(1))
-    text = f"storage packed_lists: a synapse takes {bits} bits and its block {header} more, in words of {unit}: "
-    text += f"a lone synapse costs {_words(lone)} ({lone * unit} bits)"
-    shared = next((n for n in range(2, packing.block_synapses + 1) if packing.words(n) == packing.words(n - 1)), None)
-    if shared is not None:
-        text += f"; releasing one of {shared} in {_words(int(packing.words(shared)))} frees nothing"
-    return text
 
 
 def _spill_text(placement):
@@ -246,15 +220,10 @@ def _rewiring_text(placement):
     profile, learning = placement.profile, placement.profile.learning
     if not host_rewires(profile, placement.workload):
         return None
-    written = "the lists that changed" if has_lists(profile) else "the synapses that came and the marks of those that left"
     return (
         f"rewiring goes over the host (learning.rewiring; {learning.source}: {profile.sources[learning.source]}): each time, it reads all weights "
-        f"and writes {written}, counted as host bytes"
+        f"and writes {family_of(profile).exchange_text}, counted as host bytes"
     )
-
-
-def _words(n):
-    return "a full word" if n == 1 else f"{n} full words"
 
 
 def _draw_texts(placement):

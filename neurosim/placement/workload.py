@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 from neurosim.errors import InputError, nearest
-from neurosim.placement.topology import Topology
+from neurosim.networks import OPTIMIZERS, Topology
 
 EXECUTIONS = ("scan", "event_driven")
 SCOPES = ("core", "layer", "network")
-#: Numbers that an optimizer keeps per slot.
-STATE_WORDS = {"sgd": 0, "momentum": 1, "adam": 2}
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class Workload:
         Program and stack of a core in B, instead of the profile's reserve.
     host_learns : bool
         Whether the host trains and the chip only runs the forward pass: nothing that learning needs takes memory on it.
-    optimizer : {'sgd', 'momentum', 'adam'}
-        What it keeps per slot takes memory.
+    optimizer : str
+        Name of a row of `neurosim.networks.OPTIMIZERS`. What it keeps per slot takes memory.
     theta_bits : int, optional
         Bits of a stored strength without its sign, instead of the profile's.
     master_bits : int
@@ -83,7 +81,7 @@ class Workload:
         for i, (k, n) in enumerate(zip(self.n_active, self.n_positions, strict=True)):
             if not 1 <= k <= n:
                 raise InputError(f"n_active: found {k:,d} synapses in matrix {i}; expected 1 to its {n:,d} positions")
-        for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(STATE_WORDS))):
+        for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(OPTIMIZERS))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
         if _whole("batch_size", self.batch_size) < 1:
@@ -108,7 +106,7 @@ class Workload:
     @property
     def state_words(self):
         """Numbers that the optimizer keeps per slot."""
-        return STATE_WORDS[self.optimizer]
+        return OPTIMIZERS[self.optimizer].state_words
 
     @property
     def is_rounded(self):
@@ -117,8 +115,8 @@ class Workload:
 
     @property
     def counts_steps(self):
-        """Whether each core counts the steps of the run, for the bias correction of Adam."""
-        return self.optimizer == "adam"
+        """Whether each core counts the steps of the run, for a bias correction."""
+        return OPTIMIZERS[self.optimizer].counts_steps
 
     @property
     def n_synapses(self):

@@ -59,6 +59,17 @@ def matrix_text(record, m):
     return f"matrix {m}, {name}" if name and "units" in record.scenario.get("network", {}) else f"matrix {m}"
 
 
+def unplaced_text(n_unplaced, unplaced_by):
+    """How many connections found no place at the start, under which limits; empty where every one did."""
+    if not n_unplaced:
+        return ""
+    limits = ", ".join(map(words, unplaced_by))
+    return (
+        f"{n_unplaced:,d} connection{'s' * (n_unplaced != 1)} found no place at the start"
+        + (f"; limits that bound: {limits}" if limits else "")
+    )
+
+
 def in_order(names, order):
     """Distinct names in a given order, unknown ones behind."""
     order = list(order)

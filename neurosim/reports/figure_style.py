@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from neurosim.placement.sections import TABLE
 from neurosim.reports.facts import words
 
 DPI = 150
@@ -45,21 +46,7 @@ class Look:
 
 
 _DARK = "#444444"
-SECTION_LOOKS = {
-    "code": Look("#c4c4c4"),
-    "synapses": Look("#124a7d"),
-    "master_weights": Look("#5f8fc0", "oooo"),
-    "row_pointers": Look("#9bd0ee", "////", _DARK),
-    "gradients": Look("#c8501e", "\\\\\\\\"),
-    "optimizer_state": Look("#f2b28c", "||||", _DARK),
-    "dense_gradient": Look("#8a2f0b", "////", "#ffffff"),
-    "neuron_state": Look("#f3cf5b"),
-    "unrolled_state": Look("#a8780c", "xxxx", "#ffffff"),
-    "input_buffer": Look("#0b7a5f", "...."),
-    "label_buffer": Look("#bfe6cd", "xxxx", _DARK),
-    "random_state": Look("#5b3486", "++++"),
-    "rewiring": Look("#efb6d3", "----", _DARK),
-}
+SECTION_LOOKS = {name: Look(*section.look) for name, section in TABLE.items()}
 PHASE_LOOKS = {
     "input": Look("#c4c4c4"),
     "forward": Look("#124a7d"),

@@ -1,9 +1,10 @@
 """Hardware profiles as tables: every number with its kind, its confidence and its numbered source."""
 
 from neurosim.hardware import KNOWN_LIMITS, check_profile, iter_quantities
+from neurosim.placement.families import FAMILIES
 from neurosim.reports.facts import words
 from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, pairs, quantity_text
-from neurosim.units import format_bytes, format_count
+from neurosim.units import format_count
 
 CONFIDENCE = {"V": "primary", "S": "secondary", "D": "arithmetic", "A": "assumed"}
 _SETS = "energy.price_sets."
@@ -128,13 +129,7 @@ def print_profile_list(console, profiles):
 
 def room_text(storage):
     """Room for synapses on one core, in the measure of the storage family."""
-    if storage.family.startswith("crossbar"):
-        return f"{format_count(storage.rows.value)} x {format_count(storage.columns.value)}"
-    if storage.family == "packed_lists":
-        return format_bytes(storage.synapse_bits.value / 8)
-    if storage.family == "cam_per_neuron":
-        return f"{format_count(storage.words_per_neuron.value)} per neuron"
-    return "size not stated" if storage.local_bytes is None else format_bytes(storage.local_bytes.value)
+    return FAMILIES[storage.family].room_text(storage)
 
 
 def price_summary(energy):

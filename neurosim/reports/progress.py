@@ -2,6 +2,7 @@
 
 import time
 
+from neurosim.reports.facts import unplaced_text
 from neurosim.reports.verdict_table import print_data_notes
 
 
@@ -47,6 +48,8 @@ class RunObserver(Observer):
             f"{trainer.epoch} of {self.n_epochs} epochs done; compiling kernels at first use",
             soft_wrap=True,
         )
+        if unplaced := unplaced_text(store.n_unplaced, store.unplaced_by):
+            self.console.print(f"[bold red]{unplaced}[/]", soft_wrap=True)
         print_data_notes(self.console, trainer.dataset.notes)
         if not experiment.verdict.fits:
             worst = experiment.verdict.worst

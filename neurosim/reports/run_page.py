@@ -22,6 +22,7 @@ from neurosim.reports.facts import (
     time_amounts,
     traffic_by_phase,
     typeset,
+    unplaced_text,
     unrolling_text,
     words,
 )
@@ -290,12 +291,20 @@ def _cores(record):
 
 def _connections_text(record):
     net = record.connectivity
-    least, most = f"{net.least_active:,d}", f"{net.most_active:,d}"
+    unplaced = unplaced_text(net.unplaced, net.unplaced_by)
     return (
         f"{net.active:,d} of {net.possible:,d} possible connections are active at the end ({percent_text(net.fraction)}); "
-        f"{net.rewired:,d} arrived during the training. After every rewiring {'exactly ' + most if least == most else least + ' to ' + most} were active"
+        f"{net.rewired:,d} arrived during the training. {_active_text(net)}"
         + (f"; {net.unfilled:,d} slots found no feasible position{_binding_text(net)}." if net.unfilled else ".")
+        + (f" {unplaced}." if unplaced else "")
     )
+
+
+def _active_text(net):
+    if net.least_active is None:
+        return "No rewiring took place"
+    most = f"{net.most_active:,d}"
+    return f"After every rewiring {'exactly ' + most if net.least_active == net.most_active else f'{net.least_active:,d} to {most}'} were active"
 
 
 def _binding_text(net):

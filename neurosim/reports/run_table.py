@@ -23,6 +23,7 @@ from neurosim.reports.facts import (
     static_training_share,
     time_amounts,
     traffic_by_phase,
+    unplaced_text,
     with_reason,
     words,
 )
@@ -83,15 +84,23 @@ def _print_summary(console, record):
         (
             "synapses",
             f"{net.active:,d} of {net.possible:,d} possible ({percent_text(net.fraction)}), {net.rewired:,d} rewired, "
-            f"{net.least_active:,d} to {net.most_active:,d} active after every {_rewiring(record)}"
+            + _active_text(record)
             + _unfilled_text(net),
         ),
+        *([("unplaced", unplaced)] if (unplaced := unplaced_text(net.unplaced, net.unplaced_by)) else []),
         *_row_texts(record),
         *([("weights", _weights_text(record))] if net.matrices[0].weight_step else []),
         ("energy", with_reason(energy_amounts(record), missing_energy(record))),
         ("time", with_reason(time_amounts(record), missing_time(record))),
     ]
     pairs(console, rows)
+
+
+def _active_text(record):
+    net = record.connectivity
+    if net.least_active is None:
+        return "no rewiring took place"
+    return f"{net.least_active:,d} to {net.most_active:,d} active after every {_rewiring(record)}"
 
 
 def _unfilled_text(net):

@@ -93,6 +93,7 @@ class ClassesUsed(_Part):
 class Epoch(_Part):
     """One epoch: losses in nats per sample, synapse counts over all matrices.
 
+    `n_active_least` is the fewest after any rewiring of the epoch, None where there was none; `n_active_most` the most after any step.
     With a validation set, the test set is seen after the last epoch alone. `unmoved` is the part of the rounded weights that the epoch
     left as they were.
     """
@@ -106,7 +107,7 @@ class Epoch(_Part):
     n_released: int
     n_arrived: int
     n_active: int
-    n_active_least: int
+    n_active_least: int | None
     n_active_most: int
     n_unfilled: int
     validation_loss: Loss | None = None
@@ -149,10 +150,12 @@ class InputsUsed(_Part):
 
 
 class Connectivity(_Part):
-    """Synapses; `rewired` counts arrivals, `least_active` and `most_active` are after the rewirings of the whole run.
+    """Synapses; `rewired` counts arrivals.
 
+    `least_active` is the fewest after any rewiring of the run, None where there was none; `most_active` the most after any step.
     `active` is at the end; with a period above 1 it may be lower, as some slots wait for the next rewiring.
-    `unfilled` slots found no position in the last rewiring; `unfilled_by` says which limits kept slots from the free
+    `unplaced` planned connections found no place at the start, `unplaced_by` says which limits bound. `unfilled` slots found
+    no position in the last rewiring, or at the start where there was none; `unfilled_by` says which limits kept slots from the free
     positions, over all rewirings: (rewiring, slot) pairs, several limits may bind at once.
     """
 
@@ -160,8 +163,10 @@ class Connectivity(_Part):
     possible: int
     fraction: float
     rewired: int
-    least_active: int
+    least_active: int | None
     most_active: int
+    unplaced: int = 0
+    unplaced_by: dict[str, int] = {}
     unfilled: int
     unfilled_by: dict[str, int] = {}
     matrices: list[MatrixUsed]

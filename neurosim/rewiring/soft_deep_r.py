@@ -15,7 +15,8 @@ class SoftDeepR(DeepR):
 
     An active connection moves as in DEEP R. One whose theta is below zero is dormant: it moves by noise alone, is kept at or
     above `theta_min`, and is active again when it reaches zero. The number of active connections is free; a chip must hold
-    one theta per possible connection.
+    one theta per possible connection. Where a limit of the chip (fan-in, axons, routes) leaves no room, a connection that reaches
+    zero stays just below it and walks on; the original knows no such limits.
 
     Source: Bellec, Kappel, Maass, Legenstein, "Deep rewiring", ICLR 2018, algorithm 2. With theta_min = -T (1 - p) / (l1 p) a
     fraction p is active when there is no loss; p is the initial fraction of each segment unless `theta_min` is given.
@@ -63,11 +64,11 @@ class SoftDeepR(DeepR):
         return {"dormant": dormant}
 
     def rewire(self, store, moment):
-        """One step of all dormant parameters; all of them have a place, so nobody is left over."""
+        """One step of all dormant parameters; returns how many reached zero and found no room on their core."""
         from neurosim.kernels.dormant import walk_dormant
 
-        walk_dormant(
+        n_refused = walk_dormant(
             store.slots, store.segments, store.matrices, store.tally, moment.state["dormant"],
             self.lowest(store, moment.learning_rate), np.float32(self.step_noise(moment.learning_rate)), np.uint64(moment.noise_key),
         )  # fmt: skip
-        return 0
+        return int(n_refused)

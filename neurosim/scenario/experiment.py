@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from neurosim.datasets import DATASETS
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
+from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import scale_counts
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
 
@@ -144,7 +145,7 @@ def _refuse_unless_learns(scenario, profile):
 
 def _refuse_unless_computes(scenario, profile):
     """Refuse recurrent cells where neurons are circuits: only a program computes them."""
-    if scenario.network.is_recurrent and profile.storage.family != "address_space":
+    if scenario.network.is_recurrent and not family_of(profile).is_program:
         raise UnsuitableChipError(
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"

@@ -20,8 +20,8 @@ def make_store(experiment):
     is_broken = any(usage.name == "fan_in_per_neuron" for usage in experiment.verdict.violations)
     topology, hardware = placement.workload.topology, experiment.scenario.hardware
     matrices, populations = plan_matrices(
-        [(population.n, population.model.sums if population.model else 1) for population in topology.populations],
-        [(projection.pre, projection.post) for projection in topology.projections],
+        topology.neurons_and_sums,
+        topology.pairs,
         fan_in_limit=None if is_broken else placement.fan_in_limit,
         grids=[Grid(*hardware.format.grid(n_pre, _full_scale(hardware, i))) for i, (n_pre, _) in enumerate(topology.shapes)],
     )

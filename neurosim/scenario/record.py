@@ -224,8 +224,10 @@ def _connectivity_part(trainer, names):
         "possible": possible,
         "fraction": store.n_active / possible,
         "rewired": sum(record.n_arrived for record in history),
-        "least_active": min(record.n_active_least for record in history),
+        "least_active": min((record.n_active_least for record in history if record.n_active_least is not None), default=None),
         "most_active": max(record.n_active_most for record in history),
+        "unplaced": store.n_unplaced,
+        "unplaced_by": store.unplaced_by,
         "unfilled": history[-1].n_unfilled,
         "unfilled_by": store.unfilled_by,
         "matrices": matrices,
@@ -245,6 +247,8 @@ def _core_parts(placement, ledger, store):
             phases[line.phase] = phases.get(line.phase, 0.0) + line.energy_j
     traffic = ledger.traffic.sum(axis=(2, 3))
     packets = ledger.events.sum(axis=1)
+    n_active = np.zeros(store.plan.n_cores, np.int64)
+    np.add.at(n_active, store.segments.core, store.n_active_by_segment)
     parts = []
     for core in placement.cores:
         c = core.id
@@ -252,7 +256,7 @@ def _core_parts(placement, ledger, store):
             {
                 "id": c,
                 "n_neurons": core.n_neurons,
-                "synapses": {"used": sum(s.n_active for s in placement.segments if s.core == c), "limit": core.n_slots},
+                "synapses": {"used": int(n_active[c]), "limit": core.n_slots},
                 "memory_bytes": {
                     "used": core.n_bytes,
                     "limit": placement.local_limit,

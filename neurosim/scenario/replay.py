@@ -12,6 +12,7 @@ import numpy as np
 from neurosim.accounting import KINDS, PHASES
 from neurosim.accounting.pricing import price_parts
 from neurosim.errors import InputError
+from neurosim.placement.memory import has_row_pointers
 from neurosim.results.sanafe import Grid, Replay, write_sanafe
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.folder import CHECKPOINT
@@ -73,7 +74,7 @@ def _refuse_unless_replayable(experiment):
     scenario, placement = experiment.scenario, experiment.placement
     if scenario.network.is_recurrent:
         raise InputError(f"{scenario.name}: a network of type {scenario.network.type} works step by step, not event by event; choose a run of an mlp")
-    if placement.profile.storage.family != "address_space" or placement.workload.execution != "event_driven":
+    if not has_row_pointers(placement.profile, placement.workload):
         raise InputError(
             f"{scenario.name}: SANA-FE counts events, this run does not work event by event (hardware.execution "
             f"{placement.workload.execution}, storage {placement.profile.storage.family}); "

@@ -71,6 +71,9 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
                 _start_folder(folder, experiment, resume)
                 for note in trainer.dataset.notes:
                     folder.log(f"data: {note}")
+                if trainer.store.n_unplaced:
+                    limits = ", ".join(trainer.store.unplaced_by)
+                    folder.log(f"{trainer.store.n_unplaced} connections found no place at the start, limits: {limits}")
                 saver = _Saver(trainer, folder, identity)
                 if not resume:
                     saver.save()
@@ -180,7 +183,7 @@ def _train(run, folder, saver, callbacks, stop):
         folder.log(
             f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, {_seen_text(record)}, "
             f"{record.n_arrived} rewired, {record.train_s:.2f} s"
-            + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by)}" if record.n_unfilled else "")
+            + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by or trainer.store.unplaced_by)}" if record.n_unfilled else "")
         )
         saver.save()
 

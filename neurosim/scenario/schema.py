@@ -9,13 +9,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from neurosim.documents import Called, Document, Strict, WrongKey, as_tuple, validate
+from neurosim.networks.optimizers import NUMBERS, OPTIMIZERS
 from neurosim.rewiring import RULES
 from neurosim.scenario.formats import parse_weight_format
 from neurosim.scenario.rules import RewiringChoice, keys_of
 from neurosim.scenario.schema_network import DatasetChoice, Network
 from neurosim.scenario.schema_types import Decay, Positive, PositiveInt, PowerOfTwo
-
-_OPTIMIZER_KEYS = {"sgd": (), "momentum": ("momentum",), "adam": ("beta1", "beta2", "epsilon")}
 
 
 def _check_weight_format(name):
@@ -134,7 +133,7 @@ class Training(Strict):
 
     epochs: PositiveInt = 10
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 10
-    optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
+    optimizer: Literal[*OPTIMIZERS] = "sgd"
     momentum: Decay | None = None
     beta1: Decay | None = None
     beta2: Decay | None = None
@@ -148,12 +147,12 @@ class Training(Strict):
     @property
     def optimizer_numbers(self):
         """The numbers of the optimizer that are given, by name."""
-        return {key: getattr(self, key) for key in _OPTIMIZER_KEYS[self.optimizer] if getattr(self, key) is not None}
+        return {key: getattr(self, key) for key in OPTIMIZERS[self.optimizer].keys if getattr(self, key) is not None}
 
     @model_validator(mode="after")
     def _check(self):
-        for key in ("momentum", "beta1", "beta2", "epsilon"):
-            if key not in _OPTIMIZER_KEYS[self.optimizer] and getattr(self, key) is not None:
+        for key in NUMBERS:
+            if key not in OPTIMIZERS[self.optimizer].keys and getattr(self, key) is not None:
                 raise WrongKey([key], f"optimizer {self.optimizer} does not use it; leave it out")
         return self
 

@@ -6,7 +6,8 @@ import json
 import neurosim
 from neurosim.errors import InputError, NeurosimError
 from neurosim.placement import MERGE_ENTRIES
-from neurosim.placement.memory import host_rewires
+from neurosim.placement.families import family_of
+from neurosim.placement.memory import has_row_pointers, host_rewires
 from neurosim.scenario.experiment import check_shape
 from neurosim.scenario.learning import auto_rate
 
@@ -94,14 +95,14 @@ def training_plan(experiment):
         # The host orders all arrivals at once, whatever their number.
         merge_entries=2**62 if workload.host_learns or host_rewires(experiment.profile, workload) else MERGE_ENTRIES,
         watches=_watched(experiment),
-        counts_pairs=scenario.hardware.execution == "event_driven" and experiment.profile.storage.family == "address_space",
+        counts_pairs=has_row_pointers(experiment.profile, workload),
     )
 
 
 def _watched(experiment):
     """Neurons whose non-zero values cost something: rows that are walked, activations that travel."""
     placement = experiment.placement
-    if placement.workload.execution == "event_driven" or placement.profile.storage.family != "address_space":
+    if placement.workload.execution == "event_driven" or not family_of(placement.profile).is_program:
         return "all"
     return "hidden" if placement.n_cores > 1 else "none"
 

@@ -12,8 +12,8 @@ import numpy as np
 from neurosim.datasets import DATASETS
 from neurosim.documents.archive import DamagedArchiveError, read_archive
 from neurosim.errors import InputError
+from neurosim.networks import Topology
 from neurosim.placement.layout import make_layout
-from neurosim.placement.topology import Topology
 from neurosim.results.files import read_record
 from neurosim.results.network import TrainedNetwork, WeightMatrix, read_network
 from neurosim.scenario.folder import CHECKPOINT

@@ -13,7 +13,8 @@ def draw_connections(store):
 
     Sparse segments use the same proposals as rewiring. Segments with a quarter of their positions or
     more (and no binding limit) use selection sampling, which reads every position once. Small segments come
-    first where the segments of a core share limits, so that a large one leaves them their room.
+    first where the segments of a core share limits, so that a large one leaves them their room. What finds no place
+    is noted in ``store.n_unplaced``.
     """
     plan, segments = store.plan, store.segments
     key = stream_key(store.seed, Stream.INITIAL_POSITION)
@@ -25,6 +26,7 @@ def draw_connections(store):
     order = range(len(plan.segments))
     if segments.is_limited:
         order = sorted(order, key=lambda g: plan.segments[g].n_active)
+    n_unplaced = 0
     for g in order:
         segment, n_start = plan.segments[g], plan.n_start[g]
         n_pre = plan.matrices[segment.matrix].n_pre
@@ -35,11 +37,12 @@ def draw_connections(store):
             choose_positions(chosen, n_positions, np.uint64(key) + np.uint64(g))
             occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)
         else:
-            fill_scope(
+            n_unplaced += fill_scope(
                 store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0), True
             )
     set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
     load_strengths(store.slots, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_ROUNDING)))
+    store.n_unplaced, store.unplaced_by = int(n_unplaced), store.unfilled_by
     # Placing the first synapses is loading, not training.
     store.tally.by_segment[:] = 0
     store.tally.unfilled_by[:] = 0

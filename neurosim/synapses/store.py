@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from neurosim.kernels.exchange import fill_scope, release_slot, sign_of
+from neurosim.kernels.exchange import fill_scope, release_one, sign_of
 from neurosim.kernels.growth import place_first
 from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, SegmentEvent, Segments, Slots, Tally
 from neurosim.kernels.membership import EMPTY, rebuild_table, table_bits
-from neurosim.kernels.merge import merge_segment
-from neurosim.kernels.order import note_order, sort_slots
+from neurosim.kernels.merge import merge_all
+from neurosim.kernels.order import sort_slots
 from neurosim.random import Stream, mix64, stream_key
 from neurosim.synapses.initial import draw_connections
 from neurosim.synapses.plan import StorePlan
@@ -37,6 +37,8 @@ class SynapseStore:
     ----------
     slots, segments, matrices, tally
         The arrays, as the named tuples of `neurosim.kernels.layout`.
+    n_unplaced, unplaced_by
+        Planned connections that found no place at the start, and how many of them each limit bound: int, dict of names to int.
 
     Notes
     -----
@@ -52,6 +54,7 @@ class SynapseStore:
         self.segments = _segment_arrays(plan)
         self.slots = _empty_slots(plan, self.segments, self.matrices)
         self.tally = new_tally(plan)
+        self.n_unplaced, self.unplaced_by = 0, {}
 
     @classmethod
     def random(cls, plan, seed):
@@ -59,7 +62,7 @@ class SynapseStore:
 
         Source: the authors' initial values (Bellec et al. 2018, public scripts): n_pre is the full
         fan-in of the layer. Where fan-in limits leave no room, fewer
-        synapses than planned are active, and `fill` says how many.
+        synapses than planned are active, and `n_unplaced` says how many.
         """
         store = cls(plan, seed)
         draw_connections(store)
@@ -104,7 +107,7 @@ class SynapseStore:
             if self.slots.active[slot] != 1:
                 raise ValueError(f"slot {slot} is not active")
             segment = int(np.searchsorted(self.segments.slot_start, slot, side="right")) - 1
-            release_slot(self.slots, self.segments, self.matrices, self.tally, segment, int(slot))
+            release_one(self.slots, self.segments, self.matrices, self.tally, segment, int(slot))
 
     def fill(self, key, theta=0.0):
         """Re-use free slots until every scope has its promised number; returns how many stayed free.
@@ -163,9 +166,7 @@ class SynapseStore:
 
     def merge(self):
         """As `sort`, and faster where all slots but few arrivals lie in order."""
-        for segment in range(self.segments.matrix.size):
-            merge_segment(self.slots, self.segments, self.matrices, segment)
-        note_order(self.slots)
+        merge_all(self.slots, self.segments, self.matrices)
 
     def sign(self, matrix, pre, post):
         """Constant sign of a position: -1.0 or 1.0."""

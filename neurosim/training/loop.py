@@ -22,11 +22,17 @@ _SECONDS_A_CALL = 0.2
 #: Period of a compiled rewiring that never comes.
 _NEVER = 2**62
 
+#: Fewest active synapses after any rewiring of an epoch, before the first.
+_NO_REWIRING = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True)
 class EpochRecord:
     """One finished epoch: rates are fractions, losses nats per sample, times seconds.
 
+    `n_active` synapses are active at its end, `n_active_least` is the fewest after any of its rewirings (None: there was none),
+    `n_active_most` the most after any step. `n_unfilled` slots found no position in the last rewiring, or at the start before the
+    first.
     With a validation set, the test set is seen once, after the last epoch: `test_loss` and `test_accuracy` of the others are None.
     `unmoved` is the part of the weights that the epoch left as they were, of synapses that stayed; only where a step may round to nothing.
     """
@@ -40,7 +46,7 @@ class EpochRecord:
     n_released: int
     n_arrived: int
     n_active: int
-    n_active_least: int
+    n_active_least: int | None
     n_active_most: int
     n_unfilled: int
     train_s: float
@@ -133,6 +139,11 @@ class Trainer:
     def n_steps(self):
         """Steps of the whole run."""
         return self.steps_per_epoch * self.plan.n_epochs
+
+    @property
+    def _unfilled_before(self):
+        """Slots without a position before the epoch in work."""
+        return self.history[-1].n_unfilled if self.history else self.store.n_unplaced
 
     @property
     def is_done(self):
@@ -347,6 +358,7 @@ class Trainer:
         self.network.settle()
         released, arrived = (b - a for a, b in zip(self.first_counts, _exchange_counts(store)))
         n = int(progress.n_samples[0])
+        has_rewired = progress.least_active[0] < _NO_REWIRING
         record = EpochRecord(
             epoch=self.epoch,
             learning_rate=self.plan.schedule.rate(self.epoch, self.plan.n_epochs),
@@ -357,9 +369,9 @@ class Trainer:
             n_released=released,
             n_arrived=arrived,
             n_active=store.n_active,
-            n_active_least=min(int(progress.least_active[0]), int(progress.most_active[0])),
+            n_active_least=int(progress.least_active[0]) if has_rewired else None,
             n_active_most=int(progress.most_active[0]),
-            n_unfilled=int(progress.n_unfilled[0]),
+            n_unfilled=int(progress.n_unfilled[0]) if has_rewired else self._unfilled_before,
             train_s=self._seconds,
             test_s=test_s,
             validation_loss=None if has_test else seen["loss"],
@@ -494,7 +506,7 @@ def new_progress():
         loss=np.zeros(1),
         n_correct=np.zeros(1, np.int64),
         n_samples=np.zeros(1, np.int64),
-        least_active=np.full(1, np.iinfo(np.int64).max),
+        least_active=np.full(1, _NO_REWIRING),
         most_active=np.zeros(1, np.int64),
         n_unfilled=np.zeros(1, np.int64),
     )

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.kernels.optimizer import OptimizerStep
-
-#: Numbers kept per slot.
-N_MOMENTS = {"sgd": 0, "momentum": 1, "adam": 2}
+from neurosim.networks.optimizers import NUMBERS, OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -22,25 +20,27 @@ class Optimizer:
 
     Parameters
     ----------
-    kind : {'sgd', 'momentum', 'adam'}
+    kind : str
+        Name of a row of `neurosim.networks.OPTIMIZERS`.
     momentum : float
     beta1, beta2, epsilon : float
         Of Adam.
     """
 
     kind: str = "sgd"
-    momentum: float = 0.9
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    momentum: float = NUMBERS["momentum"]
+    beta1: float = NUMBERS["beta1"]
+    beta2: float = NUMBERS["beta2"]
+    epsilon: float = NUMBERS["epsilon"]
 
     @property
     def n_moments(self):
         """Numbers that each slot keeps between steps."""
-        return N_MOMENTS[self.kind]
+        return OPTIMIZERS[self.kind].state_words
 
     @property
     def step_numbers(self):
-        """What the kernels need: `OptimizerStep`."""
-        decay = {"sgd": 0.0, "momentum": self.momentum, "adam": self.beta1}[self.kind]
-        return OptimizerStep(np.float32(decay), np.float32(self.beta2), np.float32(self.epsilon))
+        """What the kernels need: `OptimizerStep`; zeros where the optimizer takes fewer numbers."""
+        numbers = [getattr(self, key) for key in OPTIMIZERS[self.kind].keys]
+        numbers += [0.0] * (len(OptimizerStep._fields) - len(numbers))
+        return OptimizerStep(*map(np.float32, numbers))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from neurosim.accounting import KINDS, PHASES, SECTIONS, Ledger
+from neurosim.accounting import KINDS, PHASES, Ledger
 from neurosim.accounting.events import KIND, PHASE, Firing
 from neurosim.accounting.pricing import DIRECTIONS, model_time, price_energy
 from neurosim.accounting.sections import Spill
@@ -13,6 +13,7 @@ from neurosim.errors import InputError, nearest
 from neurosim.hardware.loader import FOLDER, make_profile
 from neurosim.hardware.structure import ChipClass
 from neurosim.placement import Workload, judge, place, synapse_counts
+from neurosim.placement.sections import SECTIONS
 from neurosim.validation.cases import load_cases
 
 REFUSED = "refused, as it must be"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from neurosim.hardware import load_profile
 from neurosim.placement import MERGE_ENTRIES, Workload, judge, largest_fit, place, smallest_cores, synapse_counts
 from neurosim.placement.search import most_unrolled, scale_counts
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 
 PROFILES = {name: load_profile(name) for name in ("spinnaker2_santos", "brainscales2")}
 

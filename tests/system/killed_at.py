@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -98,7 +99,7 @@ def facts(folder):
         found[path.relative_to(folder).as_posix()] = {name: [a.dtype.str, a.shape, a.tobytes().hex()] for name, a in arrays.items()}
     for path in sorted(folder.rglob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
-            rows = [{k: v for k, v in row.items() if k not in ("train_s", "test_s")} for row in csv.DictReader(file)]
+            rows = [{k: v for k, v in row.items() if not re.fullmatch("(train|test)_(.*_)?s", k)} for row in csv.DictReader(file)]
         found[path.relative_to(folder).as_posix()] = rows
     for path in sorted(folder.rglob("sweep.json")):
         record = json.loads(path.read_text(encoding="utf-8"))

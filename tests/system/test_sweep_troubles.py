@@ -108,7 +108,7 @@ def test_a_scenario_that_is_refused_for_what_it_says_is_a_result(main_cli, tmp_p
 RULE = """\
 from dataclasses import dataclass
 from neurosim.rewiring import RULES
-Base = RULES["set"]
+Base = RULES["static"]
 
 @dataclass(frozen=True)
 class Mine(Base):
@@ -119,7 +119,7 @@ class Mine(Base):
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_rules_of_ones_own(jobs, cli_environment, tmp_path):
     (tmp_path / "my_rule.py").write_text(RULE, encoding="utf-8")
-    text = SWEEP.split("axes:")[0] + 'axes:\n  - list: [{rewiring: {rule: "my_rule:Mine", period: 10}}, {rewiring: {rule: static}}]\n'
+    text = SWEEP.split("axes:")[0] + 'axes:\n  - list: [{rewiring: {rule: "my_rule:Mine"}}, {rewiring: {rule: static}}]\n'
     (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "neurosim.cli", *COMMAND[:5], jobs, "--quiet"]
 

@@ -19,23 +19,25 @@ ALLOWED = {
     "documents": {"errors"},
     "kernels": set(),
     "synapses": {"kernels", "random"},
-    "nn": {"synapses", "kernels"},
+    # Lowest floor: what every other room may know of a network, without compiled code and without a chip.
+    "networks": {"errors"},
+    "nn": {"networks", "synapses", "kernels"},
     "rewiring": {"synapses", "kernels"},
-    "training": {"nn", "rewiring", "synapses", "kernels", "documents", "errors", "random"},
+    "training": {"nn", "networks", "rewiring", "synapses", "kernels", "documents", "errors", "random"},
     "datasets": {"documents", "errors"},
     "hardware": {"documents", "units", "errors"},
-    "placement": {"hardware", "errors"},
-    "accounting": {"placement", "hardware", "errors"},
+    "placement": {"networks", "hardware", "units", "errors"},
+    "accounting": {"placement", "networks", "hardware", "errors"},
     "results": {"documents", "errors"},
-    # Facts of profiles only: what a run cost stands in its record.
-    "reports": {"results", "hardware", "documents", "units", "errors"},
+    # Facts of profiles, sections and storage families only: what a run cost stands in its record.
+    "reports": {"results", "placement", "hardware", "documents", "units", "errors"},
     # The one place where learning meets hardware.
     "scenario": {
         *("errors", "units", "random", "documents", "kernels", "synapses", "nn", "rewiring", "training", "datasets"),
-        *("hardware", "placement", "accounting", "results", "reports"),
+        *("networks", "hardware", "placement", "accounting", "results", "reports"),
     },
     # Laws go through the learning side, published workloads through the chip side; never both in one module.
-    "validation": {"kernels", "synapses", "rewiring", "random", "hardware", "placement", "accounting", "documents", "errors"},
+    "validation": {"kernels", "synapses", "rewiring", "random", "networks", "hardware", "placement", "accounting", "documents", "errors"},
     "sweeps": {"scenario", "results", "datasets", "hardware", "documents", "errors"},
     "api": {"sweeps", "scenario", "results", "reports", "hardware", "datasets", "documents", "errors"},
     "sklearn": {"api", "scenario", "datasets", "errors"},
@@ -44,7 +46,7 @@ ALLOWED = {
     "commands": {"sweeps", "scenario", "validation", "results", "reports", "hardware", "datasets", "documents", "errors"},
     "cli": {"commands", "errors"},
 }
-LEARNING = ("nn", "rewiring", "training", "synapses", "kernels", "datasets")
+LEARNING = ("networks", "nn", "rewiring", "training", "synapses", "kernels", "datasets")
 CHIP_SIDE = {"hardware", "placement", "accounting", "scenario", "sweeps", "results", "reports", "validation", "api", "sklearn", "commands", "cli"}
 # Modules outside of kernels/ that may import Numba, inside functions, so that `check` does not load it.
 LAZY_NUMBA = {"scenario/trainer.py", "scenario/record.py"}

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from kernel_calls import call_of
 from test_kernels_exchange import P_LEAST, arrivals_of, p_of_uniform
 
 from neurosim.kernels.exchange import _rank_draw_by_rows, occupy
 from neurosim.kernels.layout import Binding, Resource, SegmentEvent
 from neurosim.synapses.recount import recount
 from neurosim.synapses import CorePlan, MatrixPlan, SegmentPlan, StorePlan, SynapseStore
+
+run_occupy, rank_draw_by_rows = call_of(occupy), call_of(_rank_draw_by_rows)
 
 N = 20_000
 PACKED = {"header_bits": 10, "block_synapses": 4, "word_bits": 64}
@@ -152,7 +155,7 @@ def test_exact_draws_are_uniform_too(name):
     """The draw after `MAX_PROPOSALS` rejections, called directly."""
     store, scope, feasible = binding_store(name)
     draws = [
-        _rank_draw_by_rows(store.slots, store.segments, store.matrices, store.tally, scope, bits)
+        rank_draw_by_rows(store.slots, store.segments, store.matrices, store.tally, scope, bits)
         for bits in np.random.default_rng(1).integers(0, 2**64, N, dtype=np.uint64)
     ]
     arrivals = np.array([[(store.segments.matrix[segment], pre, post)] for segment, pre, post in draws])
@@ -217,7 +220,7 @@ def test_a_lone_synapse_costs_a_word_and_the_second_is_free():
     used = [0]
 
     def arrive(pre, post):
-        occupy(store.slots, store.segments, store.matrices, store.tally, 0, pre, post, np.float32(1))
+        run_occupy(store.slots, store.segments, store.matrices, store.tally, 0, pre, post, np.float32(1))
         used.append(int(store.slots.words[0]))
 
     arrive(1, 3)  # 33 bits: one word

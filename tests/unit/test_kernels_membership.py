@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from kernel_calls import call_of
 
 from neurosim.kernels.membership import DISTANCE_BITS, REST_BITS, _scatter, is_taken, rebuild_table, table_bits
 from neurosim.synapses import SynapseStore, layered_plan
+
+scatter = call_of(_scatter)
 
 
 def distances(store):
@@ -15,7 +18,7 @@ def distances(store):
 
 @pytest.mark.parametrize("n_bits", [1, 2, 3, 7, 12, 15])
 def test_scatter_is_a_bijection(n_bits):
-    values = [int(_scatter(position, np.uint64(n_bits))) for position in range(1 << n_bits)]
+    values = [int(scatter(position, np.uint64(n_bits))) for position in range(1 << n_bits)]
     assert sorted(values) == list(range(1 << n_bits))
 
 
@@ -23,7 +26,7 @@ def test_scatter_is_a_bijection(n_bits):
 def test_scatter_is_one_to_one_on_many_numbers(n_bits):
     rng = np.random.default_rng(n_bits)
     numbers = np.unique(np.concatenate([np.arange(30_000), rng.integers(1 << n_bits, size=30_000)]))
-    values = {int(_scatter(int(number), np.uint64(n_bits))) for number in numbers}
+    values = {int(scatter(int(number), np.uint64(n_bits))) for number in numbers}
     assert len(values) == numbers.size and max(values) < 1 << n_bits
 
 

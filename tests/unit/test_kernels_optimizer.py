@@ -1,6 +1,8 @@
 """Optimizers: directions against float64, the state of arrivals, sorting, resumption, and plain SGD untouched."""
 
 import hashlib
+from dataclasses import fields
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ from hypothesis import strategies as st
 from neurosim.datasets import load_dataset
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
-from neurosim.placement.workload import STATE_WORDS
+from neurosim.networks.optimizers import NUMBERS, OPTIMIZERS
+from neurosim.placement import Workload
 from neurosim.rewiring import DeepR
+from neurosim.scenario.schema import Training
 from neurosim.synapses import SynapseStore, layered_plan
 from neurosim.training import Optimizer, Schedule, Trainer, TrainingPlan, load_checkpoint, save_checkpoint
-from neurosim.training.optimizers import N_MOMENTS
 
 EPS = np.finfo(np.float32).eps
 KINDS = [Optimizer("sgd"), Optimizer("momentum", momentum=0.8), Optimizer("adam", beta1=0.85, beta2=0.99, epsilon=1e-6)]
@@ -44,8 +47,16 @@ def make_trainer(dataset, optimizer, batch_size=10, n_epochs=3, rate=None, **rul
     return Trainer(SynapseStore.random(plan, 0), dataset, plan_)
 
 
-def test_both_sides_count_the_same_numbers():
-    assert N_MOMENTS == STATE_WORDS
+def test_every_side_reads_the_table_of_optimizers():
+    assert [kind.kind for kind in KINDS] == list(OPTIMIZERS) and set(get_args(Training.model_fields["optimizer"].annotation)) == set(OPTIMIZERS)
+    assert {field.name for field in fields(Optimizer)} == {"kind", *NUMBERS} and set(NUMBERS) <= set(Training.model_fields)
+    for optimizer in KINDS:
+        row = OPTIMIZERS[optimizer.kind]
+        workload = Workload((3, 2), (4,), optimizer=row.name)
+        assert row.state_words == optimizer.n_moments == workload.state_words and row.counts_steps == workload.counts_steps
+        given = [getattr(optimizer, key) for key in row.keys]
+        assert optimizer.step_numbers[: len(given)] == tuple(map(np.float32, given)) and not any(optimizer.step_numbers[len(given) :])
+        assert [getattr(Optimizer(row.name), key) for key in row.keys] == [default for _, default in row.numbers]
 
 
 @pytest.mark.parametrize("optimizer", KINDS, ids=lambda o: o.kind)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from kernel_calls import call_of
 
 from neurosim.datasets.dataset import Dataset
 from neurosim.kernels import order
@@ -12,6 +13,8 @@ from neurosim.rewiring import DeepR
 from neurosim.synapses import SynapseStore, layered_plan
 from neurosim.synapses.plan import MatrixPlan, SegmentPlan, StorePlan
 from neurosim.training import Schedule, Trainer, TrainingPlan
+
+note_disorder, run_deal_arrivals = call_of(order.note_disorder), call_of(deal_arrivals)
 
 
 def make_store(n_moments=0, has_master=False):
@@ -107,7 +110,7 @@ def test_arrivals_are_dealt_in_the_order_of_slots(n, n_moments, has_master):
             taken = store.slots.free_slot[start + store.slots.n_free[segment] : start + n_before[segment]]
             assert taken.size == np.isin(leaving, np.arange(*store.segments.slot_start[segment : segment + 2])).sum()
             n_unordered.append((np.diff(keys_at(store, segment, taken)) < 0).sum())
-            deal_arrivals(store.slots, store.segments, store.matrices, segment, n_before[segment])
+            run_deal_arrivals(store.slots, store.segments, store.matrices, segment, n_before[segment])
             is_sorted = np.all(np.diff(keys_at(store, segment, np.sort(taken))) >= 0)
             assert is_sorted if segment == 0 else n_unordered[1] == 0 or not is_sorted
         assert n < 40 or n_unordered[0] > n // 8
@@ -186,7 +189,7 @@ def test_merging_is_due_when_disorder_has_cost_as_much():
         slots.disorder[:] = 0
         for step in range(1, 10_000):
             slots.disorder[0] += n_arrivals
-            if order.note_disorder(slots, n_tiles):
+            if note_disorder(slots, n_tiles):
                 return step
         return None
 

@@ -5,6 +5,7 @@ Slots are taken out, put in, and taken out again, so that strays, freed strays a
 
 import numpy as np
 import pytest
+from kernel_calls import call_of
 
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
@@ -12,6 +13,8 @@ from neurosim.kernels.order import count_strips
 from neurosim.kernels.shares import backward_share, forward_share
 from neurosim.nn import Mlp, mlp
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore
+
+run_forward_share, run_backward_share = call_of(forward_share), call_of(backward_share)
 
 SIZES = (2100, 2600, 60)
 N_LANES, LANES = 32, (0,) * 32
@@ -87,10 +90,10 @@ def run_shares(store, act, err, n_shares, shares):
     store.slots.gradient[:] = 0
     for m in (0, 1):
         for share in shares:
-            forward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, LANES)
+            run_forward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, LANES)
     for m in (1, 0):
         for share in shares:
-            backward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, err, LANES, live, 1, wrong, 1)
+            run_backward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, err, LANES, live, 1, wrong, 1)
     gradient = store.slots.gradient.copy()
     store.slots.gradient[:] = 0
     return act, err, gradient, live, wrong

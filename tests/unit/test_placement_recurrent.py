@@ -11,7 +11,7 @@ from neurosim.errors import DoesNotFitError
 from neurosim.hardware import load_profile
 from neurosim.placement import Workload, judge, largest_fit, place, refuse_unless_fits, smallest_cores, synapse_counts
 from neurosim.placement.search import scale_counts
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 from neurosim.reports.tables import print_verdict
 
 SANTOS = load_profile("spinnaker2_santos")

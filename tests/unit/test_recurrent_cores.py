@@ -9,7 +9,7 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.membership import rebuild_table
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
 from neurosim.placement import Workload, judge, place, synapse_counts
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 from neurosim.rewiring import RULES
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.load import load_scenario

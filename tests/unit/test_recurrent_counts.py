@@ -7,7 +7,7 @@ import pytest
 
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
-from neurosim.placement.topology import Topology
+from neurosim.networks import Topology
 from neurosim.synapses import SegmentPlan, SynapseStore
 from neurosim.synapses.store import new_tally
 

@@ -8,7 +8,7 @@ import pytest
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, Firing
 from neurosim.accounting.pricing import price_energy
 from neurosim.accounting.sensitivity import price_sensitivity
-from neurosim.accounting.sections import SECTIONS
+from neurosim.placement.sections import SECTIONS
 from neurosim.hardware import load_profile
 
 SECONDS = 3.25

@@ -10,15 +10,17 @@ import pytest
 
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES
 from neurosim.accounting.pricing import model_time, price_energy
-from neurosim.accounting.sections import SECTIONS, Spill, level_of
+from neurosim.accounting.sections import Spill
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import load_profile
 from neurosim.placement import Workload, judge, largest_fit, place, refuse_unless_fits, smallest_cores
-from neurosim.placement.spill import MOVABLE, choose_spill
+from neurosim.placement.sections import SECTIONS, level_of, movable_sections
+from neurosim.placement.spill import choose_spill
 from neurosim.scenario import load_scenario, prepare
 from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.record import settle
 
+MOVABLE = movable_sections()
 SPIN1, SANTOS, SPIN2 = (load_profile(name) for name in ("spinnaker1", "spinnaker2_santos", "spinnaker2"))
 LIMIT = SPIN1.storage.local_bytes.value
 LARGE = Workload((784, 300, 100, 10), (23_520, 9_000, 1_000), batch_size=10, theta_bits=15)

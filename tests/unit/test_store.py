@@ -4,11 +4,11 @@ import collections
 
 import numpy as np
 import pytest
+from kernel_calls import call_of
 
 from neurosim.kernels import order
 from neurosim.kernels.membership import is_taken, remove_position
 from neurosim.nn import Mlp
-from neurosim.random import Stream, stream_key
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore, layered_plan
 
 SCOPES = ("core", "layer", "network")
@@ -414,7 +414,7 @@ def _sign_of_zero(s):
 
 
 def _table_entry_lost(s):
-    remove_position(s.slots, s.matrices, 0, s.slots.pre[2], s.slots.post[2])
+    call_of(remove_position)(s.slots, s.matrices, 0, s.slots.pre[2], s.slots.post[2])
 
 
 def _table_entry_left_over(s):

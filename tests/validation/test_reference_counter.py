@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from kernel_calls import call_of
 from reference_chip import Lists, ReferenceChip, RowLimits, Segment, Widths, fold
 
 from neurosim.accounting import KINDS, PHASES
@@ -32,6 +33,8 @@ from neurosim.scenario.network import make_network, make_store
 from neurosim.scenario.record import settle
 from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.schema import Scenario
+
+forward_tile, errors_of_outputs, backward_tile = (call_of(f) for f in (mlp.forward, mlp.softmax_errors, mlp.backward))
 
 PROFILES = Path(__file__).parents[2] / "hardware_profiles"
 FAMILIES = Path(__file__).parents[1] / "profiles"
@@ -479,14 +482,14 @@ def run_sample(store, x, label, scale, n_batch):
     layers = [store.plan.matrices[0].n_pre, *(m.n_post for m in store.plan.matrices)]
     act, err = np.zeros(sum(layers), np.float32), np.zeros(sum(layers), np.float32)
     act[: layers[0]] = x.astype(np.float32) * np.float32(scale)
-    mlp.forward(store.slots, store.matrices, act, (0,))
+    forward_tile(store.slots, store.matrices, act, (0,))
     check_dense(store, act, layers)
     if label is not None:
         base = sum(layers[:-1])
         labels, order = np.array([label], np.int32), np.zeros(1, np.int64)
-        mlp.softmax_errors(act, err, base, labels, order, 0, 1, layers[-1], n_batch, 1)
+        errors_of_outputs(act, err, base, labels, order, 0, 1, layers[-1], n_batch, 1)
         gradient = np.zeros(store.n_slots, np.float32)
-        mlp.backward(store.slots, store.segments, store.matrices, act, err, gradient, (0,))
+        backward_tile(store.slots, store.segments, store.matrices, act, err, gradient, (0,))
     return by_layer(act, layers), by_layer(err, layers)
 
 

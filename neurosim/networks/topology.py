@@ -2,59 +2,24 @@
 
 A feed-forward network takes each sample in one pass. A recurrent one takes it step by step, and its training goes
 back through the last `window` steps (back-propagation through time, Werbos 1990; truncated: Williams and Peng 1990).
-The numbers here are those of the training program of `neurosim.placement.memory`; nothing depends on a chip.
+Nothing here depends on a chip.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from numbers import Integral
 
 import numpy as np
 
 from neurosim.errors import InputError
+from neurosim.networks.models import NeuronModel, find_model
+
+#: A cell by its name, or its facts.
+Cell = str | NeuronModel
 
 _MAX_NEURONS = 10**6  # per population: products of three sizes stay inside int64
-
-
-@dataclass(frozen=True)
-class NeuronModel:
-    """What one neuron computes and keeps.
-
-    Attributes
-    ----------
-    sums : int
-        Sums of inputs of a neuron. Each is a post neuron of the projections into the population: the gates of an LSTM.
-    values : int
-        Numbers of the forward pass that a neuron keeps of each step until the errors have passed it.
-    states : int
-        Those of them that the next step reads.
-    errors : int
-        Numbers of the backward pass that a neuron keeps, of one step only.
-    forward : (int, int)
-        Values read and written when a neuron turns its sums into its output.
-    backward : (int, int, int)
-        Values read, errors read and errors written when a neuron turns the error of its output into those of its sums.
-    sends_zeros : bool
-        Whether a value goes to other cores even when it is zero. A rectified neuron that is zero has no error either, so nobody
-        misses it; the state of a recurrent neuron has one.
-    """
-
-    sums: int = 1
-    values: int = 1
-    states: int = 0
-    errors: int = 1
-    forward: tuple[int, int] = (1, 1)
-    backward: tuple[int, int, int] = (1, 1, 1)
-    sends_zeros: bool = False
-
-
-#: The gates i, f, g, o take the place of their sums; c and h come beside them, tanh(c) is computed again on the way back.
-#: Errors: those of four sums, of h and of c. Backward reads the gates, c and c of the step before.
-MODELS = {
-    "relu": NeuronModel(),
-    "rnn": NeuronModel(states=1, errors=2, sends_zeros=True),
-    "lstm": NeuronModel(4, 6, 2, 6, (5, 6), (6, 2, 5), sends_zeros=True),
-}
 
 
 @dataclass(frozen=True)
@@ -70,9 +35,24 @@ class Population:
     has_bias: bool = False
 
     @property
-    def n_sums(self):
+    def cell(self) -> str | None:
+        """Name of the model; None for inputs."""
+        return self.model.name if self.model else None
+
+    @property
+    def sums(self) -> int:
+        """Sums of one neuron; 1 for inputs, whose value takes the place of one."""
+        return self.model.sums if self.model else 1
+
+    @property
+    def n_sums(self) -> int:
         """Post neurons of every projection into the population."""
-        return self.n * self.model.sums
+        return self.n * self.sums
+
+    @property
+    def n_biases(self) -> int:
+        """Biases of the population, one per sum where it has any."""
+        return self.n_sums * self.has_bias
 
 
 @dataclass(frozen=True)
@@ -105,36 +85,50 @@ class Topology:
     readout: str = "last"
 
     @classmethod
-    def of(cls, network):
+    def of(cls, network: "Topology | Sequence[int]") -> "Topology":
         """A topology as it is; a sequence of layer sizes as `feedforward`."""
-        return network if isinstance(network, cls) else cls.feedforward(network)
+        return network if isinstance(network, Topology) else cls.feedforward(network)
 
     @classmethod
-    def feedforward(cls, layers):
-        """Rectified linear layers, each fully possible from the one before.
+    def feedforward(cls, layers: Sequence[int], cell: Cell | Sequence[Cell] = "relu", bias: bool = False) -> "Topology":
+        """Layers that take each sample in one pass, each fully possible from the one before.
 
         Parameters
         ----------
         layers : sequence of int
             Neurons of each layer, inputs first.
+        cell : str, NeuronModel, or sequence of these
+            Of the hidden layers: one for all, or one per hidden layer.
+        bias : bool
+            Whether all layers but the inputs have biases.
 
         Raises
         ------
         InputError
-            Fewer than two layers, or a size that is no whole number from 1 to 10^6.
+            Fewer than two layers, a size that is no whole number from 1 to 10^6, or a cell that is unknown or needs steps.
         """
         layers = _check_sizes(layers)
-        hidden = (Population(f"hidden {i + 1}", n, MODELS["relu"]) for i, n in enumerate(layers[1:-1]))
-        populations = (Population("inputs", layers[0]), *hidden, Population("outputs", layers[-1], MODELS["relu"]))
+        cells = [cell] * (len(layers) - 2) if isinstance(cell, (str, NeuronModel)) else list(cell)
+        if len(cells) != len(layers) - 2:
+            raise InputError(f"cell: found {len(cells)}; expected one, or one per hidden layer, {len(layers) - 2}")
+        models = [find_model(name) for name in cells]
+        for model in models:
+            if model.is_recurrent:
+                raise InputError(f"cell: found {model.name}, which keeps a state from step to step; a feed-forward network has no steps")
+        hidden = (Population(f"hidden {i}", n, m, bias) for i, (n, m) in enumerate(zip(layers[1:-1], models, strict=True), 1))
+        populations = (Population("inputs", layers[0]), *hidden, Population("outputs", layers[-1], find_model("softmax"), bias))
         return cls(populations, tuple(Projection(i, i + 1) for i in range(len(layers) - 1)))
 
     @classmethod
-    def recurrent(cls, cell, n_inputs, units, n_classes, n_steps, window=None, readout="last"):
+    def recurrent(
+        cls, cell: Cell, n_inputs: int, units: Sequence[int], n_classes: int, n_steps: int, window: int | None = None, readout: str = "last"
+    ) -> "Topology":
         """Layers of recurrent cells: input and recurrent matrix of each layer, then the read-out.
 
         Parameters
         ----------
-        cell : {'lstm', 'rnn'}
+        cell : str or NeuronModel
+            Of all layers, such as lstm or rnn.
         n_inputs, n_classes, n_steps : int
         units : sequence of int
             Neurons of each recurrent layer.
@@ -145,57 +139,72 @@ class Topology:
         Raises
         ------
         InputError
-            A size that is no whole number from 1 to 10^6.
+            A size that is no whole number from 1 to 10^6, or an unknown cell.
         """
-        sizes = _check_sizes((n_inputs, *units, n_classes))
+        sizes, model = _check_sizes((n_inputs, *units, n_classes)), find_model(cell)
         populations, projections = [Population("inputs", sizes[0])], []
         for i, n in enumerate(sizes[1:-1], 1):
-            populations.append(Population(f"{cell} {i}", n, MODELS[cell], has_bias=True))
+            populations.append(Population(f"{model.name} {i}", n, model, has_bias=True))
             projections += [Projection(i - 1, i), Projection(i, i, is_recurrent=True)]
-        populations.append(Population("outputs", sizes[-1], MODELS["relu"], has_bias=True))
+        populations.append(Population("outputs", sizes[-1], find_model("softmax"), has_bias=True))
         projections.append(Projection(len(sizes) - 2, len(sizes) - 1))
         window = n_steps if window is None else min(window, n_steps)
         return cls(tuple(populations), tuple(projections), n_steps, window, readout)
 
     @cached_property
-    def shapes(self):
+    def shapes(self) -> tuple[tuple[int, int], ...]:
         """(pre neurons, post neurons) of each projection; a post neuron is one sum."""
         return tuple((self.populations[p.pre].n, self.populations[p.post].n_sums) for p in self.projections)
 
     @cached_property
-    def sizes(self):
+    def sizes(self) -> tuple[int, ...]:
         """Neurons of each population, as a tuple of int."""
         return tuple(population.n for population in self.populations)
 
+    @property
+    def neurons_and_sums(self) -> tuple[tuple[int, int], ...]:
+        """(neurons, sums of a neuron) of each population, as `synapses.plan_matrices` takes them."""
+        return tuple((population.n, population.sums) for population in self.populations)
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """(pre, post) population of each projection, by number."""
+        return tuple((projection.pre, projection.post) for projection in self.projections)
+
     @cached_property
-    def n_positions(self):
+    def bias_start(self) -> tuple[int, ...]:
+        """Number of the first bias of each population, and of all biases, as a tuple of int."""
+        return (0, *accumulate(population.n_biases for population in self.populations))
+
+    @cached_property
+    def n_positions(self) -> tuple[int, ...]:
         """Positions of each projection, as a tuple of int."""
         return tuple(a * b for a, b in self.shapes)
 
     @property
-    def is_unrolled(self):
+    def is_unrolled(self) -> bool:
         """Whether a sample takes several steps."""
         return self.n_steps > 1
 
     @property
-    def kept_steps(self):
+    def kept_steps(self) -> int:
         """Steps whose values are kept at once: the window, but all where only the whole sample has an error (mean read-out)."""
         return self.window if self.readout == "last" else self.n_steps
 
     @property
-    def hidden(self):
+    def hidden(self) -> range:
         """Numbers of the populations between inputs and outputs."""
         return range(1, len(self.populations) - 1)
 
-    def is_per_step(self, projection):
+    def is_per_step(self, projection: Projection) -> bool:
         """Whether a projection works at every step; the one into the outputs works once per sample."""
         return projection.post != len(self.populations) - 1
 
-    def reads_mean(self, projection):
+    def reads_mean(self, projection: Projection) -> bool:
         """Whether a projection takes means over the steps of a sample, and not values of a step."""
         return self.readout == "mean" and not self.is_per_step(projection)
 
-    def count_passes(self, lengths):
+    def count_passes(self, lengths: np.ndarray | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """How often each population goes forward and backward.
 
         Parameters
@@ -213,34 +222,47 @@ class Topology:
         is_output = np.arange(len(self.populations)) == len(self.populations) - 1
         return np.where(is_output, lengths.size, lengths.sum()), np.where(is_output, lengths.size, reached.sum())
 
-    def count_walks(self, lengths):
+    def count_walks(self, lengths: np.ndarray | Sequence[int]) -> np.ndarray:
         """How often each projection is walked forward, backward and for its gradient.
-
-        The first step of a sample has no step before it, so a recurrent projection is not walked there. Errors do not pass
-        from one window to the one before.
 
         Parameters
         ----------
         lengths : int array, shape (n_samples,)
+            Steps of each sample, from 1 to `n_steps`.
 
         Returns
         -------
         int64 array, shape (3, n_projections)
             Rows: forward, backward (0 for projections of the inputs), gradient.
         """
-        lengths = np.asarray(lengths, np.int64)
-        reached, before = np.minimum(lengths, self.kept_steps), lengths - 1
-        walks = np.zeros((3, len(self.projections)), np.int64)
+        lengths, n_samples = np.unique(np.asarray(lengths, np.int64), return_counts=True)
+        return np.tensordot(n_samples, self._walks_of(lengths), axes=1)
+
+    @cached_property
+    def walks_by_length(self) -> np.ndarray:
+        """Walks of one sample of each length from 0 on: int64 array, shape (n_steps + 1, 3, n_projections), read only; see `count_walks`."""
+        walks = self._walks_of(np.arange(self.n_steps + 1))
+        walks.flags.writeable = False
+        return walks
+
+    def _walks_of(self, length):
+        """Walks of one sample of each of the lengths: int64 array, shape (n_lengths, 3, n_projections).
+
+        The first step of a sample has no step before it, so a recurrent projection is not walked there. Errors do not pass
+        from one window to the one before, nor to the inputs.
+        """
+        reached, before = np.minimum(length, self.kept_steps), np.maximum(length - 1, 0)
+        walks = np.zeros((length.size, 3, len(self.projections)), np.int64)
         for i, projection in enumerate(self.projections):
             if not self.is_per_step(projection):
-                walks[:, i] = lengths.size
+                walks[:, :, i] = (length > 0)[:, None]
             elif projection.is_recurrent:
-                n_back = reached - 1 if self.readout == "last" else before - before // self.window
-                walks[:, i] = before.sum(), n_back.sum(), np.minimum(reached, before).sum()
+                n_back = np.maximum(reached - 1, 0) if self.readout == "last" else before - before // self.window
+                walks[:, :, i] = np.stack([before, n_back, np.minimum(reached, before)], axis=1)
             else:
-                walks[:, i] = lengths.sum(), reached.sum(), reached.sum()
+                walks[:, :, i] = np.stack([length, reached, reached], axis=1)
             if projection.pre == 0:
-                walks[1, i] = 0
+                walks[:, 1, i] = 0
         return walks
 
 

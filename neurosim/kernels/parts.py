@@ -1,10 +1,11 @@
-"""Compile what is always inlined once, where it is inlined.
+"""Compile what only kernels call once, in the kernels that call it.
 
-Numba gives every function machine code, wrappers for Python and C, and a file in the cache, although LLVM copies an inlined
+Numba gives every function machine code, wrappers for Python and C, and a file in the cache, although LLVM copies the text of a
 function into its callers before any of that is used. Here such a function stays LLVM's text, unoptimised, until a
 kernel that calls it is compiled: that halves what the first start costs. It rests on three seams of Numba that no
 document promises, so versions that were not tried compile as Numba does (`IS_SUPPORTED`).
 """
+
 
 import numba
 from numba.core.codegen import JITCodeLibrary
@@ -58,7 +59,7 @@ class _TextCompiler(CompilerBase):
         return [passes]
 
 
-class InlinedFunction(CPUDispatcher):
+class KernelPart(CPUDispatcher):
     """A function for kernels alone: called from Python it raises `TypeError`; its `py_func` can be called."""
 
     def add_overload(self, cres):
@@ -66,11 +67,11 @@ class InlinedFunction(CPUDispatcher):
 
     def _compile_for_args(self, *args, **kwargs):
         name = f"{self.py_func.__module__}.{self.py_func.__name__}"
-        raise TypeError(f"{name} is inlined into kernels and has no machine code of its own: call {name}.py_func, or from a kernel")
+        raise TypeError(f"{name} is a part of kernels and has no machine code of its own: call {name}.py_func, or from a kernel")
 
 
-def inline_text(py_func, **options):
-    """Make a function that LLVM inlines into every kernel that calls it.
+def keep_text(py_func, **options):
+    """Make a function that has machine code only as a part of the kernels that call it.
 
     Parameters
     ----------
@@ -78,5 +79,5 @@ def inline_text(py_func, **options):
     **options
         Of `numba.njit`.
     """
-    options |= {"nopython": True, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return InlinedFunction(py_func, targetoptions=options, pipeline_class=_TextCompiler)
+    options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return KernelPart(py_func, targetoptions=options, pipeline_class=_TextCompiler)

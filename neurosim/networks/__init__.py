@@ -1,0 +1,10 @@
+"""Networks as data: which neurons there are, which project to which, and how often each takes part in one sample.
+
+What learns, what places, what counts and what reads scenarios all read this description. It depends on no chip and on no compiled code.
+"""
+
+from neurosim.networks.models import MODELS, NeuronModel, find_model
+from neurosim.networks.optimizers import OPTIMIZERS, OptimizerModel
+from neurosim.networks.topology import Population, Projection, Topology
+
+__all__ = ["MODELS", "OPTIMIZERS", "NeuronModel", "OptimizerModel", "Population", "Projection", "Topology", "find_model"]

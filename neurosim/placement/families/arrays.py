@@ -1,0 +1,60 @@
+"""What arrays of synapses have in common: the array multiplies, and the processor beside it sees its sums and its cells."""
+
+from neurosim.placement.checks import Check, cite
+from neurosim.placement.families.base import Family
+from neurosim.units import format_count
+
+
+class ArrayFamily(Family):
+    """Slots are addressed by their place, so there are no indices, row pointers or arrival lists."""
+
+    home = "synapse_array"
+
+    def forward(self, t, phase, activity, walks, visits):
+        # The processor reads every activation once and gets the sums by converters; it adds biases as they come.
+        t.read_pre(phase, walks * t.shape.n_pre)
+        t.write(phase, "neuron_state", t.per_segment(walks * (t.shape.n_positions // t.shape.n_pre) * t.w.activation))
+        t.read_biases(phase, activity.passes[0])
+
+    def propose(self, t, events, proposals):
+        """Look through the places of the neuron."""
+        places, _ = self.places_per_neuron(t.placement.profile)
+        t.read("rewire", self.home, t.per_segment(proposals * places * t.w.mark))
+
+
+class CrossbarFamily(ArrayFamily):
+    """A row per input axon and a column per neuron: a removed synapse frees no row but an empty one."""
+
+    def rows_per_weight(self, profile):
+        return profile.storage.rows_per_signed_weight.value
+
+    def places_per_neuron(self, profile):
+        rows = self.rows_per_weight(profile)
+        suffix = "" if rows == 1 else " // storage.rows_per_signed_weight"
+        return profile.storage.rows.value // rows, cite(profile, "storage.rows" + suffix, profile.storage.rows)
+
+    def in_axon_limits(self, profile):
+        """A row for each, or `rows_per_signed_weight`, unless synapses hold labels and share rows."""
+        found = super().in_axon_limits(profile)
+        if profile.synapse_word.label_bits is None:
+            found.append(self.places_per_neuron(profile))
+        return found
+
+    def fixed_checks(self, profile, layout):
+        columns, n_neurons = profile.storage.columns, layout.own.sum(axis=0)
+        yield Check("columns", n_neurons, columns.value, "columns", cite(profile, "storage.columns", columns), layout.cores)
+
+    def array_checks(self, room):
+        storage, layout = room.profile.storage, room.layout
+        source = cite(room.profile, "storage.rows // storage.rows_per_signed_weight * storage.columns", storage.rows)
+        n_cells = storage.rows.value // storage.rows_per_signed_weight.value * storage.columns.value
+        yield Check("synapse_array", layout.per_core(room.slots), n_cells, "slots", source, layout.cores)
+
+    def release_text(self, placement):
+        storage = placement.profile.storage
+        rows = storage.rows_per_signed_weight.value
+        share = f" and a signed weight takes {rows} rows, so {storage.rows.value // rows} of {storage.rows.value} remain" if rows > 1 else ""
+        return f"storage {storage.family}: a removed synapse frees its cell, a row only when its last synapse goes{share}"
+
+    def room_text(self, storage):
+        return f"{format_count(storage.rows.value)} x {format_count(storage.columns.value)}"

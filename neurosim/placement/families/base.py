@@ -1,0 +1,195 @@
+"""What a storage family is asked for: limits, bytes, what a removed synapse frees, accesses, words."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.hardware import HardwareProfile
+from neurosim.hardware.storage import StorageFamily, family_name
+from neurosim.placement.checks import Check, cite_limit
+from neurosim.placement.layout import Layout
+from neurosim.placement.sections import Section
+from neurosim.placement.workload import Workload
+
+
+@dataclass(frozen=True)
+class Room:
+    """Segments whose room on cores is checked, as arrays over them.
+
+    Attributes
+    ----------
+    profile : HardwareProfile
+    workload : Workload
+    layout : Layout
+    n_active, slots : int64 array, shape (n_segments,)
+    with_expected : bool
+        Whether to compute expected uses beside their bounds.
+    """
+
+    profile: HardwareProfile
+    workload: Workload
+    layout: Layout
+    n_active: np.ndarray
+    slots: np.ndarray
+    with_expected: bool = True
+
+
+class Family(ABC):
+    """One way of storing synapses.
+
+    A method without a body here is one that every family answers in its own way: nothing is taken for granted of a family that is not
+    known. Those with a body say what holds for a processor that walks all slots where they lie, in the section `home`; a family
+    overrides what differs.
+
+    Accesses are asked for by `neurosim.accounting`, with the counter of one placement as `t` (`accounting.accesses.Accesses`):
+    ``t.read(phase, section, bits)``, ``t.write`` and ``t.update_in_place`` book bits per core, ``t.per_segment`` adds segments up per
+    core, ``t.w`` are the widths, ``t.shape`` says where segments and neurons lie. `activity` is what the network did, `visits` which
+    slots that walked (`accounting.visits`).
+
+    Attributes
+    ----------
+    storage : type
+        Class of the part `storage` of its profiles.
+    home : str
+        Section that holds the synapses.
+    sections : tuple of Section
+        Sections of its own, beside those of `placement.sections`.
+    is_program : bool
+        Whether synapses are words that a program walks: it computes neurons of any kind, walks all slots or only the rows of values that
+        are not zero (``execution: event_driven``), and nobody need watch its neurons otherwise. Else circuits multiply, at each value that is not
+        zero, and have neurons of their own kind.
+    marks_free : bool
+        Whether a free slot is seen by its index or weight; where only synapses are stored there is none.
+    has_drawn_room : bool
+        Whether how much fits depends on which positions are drawn.
+    exchange_text : str
+        What a host that rewires writes, in words.
+    """
+
+    storage: type[StorageFamily]
+    home: str
+    sections: tuple[Section, ...] = ()
+    is_program: bool = False
+    marks_free: bool = True
+    has_drawn_room: bool = False
+    exchange_text: str = "the synapses that came and the marks of those that left"
+
+    @property
+    def name(self) -> str:
+        """Value of ``storage.family`` in its profiles."""
+        return family_name(self.storage)
+
+    # Bytes
+
+    def slot_bytes(self, profile: HardwareProfile, workload: Workload, slots: np.ndarray) -> np.ndarray | None:
+        """Bytes of `home` in local memory for the synapses of segments: int64 array like `slots`; None where they lie elsewhere."""
+        return None
+
+    def takes_widths(self, profile: HardwareProfile) -> bool:
+        """Whether a run may choose how wide a weight is stored."""
+        return False
+
+    def theta_bits(self, profile, workload):
+        """Width of a stored strength, without its sign where that has a field of its own: as chosen where the chip leaves a choice."""
+        if workload.theta_bits is None or not self.takes_widths(profile):
+            return profile.synapse_word.weight_bits.value
+        return workload.theta_bits + (profile.synapse_word.sign_bits is None)
+
+    # Limits
+
+    def rows_per_weight(self, profile: HardwareProfile) -> int:
+        """Places that one signed weight takes."""
+        return 1
+
+    def places_per_neuron(self, profile: HardwareProfile) -> tuple[int, str] | None:
+        """(most synapses of a neuron, source) where the memory has so many places for each, else None."""
+        return None
+
+    def in_axon_limits(self, profile):
+        """(most distinct pre neurons of a core, source) of everything that limits them; empty where nothing does."""
+        stated = profile.limits.in_axons_per_core
+        return [] if stated is None else [(stated.max.value, cite_limit(profile, "in_axons_per_core"))]
+
+    def fixed_checks(self, profile: HardwareProfile, layout: Layout) -> Iterable[Check]:
+        """Checks that do not depend on the number of synapses."""
+        return ()
+
+    @abstractmethod
+    def array_checks(self, room: Room) -> Iterable[Check]:
+        """Checks of the room for all synapses of a core; empty where that is local memory, which is checked for all.
+
+        `room` : `Room`.
+        """
+
+    def list_checks(self, room: Room) -> Iterable[Check]:
+        """Checks of how the synapses of rows or columns lie there."""
+        return ()
+
+    def row_limits(self, placement) -> dict:
+        """Limits that the run keeps at every step: keyword arguments of `synapses.CorePlan`."""
+        return {}
+
+    # Words
+
+    @abstractmethod
+    def release_text(self, placement) -> str | None:
+        """What removing a synapse frees, in one sentence; None where it frees its exact bytes."""
+
+    @abstractmethod
+    def room_text(self, storage) -> str:
+        """Room for synapses on one core, in the measure of the family; `storage` is that part of a profile."""
+
+    def not_modelled(self, profile: HardwareProfile) -> list[str]:
+        """What the chip would also demand and nothing here checks: list of str."""
+        return []
+
+    # Accesses of a chip that learns
+
+    @abstractmethod
+    def forward(self, t, phase, activity, walks, visits):
+        """Multiply slots with the values of their pre neurons, and add up the sums of post neurons."""
+
+    def backward(self, t, activity, walks, visits):
+        """Multiply slots with the errors of their post neurons, and add up the errors of pre neurons."""
+        t.read("backward", self.home, t.per_segment(visits.backward * (t.w.position + t.w.strength)))
+        t.pass_free_slots("backward", walks, visits.backward)
+        t.update_in_place("backward", "neuron_state", t.per_segment(visits.backward_ops * t.w.error))
+
+    def gradient(self, t, activity, walks, visits):
+        """Find the slots that have a gradient, and the values that it is made of."""
+        t.read_pre("gradient", visits.gradient)
+        t.read("gradient", self.home, t.per_segment(visits.gradient * t.w.mark))
+        t.pass_free_slots("gradient", walks, visits.gradient)
+
+    def update(self, t, activity):
+        """Move the strengths of slots, and read a master copy out."""
+        updated = activity.segment["updated"]
+        t.move_strengths("update", updated)
+        if t.w.master:
+            t.write("update", self.home, t.per_segment(updated * t.w.weight))
+
+    @abstractmethod
+    def propose(self, t, events, proposals):
+        """Look whether the position of a proposal is taken. `proposals` : int64 array, shape (n_segments,)."""
+
+    def exchange(self, t, events, arrivals):
+        """Draw exactly, which walks the slots twice: to count the free positions, and to find the drawn one; and write arrivals."""
+        t.read("rewire", self.home, t.per_segment(events["exact"] * 2 * t.shape.n_slots * t.w.mark))
+        t.write("rewire", self.home, t.per_segment(arrivals * (t.w.position + t.w.strength)))
+
+    # Accesses of a chip whose host learns or rewires
+
+    def take_weights(self, t, events):
+        """Take the weights that a host changed."""
+        t.write("update", self.home, t.per_segment(events["updated"] * t.w.weight))
+
+    def give_weights(self, t, events):
+        """Give all weights to the host."""
+        t.read("rewire", self.home, t.per_segment(events["seen"] * t.w.strength))
+
+    def take_exchange(self, t, events, arrivals):
+        """Take the synapses that came, and the marks of those that left."""
+        t.write("rewire", self.home, t.per_segment(events["erased"] * t.w.mark))
+        t.write("rewire", self.home, t.per_segment(arrivals * (t.w.position + t.w.strength)))

@@ -1,0 +1,229 @@
+"""The loss and the correct samples that training reports, step by step, on every path that a batch can take, against NumPy."""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import pytest
+from numba.core import compiler, ir, ir_utils
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.typed_passes import ParforPreLoweringPass
+
+from neurosim.kernels import mlp_train
+from neurosim.kernels.mlp_train import Batch, Counting, StepRule
+from neurosim.kernels.recurrent_train import Sequences
+from neurosim.nn import Mlp, mlp, recurrent
+from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
+from neurosim.synapses import SynapseStore, layered_plan
+from neurosim.training.loop import new_progress
+
+LAYERS, N_SAMPLES = (12, 30, 20, 5), 330
+#: Weights learn, nobody leaves.
+RULE = StepRule(
+    np.float32(0.05), np.float32(0), np.float32(0), np.float32(0), 2**62, np.uint64(1), np.uint64(2), has_free_signs=True
+)
+COUNTING = Counting(True, 0, True, 64)
+
+
+def cross_entropy(logits, labels):
+    """(sum of the losses in nats, correct samples)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    loss = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+    return loss.sum(), int((logits.argmax(axis=1) == labels).sum())
+
+
+def perceptron(store, x):
+    """Logits in float64."""
+    last = len(store.plan.matrices) - 1
+    for m in range(last + 1):
+        x = x @ store.dense(m).astype(float)
+        x = x if m == last else np.maximum(x, 0)
+    return x
+
+
+def lstm(network, x):
+    """Logits of one layer in float64, read from the last state; all sequences have the same length."""
+    w_in, w_rec, w_out = (network.store.dense(m).astype(float) for m in range(3))
+    gates, out = np.split(network.biases.astype(float), [w_in.shape[1]])
+    h = c = np.zeros((len(x), w_rec.shape[0]))
+    for step in x.reshape(len(x), network.shape.n_steps, -1).swapaxes(0, 1):
+        i, f, g, o = (step @ w_in + h @ w_rec + gates).reshape(len(x), -1, 4).transpose(2, 0, 1)
+        i, f, o = (1 / (1 + np.exp(-z)) for z in (i, f, o))
+        c = f * c + i * np.tanh(g)
+        h = o * np.tanh(c)
+    return h @ w_out + out
+
+
+def make_samples(n_inputs, n_classes):
+    rng = np.random.default_rng(1)
+    x = (rng.integers(1, 256, (N_SAMPLES, n_inputs)) * (rng.random((N_SAMPLES, n_inputs)) < 0.5)).astype(np.uint8)
+    return x, rng.integers(0, n_classes, N_SAMPLES).astype(np.int32), rng.permutation(N_SAMPLES)
+
+
+#: path: (batch size, kernel, lanes)
+PATHS = {
+    "single samples": (1, "train_steps", 1),
+    "one narrow tile": (10, "train_steps", 16),
+    "tiles in one thread": (150, "train_steps", 64),
+    "tiles in threads": (150, "train_steps_parallel", 64),
+    "narrow tiles in threads": (40, "train_steps_parallel", 16),
+    "rows in threads": (100, "train_steps_by_rows", 32),
+}
+
+
+def make_perceptron(path, monkeypatch):
+    batch_size, kernel, n_lanes = PATHS[path]
+    monkeypatch.setattr(mlp, "PARALLEL_WORK", 2**62 if kernel == "train_steps" else 0)
+    for name in ("_is_scattered", "_has_strips"):
+        monkeypatch.setattr(mlp, name, lambda matrices: kernel == "train_steps_by_rows")
+    network = Mlp(SynapseStore.random(layered_plan(LAYERS, (180, 200, 60)), 7), batch_size)
+    assert network._train is getattr(mlp_train, kernel) and network.n_lanes == n_lanes
+    return network
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_perceptron_reports_the_loss_that_it_had(path, monkeypatch):
+    network = make_perceptron(path, monkeypatch)
+    x, y, order = make_samples(LAYERS[0], LAYERS[-1])
+    batch = Batch(x, y, order, np.float32(1 / 255), network.batch_size)
+    check_steps(network, batch, lambda rows: perceptron(network.store, x[rows] * (1 / 255)), x, y)
+
+
+@pytest.mark.parametrize("batch_size", [1, 10, 150])
+def test_a_recurrent_network_reports_the_loss_that_it_had(batch_size):
+    shape = RecurrentShape("lstm", 4, 6, (9,), 5)
+    network = Recurrent(SynapseStore.random(recurrent_plan(shape, [70, 100, 30]), 7), shape, batch_size)
+    x, y, order = make_samples(24, 5)
+    batch = Sequences(x, np.full(N_SAMPLES, 6, np.int32), y, order, np.float32(1 / 255), batch_size)
+    check_steps(network, batch, lambda rows: lstm(network, x[rows] * (1 / 255)), x, y)
+
+
+def check_steps(network, batch, logits, x, y):
+    """Steps one by one, while the weights move; then the evaluation."""
+    expected, n_steps = np.zeros(2), min(4, N_SAMPLES // batch.size)
+    progress, first_weights = new_progress(), network.store.slots.weight.copy()
+    for step in range(n_steps):
+        rows = batch.order[step * batch.size : (step + 1) * batch.size]
+        expected += cross_entropy(logits(rows), y[rows])
+        assert network.train(batch, RULE, COUNTING, progress, step, 1, step * batch.size) == 1
+        assert progress.loss[0] == pytest.approx(expected[0], rel=1e-5)
+        assert (progress.n_correct[0], progress.n_samples[0]) == (expected[1], (step + 1) * batch.size)
+    assert (network.store.slots.weight != first_weights).any()
+    parts = (x, y, batch.scale) if isinstance(batch, Batch) else (x, batch.lengths, y, batch.scale)
+    result, (loss, n_correct) = network.evaluate(*parts), cross_entropy(logits(np.arange(len(y))), y)
+    assert result.loss == pytest.approx(loss / len(y), rel=1e-5) and result.accuracy == n_correct / len(y)
+
+
+@pytest.mark.parametrize("path", ["tiles in threads", "rows in threads"])
+def test_a_loss_that_is_not_finite_stops_training_in_threads(path, monkeypatch):
+    network = make_perceptron(path, monkeypatch)
+    x, y, order = make_samples(LAYERS[0], LAYERS[-1])
+    network.store.slots.weight[network.store.slots.active == 1] = np.float32(np.inf)
+    batch = Batch(x, y, order, np.float32(1 / 255), network.batch_size)
+    assert network.train(batch, RULE, COUNTING, new_progress(), 0, 2, 0) == 1
+
+
+# the kind: numba drops, without a word, elements that it believes nobody reads
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _Stop(FunctionPass):
+    _name = "stop_after_parallel_loops"
+
+    def __init__(self):
+        super().__init__()
+
+    def run_pass(self, state):
+        raise InterruptedError
+
+
+class _UntilParallelLoops(compiler.CompilerBase):
+    def define_pipelines(self):
+        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
+        if not self.state.flags.auto_parallel.enabled:
+            return [passes]
+        passes.add_pass_after(_Stop, ParforPreLoweringPass)  # the last that drops anything
+        passes.finalize()
+        return [passes]
+
+
+def dropped_stores(function, arguments, monkeypatch):
+    """Places of the element stores that numba removes from a kernel with parallel loops, up to where its machine code would begin."""
+    dropped, remove = set(), ir_utils.remove_dead_block
+
+    def watched(block, *rest):
+        before = [statement for statement in block.body if isinstance(statement, (ir.SetItem, ir.StaticSetItem))]
+        removed = remove(block, *rest)
+        kept = {id(statement) for statement in block.body}
+        dropped.update(str(statement.loc) for statement in before if id(statement) not in kept)
+        return removed
+
+    monkeypatch.setattr(ir_utils, "remove_dead_block", watched)
+    with pytest.raises(InterruptedError):
+        numba.njit(parallel=True, nogil=True, error_model="numpy", pipeline_class=_UntilParallelLoops)(function)(*arguments)
+    return dropped
+
+
+class Outputs(NamedTuple):
+    loss: np.ndarray
+
+
+@numba.njit
+def _touch(x, i):
+    x[i] += 1
+
+
+@numba.njit(inline="always")
+def _pasted(outputs, x):
+    for i in numba.prange(x.size):
+        for t in range(2):
+            outputs.loss[t] = x[t]
+            _touch(x, i)
+
+
+def _trap(outputs, x):
+    for _ in range(x.size):
+        _pasted(outputs, x)
+    return outputs.loss.sum()
+
+
+def test_the_watch_sees_what_numba_drops(monkeypatch):
+    """Should this fail with a later numba, it drops nothing any more, and `passes._keep` can go."""
+    assert len(dropped_stores(_trap, (Outputs(np.zeros(3)), np.zeros(3)), monkeypatch)) == 1
+
+
+def call_of(module, name, call, monkeypatch):
+    """A kernel and the arguments that `call` gives it."""
+    kernel, caught = getattr(module, name), []
+
+    def catch(*arguments):
+        caught.append(arguments)
+        return 0
+
+    monkeypatch.setattr(module, name, catch)
+    call()
+    return kernel.py_func, caught[0]
+
+
+@pytest.mark.parametrize("path", [path for path, (_, kernel, _) in PATHS.items() if kernel != "train_steps"][-2:])
+def test_no_store_of_a_training_kernel_is_dropped(path, monkeypatch):
+    network = make_perceptron(path, monkeypatch)
+    x, y, order = make_samples(LAYERS[0], LAYERS[-1])
+    batch = Batch(x, y, order, np.float32(1 / 255), network.batch_size)
+    call = call_of(network, "_train", lambda: network.train(batch, RULE, COUNTING, new_progress(), 0, 0, 0), monkeypatch)
+    assert dropped_stores(*call, monkeypatch) == set()
+
+
+def test_no_store_of_the_other_kernels_is_dropped(monkeypatch):
+    x, y, order = make_samples(24, 5)
+    lengths = np.full(N_SAMPLES, 6, np.int32)
+    shape = RecurrentShape("lstm", 4, 6, (9,), 5)
+    network = Recurrent(SynapseStore.random(recurrent_plan(shape, [70, 100, 30]), 7), shape, 10)
+    batch = Sequences(x, lengths, y, order, np.float32(1 / 255), 10)
+    flat = Mlp(SynapseStore.random(layered_plan((24, 9, 5), (70, 30)), 7), 10)
+    for module, name, call in (
+        (recurrent, "train_sequences", lambda: network.train(batch, RULE, COUNTING, new_progress(), 0, 0, 0)),
+        (recurrent, "evaluate_sequences", lambda: network.evaluate(x, lengths, y, 1.0)),
+        (mlp, "evaluate", lambda: flat.evaluate(x, y, 1.0)),
+    ):
+        assert dropped_stores(*call_of(module, name, call, monkeypatch), monkeypatch) == set(), name
