@@ -18,6 +18,10 @@ class InputError(NeurosimError):
     exit_code = 2
 
 
+class UnsuitableChipError(InputError):
+    """A chip that cannot run such a network at all, whatever its size."""
+
+
 class CheckpointError(InputError):
     """A checkpoint that cannot be continued: missing, damaged, or of another run."""
 

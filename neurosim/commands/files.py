@@ -47,14 +47,15 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a 
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.", metavar="RUN", show_default=False)],
-    what: Annotated[str, typer.Option("--format", metavar="FORMAT", help="action-counts (YAML), action-counts-csv or sanafe.")],
+    what: Annotated[str, typer.Option("--format", metavar="FORMAT", help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.")],
     out: Annotated[
-        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for sanafe a folder.")
+        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for npz a file, for sanafe a folder.")
     ] = None,
     data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For sanafe: look for data sets here first.")] = None,
 ):
-    """Write a run's counts for other energy estimators, or one batch of it for SANA-FE to replay.
+    """Write the network of a run as arrays, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
 
+    The network: weights of each matrix in CSR form, signs, biases and homes, of any finished run; neither data nor kernels are needed.
     Counts are events and bytes per core, phase and kind. For SANA-FE: cores and prices, the synapses of the checkpoint, and which
     activations and errors are not zero in the first batch of the training set with these weights.
     """
@@ -62,6 +63,12 @@ def export(
     from neurosim.results import read_record
     from neurosim.results.export import export_run
 
+    if what == "npz":
+        from neurosim.scenario.weights import read_run_network
+
+        if out is None:
+            raise InputError("--out: missing; --format npz writes a file of arrays, give one such as --out network.npz")
+        return read_run_network(run).to_npz(out)
     if what == "sanafe":
         from neurosim.scenario.replay import export_sanafe
 

@@ -52,9 +52,7 @@ def run(
 
     chosen = load_scenario(scenario, overrides or (), plugins or ())
     with RunObserver(None if quiet or as_json else make_console()) as observer:
-        record, folder = run_scenario(
-            chosen, out=out, resume=resume, data_dir=data, n_threads=threads, observer=observer
-        )
+        record, folder = run_scenario(chosen, out=out, resume=resume, data_dir=data, n_threads=threads, callbacks=[observer])
     if as_json:
         print_json(record.model_dump(by_alias=True))
     elif not quiet:

@@ -6,11 +6,12 @@ A document is refused as a whole or understood as a whole. Every refusal is one 
 
 from neurosim.documents.files import bundled_folder, bundled_names, find_document, remove_leftovers, write_atomic
 from neurosim.documents.parsing import MAX_BYTES, MAX_DEPTH, Document, dump_yaml, parse_yaml, read_yaml, set_key
-from neurosim.documents.validation import Strict, WrongKey, as_tuple, check_part, validate, validate_data
+from neurosim.documents.validation import Called, Strict, WrongKey, as_tuple, check_part, validate, validate_data
 
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "Called",
     "Document",
     "Strict",
     "WrongKey",

@@ -40,6 +40,8 @@ class Document:
         1-based line of each key path.
     overridden : dict of tuple to str
         Key paths set by `override` or `put`, and where from: errors there name that place instead of a line.
+    is_text : bool
+        False for what a script says, which has no lines.
     """
 
     data: dict
@@ -47,6 +49,7 @@ class Document:
     text: str
     lines: dict = field(default_factory=dict)
     overridden: dict = field(default_factory=dict)
+    is_text: bool = True
 
     @property
     def sha256(self):
@@ -69,7 +72,7 @@ class Document:
             for path, place in self.overridden.items():
                 if key_path and path[: len(key_path)] == tuple(key_path):
                     return place
-        return f"{self.path}:{self.line(key_path)}"
+        return f"{self.path}:{self.line(key_path)}" if self.is_text else self.path
 
     def override(self, assignment):
         """Apply one ``training.epochs=3`` to `data` (see `set_key`)."""

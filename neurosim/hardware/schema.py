@@ -3,6 +3,7 @@
 A number that nobody published is absent (None), never 0. Refusals name the file, the line and the key.
 """
 
+from html import escape
 from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -99,6 +100,16 @@ class HardwareProfile(Strict):
 
     _path: str = PrivateAttr("")
     _sha256: str = PrivateAttr("")
+
+    def _repr_html_(self):
+        """What a notebook shows: the chip, and its numbers with their sources."""
+        from neurosim.hardware.loader import check_profile
+
+        cells = [(row["key"], f"{row['value']:g}", row["unit"], row["kind"], row["source"]) for row in check_profile(self)]
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in cells)
+        head = "".join(f"<th>{name}</th>" for name in ("number", "value", "unit", "kind", "source"))
+        about = f"<p><b>{escape(self.name)}</b>: {escape(self.title)}, price set {escape(self.energy.price_set)}</p>"
+        return f"{about}<details><summary>{len(cells)} numbers</summary><table><tr>{head}</tr>{rows}</table></details>"
 
     @property
     def path(self):

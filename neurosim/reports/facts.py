@@ -30,6 +30,29 @@ def network_text(record):
     )
 
 
+def accuracy_text(record):
+    """Accuracies of a run: ``"test 97.78 %, best 98.06 %, train 100.00 %"``; what the best epoch was chosen on is said where it is known."""
+    accuracy = record.accuracy
+    test, best, train = (percent_text(x) for x in (accuracy.test, accuracy.best, accuracy.train_per_epoch[-1]))
+    if accuracy.validation is None:
+        return f"test {test}, best {best}, train {train}"
+    return f"test {test} (seen once), validation {percent_text(accuracy.validation)}, best {best} in epoch {accuracy.best_epoch + 1}, train {train}"
+
+
+def confused_text(record, most=3):
+    """Weakest classes and what they are taken for: ``"8 80.6 % (3 for 1), ..."``; empty when not recorded."""
+    classes = record.classes
+    known = [i for i, share in enumerate(classes.accuracy) if share is not None] if classes else []
+    parts = []
+    for i in sorted(known, key=lambda i: classes.accuracy[i])[:most]:
+        text = f"{classes.names[i]} {percent_text(classes.accuracy[i])}"
+        if classes.confusion is not None:
+            n, j = max((n, -j) for j, n in enumerate(classes.confusion[i]) if j != i) if len(classes.names) > 1 else (0, 0)
+            text += f" ({n:,d} of {classes.n_samples[i]:,d} taken for {classes.names[-j]})" if n else ""
+        parts.append(text)
+    return ", ".join(parts)
+
+
 def matrix_text(record, m):
     """Matrix `m` as people know it: its number, and what it connects where sizes do not tell."""
     name = record.connectivity.matrices[m].name

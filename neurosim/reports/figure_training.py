@@ -21,16 +21,17 @@ def draw_training(record, figure):
     network = network_text(record)
     net = record.connectivity
     subtitle = (
-        f"best {100 * accuracy.best:.2f} %  ·  {record.dataset.name}{', network ' + network if network else ''}"
+        f"{'best' if accuracy.validation is None else 'best validation'} {100 * accuracy.best:.2f} %  ·  {record.dataset.name}{', network ' + network if network else ''}"
         f"  ·  {net.active:,d} of {net.possible:,d} connections ({100 * net.fraction:.3g} %)"
     )
     room = style.frame(figure, record, title, subtitle, right=0.975, left=0.115)
     top, middle, bottom = _panels(figure, room)
     x = [epoch.epoch + 1 for epoch in epochs]
     _draw(top, x, [100 * epoch.train_accuracy for epoch in epochs], TRAIN)
-    _draw(top, x, [100 * epoch.test_accuracy for epoch in epochs], TEST)
+    part, look = ("test", TEST) if accuracy.validation is None else ("validation", TEST | {"label": "validation set"})
+    _draw(top, x, [100 * getattr(epoch, f"{part}_accuracy") for epoch in epochs], look)
     _draw(middle, x, [epoch.train_loss for epoch in epochs], TRAIN)
-    _draw(middle, x, [epoch.test_loss for epoch in epochs], TEST)
+    _draw(middle, x, [getattr(epoch, f"{part}_loss") for epoch in epochs], look)
     _draw(bottom, x, [100 * epoch.n_arrived / epoch.n_active if epoch.n_active else 0.0 for epoch in epochs], TURNOVER)
     for axes, label in ((top, "accuracy (%)"), (middle, "loss (nats)"), (bottom, "turnover (%)")):
         axes.set_ylabel(label, fontsize=9)

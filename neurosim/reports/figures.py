@@ -8,7 +8,7 @@ from neurosim.reports.matplotlib_defaults import own_defaults  # isort: skip  (b
 from matplotlib.figure import Figure
 
 from neurosim.documents import write_atomic
-from neurosim.errors import InputError
+from neurosim.errors import InputError, nearest
 from neurosim.reports.figure_cores import draw_cores
 from neurosim.reports.figure_energy import draw_energy
 from neurosim.reports.figure_inputs import draw_inputs
@@ -18,6 +18,7 @@ from neurosim.reports.figure_traffic import draw_traffic
 from neurosim.reports.figure_training import draw_training
 from neurosim.reports.figure_turnover import draw_turnover
 from neurosim.reports.figure_weights import draw_weights
+from neurosim.reports.on_axes import AxesFigure
 from neurosim.reports.sweep_figure_curves import ENERGY, MEMORY, SYNAPSES, TRAFFIC, draw_curves
 from neurosim.reports.sweep_figure_limits import draw_limits
 
@@ -72,6 +73,37 @@ def _make_figure(name, record):
     figure = new_figure()
     {**FIGURES, **SWEEP_FIGURES}[name](record, figure)
     return figure
+
+
+def draw(name, record, axes=None, figures=FIGURES):
+    """Draw a figure of a record, on given axes or as a figure of its own.
+
+    Parameters
+    ----------
+    name : str
+        Key of `figures`.
+    record : RunRecord or SweepRecord
+    axes : matplotlib.axes.Axes, optional
+    figures : dict
+        `FIGURES` or `SWEEP_FIGURES`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes or matplotlib.figure.Figure
+        `axes`, or the new figure.
+
+    Raises
+    ------
+    InputError
+        An unknown name.
+    """
+    if name not in figures:
+        raise InputError(f"plot: found {name!r}; {nearest(name, figures)}")
+    figure = make_figure(name, record)
+    if axes is None:
+        return figure
+    figures[name](record, AxesFigure(axes, [panel.get_position().bounds for panel in figure.axes]))
+    return axes
 
 
 def render_figures(record, formats=FORMATS, names=FIGURES):

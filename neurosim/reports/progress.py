@@ -28,19 +28,20 @@ class Observer:
 
 
 class RunObserver(Observer):
-    """Shows a run."""
+    """Shows a run: a callback of `run_scenario`, see `neurosim.scenario.callbacks.Callback`."""
 
     def __init__(self, console):
         super().__init__(console)
         self.n_epochs = 0
         self.last_line = 0.0
 
-    def start(self, experiment, trainer, folder):
+    def on_start(self, run):
         """The run begins (or goes on): say what and where."""
         if self.console is None:
             return
+        experiment, trainer = run.experiment, run.trainer
         placement, store = experiment.placement, trainer.store
-        self.n_epochs = trainer.plan.n_epochs
+        self.n_epochs = run.n_epochs
         self.console.print(
             f"[bold]{experiment.scenario.name}[/] on {experiment.profile.title}: {store.n_active:,} synapses on "
             f"{placement.n_cores} core{'s' * (placement.n_cores > 1)}, {trainer.dataset.n_train:,} training samples, "
@@ -67,14 +68,18 @@ class RunObserver(Observer):
             self.task = self.bar.add_task("training", total=self.n_epochs * trainer.steps_per_epoch, completed=done)
             self.bar.start()
 
-    def progress(self, epoch, step, n_steps):
+    def on_progress(self, run, epoch, step, n_steps):
         """Some steps of an epoch are done."""
         if self.bar:
             self.bar.update(self.task, completed=epoch * n_steps + step)
 
-    def epoch(self, record):
+    def on_end(self, run):
+        """The training is over: the last line stands in the table that follows."""
+
+    def on_epoch_end(self, run, record):
         """An epoch is done. In a pipe at most two lines a second are printed, and always the last."""
-        text = f"epoch {record.epoch + 1}/{self.n_epochs}: test accuracy {record.test_accuracy:.2%}"
+        part, seen = ("test", record.test_accuracy) if record.validation_accuracy is None else ("validation", record.validation_accuracy)
+        text = f"epoch {record.epoch + 1}/{self.n_epochs}: {part} accuracy {seen:.2%}"
         if self.bar:
             self.bar.update(self.task, description=text)
         elif self.console is not None:

@@ -41,6 +41,12 @@ def publish_run(record, folder, *, formats=FORMATS, page=True):
     return _write(rendered, Path(folder), formats, partial(render_run_page, record) if page else None)
 
 
+def run_page(record):
+    """Text of report.html of a run, nothing written."""
+    rendered = render_figures(record, ("svg",))
+    return render_run_page(record, {name: make_drawing(name, found.figure, found.files["svg"]) for name, found in rendered.items()})
+
+
 def publish_sweep(record, folder, *, formats=FORMATS):
     """Write figures and report.html of a sweep; the same as `publish_run` for a `SweepRecord`."""
     folder = Path(folder)

@@ -44,6 +44,8 @@ SECTIONS = (
     ("scenario", "Scenario"),
     ("environment", "Environment"),
 )
+#: Classes of a confusion matrix that a page shows.
+_MOST_SHOWN = 32
 
 
 def render_run_page(record, figures):
@@ -74,6 +76,9 @@ def render_run_page(record, figures):
         unstated=", ".join(map(words, verdict.get("unstated", ()))),
         not_modelled=profile.not_modelled,
         accuracy_text=_accuracy_text(record),
+        warnings=record.warnings,
+        classes=_classes(record),
+        confusion=_confusion(record),
         epochs=_epochs(record),
         memory_text=_memory_text(record),
         cores=_cores(record),
@@ -119,13 +124,19 @@ def _tiles(record):
     n_epochs = len(record.epochs)
     memory_note = f"{percent_text(fullest.used / fullest.limit)} of {format_bytes(fullest.limit)}" if fullest.limit else "no limit stated"
     return [
-        Tile("Test accuracy", percent_text(accuracy.test), f"best {percent_text(accuracy.best)}, {n_epochs} epoch{'s' * (n_epochs != 1)}"),
+        Tile("Test accuracy", percent_text(accuracy.test), _best_note(accuracy, n_epochs)),
         Tile("Synapses", format_count(net.active), f"{percent_text(net.fraction)} of {net.possible:,d} possible"),
         Tile("Memory, fullest core", format_bytes(fullest.used), memory_note),
         Tile("Traffic per sample", bytes_text(_training_traffic(record) / n_trained(record)), "read and written in training"),
         _energy_tile(record),
         _time_tile(record),
     ]
+
+
+def _best_note(accuracy, n_epochs):
+    if accuracy.validation is not None:
+        return f"validation {percent_text(accuracy.validation)}, {n_epochs} epoch{'s' * (n_epochs != 1)}"
+    return f"best {percent_text(accuracy.best)}, {n_epochs} epoch{'s' * (n_epochs != 1)}"
 
 
 def _energy_tile(record):
@@ -179,23 +190,61 @@ def _limits(verdict):
 def _accuracy_text(record):
     data, accuracy = record.dataset, record.accuracy
     network = network_text(record)
+    n_epochs = len(record.epochs)
+    chosen = f"best epoch {percent_text(accuracy.best)}"
+    if accuracy.validation is not None:
+        chosen = (
+            f"{percent_text(accuracy.validation)} on the {data.n_validation:,d} validation samples, on which choices are made (best epoch "
+            f"{accuracy.best_epoch + 1}: {percent_text(accuracy.best)}; the test set was seen once)"
+        )
     return (
-        f"{percent_text(accuracy.test)} on the {data.n_test:,d} test samples of {data.name} after {len(record.epochs)} epochs over "
-        f"{data.n_train:,d} training samples; best epoch {percent_text(accuracy.best)}, training set {percent_text(accuracy.train_per_epoch[-1])}."
+        f"{percent_text(accuracy.test)} on the {data.n_test:,d} test samples of {data.name} after {n_epochs} epochs over "
+        f"{data.n_train:,d} training samples; {chosen}, training set {percent_text(accuracy.train_per_epoch[-1])}."
         + (f" Network {network}." if network else "")
     )
 
 
+def _classes(record):
+    table = PageTable("Accuracy of each class on the test set", "=class", "test samples", "right", "accuracy", "taken for this class", "=most often taken for")
+    for i, name in enumerate(record.classes.names if record.classes else ()):
+        classes = record.classes
+        n, share = classes.n_samples[i], classes.accuracy[i]
+        table.row(
+            name, count_cell(n), count_cell(None if share is None else round(share * n)), (percent_text(share), share), count_cell(classes.n_predicted[i]),
+            _taken_for(classes, i), kind="bad" if n and not classes.n_predicted[i] else "",
+        )  # fmt: skip
+    return table
+
+
+def _taken_for(classes, i, most=3):
+    if classes.confusion is None:
+        return ""
+    others = sorted(((n, j) for j, n in enumerate(classes.confusion[i]) if n and j != i), key=lambda pair: (-pair[0], pair[1]))
+    return ", ".join(f"{classes.names[j]} ({n:,d})" for n, j in others[:most])
+
+
+def _confusion(record):
+    """Every class by what it was taken for; None where there are too many for a page."""
+    classes = record.classes
+    if classes is None or classes.confusion is None or len(classes.names) > _MOST_SHOWN:
+        return None
+    table = PageTable("Test samples by class (rows) and what they were taken for (columns)", "=class", *classes.names)
+    for name, row in zip(classes.names, classes.confusion):
+        table.row(name, *map(count_cell, row))
+    return table
+
+
 def _epochs(record):
+    part = "test" if record.accuracy.validation is None else "validation"
     table = PageTable(
-        "Epochs", "epoch", "test accuracy", "training accuracy", "test loss (nats)", "training loss (nats)", "learning rate",
+        "Epochs", "epoch", f"{part} accuracy", "training accuracy", f"{part} loss (nats)", "training loss (nats)", "learning rate",
         "arrived", "released", "active",
     )  # fmt: skip
     for e in record.epochs:
         table.row(
             count_cell(e.epoch + 1),
-            *((percent_text(x), x) for x in (e.test_accuracy, e.train_accuracy)),
-            *((f"{x:.4f}", x) for x in (e.test_loss, e.train_loss)),
+            *((percent_text(x), x) for x in (getattr(e, f"{part}_accuracy"), e.train_accuracy)),
+            *((f"{x:.4f}", x) for x in (getattr(e, f"{part}_loss"), e.train_loss)),
             (f"{e.learning_rate:.4g}", e.learning_rate),
             *map(count_cell, (e.n_arrived, e.n_released, e.n_active)),
         )

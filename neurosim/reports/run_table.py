@@ -6,7 +6,9 @@ from neurosim.reports.facts import (
     EVALUATION,
     PHASES,
     STATIC,
+    accuracy_text,
     bytes_text,
+    confused_text,
     energy_amounts,
     in_order,
     is_priced,
@@ -56,25 +58,29 @@ def print_run(console, record):
 
 
 def _print_summary(console, record):
-    data, accuracy, net = record.dataset, record.accuracy, record.connectivity
+    data, net = record.dataset, record.connectivity
     profile, scenario = record.profile, record.scenario
     network = network_text(record)
     n_epochs = len(record.epochs)
     line(console, (scenario.get("name", "run"), "bold"), f"  seed {record.seed}")
     if misfit := misfit_text(record.verdict):
         line(console, ("DOES NOT FIT", "bold red"), f"  no run on this chip, only a comparison; limits exceeded: {misfit}")
+    for warning in record.warnings:
+        line(console, ("LEARNING", "bold red"), f"  {warning}")
     rows = [
         ("chip", f"{profile.name}: {profile.title}; {n_cores_text(len(record.cores))} used, prices {profile.price_set}"),
         (
             "data",
-            f"{data.name}, {data.n_train:,d} training and {data.n_test:,d} test samples, "
+            f"{data.name}, {data.n_train:,d} training"
+            f"{f', {data.n_validation:,d} validation' if data.n_validation else ''} and {data.n_test:,d} test samples, "
             f"{n_epochs} epoch{'s' * (n_epochs != 1)}{'; network ' + network if network else ''}",
         ),
         (
             "accuracy",
-            f"test {percent_text(accuracy.test)}, best {percent_text(accuracy.best)}, train {percent_text(accuracy.train_per_epoch[-1])}",
+            accuracy_text(record),
             "bold",
         ),
+        *([("weakest", f"classes {confused_text(record)}")] if confused_text(record) else []),
         (
             "synapses",
             f"{net.active:,d} of {net.possible:,d} possible ({percent_text(net.fraction)}), {net.rewired:,d} rewired, "

@@ -54,6 +54,11 @@ def n_synapses(group):
     return found.mean if found else 0
 
 
+def score_of(group):
+    """Mean accuracy by which a setting is chosen: on the validation set where there is one, else on the test set."""
+    return group.metrics.get("validation_accuracy", group.metrics["test_accuracy"]).mean
+
+
 def pareto_front(points):
     """Points that no other one beats: none has less cost and as much gain, or as little cost and more gain.
 

@@ -22,7 +22,7 @@ def export_run(record, what):
         Unknown format.
     """
     if what not in FORMATS:
-        raise InputError(f"--format: found {what!r}; {nearest(what, (*FORMATS, 'sanafe'))}")
+        raise InputError(f"--format: found {what!r}; {nearest(what, (*FORMATS, 'npz', 'sanafe'))}")
     return FORMATS[what](list(action_counts(record)))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neurosim.documents import write_atomic
 from neurosim.results.reading import read_json_record
-from neurosim.results.schema import READABLE, SCHEMA, RunRecord
+from neurosim.results.schema import READABLE, SCHEMA, Epoch, RunRecord
 
 
 def render_record(record):
@@ -45,13 +45,9 @@ def write_tables(record, folder):
 
 
 def _render_tables(record):
-    epochs = [
-        {**epoch.model_dump(), "train_s": train_s, "test_s": test_s}
-        for epoch, train_s, test_s in zip(record.epochs, record.timing.epoch_s, record.timing.evaluation_s)
-    ]
     return {
-        "epochs.csv": render_table(epochs),
-        "cores.csv": render_table(_core_rows(record)),
+        "epochs.csv": render_table(epoch_rows(record)),
+        "cores.csv": render_table(core_rows(record)),
         "traffic.csv": render_table(row.model_dump() for row in record.traffic_bytes.rows),
         "energy.csv": render_table(row.model_dump() for row in record.energy.rows),
     }
@@ -70,7 +66,16 @@ def read_record(path):
     return read_json_record(path, RunRecord, (SCHEMA, *READABLE), what="result", written_by="run")
 
 
-def _core_rows(record):
+def epoch_rows(record):
+    """One dict per epoch; what a run without validation set or rounded weights does not have is left out."""
+    rows = [epoch.model_dump() for epoch in record.epochs]
+    absent = {name for name, info in Epoch.model_fields.items() if not info.is_required() and all(row[name] is None for row in rows)}
+    for row, train_s, test_s in zip(rows, record.timing.epoch_s, record.timing.evaluation_s):
+        yield {**{name: value for name, value in row.items() if name not in absent}, "train_s": train_s, "test_s": test_s}
+
+
+def core_rows(record):
+    """One dict per core: sections of its memory, energy, traffic, packets."""
     sections, spilled = (
         list(dict.fromkeys(name for core in record.cores for name in getattr(core.memory_bytes, part))) for part in ("sections", "spilled")
     )

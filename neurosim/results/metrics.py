@@ -27,6 +27,7 @@ def metrics_of(record):
     return Metrics(
         test_accuracy=record.accuracy.test,
         best_accuracy=record.accuracy.best,
+        validation_accuracy=record.accuracy.validation,
         n_active=record.connectivity.active,
         n_possible=record.connectivity.possible,
         connectivity=record.connectivity.fraction,

@@ -39,7 +39,11 @@ class ProfileUsed(_Part):
 
 
 class DatasetUsed(_Part):
-    """The samples; `sha256` is over their bytes."""
+    """The samples; `sha256` is over their bytes.
+
+    A value x enters the network as ``x * scale``, or as ``(x * scale - mean) / spread`` where inputs are standardized. `classes` are
+    the labels in the order of the outputs. `notes` are what a user should know about the samples. Older records lack all of these.
+    """
 
     name: str
     source: str
@@ -48,35 +52,67 @@ class DatasetUsed(_Part):
     n_test: int
     n_features: int
     n_classes: int
+    n_validation: int = 0
+    scale: float | None = None
+    mean: list[float] | None = None
+    spread: list[float] | None = None
+    classes: list[str | int | bool] | None = None
+    notes: list[str] = []
 
 
 class Accuracy(_Part):
-    """Fractions; `test` is the last epoch's, `best` the highest of all epochs."""
+    """Fractions; `test` is of the weights at the end, `best` the highest of all epochs, reached in `best_epoch`.
+
+    With a validation set choices are made on that: `best` and `best_epoch` are its figures, `validation` is that of the weights at the
+    end, and the test set is seen once, at the end: `per_epoch` is None before. Without one, `best` is chosen on the test set itself.
+    """
 
     test: Fraction
     best: Fraction
-    per_epoch: list[Fraction]
+    per_epoch: list[Fraction | None]
     train_per_epoch: list[Fraction]
+    best_epoch: int | None = None
+    validation: Fraction | None = None
+    validation_per_epoch: list[Fraction] | None = None
+
+
+class ClassesUsed(_Part):
+    """What the test samples of each class were taken for at the end.
+
+    `confusion` has a row for each class and a column for what it was taken for, in the order of `names`; None beyond a few hundred
+    classes. `accuracy` is None for a class without test samples. A tie of two outputs may fall either way, here and in `Accuracy.test`.
+    """
+
+    names: list[str]
+    n_samples: list[int]
+    accuracy: list[Fraction | None]
+    n_predicted: list[int]
+    confusion: list[list[int]] | None = None
 
 
 class Epoch(_Part):
     """One epoch: losses in nats per sample, synapse counts over all matrices.
 
     `n_active_least` is the fewest after any rewiring of the epoch, None where there was none; `n_active_most` the most after any step.
+    With a validation set, the test set is seen after the last epoch alone. `unmoved` is the part of the rounded weights that the epoch
+    left as they were.
     """
 
     epoch: int
     learning_rate: float
     train_loss: Loss
     train_accuracy: Fraction
-    test_loss: Loss
-    test_accuracy: Fraction
+    test_loss: Loss | None
+    test_accuracy: Fraction | None
     n_released: int
     n_arrived: int
     n_active: int
     n_active_least: int | None
     n_active_most: int
     n_unfilled: int
+    validation_loss: Loss | None = None
+    validation_accuracy: Fraction | None = None
+    unmoved: Fraction | None = None
 
 
 class Histogram(_Part):
@@ -270,5 +306,7 @@ class RunRecord(_Part):
     verdict: dict[str, Any]
     timing: Timing
     environment: dict[str, Any]
+    classes: ClassesUsed | None = None
+    warnings: list[str] = []
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -59,7 +59,9 @@ class Metrics(_Part):
     Attributes
     ----------
     test_accuracy, best_accuracy : float
-        Fractions; of the last epoch, and of the best.
+        Fractions; of the weights at the end, and of the best epoch.
+    validation_accuracy : float
+        Of the weights at the end, where there is a validation set: settings are then chosen by it, and not by the test set.
     n_active, n_possible : int
         Synapses at the end, and positions they could take; `connectivity` is their ratio.
     synapses_per_core_max, bytes_per_core_max, bytes_per_core_limit : int
@@ -76,6 +78,7 @@ class Metrics(_Part):
 
     test_accuracy: float | None = None
     best_accuracy: float | None = None
+    validation_accuracy: float | None = None
     n_active: int | None = None
     n_possible: int | None = None
     connectivity: float | None = None

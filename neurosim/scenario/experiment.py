@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from neurosim.datasets import DATASETS
-from neurosim.errors import DoesNotFitError, InputError
+from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
@@ -25,12 +25,14 @@ class Experiment:
     data_notes: tuple[str, ...] = ()
 
 
-def prepare(scenario):
+def prepare(scenario, shape=None):
     """Load the profile, settle the number of synapses and cores, place the network and judge it.
 
     Parameters
     ----------
     scenario : Scenario
+    shape : DataShape, optional
+        Of samples in memory, which take the place of those that the scenario names.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def prepare(scenario):
     _refuse_unless_learns(scenario, profile)
     _refuse_unless_stores(scenario, profile)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
-    shape = scenario.dataset.shape()
+    shape = shape or scenario.dataset.shape()
     workload = _workload(scenario, profile, n_cores, shape)
     placement = place(profile, workload, n_cores)
     verdict = judge(placement)
@@ -135,7 +137,7 @@ def _refuse_unless_learns(scenario, profile):
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
         advice = "" if scenario.network.is_recurrent else "set hardware.learning to host, or "
-        raise InputError(
+        raise UnsuitableChipError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
             f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
         )
@@ -144,7 +146,7 @@ def _refuse_unless_learns(scenario, profile):
 def _refuse_unless_computes(scenario, profile):
     """Refuse recurrent cells where neurons are circuits: only a program computes them."""
     if scenario.network.is_recurrent and not family_of(profile).is_program:
-        raise InputError(
+        raise UnsuitableChipError(
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
@@ -158,7 +160,7 @@ def _refuse_unless_stores(scenario, profile):
         return
     near, with_scale = width.nearest(n_bits), weights.has_scale
     take = " or ".join(f"int{n + has_sign_apart(profile)}" if with_scale else f"{n}" for n in near)
-    raise InputError(
+    raise UnsuitableChipError(
         f"hardware.weight_format: found {weights.name}, {n_bits} bits in a synapse of {profile.name}, which takes "
         f"{', '.join(map(str, width.allowed))} (synapse_word.weight_bits; {width.source}: {profile.sources[width.source]}); "
         f"nearest: {take}{'' if with_scale else ' bits'}"

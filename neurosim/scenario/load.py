@@ -1,5 +1,7 @@
 """Scenarios from files: by name or path, with overrides from the command line."""
 
+from collections.abc import Mapping
+
 from neurosim.documents import WrongKey, bundled_names, find_document, read_yaml, validate
 from neurosim.errors import InputError
 from neurosim.hardware import load_profile
@@ -19,8 +21,8 @@ def load_scenario(name_or_path, overrides=(), plugins=()):
     ----------
     name_or_path : str
         Name of a bundled scenario or path of a YAML file.
-    overrides : iterable of str
-        Assignments such as ``training.epochs=3``.
+    overrides : iterable of str, or mapping
+        Assignments such as ``training.epochs=3``, or values by key.
     plugins : iterable of str
         Dotted names of modules to import: their rules can be used. Nothing else in a scenario runs code.
 
@@ -30,8 +32,12 @@ def load_scenario(name_or_path, overrides=(), plugins=()):
         One line that names file, line and key.
     """
     document = read_yaml(find_document(name_or_path, "scenarios", what="scenario"))
-    for assignment in overrides:
-        document.override(assignment)
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            document.put(key, value, "overrides")
+    else:
+        for assignment in overrides:
+            document.override(assignment)
     scenario = validate(Scenario, document, what="scenario", context={"plugins": [load_plugin(name) for name in plugins]})
     if scenario.hardware.price_set or scenario.hardware.corner:
         chosen_profile(scenario, document)  # here the line of a wrong name is known

@@ -14,7 +14,9 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.nn import Evaluation
 from neurosim.results import render_record
 from neurosim.results.schema import RunRecord
+from neurosim.scenario.confusion import count_confusion
 from neurosim.scenario.histograms import histogram_of_counts, histogram_of_weights, profile_of_inputs
+from neurosim.scenario.learning import find_warnings
 from neurosim.training.loop import EpochRecord
 
 
@@ -31,10 +33,11 @@ def settle(experiment, trainer):
     -------
     Ledger
     """
-    placement, n_epochs = experiment.placement, len(trainer.history)
-    train, test = (np.tile(_lengths(placement, trainer.dataset, part), n_epochs) for part in ("train", "test"))
+    placement, dataset = experiment.placement, trainer.dataset
+    train = np.tile(_lengths(placement, dataset, "train"), len(trainer.history))
+    seen = np.concatenate([_lengths(placement, dataset, part) for part in trainer.parts_evaluated])
     training = _activity(placement, trainer.store.tally, train, trainer.step)
-    return make_ledger(placement, training, _activity(placement, trainer.evaluation_tally, test, 0))
+    return make_ledger(placement, training, _activity(placement, trainer.evaluation_tally, seen, 0))
 
 
 def settle_step(experiment, trainer, n_samples):
@@ -65,7 +68,7 @@ def _activity(placement, tally, lengths, n_steps):
     )
 
 
-def make_record(experiment, trainer, n_threads):
+def make_record(experiment, trainer, n_threads, *, with_classes=True):
     """Record of a finished run.
 
     Parameters
@@ -73,6 +76,8 @@ def make_record(experiment, trainer, n_threads):
     experiment : Experiment
     trainer : Trainer
     n_threads : int
+    with_classes : bool
+        Whether to predict the test set once more, for the accuracy of each class.
 
     Returns
     -------
@@ -80,17 +85,12 @@ def make_record(experiment, trainer, n_threads):
     """
     ledger = settle(experiment, trainer)
     history, scenario = trainer.history, experiment.scenario
-    return RunRecord(
+    record = RunRecord(
         scenario=scenario.model_dump(mode="json", exclude_none=True),
         seed=scenario.seed,
         profile=_profile_part(experiment),
         dataset=_dataset_part(trainer.dataset),
-        accuracy={
-            "test": history[-1].test_accuracy,
-            "best": max(record.test_accuracy for record in history),
-            "per_epoch": [record.test_accuracy for record in history],
-            "train_per_epoch": [record.train_accuracy for record in history],
-        },
+        accuracy=_accuracy_part(trainer),
         epochs=[_epoch_part(record) for record in history],
         connectivity=_connectivity_part(trainer, scenario.network.matrices),
         cores=_core_parts(experiment.placement, ledger, trainer.store),
@@ -108,7 +108,9 @@ def make_record(experiment, trainer, n_threads):
             "model_unmodelled": list(ledger.time.unmodelled),
         },
         environment=_environment(n_threads),
+        classes=count_confusion(experiment, trainer) if with_classes else None,
     )
+    return record.model_copy(update={"warnings": find_warnings(record)})
 
 
 def rehearse_record(experiment, trainer, n_threads):
@@ -126,12 +128,15 @@ def rehearse_record(experiment, trainer, n_threads):
     nothing = SimpleNamespace(
         store=trainer.store,
         dataset=dataset,
+        plan=trainer.plan,
         step=0,
+        best_epoch=0,
+        parts_evaluated=["test"],
         history=[EpochRecord(**empty)],
         evaluation_tally=trainer.evaluation_tally,
         last_evaluation=Evaluation(0.0, math.log(2), dataset.n_test, np.zeros(n_neurons, np.int64)),
     )
-    render_record(make_record(experiment, nothing, n_threads))
+    render_record(make_record(experiment, nothing, n_threads, with_classes=False))
 
 
 def _share(total, n):
@@ -165,9 +170,27 @@ def _used_prices(profile):
     return ("energy.static.", f"energy.price_sets.{profile.energy.price_set}.", "time.", f"corners.{profile.corner}.clock")
 
 
+def _accuracy_part(trainer):
+    history, best = trainer.history, trainer.best_epoch
+    part = {
+        "test": history[-1].test_accuracy,
+        "per_epoch": [record.test_accuracy for record in history],
+        "train_per_epoch": [record.train_accuracy for record in history],
+        "best_epoch": best,
+    }
+    if not trainer.dataset.n_validation:
+        return {**part, "best": history[best].test_accuracy}
+    seen = [record.validation_accuracy for record in history]
+    return {**part, "best": seen[best], "validation": seen[best if trainer.plan.keeps_best else -1], "validation_per_epoch": seen}
+
+
 def _dataset_part(dataset):
-    keys = ("name", "source", "sha256", "n_train", "n_test", "n_features", "n_classes")
-    return {key: getattr(dataset, key) for key in keys}
+    keys = ("name", "source", "sha256", "n_train", "n_test", "n_features", "n_classes", "n_validation")
+    part = {key: getattr(dataset, key) for key in keys} | {"classes": list(dataset.classes), "notes": list(dataset.notes)}
+    known = dataset.standardization
+    if known is None:
+        return {**part, "scale": dataset.scale}
+    return {**part, "scale": known.scale, "mean": known.mean.tolist(), "spread": known.spread.tolist()}
 
 
 def _epoch_part(record):

@@ -17,7 +17,7 @@ from neurosim.results.sanafe import Grid, Replay, write_sanafe
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.folder import CHECKPOINT
 from neurosim.scenario.load import load_scenario
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer
 
 #: What the replays say something about.
 _PHASES = ("forward", "backward", "gradient", "update")
@@ -51,7 +51,7 @@ def export_sanafe(run, out, data_dir=None):
         raise InputError(f"{out}: is a file; --format sanafe writes several, give a folder")
     experiment = prepare(load_scenario(str(folder / "scenario.yaml")))
     _refuse_unless_replayable(experiment)
-    trainer, identity = _make_trainer(experiment, data_dir)
+    trainer, identity = make_trainer(experiment, data_dir)
     trainer.restore(*load_checkpoint(folder / CHECKPOINT, identity))
     connections = [trainer.store.connections(m)[:2] for m in range(len(trainer.store.plan.matrices))]
     n_samples = trainer.probe()

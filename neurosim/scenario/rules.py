@@ -43,6 +43,10 @@ class Rewiring(Strict):
         """The rule with the hyper-parameters of the scenario."""
         return self.rule_class(**self.model_dump(exclude={"rule", "scope"}))
 
+    def __reduce__(self):
+        # The class is made when it is needed, so that pickle cannot find it by its name.
+        return _empty_part, (self.rule, self.rule_class), self.__getstate__()
+
     @property
     def source_digest(self):
         """SHA-256 of the module of a user's rule, which decides the course of a run; None for bundled rules."""
@@ -61,6 +65,12 @@ def keys_of(name, rule_class):
     )
     model.rule_class = rule_class
     return model
+
+
+def _empty_part(name, rule_class):
+    """Part without its state, which unpickling gives it."""
+    part = keys_of(name, rule_class)
+    return part.__new__(part)
 
 
 def find_rule(name, plugins=()):

@@ -1,27 +1,24 @@
 """Run a scenario: refuse early, train, checkpoint, account, write."""
 
-import hashlib
-import json
-import signal
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-import neurosim
 from neurosim.documents import dump_yaml, write_atomic
-from neurosim.errors import DrawingError, InputError, InterruptedRunError, NeurosimError
-from neurosim.placement import MERGE_ENTRIES, refuse_unless_fits, summarize
-from neurosim.placement.families import family_of
-from neurosim.placement.memory import has_row_pointers, host_rewires
+from neurosim.errors import DrawingError, InterruptedRunError, NeurosimError
+from neurosim.placement import refuse_unless_fits, summarize
 from neurosim.results import read_record, write_record, write_tables
-from neurosim.scenario.experiment import check_shape, prepare
+from neurosim.scenario.callbacks import RunInProgress, train
+from neurosim.scenario.experiment import prepare
 from neurosim.scenario.folder import check_folder, claim_folder
+from neurosim.scenario.signals import stop_on_signal
+from neurosim.scenario.trainer import make_trainer, set_threads
+from neurosim.scenario.weights import NETWORK, network_of
 
 #: Seconds between checkpoints inside a long epoch; after each epoch there is one anyway.
 _CHECKPOINT_SECONDS = 30.0
 
 
-def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=None, observer=None):
+def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=None, callbacks=(), dataset=None):
     """Train a scenario inside its chip's budgets and write its files.
 
     Parameters
@@ -35,9 +32,9 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
         Where to look for data sets first.
     n_threads : int, optional
         Kernel threads; the result does not depend on it.
-    observer : object, optional
-        With methods ``start(experiment, trainer, folder)``, ``progress(epoch, step, n_steps)`` and
-        ``epoch(record)``.
+    callbacks : iterable of Callback
+    dataset : Dataset, optional
+        Samples in memory, instead of those that the scenario names.
 
     Returns
     -------
@@ -55,19 +52,11 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     DrawingError
         All is written but the figures.
     """
-    with _stop_on_signal() as stop:
-        experiment = prepare(scenario)
-        if scenario.hardware.on_violation == "refuse":
-            refuse_unless_fits(experiment.placement)
+    with stop_on_signal() as stop:
+        experiment = _prepare(scenario, dataset)
         check_folder(scenario.name, out, resume)
-        try:
-            trainer, identity = _make_trainer(experiment, data_dir)
-        except MemoryError:
-            raise InputError(
-                f"{scenario.name}: this computer has too little memory for the network, its data and its batches; "
-                "lower training.batch_size, the sizes of the network or dataset.max_steps"
-            ) from None
-        n_threads = _set_threads(n_threads)
+        trainer, identity = make_trainer(experiment, data_dir, dataset)
+        n_threads = set_threads(n_threads)
 
         from neurosim.scenario.record import make_record, rehearse_record
 
@@ -88,14 +77,15 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
                 saver = _Saver(trainer, folder, identity)
                 if not resume:
                     saver.save()
-                if observer:
-                    observer.start(experiment, trainer, folder.path)
-                trainer.compile()
-                _train(trainer, folder, saver, observer, stop)
+                _train(RunInProgress(experiment, trainer, folder.path), folder, saver, callbacks, stop)
                 record = make_record(experiment, trainer, n_threads)
+                if scenario.training.keep == "best":  # the checkpoint holds the last epoch, from which a run would go on
+                    network_of(experiment, trainer).to_npz(folder.path / NETWORK)
                 # Before the figures: a folder with a result is complete, whatever becomes of these.
                 write_record(record, folder.path)
                 folder.log(f"done: test accuracy {record.accuracy.test:.4f}")
+                for warning in record.warnings:
+                    folder.log(f"learning: {warning}")
                 _draw(record, folder, scenario)
             except KeyboardInterrupt:
                 if not folder.checkpoint.exists():
@@ -104,6 +94,41 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
                     f"interrupted at once; what the checkpoint holds is kept: continue with --resume --out {folder.path}"
                 ) from None
             return record, folder.path
+
+
+def train_scenario(scenario, *, data_dir=None, n_threads=None, callbacks=(), dataset=None):
+    """Train a scenario and write nothing; arguments as for `run_scenario`.
+
+    Returns
+    -------
+    record : RunRecord
+    network : TrainedNetwork
+
+    Raises
+    ------
+    InputError, DoesNotFitError
+        Before anything is trained.
+    InterruptedRunError
+        After Ctrl-C.
+    TrainingDivergedError
+    """
+    with stop_on_signal() as stop:
+        experiment = _prepare(scenario, dataset)
+        trainer, _ = make_trainer(experiment, data_dir, dataset)
+        n_threads = set_threads(n_threads)
+
+        from neurosim.scenario.record import make_record
+
+        if not train(RunInProgress(experiment, trainer), callbacks, stop=stop):
+            raise InterruptedRunError(f"{_where(trainer)}; nothing was written")
+        return make_record(experiment, trainer, n_threads), network_of(experiment, trainer)
+
+
+def _prepare(scenario, dataset):
+    experiment = prepare(scenario, None if dataset is None else dataset.shape)
+    if scenario.hardware.on_violation == "refuse":
+        refuse_unless_fits(experiment.placement)
+    return experiment
 
 
 def _restore(trainer, folder, identity):
@@ -147,148 +172,41 @@ class _Saver:
             self.save()
 
 
-def _train(trainer, folder, saver, observer, stop):
+def _train(run, folder, saver, callbacks, stop):
+    trainer = run.trainer
+
     def on_progress(epoch, step, n_steps):
         saver.save_if_due()
-        if observer:
-            observer.progress(epoch, step, n_steps)
 
     def on_epoch(record):
         # Log first: a run killed in between repeats a line of its log and never misses one.
         folder.log(
-            f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, "
-            f"test accuracy {record.test_accuracy:.4f}, {record.n_arrived} rewired, {record.train_s:.2f} s"
+            f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, {_seen_text(record)}, "
+            f"{record.n_arrived} rewired, {record.train_s:.2f} s"
             + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by or trainer.store.unplaced_by)}" if record.n_unfilled else "")
         )
         saver.save()
-        if observer:
-            observer.epoch(record)
 
-    with stop.deferred():
-        is_done = trainer.run(on_progress=on_progress, on_epoch=on_epoch, should_stop=lambda: stop.is_asked)
-    if not is_done:
+    is_over = train(run, callbacks, on_progress=on_progress, on_epoch=on_epoch, stop=stop)
+    if not is_over:
         saver.save()
         folder.log(f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch}")
         raise InterruptedRunError(
-            f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch} of {trainer.steps_per_epoch}; "
-            f"checkpoint written: continue with --resume --out {folder.path}"
+            f"{_where(trainer)}; checkpoint written: continue with --resume --out {folder.path}"
         )
+    if not trainer.is_done:
+        folder.log(f"ended by a callback after epoch {trainer.epoch} of {trainer.plan.n_epochs}")
 
 
-class _Stop:
-    """Whether the user or the system has asked to stop, and what that does: it ends all work at once, but for steps of training.
-
-    During these it is noted and not raised: an exception between a compiled call and the counting of its steps would leave a state
-    that cannot be resumed. A second signal ends these at once, too: what the last checkpoint holds is kept.
-    """
-
-    def __init__(self):
-        self.is_asked = self.is_deferred = False
-
-    def note(self, number, frame):
-        """Handler of a signal."""
-        is_first, self.is_asked = not self.is_asked, True
-        if not (self.is_deferred and is_first):
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def deferred(self):
-        """Only note the first signal until the end of the block."""
-        self.is_deferred = True
-        try:
-            if self.is_asked:  # somebody swallowed it: Python drops what is raised inside of callbacks
-                raise KeyboardInterrupt
-            yield
-        finally:
-            self.is_deferred = False
+def _where(trainer):
+    return f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch} of {trainer.steps_per_epoch}"
 
 
-@contextmanager
-def _stop_on_signal():
-    """Let SIGTERM be the same as Ctrl-C until the end of the block; yields a `_Stop`."""
-    stop = _Stop()
-    try:
-        previous = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: the caller handles signals
-        previous = {}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-
-def _make_trainer(experiment, data_dir):
-    """Trainer of an experiment on its data, and the digest of all that decides its course."""
-    from neurosim.scenario.network import make_network, make_store
-    from neurosim.training import Trainer
-
-    scenario = experiment.scenario
-    dataset = scenario.dataset.load(data_dir)
-    check_shape(scenario, dataset.shape)
-    store = make_store(experiment)
-    trainer = Trainer(store, dataset, _training_plan(experiment), make_network(experiment, store))
-    content = {
-        "scenario": scenario.model_dump(mode="json", exclude={"report", "description"}),
-        "profile": experiment.profile.sha256,
-        "dataset": dataset.sha256,
-        "version": neurosim.__version__,
-        "rule": scenario.rewiring.source_digest,
-    }
-    return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _training_plan(experiment):
-    from neurosim.training import Optimizer, Schedule, TrainingPlan
-
-    scenario, workload = experiment.scenario, experiment.placement.workload
-    training, schedule = scenario.training, scenario.training.schedule
-    return TrainingPlan(
-        seed=scenario.seed,
-        n_epochs=training.epochs,
-        batch_size=training.batch_size,
-        schedule=Schedule(
-            kind=schedule.kind,
-            base=training.learning_rate,
-            factor=schedule.factor if schedule.factor is not None else (0.0 if schedule.kind == "cosine" else 1.0),
-            milestones=schedule.milestones or (),
-        ),
-        optimizer=Optimizer(training.optimizer, **training.optimizer_numbers),
-        is_stochastic=scenario.hardware.rounding == "stochastic",
-        rule=scenario.rewiring.make_rule(),
-        # The host orders all arrivals at once, whatever their number.
-        merge_entries=2**62 if workload.host_learns or host_rewires(experiment.profile, workload) else MERGE_ENTRIES,
-        watches=_watched(experiment),
-        counts_pairs=has_row_pointers(experiment.profile, workload),
-    )
-
-
-def _watched(experiment):
-    """Neurons whose non-zero values cost something: rows that are walked, activations that travel."""
-    placement = experiment.placement
-    if placement.workload.execution == "event_driven" or not family_of(placement.profile).is_program:
-        return "all"
-    return "hidden" if placement.n_cores > 1 else "none"
-
-
-def _set_threads(n_threads):
-    import numba
-
-    from neurosim.kernels.forks import is_alone, refusal
-
-    most = numba.config.NUMBA_NUM_THREADS
-    if n_threads is not None and not 1 <= n_threads <= most:
-        raise InputError(f"--threads: found {n_threads}; expected 1 to {most}, the threads of this machine")
-    if why := refusal():
-        raise NeurosimError(why)
-    try:
-        numba.set_num_threads(n_threads or most)
-    except ValueError:
-        raise InputError(
-            f"NUMBA_THREADING_LAYER: found {str(numba.config.THREADING_LAYER)!r}, which Numba cannot load on this computer; "
-            "unset it, or set it to workqueue"
-        ) from None
-    return 1 if is_alone() else n_threads or most
+def _seen_text(record):
+    """Accuracy of an epoch on the samples that it was evaluated on."""
+    if record.validation_accuracy is None:
+        return f"test accuracy {record.test_accuracy:.4f}"
+    return f"validation accuracy {record.validation_accuracy:.4f}"
 
 
 def _start_folder(folder, experiment, resume):

@@ -3,11 +3,12 @@
 Every key has a default except the name, the data set, the sizes of the network and the profile.
 """
 
+import sys
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from neurosim.documents import Strict, WrongKey, as_tuple
+from neurosim.documents import Called, Document, Strict, WrongKey, as_tuple, validate
 from neurosim.networks.optimizers import NUMBERS, OPTIMIZERS
 from neurosim.rewiring import RULES
 from neurosim.scenario.formats import parse_weight_format
@@ -119,8 +120,10 @@ class Training(Strict):
         Of ``momentum``; 0.9 when left out.
     beta1, beta2, epsilon : float, optional
         Of ``adam``; 0.9, 0.999 and 1e-8 when left out.
-    learning_rate : float
-        Of epoch 0, for the mean gradient of a batch.
+    learning_rate : float or 'auto'
+        Of epoch 0, for the mean gradient of a batch; ``auto`` takes what suits the mean fan-in, see `neurosim.scenario.learning`.
+    keep : str
+        Weights at the end: those of the ``last`` epoch, or of the ``best`` one on the validation set.
     schedule : ScheduleChoice
     window : int, optional
         Of a recurrent network: steps through which errors flow back; all when left out.
@@ -135,7 +138,8 @@ class Training(Strict):
     beta1: Decay | None = None
     beta2: Decay | None = None
     epsilon: Annotated[float, Field(ge=1e-30, le=1)] | None = None
-    learning_rate: Positive = 0.5
+    learning_rate: Positive | Literal["auto"] = 0.5
+    keep: Literal["last", "best"] = "last"
     schedule: ScheduleChoice = ScheduleChoice()
     window: PositiveInt | None = None
     clip: Positive | None = None
@@ -168,8 +172,32 @@ class Report(Strict):
     html: bool = False
 
 
-class Scenario(Strict):
-    """One experiment: what is learned, by which network, on which chip, how."""
+#: Keys whose change begins a part anew, as its other keys belong to the old value; and keys of which only one may stand.
+_KINDS = ("rule", "type")
+_ALTERNATIVES = ({"connectivity", "synapses"},)
+
+
+def _merged(part, changes):
+    """A part of a scenario with some keys changed; see `Scenario.with_`."""
+    if any(key in changes and changes[key] != part.get(key) for key in _KINDS):
+        return {key: value for key, value in changes.items() if value is not None}
+    gone = {other for group in _ALTERNATIVES if group & set(changes) for other in group - set(changes)}
+    gone |= {key for key, value in changes.items() if value is None}
+    return {key: value for key, value in {**part, **changes}.items() if key not in gone}
+
+
+class Scenario(Called):
+    """One experiment: what is learned, by which network, on which chip, how.
+
+    Parts may be written short: a data set and a chip by their names, a perceptron by its layers, which then takes as many connections as
+    the chip's budgets allow.
+
+    Examples
+    --------
+    >>> scenario = Scenario(name="mine", dataset="digits", network=[64, 100, 10], hardware="loihi1")
+    >>> scenario.network.connectivity, scenario.with_(training={"epochs": 3}).training.epochs
+    ('fit', 3)
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
     description: str = ""
@@ -181,6 +209,51 @@ class Scenario(Strict):
     rewiring: RewiringChoice = keys_of("deep_r", RULES["deep_r"])()
     report: Report = Report()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, data):
+        """The short forms of parts, written out."""
+        if not isinstance(data, dict):
+            return data
+        forms = {
+            "dataset": (str, lambda name: {"name": name}),
+            "hardware": (str, lambda profile: {"profile": profile}),
+            "network": ((list, tuple), lambda layers: {"layers": list(layers), "connectivity": "fit"}),
+        }
+        short = {key: form(data[key]) for key, (kind, form) in forms.items() if isinstance(data.get(key), kind)}
+        return {**data, **short} if short else data
+
+    def with_(self, **changes):
+        """A copy with some keys changed, validated again.
+
+        Parameters
+        ----------
+        **changes
+            Values by key. The keys of a part are merged into it: ``training={"epochs": 3}`` keeps its other keys, and None puts a key back to
+            its default. Another rule or another type of network begins its part anew; `connectivity` and `synapses` replace each other.
+
+        Returns
+        -------
+        Scenario
+
+        Raises
+        ------
+        InputError
+            One line.
+
+        Examples
+        --------
+        >>> Scenario(name="a", dataset="digits", network=[64, 10], hardware="loihi1").with_(seed=3).seed
+        3
+        """
+        data = self.model_dump(mode="json", exclude_unset=True)
+        for key, value in changes.items():
+            part = data.get(key)
+            data[key] = _merged(part, value) if isinstance(part, dict) and isinstance(value, dict) else value
+        module = sys.modules.get(self.rewiring.rule_class.__module__)
+        document = Document(data=data, path=self.name, text="", is_text=False)
+        return validate(type(self), document, what="scenario", context={"plugins": [module]})
+
     @model_validator(mode="after")
     def _check(self):
         if self.rewiring.scope != "core" and self.hardware.headroom == 0:
@@ -189,6 +262,8 @@ class Scenario(Strict):
                 f"found 0 with rewiring.scope {self.rewiring.scope}: synapses cannot move to a full segment; try 0.25",
             )
         self._check_recurrence()
+        if self.training.keep == "best" and self.dataset.validation_fraction is None:
+            raise WrongKey(["training", "keep"], "found best without a validation set, on which epochs are compared; set dataset.validation_fraction, such as 0.1")
         n = len(self.network.matrices)
         if isinstance(self.hardware.weight_range, tuple) and len(self.hardware.weight_range) != n:
             found = len(self.hardware.weight_range)

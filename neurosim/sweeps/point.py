@@ -12,6 +12,7 @@ from neurosim.documents import Document, validate, write_atomic
 from neurosim.errors import CheckpointError, DoesNotFitError, DrawingError, InputError, InterruptedRunError, TrainingDivergedError
 from neurosim.results.metrics import limits_of
 from neurosim.results.sweep import LimitUse, Metrics
+from neurosim.scenario.callbacks import Callback
 from neurosim.scenario.folder import CHECKPOINT, CLAIM, RESULT, RunFolder, claim, in_turn
 
 OUTCOME = "outcome.json"
@@ -144,7 +145,7 @@ def _train(scenario, folder, data_dir, turn):
     """Run, or resume from the checkpoint; one that cannot be used (damaged, other data) is started again."""
     from neurosim.scenario.runner import run_scenario
 
-    options = {"out": RunFolder(folder, is_held=True), "data_dir": data_dir, "n_threads": 1, "observer": turn}
+    options = {"out": RunFolder(folder, is_held=True), "data_dir": data_dir, "n_threads": 1, "callbacks": [turn]}
     if (folder / CHECKPOINT).exists():
         try:
             return run_scenario(scenario, resume=True, **options)
@@ -153,21 +154,18 @@ def _train(scenario, folder, data_dir, turn):
     return run_scenario(scenario, **options)
 
 
-class _Turn:
-    """Observer of a run that gives the turn to compile on."""
+class _Turn(Callback):
+    """Gives the turn to compile on, when a run has compiled."""
 
     def __init__(self, release):
         self.release = release
         self.began = time.monotonic()
 
-    def start(self, experiment, trainer, folder):
-        pass
-
-    def progress(self, epoch, step, n_steps):
+    def on_progress(self, run, epoch, step, n_steps):
         if time.monotonic() - self.began > _COMPILING_SECONDS:
             self.release()
 
-    def epoch(self, record):
+    def on_epoch_end(self, run, epoch):
         self.release()
 
 

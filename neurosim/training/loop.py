@@ -33,14 +33,16 @@ class EpochRecord:
     `n_active` synapses are active at its end, `n_active_least` is the fewest after any of its rewirings (None: there was none),
     `n_active_most` the most after any step. `n_unfilled` slots found no position in the last rewiring, or at the start before the
     first.
+    With a validation set, the test set is seen once, after the last epoch: `test_loss` and `test_accuracy` of the others are None.
+    `unmoved` is the part of the weights that the epoch left as they were, of synapses that stayed; only where a step may round to nothing.
     """
 
     epoch: int
     learning_rate: float
     train_loss: float
     train_accuracy: float
-    test_loss: float
-    test_accuracy: float
+    test_loss: float | None
+    test_accuracy: float | None
     n_released: int
     n_arrived: int
     n_active: int
@@ -49,6 +51,9 @@ class EpochRecord:
     n_unfilled: int
     train_s: float
     test_s: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    unmoved: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class TrainingPlan:
     `is_counted` switches all counting, `watches` chooses the neurons whose non-zero values are counted
     (``all``, ``hidden`` or ``none``), `counts_pairs` counts slots with a non-zero activation and error. What
     is not watched stays 0 in the tally. Nothing of this changes the training. `is_stochastic` says how weights are rounded
-    that the store keeps narrower than float32.
+    that the store keeps narrower than float32. `keeps_best` ends the run with the weights of the epoch that was best on the validation set.
     """
 
     seed: int
@@ -72,6 +77,7 @@ class TrainingPlan:
     counts_pairs: bool = False
     optimizer: Optimizer = Optimizer()
     is_stochastic: bool = False
+    keeps_best: bool = False
 
 
 class Trainer:
@@ -104,6 +110,10 @@ class Trainer:
         self.step_in_epoch = 0
         self.n_evaluated = 0
         self.last_evaluation = None
+        # Choices are made on these samples; with a validation set, the test set is not seen before the end.
+        self._chooser = _as_test(dataset) if dataset.n_validation else dataset
+        self._best = {}
+        self._before = {}
         self.evaluation_tally = new_tally(store.plan)
         self.progress = new_progress()
         self.first_counts = _exchange_counts(store)
@@ -150,7 +160,7 @@ class Trainer:
         lengths = None if data.lengths_test is None else data.lengths_test[:1]
         self.network.evaluate_on(replace(data, x_test=data.x_test[:1], y_test=data.y_test[:1], lengths_test=lengths), new_tally(self.store.plan))
 
-    def run(self, *, on_progress=None, on_epoch=None, should_stop=None):
+    def run(self, *, on_progress=None, on_epoch=None, should_stop=None, is_enough=None):
         """Train until all epochs are done or `should_stop()` is true.
 
         Parameters
@@ -160,11 +170,14 @@ class Trainer:
         on_epoch : callable, optional
             Called as ``on_epoch(record)`` after each epoch, when the state may be saved.
         should_stop : callable, optional
+            Asked between two steps.
+        is_enough : callable, optional
+            Asked after each epoch, and its `on_epoch`: whether to leave out the epochs that remain.
 
         Returns
         -------
         bool
-            Whether all epochs are done.
+            Whether all epochs are done that are wanted; false after `should_stop`.
 
         Raises
         ------
@@ -177,7 +190,72 @@ class Trainer:
             record = self._finish_epoch()
             if on_epoch:
                 on_epoch(record)
+            if is_enough and is_enough():
+                break
+        self._conclude()
         return True
+
+    @property
+    def best_epoch(self):
+        """Epoch with the highest accuracy on the samples that choices are made on, the first of equals; None before the first."""
+        scores = [_score(record) for record in self.history]
+        return int(np.argmax(scores)) if scores else None
+
+    @property
+    def parts_evaluated(self):
+        """Names of the parts of the data set that were evaluated, one for each evaluation."""
+        if not self.dataset.n_validation:
+            return ["test"] * len(self.history)
+        return ["validation"] * len(self.history) + ["test"]
+
+    def _conclude(self):
+        """With a validation set: take the weights that are wanted, and evaluate them on the test set, once."""
+        if not self.dataset.n_validation or not self.history or self.history[-1].test_accuracy is not None:
+            return
+        if self.plan.keeps_best:
+            self._take(self._best)
+        begin = time.perf_counter()
+        result = self.network.evaluate_on(self.dataset, self.evaluation_tally)
+        last = self.history[-1]
+        if not np.isfinite(result.loss):
+            self._raise_diverged("the loss on the test samples is not finite")
+        self.history[-1] = replace(
+            last, test_loss=float(result.loss), test_accuracy=float(result.accuracy), test_s=last.test_s + time.perf_counter() - begin
+        )
+        self.n_evaluated += result.n_samples
+        self.last_evaluation = result
+
+    def _weights(self):
+        """Copies of the arrays of store and network."""
+        arrays = {f"slots.{k}": v for k, v in self.store.state().items()} | {f"network.{k}": v for k, v in self.network.state().items()}
+        return {name: np.array(array) for name, array in arrays.items()}
+
+    def _take(self, arrays):
+        """Take over what `_weights` returned."""
+        self.store.restore({k.removeprefix("slots."): v for k, v in arrays.items() if k.startswith("slots.")})
+        for name, array in self.network.state().items():
+            array[...] = arrays[f"network.{name}"]
+
+    def _positions(self):
+        """Position and weight of every active synapse: dict of arrays, where a step may round to nothing; else empty."""
+        may_be_stuck = self.store.matrices.step.any() and not self.plan.is_stochastic and not self.store.plan.has_master
+        found = {}
+        for m in range(len(self.store.plan.matrices)) if may_be_stuck else ():
+            pre, post, weight = self.store.connections(m)
+            place = pre.astype(np.int64) * self.store.plan.matrices[m].n_post + post
+            order = np.argsort(place)
+            found |= {f"place{m}": place[order], f"weight{m}": weight[order]}
+        return found
+
+    def _unmoved(self):
+        """Part of the weights that are as they were at the start of the epoch; None where this is not watched."""
+        n_same = n_stayed = 0
+        now = self._positions()
+        for m in range(len(now) // 2):
+            places, here, there = np.intersect1d(self._before[f"place{m}"], now[f"place{m}"], assume_unique=True, return_indices=True)
+            n_stayed += places.size
+            n_same += int((self._before[f"weight{m}"][here] == now[f"weight{m}"][there]).sum())
+        return n_same / n_stayed if n_stayed else None
 
     def probe(self):
         """Train one step on the first batch of the training set, counted from zero; returns its number of samples.
@@ -203,6 +281,8 @@ class Trainer:
         # No step at all: compiles the kernels at their first use, outside of every measured time, unless `compile` did.
         self.network.train(batch, rule, counting, self.progress, self.step, 0, 0)
         n_steps = 1
+        if not self.step_in_epoch:
+            self._before = self._positions()
         while self.step_in_epoch < self.steps_per_epoch:
             due = self.plan.rule.next_rewiring(self.step, self.n_steps)
             n_steps = min(n_steps, self.steps_per_epoch - self.step_in_epoch, self.n_steps if due is None else due - self.step)
@@ -267,10 +347,12 @@ class Trainer:
             if not np.isfinite(store.connections(matrix)[2]).all():
                 self._raise_diverged(f"a weight of matrix {matrix} is not finite")
         begin = time.perf_counter()
-        result = self.network.evaluate_on(self.dataset, self.evaluation_tally)
+        result = self.network.evaluate_on(self._chooser, self.evaluation_tally)
         test_s = time.perf_counter() - begin
         if not np.isfinite(result.loss):
-            self._raise_diverged("the loss on the test samples is not finite")
+            self._raise_diverged(f"the loss on the {'validation' if self.dataset.n_validation else 'test'} samples is not finite")
+        seen = {"loss": float(result.loss), "accuracy": float(result.accuracy)}
+        has_test = not self.dataset.n_validation
         self.n_evaluated += result.n_samples
         self.last_evaluation = result
         self.network.settle()
@@ -282,8 +364,8 @@ class Trainer:
             learning_rate=self.plan.schedule.rate(self.epoch, self.plan.n_epochs),
             train_loss=float(progress.loss[0]) / n,
             train_accuracy=int(progress.n_correct[0]) / n,
-            test_loss=float(result.loss),
-            test_accuracy=float(result.accuracy),
+            test_loss=seen["loss"] if has_test else None,
+            test_accuracy=seen["accuracy"] if has_test else None,
             n_released=released,
             n_arrived=arrived,
             n_active=store.n_active,
@@ -292,9 +374,14 @@ class Trainer:
             n_unfilled=int(progress.n_unfilled[0]) if has_rewired else self._unfilled_before,
             train_s=self._seconds,
             test_s=test_s,
+            validation_loss=None if has_test else seen["loss"],
+            validation_accuracy=None if has_test else seen["accuracy"],
+            unmoved=self._unmoved(),
         )
         _refuse_impossible(record)
         self.history.append(record)
+        if self.plan.keeps_best and self.best_epoch == record.epoch:
+            self._best = self._weights()
         self.step_in_epoch, self._seconds = 0, 0.0
         self.progress = new_progress()
         self.first_counts = _exchange_counts(store)
@@ -343,6 +430,8 @@ class Trainer:
         arrays |= {f"progress.{k}": v for k, v in self.progress._asdict().items()}
         arrays |= {f"rule.{k}": v for k, v in self.rule_state.items()}
         arrays |= {f"network.{k}": v for k, v in self.network.state().items()}
+        for name, kept in (("best", self._best), ("before", self._before)):
+            arrays |= {f"{name}.{k}": v for k, v in kept.items()}
         if self.last_evaluation is not None:
             arrays["last_nonzero"] = self.last_evaluation.n_nonzero
         return arrays, {
@@ -364,15 +453,28 @@ class Trainer:
         for kind, own in (("rule", self.rule_state), ("network", self.network.state())):
             for name, array in own.items():
                 array[...] = arrays[f"{kind}.{name}"]
+        self._best, self._before = (
+            {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")} for name in ("best", "before")
+        )
         self.history = [EpochRecord(**record) for record in values["history"]]
         self.step, self.step_in_epoch = values["step"], values["step_in_epoch"]
         self.n_evaluated, self._seconds = values["n_evaluated"], values["seconds"]
         self.first_counts = tuple(values["first_counts"])
         if "last_nonzero" in arrays:
             last = self.history[-1]
-            self.last_evaluation = Evaluation(
-                last.test_accuracy, last.test_loss, self.dataset.n_test, arrays["last_nonzero"]
-            )
+            has_test = last.test_accuracy is not None
+            seen = (last.test_accuracy, last.test_loss) if has_test else (last.validation_accuracy, last.validation_loss)
+            self.last_evaluation = Evaluation(*seen, self.dataset.n_test if has_test else self.dataset.n_validation, arrays["last_nonzero"])
+
+
+def _as_test(dataset):
+    """The data set with its validation samples in the place of the test set: what networks evaluate is called the test set."""
+    return replace(dataset, x_test=dataset.x_validation, y_test=dataset.y_validation, lengths_test=dataset.lengths_validation)
+
+
+def _score(record):
+    """Accuracy by which an epoch is chosen."""
+    return record.test_accuracy if record.validation_accuracy is None else record.validation_accuracy
 
 
 def _refuse_impossible(record):
@@ -380,8 +482,10 @@ def _refuse_impossible(record):
 
     A sample that is not classified gives its class at most half of the probability: it costs ln 2 nats at least.
     """
-    for part in ("train", "test"):
+    for part in ("train", "validation", "test"):
         accuracy, loss = getattr(record, f"{part}_accuracy"), getattr(record, f"{part}_loss")
+        if accuracy is None:
+            continue
         # A hundredth for sums of float32.
         if not (0 <= accuracy <= 1 and loss >= 0.99 * math.log(2) * (1 - accuracy)):
             raise LedgerError(

@@ -17,7 +17,7 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.nn import mlp
 from neurosim.rewiring import RULES
 from neurosim.scenario import Scenario, prepare, run_scenario
-from neurosim.scenario import runner
+from neurosim.scenario import trainer as trainers
 from neurosim.scenario.record import make_record
 from neurosim.scenario.schema_network import DatasetChoice
 
@@ -209,7 +209,7 @@ def check_scenario(seed, recordings, folder):
 
 def train_twice(scenario, experiment, rng):
     def make_trainer():
-        return runner._make_trainer(experiment, None)[0]
+        return trainers.make_trainer(experiment, None)[0]
 
     whole, first = make_trainer(), make_trainer()
     assert whole.store.violations() == []

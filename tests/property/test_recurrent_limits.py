@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurosim.scenario.experiment import prepare
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer as trainer_of
 from neurosim.scenario.schema import Scenario
 
 
@@ -24,7 +24,7 @@ def make_trainer(folder, **changes):
     )
     experiment = prepare(scenario)
     assert experiment.verdict.fits
-    return _make_trainer(experiment, None)[0]
+    return trainer_of(experiment, None)[0]
 
 
 def positions(store):

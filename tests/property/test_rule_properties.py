@@ -11,7 +11,7 @@ from neurosim.datasets import load_dataset
 from neurosim.rewiring import RULES
 from neurosim.scenario import Scenario, prepare
 from neurosim.scenario.network import make_store
-from neurosim.scenario.runner import _training_plan
+from neurosim.scenario.trainer import training_plan
 from neurosim.training import Trainer
 
 #: Keys with which a rule moves something in a dozen steps.
@@ -81,7 +81,7 @@ def counts(store):
 def check_run(scenario):
     experiment = prepare(scenario)
     store = make_store(experiment)
-    trainer = Trainer(store, digits(scenario.dataset.limit), _training_plan(experiment))
+    trainer = Trainer(store, digits(scenario.dataset.limit), training_plan(experiment))
     rule, first, before = scenario.rewiring.rule, counts(store), members(store)
     assert store.violations() == []
     n_arrived = n_left = 0

@@ -12,7 +12,7 @@ from test_store_limits import RESOURCES, count_anew
 
 from neurosim.kernels.layout import Resource
 from neurosim.scenario.experiment import prepare
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer as trainer_of
 from neurosim.scenario.schema import Scenario
 from neurosim.synapses.violations import used_by_core
 
@@ -64,7 +64,7 @@ def make_trainer(name, folder, **rewiring):
     )
     experiment = prepare(scenario)
     assert experiment.verdict.fits
-    return _make_trainer(experiment, None)[0], binding
+    return trainer_of(experiment, None)[0], binding
 
 
 @pytest.mark.parametrize("name", CASES)

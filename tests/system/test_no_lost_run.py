@@ -56,10 +56,10 @@ def test_a_record_that_cannot_be_made_is_told_before_training(part, tmp_path, mo
 
 
 def test_the_rehearsal_leaves_the_training_alone():
-    from neurosim.scenario.runner import _make_trainer
+    from neurosim.scenario.trainer import make_trainer
 
     experiment = prepare(load_scenario("digits_santos", ["training.epochs=1"]))
-    trainers = [_make_trainer(experiment, None)[0] for _ in range(2)]
+    trainers = [make_trainer(experiment, None)[0] for _ in range(2)]
     record.rehearse_record(experiment, trainers[0], 1)
     for trainer in trainers:
         trainer.compile()
@@ -139,11 +139,11 @@ def test_a_record_has_bounds(part, key, value, tiny_run, tmp_path):
 
 def trained(monkeypatch, change):
     """Train a little with an evaluation that says something else."""
-    from neurosim.scenario.runner import _make_trainer
+    from neurosim.scenario.trainer import make_trainer
 
     evaluate = Mlp.evaluate
     monkeypatch.setattr(Mlp, "evaluate", lambda *arguments: replace(evaluate(*arguments), **change))
-    trainer, _ = _make_trainer(prepare(load_scenario("digits_santos", ["training.epochs=2"])), None)
+    trainer, _ = make_trainer(prepare(load_scenario("digits_santos", ["training.epochs=2"])), None)
     trainer.run()
 
 
@@ -164,13 +164,13 @@ def test_a_test_loss_that_is_not_finite_is_divergence(loss, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", ["_make_trainer", "rehearse_record", "compile"])
+@pytest.mark.parametrize("moment", ["make_trainer", "rehearse_record", "compile"])
 @pytest.mark.parametrize("resumed", [False, True])
 def test_a_signal_while_a_run_loads_or_compiles(number, moment, resumed, main_cli, tmp_path, monkeypatch):
     if resumed:
         assert main_cli(*PLAIN, "--quiet").code == 0
         (tmp_path / "run" / "result.json").unlink()
-    place = {"_make_trainer": "neurosim.scenario.runner", "rehearse_record": "neurosim.scenario.record"}.get(moment, "neurosim.training.loop.Trainer")
+    place = {"make_trainer": "neurosim.scenario.runner", "rehearse_record": "neurosim.scenario.record"}.get(moment, "neurosim.training.loop.Trainer")
     monkeypatch.setattr(f"{place}.{moment}", lambda *arguments: os.kill(os.getpid(), number))
     done = main_cli(*PLAIN, *(["--resume"] if resumed else []))
     assert (done.code, done.err.count("\n")) == (130, 1)

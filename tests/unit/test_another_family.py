@@ -21,7 +21,7 @@ from neurosim.placement.sections import SECTIONS, Section
 from neurosim.reports.profile_table import room_text
 from neurosim.scenario import load_scenario, prepare
 from neurosim.scenario.record import _activity, _lengths, settle
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer
 
 PROFILE = Path(__file__).parents[1] / "profiles" / "cam_per_neuron.yaml"
 ENTRIES, ENTRY_BITS, PROBES = 1200, 48, 3
@@ -105,7 +105,7 @@ def test_it_is_placed_and_checked(chip):
 
 def test_it_trains_and_its_accesses_are_counted(chip):
     experiment = prepare(scenario_of(chip))
-    trainer, _ = _make_trainer(experiment, None)
+    trainer, _ = make_trainer(experiment, None)
     assert trainer.run()
     ledger = settle(experiment, trainer)
     events = _activity(experiment.placement, trainer.store.tally, _lengths(experiment.placement, trainer.dataset, "train"), 1).segment

@@ -12,7 +12,7 @@ from neurosim.errors import LedgerError
 from neurosim.placement.memory import host_rewires
 from neurosim.scenario import load_scenario, prepare
 from neurosim.scenario.record import _activity, _lengths, settle
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer
 
 LOIHI = ["hardware.profile=loihi1", "hardware.weight_format=int8", "training.epochs=1", "dataset.limit=200", "training.batch_size=10"]
 
@@ -31,7 +31,7 @@ def test_check_says_who_rewires():
 
 def run(*overrides):
     experiment = prepare(load_scenario("digits_santos", [*LOIHI, *overrides]))
-    trainer, _ = _make_trainer(experiment, None)
+    trainer, _ = make_trainer(experiment, None)
     assert trainer.run()
     return experiment, trainer, settle(experiment, trainer)
 

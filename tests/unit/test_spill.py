@@ -17,7 +17,7 @@ from neurosim.placement import Workload, judge, largest_fit, place, refuse_unles
 from neurosim.placement.sections import SECTIONS, level_of, movable_sections
 from neurosim.placement.spill import choose_spill
 from neurosim.scenario import load_scenario, prepare
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.record import settle
 
 MOVABLE = movable_sections()
@@ -132,7 +132,7 @@ def spilled_ledger():
     )  # fmt: skip
     experiment = prepare(scenario)
     assert experiment.verdict.fits
-    trainer, _ = _make_trainer(experiment, None)
+    trainer, _ = make_trainer(experiment, None)
     assert trainer.run()
     return experiment, settle(experiment, trainer)
 

@@ -32,7 +32,7 @@ from neurosim.random import Stream, stream_key
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.network import make_network, make_store
 from neurosim.scenario.record import settle
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.schema import Scenario
 
 RELU = join_cells(("relu",))
@@ -619,9 +619,9 @@ def run_case(case, folder):
     """(ledger of the undisturbed run, reference chip, experiment, samples trained and evaluated)."""
     experiment = prepare(make_scenario(case, folder))
     refuse_unless_fits(experiment.placement)
-    plain, _ = _make_trainer(experiment, None)
+    plain, _ = make_trainer(experiment, None)
     assert plain.run()
-    watched, _ = _make_trainer(experiment, None)
+    watched, _ = make_trainer(experiment, None)
     watch = Watch(experiment, watched)
     assert watched.run()
     for name, array in plain.store.state().items():
@@ -924,7 +924,7 @@ def hand_events(table):
 
 
 def hand_trainer(experiment):
-    trainer, _ = _make_trainer(experiment, None)
+    trainer, _ = make_trainer(experiment, None)
     store = trainer.store
     assert store.segments.slot_start.tolist() == [0, 2, 4, 6, 8]
     state = {key: array.copy() for key, array in store.state().items()}

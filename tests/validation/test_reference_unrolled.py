@@ -25,7 +25,7 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.placement import refuse_unless_fits
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.record import make_record, settle
-from neurosim.scenario.runner import _make_trainer
+from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.schema import Scenario
 
 RATE, FRAME = 8000, 80
@@ -195,9 +195,9 @@ class UnrolledWatch(Watch):
 def run_case(case, folder, **data):
     experiment = prepare(make_scenario(case, folder, **data))
     refuse_unless_fits(experiment.placement)
-    plain, _ = _make_trainer(experiment, None)
+    plain, _ = make_trainer(experiment, None)
     assert plain.run()
-    watched, _ = _make_trainer(experiment, None)
+    watched, _ = make_trainer(experiment, None)
     watch = UnrolledWatch(experiment, watched)
     assert watched.run()
     for name, array in plain.store.state().items():

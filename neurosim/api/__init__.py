@@ -1,0 +1,41 @@
+"""The Python door: what the command line does, as functions and objects.
+
+Checking loads neither numba nor matplotlib; running, predicting and drawing load what they need when they are called. Tables are
+pandas DataFrames, and pandas is loaded by whoever asks for one.
+"""
+
+from neurosim.api.check import Verdict, check
+from neurosim.api.compare import Comparison, compare
+from neurosim.api.progress import ProgressBar
+from neurosim.api.run import Run, load_network, open_run, run
+from neurosim.api.scenarios import load_scenario, scenarios
+from neurosim.api.sweep import SweepResult, open_sweep, sweep
+from neurosim.datasets import make_dataset
+from neurosim.hardware import list_profiles as profiles
+from neurosim.hardware import load_profile
+from neurosim.results.network import TrainedNetwork
+from neurosim.scenario.callbacks import Callback
+from neurosim.scenario.schema import Scenario
+
+__all__ = [
+    "Callback",
+    "Comparison",
+    "ProgressBar",
+    "Run",
+    "Scenario",
+    "SweepResult",
+    "TrainedNetwork",
+    "Verdict",
+    "check",
+    "compare",
+    "load_network",
+    "load_profile",
+    "load_scenario",
+    "make_dataset",
+    "open_run",
+    "open_sweep",
+    "profiles",
+    "run",
+    "scenarios",
+    "sweep",
+]

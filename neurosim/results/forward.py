@@ -1,0 +1,102 @@
+"""Forward passes of trained networks in NumPy and SciPy: float32, as the simulator computes, in another order of sums.
+
+A cell is found by its name: `ACTIVATIONS` for perceptrons, `CELLS` for recurrent layers.
+"""
+
+import numpy as np
+from scipy import sparse
+
+#: Samples that are computed at once.
+_CHUNK = 1024
+#: Slope of a leaky rectifier below zero.
+LEAK = np.float32(0.01)
+
+
+def _relu(z):
+    return np.maximum(z, np.float32(0))
+
+
+def _leaky_relu(z):
+    return np.where(z > 0, z, LEAK * z)
+
+
+ACTIVATIONS = {"relu": _relu, "leaky_relu": _leaky_relu, "tanh": np.tanh}
+
+
+def _sigmoid(z):
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, np.float32(1), e) / (np.float32(1) + e)
+
+
+def _lstm(z, cell):
+    """h and c of a step from gate sums i, f, g, o of each unit, side by side."""
+    i, f, g, o = (z[:, k::4] for k in range(4))
+    cell = _sigmoid(f) * cell + _sigmoid(i) * np.tanh(g)
+    return _sigmoid(o) * np.tanh(cell), cell
+
+
+def _rnn(z, cell):
+    return np.tanh(z), cell
+
+
+#: Sums of a unit, and ``step(sums, c) -> (h, c)``.
+CELLS = {"lstm": (4, _lstm), "rnn": (1, _rnn)}
+
+
+def feedforward(network, x):
+    """Sums of the outputs of a perceptron: float32, shape (n_samples, n_classes).
+
+    Parameters
+    ----------
+    network : TrainedNetwork
+    x : float32 array or sparse array, shape (n_samples, n_features)
+        As the network takes them.
+    """
+    activation, parts = ACTIVATIONS[network.activation], []
+    for start in range(0, max(1, x.shape[0]), _CHUNK):
+        value = x[start : start + _CHUNK]
+        for i, matrix in enumerate(network.matrices):
+            value = _times(activation(value) if i else value, matrix.weight) + network.biases.get(matrix.post, np.float32(0))
+        parts.append(value)
+    return np.concatenate(parts)
+
+
+def recurrent(network, x, lengths):
+    """Sums of the outputs of a recurrent network: float32, shape (n_samples, n_classes).
+
+    Parameters
+    ----------
+    network : TrainedNetwork
+    x : float32 array, shape (n_samples, n_steps * n_inputs)
+        A sequence stands at the end of its row.
+    lengths : int array, shape (n_samples,)
+    """
+    parts = []
+    for start in range(0, max(1, len(x)), _CHUNK):
+        here = slice(start, start + _CHUNK)
+        parts.append(_sequences(network, x[here].reshape(-1, network.n_steps, network.n_inputs), lengths[here]))
+    return np.concatenate(parts)
+
+
+def _sequences(network, x, lengths):
+    n_sums, step = CELLS[network.type]
+    layers = [(network.matrices[i], network.matrices[i + 1]) for i in range(0, len(network.matrices) - 1, 2)]
+    states = [[np.zeros((len(x), own.weight.shape[0]), np.float32) for _ in range(2)] for _, own in layers]
+    total = np.zeros_like(states[-1][0])
+    for t in range(network.n_steps):
+        is_alive = (t >= network.n_steps - lengths)[:, None]
+        value = x[:, t]
+        for (into, own), state in zip(layers, states, strict=True):
+            sums = _times(value, into.weight) + _times(state[0], own.weight) + network.biases.get(into.post, np.float32(0))
+            state[:] = (np.where(is_alive, new, np.float32(0)) for new in step(sums, state[1]))
+            value = state[0]
+        total += value
+    if network.readout == "mean":
+        value = total / lengths[:, None].astype(np.float32)
+    last = network.matrices[-1]
+    return _times(value, last.weight) + network.biases.get(last.post, np.float32(0))
+
+
+def _times(value, weight):
+    product = value @ weight
+    return product.toarray() if sparse.issparse(product) else product
