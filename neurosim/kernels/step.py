@@ -39,9 +39,3 @@ def step_slots(slots, matrices, chunk, start, stop, rule, step_key, rounding_key
             read_out_chunk(slots, matrices, start, end, rule.is_stochastic, rounding_key, saturated, chunk)
         start = end
     return n_below
-
-
-@inlined
-def draws_a_slot(rule):
-    """Random draws of one update of one slot: its noise and its rounding."""
-    return np.int64(rule.noise_std > 0) + np.int64(rule.is_rounded and rule.is_stochastic)

@@ -26,7 +26,7 @@ from neurosim.kernels.order import note_disorder, note_order
 from neurosim.kernels.random import fold
 from neurosim.kernels.rewire import begin_exchange, close_exchange, deal_share, exchange_share
 from neurosim.kernels.rounding import count_saturated
-from neurosim.kernels.step import draws_a_slot, step_slots
+from neurosim.kernels.step import step_slots
 from neurosim.kernels.threads import N_SHARES, first_of_share
 from neurosim.kernels.update import CHUNK, count_update
 
@@ -252,7 +252,7 @@ def _train_steps(
         )  # fmt: skip
         if counting.is_on:
             count_batch(slots, segments, matrices, tally, batch, counting, work, shape, lanes, first, n_batch)
-            count_update(slots, segments, tally, draws_a_slot(rule))
+            count_update(slots, segments, tally, rule)
 
         _add_tiles(biases, n_tiles)
         step_key, rounding_key = fold(rule.noise_key, step), fold(rule.rounding_key, step)
@@ -281,7 +281,7 @@ def _train_steps(
         _step_biases(biases, rule, shrink, correct_first, correct_second)
 
         is_rewiring = (step + 1) % rule.period == 0
-        n_exchanging = begin_exchange(slots, segments, tally, below, is_rewiring)
+        n_exchanging = begin_exchange(slots, segments, tally, rule, below, is_rewiring)
         for share in prange(n_exchanging):
             exchange_share(share, n_exchanging, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)
             if is_rewiring and keeps_order(lanes):
