@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (work.check, work.run, work.sweep, files.compare, files.report, files.export, files.schema):
+for command in (work.check, work.run, work.sweep, work.warmup, files.compare, files.report, files.export, files.schema):
     app.command()(command)
 app.add_typer(catalog.profiles_app, name="profiles")
 app.add_typer(catalog.scenarios_app, name="scenarios")

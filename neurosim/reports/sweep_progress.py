@@ -24,7 +24,7 @@ class SweepObserver(Observer):
         n = len(record.points)
         self.console.print(
             f"[bold]{record.name}[/]: {n:,} points, {n - n_left:,} of them done before, "
-            f"{n_workers} worker{'s' * (n_workers != 1)}, in {folder}; compiling kernels at first use",
+            f"{n_workers} worker{'s' * (n_workers != 1)}, in {folder}",
             soft_wrap=True,
         )
         if self.console.is_terminal:
