@@ -20,8 +20,6 @@ def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins 
         experiment = prepare(load_scenario(scenario, overrides or (), plugins or ()))
         verdict, notes = experiment.verdict, experiment.data_notes
     except DoesNotFitError as error:
-        if not as_json:
-            raise
         verdict = error.verdict
     if as_json:
         print_json(verdict.to_dict())

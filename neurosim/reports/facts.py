@@ -247,7 +247,7 @@ def tightest(verdict):
     fullest, places = {}, {}
     for usage in verdict["violations"] + verdict["headroom"]:
         name = usage["name"]
-        places[name] = places.get(name, 0) + 1
+        places[name] = places.get(name, 0) + usage.get("n_places", 1)
         if name not in fullest or usage["used"] * fullest[name]["limit"] > fullest[name]["used"] * usage["limit"]:
             fullest[name] = usage
     return [(usage, places[usage["name"]]) for usage in sorted(fullest.values(), key=lambda u: -u["used"] / max(1, u["limit"]))]
