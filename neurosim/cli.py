@@ -8,7 +8,7 @@ import typer
 
 from neurosim import __version__
 from neurosim.commands import catalog, files, validate, work
-from neurosim.errors import InterruptedRunError, NeurosimError
+from neurosim.errors import InterruptedRunError, MachineError, NeurosimError, is_debugging, os_trouble, printable
 
 app = typer.Typer(
     name="neurosim",
@@ -43,17 +43,55 @@ def _options(
         os.environ["NEUROSIM_DEBUG"] = "1"
 
 
+class _OutputError(Exception):
+    """Standard output cannot be written; no `OSError`, so that nothing takes it for trouble with a file."""
+
+    def __init__(self, error):
+        super().__init__(error.strerror)
+        self.error = error
+
+
+class _Output:
+    """Standard output that tells its own trouble from that of files."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise _OutputError(error) from None
+
+    def flush(self):
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _OutputError(error) from None
+
+
 def main(arguments=None):
     """Run the command line; returns the exit code (0, 1, 2, 3, 4 or 130)."""
     os.environ.pop("NEUROSIM_DEBUG", None)
+    before = sys.stdout
+    if before is None:  # closed by who called
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    elif hasattr(before, "reconfigure"):
+        before.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone, a file name that is no text
+    sys.stdout = _Output(sys.stdout)
     try:
         return _run(arguments)
-    except OSError as error:  # of standard output; files have errors of their own
-        # A closed pipe (`neurosim ... | head`) or a full disk must not end in a traceback.
+    except _OutputError as trouble:
+        # A closed pipe (`neurosim ... | head`) or a full disk must not end in a traceback, nor in another one at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            print(f"neurosim: cannot write the output: {error.strerror}", file=sys.stderr)
+        if not isinstance(trouble.error, BrokenPipeError):
+            _complain(f"cannot write the output: {trouble}")
         return 1
+    finally:
+        sys.stdout = before
 
 
 def _run(arguments):
@@ -61,23 +99,44 @@ def _run(arguments):
         result = app(arguments, standalone_mode=False)
         sys.stdout.flush()
         if result == InterruptedRunError.exit_code:
-            print("neurosim: interrupted", file=sys.stderr)
+            _complain("interrupted")
         return result if isinstance(result, int) else 0
-    except NeurosimError as error:
-        if os.environ.get("NEUROSIM_DEBUG"):
-            raise
-        print(f"neurosim: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
-        print("neurosim: interrupted", file=sys.stderr)
+        _complain("interrupted")
         return 130
-    except Exception as error:  # typer's own errors have no public base class in every version
-        if not hasattr(error, "format_message"):
+    except Exception as error:
+        if is_debugging() and not isinstance(error, _OutputError):
             raise
+        known = _as_known(error)
+        if known is None:
+            raise
+        if str(known):
+            _complain(known)
+        return known.exit_code
+
+
+def _as_known(error):
+    """An error with one line of text and an exit code; None for a defect of neurosim, whose traceback is wanted."""
+    if isinstance(error, NeurosimError):
+        return error
+    if isinstance(error, OSError):  # of a file or a connection that no other place has spoken for
+        return os_trouble(error)
+    if isinstance(error, MemoryError):
+        return MachineError("this computer has too little memory for that")
+    if hasattr(error, "format_message"):  # typer's own errors have no public base class in every version
         message = error.format_message()
-        if message:
-            print(f"neurosim: {message}; see neurosim --help", file=sys.stderr)
-        return getattr(error, "exit_code", 2)
+        known = NeurosimError(f"{message}; see neurosim --help" if message else "")
+        known.exit_code = getattr(error, "exit_code", 2)
+        return known
+    return None
+
+
+def _complain(text):
+    """Print one line on standard error; where that is closed or full, nobody can be told."""
+    try:
+        print(f"neurosim: {printable(text)}", file=sys.stderr)
+    except OSError:
+        pass
 
 
 if __name__ == "__main__":

@@ -33,6 +33,16 @@ def print_json(data):
     print(json.dumps(data, indent=1, allow_nan=False))
 
 
+def print_written(console, folder, files, more=()):
+    """Say where the files of a run or a sweep are; a path stays in one piece, for copying."""
+    from neurosim.reports.rich_parts import line
+
+    console.print()
+    line(console, "Written to ", (f"{folder}/", "bold"), f": {files}", unbroken=True)
+    for path in more:
+        line(console, f"  {path}", unbroken=True)
+
+
 def print_described(items, as_json):
     """List things that have a name and a description."""
     rows = [{"name": item.name, "description": item.description.strip()} for item in items]
@@ -41,7 +51,9 @@ def print_described(items, as_json):
         return
     from rich.table import Table
 
+    from neurosim.reports.rich_parts import text
+
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in rows:
-        table.add_row(f"[bold]{row['name']}[/]", row["description"])
+        table.add_row(text(row["name"], "bold"), text(" ".join(row["description"].split())))
     make_console().print(table)

@@ -14,21 +14,23 @@ def compare(
     as_json: AsJson = False,
 ):
     """Show runs side by side: how their scenarios differ, accuracy, memory, traffic, energy and time."""
-    from neurosim.results import read_record
+    from neurosim.results import consistent, read_record
     from neurosim.results.comparison import compare as compare_records
 
-    comparison = compare_records([str(run) for run in runs], [read_record(run) for run in runs])
-    if as_json:
-        print_json(comparison)
-    else:
-        from neurosim.reports.compare_table import print_comparison
+    records = [read_record(run) for run in runs]
+    with consistent(*runs):
+        comparison = compare_records([str(run) for run in runs], records)
+        if as_json:
+            print_json(comparison)
+        else:
+            from neurosim.reports.compare_table import print_comparison
 
-        print_comparison(make_console(), comparison)
+            print_comparison(make_console(), comparison)
 
 
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)]):
     """Write figures and report.html of a finished run, or of a sweep, and print the path of the page."""
-    from neurosim.results import read_record
+    from neurosim.results import consistent, read_record
     from neurosim.results.sweep import is_sweep, read_sweep
 
     is_of_a_sweep = is_sweep(folder)
@@ -37,11 +39,12 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a 
     from neurosim.scenario.folder import hold_folder
 
     folder = folder if folder.is_dir() else folder.parent
-    if is_of_a_sweep:
-        paths = publish_sweep(record, folder)
-    else:
-        with hold_folder(folder):
-            paths = publish_run(record, folder)
+    with consistent(folder):
+        if is_of_a_sweep:
+            paths = publish_sweep(record, folder)
+        else:
+            with hold_folder(folder):
+                paths = publish_run(record, folder)
     print(paths[-1])
 
 
@@ -60,7 +63,7 @@ def export(
     activations and errors are not zero in the first batch of the training set with these weights.
     """
     from neurosim.documents import write_atomic
-    from neurosim.results import read_record
+    from neurosim.results import consistent, read_record
     from neurosim.results.export import export_run
 
     if what == "npz":
@@ -75,7 +78,9 @@ def export(
         if out is None:
             raise InputError("--out: missing; --format sanafe writes several files, give a folder such as --out replay")
         return export_sanafe(run, out, data)
-    text = export_run(read_record(run), what)
+    record = read_record(run)
+    with consistent(run):
+        text = export_run(record, what)
     if out is None:
         print(text, end="")
     else:

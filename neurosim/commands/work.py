@@ -5,7 +5,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from neurosim.commands.common import AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json
+from neurosim.commands.common import (
+    AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json, print_written,
+)  # fmt: skip
 from neurosim.errors import InputError
 
 
@@ -58,9 +60,8 @@ def run(
 
         console = make_console()
         print_run(console, record)
-        console.print(f"\nWritten to [bold]{folder}/[/]: result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", soft_wrap=True)
-        for figure in sorted((folder / "figures").glob("*.png")):
-            console.print(f"  {figure}", soft_wrap=True)
+        figures = sorted((folder / "figures").glob("*.png"))
+        print_written(console, folder, "result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", figures)
 
 
 def sweep(
@@ -103,4 +104,4 @@ def sweep(
 
         console = make_console()
         print_sweep(console, record)
-        console.print(f"\nWritten to [bold]{folder}/[/]: sweep.json, results.csv, summary.csv, points/", soft_wrap=True)
+        print_written(console, folder, "sweep.json, results.csv, summary.csv, points/")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import neurosim
-from neurosim.results import SweepRecord, limits_of, metrics_of, read_record, summarize
+from neurosim.results import SweepRecord, consistent, limits_of, metrics_of, read_record, summarize
 from neurosim.results.sweep import Point
 from neurosim.sweeps.point import read_outcome, status_of
 
@@ -53,7 +53,8 @@ def _point(planned, folder, trouble):
     status, found = status_of(folder), {}
     if status == "done":
         record = read_record(folder)
-        found = {"limits": limits_of(record.verdict), "metrics": metrics_of(record)}
+        with consistent(folder):
+            found = {"limits": limits_of(record.verdict), "metrics": metrics_of(record)}
     elif status != "missing":
         outcome = read_outcome(folder)
         found = {"reason": outcome.reason, "limits": outcome.limits, "metrics": outcome.metrics}
