@@ -32,7 +32,7 @@ def line(console, *parts, indent=0, unbroken=False):
         grid.add_column(overflow="fold")
         grid.add_row("", whole)
         whole = grid
-    console.print(whole, overflow="fold", soft_wrap=unbroken)
+    console.print(whole, overflow=None if unbroken else "fold", soft_wrap=unbroken)
 
 
 def heading(console, title, note=""):
