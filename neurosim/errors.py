@@ -6,6 +6,7 @@ An error says where, what was found, which limit (and who says so) and what to d
 import difflib
 import errno
 import os
+import re
 
 #: What a user can mend by naming another file or option. Everything else that an operating system refuses is trouble of the machine.
 _MENDED_BY_THE_USER = {
@@ -100,8 +101,9 @@ def is_debugging():
 
 
 def printable(text):
-    """`text` as one line without characters that could steer a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+    """`text` as one line without characters that could steer a terminal; of words longer than any path, the two ends."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+    return re.sub(r"\S{4200,}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", line)
 
 
 def nearest(word, known):

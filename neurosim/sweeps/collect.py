@@ -37,6 +37,8 @@ def collect(plan, folder, known=None, troubles=None):
         if planned.id not in known or known[planned.id].status != "done":
             known[planned.id] = _point(planned, point_folder(folder, planned), troubles.get(planned.id))
         points.append(known[planned.id])
+    with consistent(folder):
+        summary = summarize(points)
     return SweepRecord(
         name=plan.sweep.name,
         description=plan.sweep.description.strip(),
@@ -44,7 +46,7 @@ def collect(plan, folder, known=None, troubles=None):
         axes=plan.axes,
         seeds=plan.seeds,
         points=points,
-        summary=summarize(points),
+        summary=summary,
         environment={"neurosim": neurosim.__version__},
     )
 
