@@ -14,12 +14,20 @@ app = typer.Typer(
     name="neurosim",
     help="On-chip training inside the budgets of neuromorphic hardware: does it fit, how well does it learn, what does it cost?",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # boxes pad every line, and words in brackets would be taken for markup
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (work.check, work.run, work.sweep, files.compare, files.report, files.export, files.schema):
-    app.command()(command)
+for command, summary in (
+    (work.check, "Say whether a scenario fits its chip, without training."),
+    (work.run, "Train a scenario inside its chip's budgets."),
+    (work.sweep, "Run a scenario along axes and seeds."),
+    (files.compare, "Show runs side by side."),
+    (files.report, "Write figures and the page of a run or a sweep."),
+    (files.export, "Write a run's counts for other energy estimators."),
+    (files.schema, "Print the JSON Schema of a kind of file."),
+):
+    app.command(short_help=summary)(command)
 app.add_typer(catalog.profiles_app, name="profiles")
 app.add_typer(catalog.scenarios_app, name="scenarios")
 app.add_typer(catalog.data_app, name="data")
@@ -96,7 +104,7 @@ def main(arguments=None):
 
 def _run(arguments):
     try:
-        result = app(arguments, standalone_mode=False)
+        result = app(arguments, prog_name="neurosim", standalone_mode=False)
         sys.stdout.flush()
         if result == InterruptedRunError.exit_code:
             _complain("interrupted")
@@ -104,6 +112,8 @@ def _run(arguments):
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
+    except SystemExit as end:  # of completion, or of a closed pipe
+        return end.code if isinstance(end.code, int) else 0
     except Exception as error:
         if is_debugging() and not isinstance(error, _OutputError):
             raise
@@ -125,7 +135,10 @@ def _as_known(error):
         return MachineError("this computer has too little memory for that")
     if hasattr(error, "format_message"):  # typer's own errors have no public base class in every version
         message = error.format_message()
-        known = NeurosimError(f"{message}; see neurosim --help" if message else "")
+        if "\n" in message:  # a group of commands without one: its help
+            print(message)
+            message = ""
+        known = NeurosimError(f"{message.rstrip('.')}; see neurosim --help" if message else "")
         known.exit_code = getattr(error, "exit_code", 2)
         return known
     return None

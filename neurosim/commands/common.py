@@ -6,9 +6,17 @@ from typing import Annotated, Optional
 
 import typer
 
-ScenarioName = Annotated[str, typer.Argument(help="Name of a bundled scenario, or path of a YAML file.", show_default=False)]
+from neurosim.commands.complete import complete_overrides, complete_scenarios
+
+ScenarioName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCENARIO", help="Name of a bundled scenario, or path of a YAML file.", show_default=False, autocompletion=complete_scenarios
+    ),
+]
 Overrides = Annotated[
-    Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.epochs=3.")
+    Optional[list[str]],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.epochs=3.", autocompletion=complete_overrides),
 ]
 Plugins = Annotated[
     Optional[list[str]],

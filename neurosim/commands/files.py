@@ -6,11 +6,15 @@ from typing import Annotated, Optional
 import typer
 
 from neurosim.commands.common import AsJson, make_console, print_json
+from neurosim.commands.complete import complete_words
 from neurosim.errors import InputError, nearest
+
+#: What has a JSON Schema.
+_KINDS = ("scenario", "sweep", "profile", "result", "sweep-result")
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN RUN ...", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN", show_default=False)],
     as_json: AsJson = False,
 ):
     """Show runs side by side: how their scenarios differ, accuracy, memory, traffic, energy and time."""
@@ -50,7 +54,13 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a 
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.", metavar="RUN", show_default=False)],
-    what: Annotated[str, typer.Option("--format", metavar="FORMAT", help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.")],
+    what: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="FORMAT", help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.",
+            autocompletion=complete_words("npz", "action-counts", "action-counts-csv", "sanafe"),
+        ),
+    ],  # fmt: skip
     out: Annotated[
         Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for npz a file, for sanafe a folder.")
     ] = None,
@@ -87,7 +97,11 @@ def export(
         write_atomic(out, text)
 
 
-def schema(what: Annotated[str, typer.Argument(help="scenario, sweep, profile, result or sweep-result.")]):
+def schema(
+    what: Annotated[
+        str, typer.Argument(metavar="KIND", help=", ".join(_KINDS[:-1]) + f" or {_KINDS[-1]}.", autocompletion=complete_words(*_KINDS))
+    ],
+):
     """Print the JSON Schema of scenario, sweep and profile files, of result.json or sweep.json."""
     if what == "scenario":
         from neurosim.scenario.schema import Scenario as Model
@@ -100,5 +114,5 @@ def schema(what: Annotated[str, typer.Argument(help="scenario, sweep, profile, r
     elif what == "sweep-result":
         from neurosim.results import SweepRecord as Model
     else:
-        raise InputError(f"schema: found {what!r}; {nearest(what, ('scenario', 'sweep', 'profile', 'result', 'sweep-result'))}")
+        raise InputError(f"schema: found {what!r}; {nearest(what, _KINDS)}")
     print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Model.model_json_schema(by_alias=True)})

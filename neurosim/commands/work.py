@@ -8,6 +8,7 @@ import typer
 from neurosim.commands.common import (
     AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json, print_written,
 )  # fmt: skip
+from neurosim.commands.complete import complete_sweeps, complete_words
 from neurosim.errors import InputError
 
 
@@ -66,13 +67,14 @@ def run(
 
 def sweep(
     name: Annotated[
-        Optional[str], typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False)
+        Optional[str],
+        typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False, autocompletion=complete_sweeps),
     ] = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the sweep [default: runs/NAME].")] = None,
     jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
-    engine: Annotated[str, typer.Option("--engine", help="local, dask or ray.")] = "local",
+    engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))] = "local",
     scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
     data: DataFolder = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,

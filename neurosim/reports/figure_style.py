@@ -8,6 +8,7 @@ those of like luminance apart, so that a print in grey keeps its meaning.
 import io
 import math
 import textwrap
+import warnings
 from dataclasses import dataclass
 
 from neurosim.reports import matplotlib_defaults  # noqa: F401  isort: skip  (before matplotlib)
@@ -15,6 +16,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from neurosim.placement.sections import TABLE
 from neurosim.reports.facts import words
@@ -93,7 +95,10 @@ def render(figure, file_format="png"):
     """Bytes of a figure; equal figures give equal bytes."""
     stream = io.BytesIO()
     metadata = {"Date": None} if file_format == "svg" else None
-    with rc_context({"svg.hashsalt": "neurosim"}):
+    for text in figure.findobj(Text):  # names of the user's: what steers a terminal has no shape, what no font holds gets a box
+        text.set_text("".join(c if c.isprintable() or c == "\n" else " " for c in text.get_text()))
+    with rc_context({"svg.hashsalt": "neurosim"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+")
         figure.savefig(stream, format=file_format, dpi=DPI, facecolor="white", bbox_inches=None, metadata=metadata)
     return stream.getvalue()
 
