@@ -32,23 +32,41 @@ def compare(
             print_comparison(make_console(), comparison)
 
 
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)]):
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)],
+    formats: Annotated[
+        str, typer.Option("--format", metavar="NAMES", help="Of the figures, with commas: png, svg, pdf.")
+    ] = "png,svg",
+    width: Annotated[
+        str, typer.Option("--width", metavar="WIDTH", help="page or column (3.4 inches, for papers).", autocompletion=complete_words("page", "column"))
+    ] = "page",
+    plain: Annotated[bool, typer.Option("--plain", help="Figures without the line at their foot that says where they come from.")] = False,
+):
     """Write figures and report.html of a finished run, or of a sweep, and print the path of the page."""
     from neurosim.results import consistent, read_record
     from neurosim.results.sweep import is_sweep, read_sweep
 
     is_of_a_sweep = is_sweep(folder)
     record = read_sweep(folder) if is_of_a_sweep else read_record(folder)
+    from neurosim.reports.figure_style import COLUMN, FILE, Sheet
+    from neurosim.reports.figures import KNOWN_FORMATS
     from neurosim.reports.publish import publish_run, publish_sweep
     from neurosim.scenario.folder import hold_folder
 
+    chosen = tuple(dict.fromkeys(name.strip() for name in formats.split(",")))
+    for name in chosen:
+        if name not in KNOWN_FORMATS:
+            raise InputError(f"--format: found {name!r}; {nearest(name, KNOWN_FORMATS)}")
+    if width not in ("page", "column"):
+        raise InputError(f"--width: found {width!r}; {nearest(width, ('page', 'column'))}")
+    sheet = Sheet((COLUMN if width == "column" else FILE).width, has_caption=not plain)
     folder = folder if folder.is_dir() else folder.parent
     with consistent(folder):
         if is_of_a_sweep:
-            paths = publish_sweep(record, folder)
+            paths = publish_sweep(record, folder, formats=chosen, sheet=sheet)
         else:
             with hold_folder(folder):
-                paths = publish_run(record, folder)
+                paths = publish_run(record, folder, formats=chosen, sheet=sheet)
     print(paths[-1])
 
 

@@ -96,6 +96,14 @@ def span(numbers):
     return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
 
 
+def split_idle(cores):
+    """Cores of a record that hold something, and the idle ones, which are all alike; with one idle core all are in the first list."""
+    idle = [core for core in cores if not core.n_neurons and not core.synapses.used]
+    if len(idle) < 2 or len(idle) == len(cores):
+        return list(cores), []
+    return [core for core in cores if core.n_neurons or core.synapses.used], idle
+
+
 def join_components(names):
     """Components in one line; parts of one component stand together: ``local_read_byte (synapses, gradients)``."""
     groups = {}

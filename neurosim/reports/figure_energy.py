@@ -6,7 +6,7 @@ import textwrap
 from matplotlib.patches import Patch
 
 from neurosim.reports import figure_style as style
-from neurosim.reports.facts import EVALUATION, in_order, is_priced, missing_energy, priced_names, training_energy_by_core, words
+from neurosim.reports.facts import EVALUATION, in_order, is_priced, missing_energy, priced_names, split_idle, training_energy_by_core, words
 from neurosim.units import format_si
 
 
@@ -16,6 +16,9 @@ def draw_energy(record, figure):
         _say_nothing_priced(record, figure)
         return
     by_core = training_energy_by_core(record)
+    idle = {core.id for core in split_idle(record.cores)[1]}
+    if not math.fsum(joules for core in idle for joules in by_core.get(core, {}).values()):
+        by_core = {core: phases for core, phases in by_core.items() if core not in idle}  # cores that spend nothing are folded away
     chip = math.fsum(by_core.pop(-1, {}).values())
     names = in_order((p for phases in by_core.values() for p, joules in phases.items() if joules > 0), style.PHASE_LOOKS)
     if not names:

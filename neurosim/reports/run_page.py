@@ -17,6 +17,8 @@ from neurosim.reports.facts import (
     network_text,
     percent_text,
     priced_names,
+    span,
+    split_idle,
     static_training_share,
     tightest,
     time_amounts,
@@ -270,14 +272,17 @@ def _cores(record):
     spilled = list(dict.fromkeys(name for core in record.cores for name in core.memory_bytes.spilled))
     table = PageTable(
         "Memory of each core in B, its synapses, and its share of traffic and energy over the whole run",
-        "core", "neurons", "synapses", *map(words, names), "used", "limit", "share",
+        "core", "neurons", "synapses", *(f"{words(name)} (B)" for name in names), "used", "limit", "share",
         *(f"{words(name)}, in SDRAM" for name in spilled), "traffic", "energy",
     )  # fmt: skip
-    for core in record.cores:
+    cores, idle = split_idle(record.cores)
+    for core in [*cores, *idle[:1]]:
         memory = core.memory_bytes
         share = memory.used / memory.limit if memory.limit else None
+        name = (f"{span([c.id for c in idle])} (idle, each)", core.id) if core in idle and len(idle) > 1 else count_cell(core.id)
         table.row(
-            *map(count_cell, (core.id, core.n_neurons, core.synapses.used)),
+            name,
+            *map(count_cell, (core.n_neurons, core.synapses.used)),
             *(count_cell(memory.sections.get(name, 0)) for name in names),
             count_cell(memory.used),
             count_cell(memory.limit),
