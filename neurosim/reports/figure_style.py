@@ -152,7 +152,7 @@ def frame(figure, record, title, subtitle="", right=0.77, left=0.105, caption=No
         left, right = min(left / share, 0.2), max(right, 0.96)
     y = 1 - 0.14 / height
     for content, size, weight, color, per_line in ((title, 11, "bold", INK, 76), (subtitle, 8, "normal", FAINT, 112)):
-        lines = textwrap.wrap(content, max(int(per_line * share), 20))
+        lines = textwrap.wrap(content, max(int(per_line * share * (0.92 if is_narrow(figure) else 1)), 20))
         if lines:
             write(figure, 0.02, y, "\n".join(lines), fontsize=size, fontweight=weight, color=color, va="top", linespacing=1.25)
             y -= (len(lines) * size * 1.25 / 72 + 0.06) / height

@@ -67,7 +67,7 @@ def _draw(axes, histogram, looks):
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlim(edges[0], edges[-1])
     # Fan-in is whole: bins lie around whole numbers, and ticks on them.
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=edges[0] == -0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4 if style.is_narrow(axes.figure) else 6, integer=edges[0] == -0.5))
 
 
 def _spread(matrix):

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
+from neurosim.reports.facts import CHOSEN
 from neurosim.results.sweep import LimitUse, Summary
 
 #: Keys that set how many synapses a network has.
 BUDGET_KEYS = {"network.connectivity", "network.synapses"}
 PROFILE_KEY = "hardware.profile"
-#: Limits whose use the scenario chooses and the network's size does not change: such a one stands at its end without stopping anything.
-CHOSEN = {"cores", "weight_bits"}
 #: From so many seeds on a mean says more than the points.
 FEW_SEEDS = 3
 

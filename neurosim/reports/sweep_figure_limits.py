@@ -3,8 +3,8 @@
 import textwrap
 
 from neurosim.reports import figure_style as style
-from neurosim.reports.facts import words
-from neurosim.reports.sweep_facts import CHOSEN, bindings_of, limits_at, n_synapses
+from neurosim.reports.facts import CHOSEN, words
+from neurosim.reports.sweep_facts import bindings_of, limits_at, n_synapses
 from neurosim.reports.sweep_figure_curves import WIDE, caption, log_axis
 
 MOST_ROWS, MOST_LINES = 8, 4
