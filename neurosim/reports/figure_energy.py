@@ -1,7 +1,6 @@
 """Energy per trained sample and core, by phase."""
 
 import math
-import textwrap
 
 from matplotlib.patches import Patch
 
@@ -60,11 +59,11 @@ def _say_nothing_priced(record, figure, chip=0.0):
     total = f"at least {_joules(chip)}" if chip else "unknown"
     style.frame(figure, record, f"Energy per trained sample: {total}")
     reason = missing_energy(record) or "no event of this run has a price"
-    lines = [
+    style.say(
+        figure,
         "No event on a core has a price in this profile:",
         "the energy of the cores is unknown, and not zero.",
         "",
         *([f"The chip beside its cores takes {_joules(chip)} (static power).", ""] if chip else []),
-        *textwrap.wrap(reason[:1].upper() + reason[1:], 80),
-    ]
-    style.write(figure, 0.5, 0.5, "\n".join(lines), fontsize=10, ha="center", va="center", color=style.INK, linespacing=1.5)
+        reason[:1].upper() + reason[1:],
+    )

@@ -158,14 +158,21 @@ def frame(figure, record, title, subtitle="", right=0.77, left=0.105, caption=No
             y -= (len(lines) * size * 1.25 / 72 + 0.06) / height
     lines = textwrap.wrap(caption or run_caption(record), max(int(128 * share), 20)) if _sheet(figure).has_caption else []
     write(figure, 0.02, 0.07 / height, "\n".join(lines), fontsize=6.5, color=FAINT, va="bottom")
-    bottom = (0.56 + 0.11 * len(lines)) / height
+    bottom = (0.56 + 0.11 * len(lines) + 0.1 * is_narrow(figure)) / height
     return left, bottom, right - left, y - 0.12 / height - bottom
 
 
 def say_not_recorded(figure, record, title):
     """Words where a record of an older version lacks what a figure shows."""
     frame(figure, record, title)
-    write(figure, 0.5, 0.5, "This record does not hold it; run the scenario again.", fontsize=10, ha="center", color=INK)
+    say(figure, "This record does not hold it; run the scenario again.")
+
+
+def say(figure, *paragraphs):
+    """Words in the middle of a figure that has nothing to draw; an empty paragraph is an empty line."""
+    per_line, size = (int(13 * figure.sheet.width), 8) if is_narrow(figure) else (80, 10)
+    lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, per_line) or [""]]
+    write(figure, 0.5, 0.5, "\n".join(lines), fontsize=size, ha="center", va="center", color=INK, linespacing=1.5)
 
 
 def write(where, x, y, content, **kwargs):
@@ -201,8 +208,9 @@ def plain_axes(figure, room, ylabel, xlabel):
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#999999")
     axes.tick_params(labelsize=8, length=0, colors=INK)
-    axes.set_xlabel(xlabel, fontsize=9, color=INK)
-    axes.set_ylabel(ylabel, fontsize=9, color=INK)
+    size = 7.5 if is_narrow(figure) else 9
+    axes.set_xlabel(textwrap.fill(xlabel, int(11 * figure.sheet.width)) if is_narrow(figure) else xlabel, fontsize=size, color=INK)
+    axes.set_ylabel(ylabel, fontsize=size, color=INK)
     return axes
 
 

@@ -47,7 +47,7 @@ def draw_weights(record, figure):
                 axes.set_xlim(*span)
             shape = f"{matrix.n_pre:,d} to {matrix.n_post:,d}"
             about = f"{matrix_text(record, m)}, {shape}: {matrix.active:,d} active" if i == 0 else _spread(matrix)
-            size, per_line = (6.5, 36) if style.is_narrow(figure) else (8, 100)
+            size, per_line = (6.5, 36 if figure.sheet.width > 4 else 22) if style.is_narrow(figure) else (8, 100)
             style.write(axes, 0, 1.03, textwrap.fill(about, per_line), transform=axes.transAxes, fontsize=size, color=style.FAINT, va="bottom")
 
 

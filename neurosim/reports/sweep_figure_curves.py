@@ -56,7 +56,7 @@ def draw_curves(record, figure, cost):
     if not any(known):
         style.frame(figure, record, title, caption=caption(record))
         words_ = "No finished point knows this number: nothing has a price." if cost.is_complete else "No point has finished yet."
-        style.write(figure, 0.5, 0.5, words_, fontsize=10, ha="center", color=style.INK)
+        style.say(figure, words_)
         return
     everything = [x.mean for points in known for x, _, _ in points]
     factor, unit = _unit(cost, max(everything))

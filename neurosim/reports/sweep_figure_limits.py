@@ -18,7 +18,7 @@ def draw_limits(record, figure):
     title = "Which limit binds first"
     if not bindings:
         style.frame(figure, record, title, caption=caption(record))
-        style.write(figure, 0.5, 0.5, "No point knows its limits yet.", fontsize=10, ha="center", color=style.INK)
+        style.say(figure, "No point knows its limits yet.")
         return
     shown = bindings[:MOST_ROWS]
     row = _ROW + (0.75 if style.is_narrow(figure) else 0)
@@ -34,7 +34,7 @@ def draw_limits(record, figure):
         y = bottom + tall - 0.25 / height - (i + 1) * each - i * gap / height
         axes = style.plain_axes(figure, (left, y, width, each), "used (%)", "active synapses" if i == len(shown) - 1 else "")
         _draw(axes, record, binding, span)
-        words_, size = (textwrap.fill(sentence(binding), 56), 7.5) if style.is_narrow(figure) else (sentence(binding), 8.5)
+        words_, size = (textwrap.fill(sentence(binding), int(12 * figure.sheet.width)), 7.5) if style.is_narrow(figure) else (sentence(binding), 8.5)
         style.write(axes, 0, 1.06, words_, transform=axes.transAxes, fontsize=size, color=style.INK, va="bottom", fontweight="bold")
 
 
