@@ -44,7 +44,7 @@ def test_places_that_are_alike_say_the_same_as_places_one_by_one(monkeypatch):
     profile = with_value(SANTOS, "cores.value", 20)
     each = place(profile, workload, 17)
     assert len(each.usages) > 17
-    for module in ("limits", "place"):
+    for module in ("checks", "place"):
         monkeypatch.setattr(importlib.import_module(f"neurosim.placement.{module}"), "MOST_LISTED", 3)
     alike = place(profile, workload, 17)
     for name in {usage.name for usage in each.usages}:
