@@ -11,8 +11,6 @@ from types import SimpleNamespace
 import pytest
 from test_malformed import PROFILE, SCENARIO, replaced
 
-from neurosim.errors import InputError, MachineError, os_trouble
-
 LONG = "n" * 300
 
 
@@ -96,6 +94,8 @@ def test_a_full_disk_is_no_bad_input(one_line, tmp_path, monkeypatch):
 
 
 def test_which_refusals_are_of_the_machine():
+    from neurosim.errors import InputError, MachineError, os_trouble
+
     assert isinstance(os_trouble(PermissionError(13, "Permission denied", "a")), InputError)
     assert os_trouble(PermissionError(13, "Permission denied", "a")).exit_code == 2
     assert str(os_trouble(FileNotFoundError(2, "No such file or directory", b"a\xff"))) == "a\ufffd: No such file or directory"

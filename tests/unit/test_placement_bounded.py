@@ -9,7 +9,6 @@ from test_placement_verdict import SANTOS, with_value
 
 from neurosim.hardware import list_profiles, load_profile
 from neurosim.placement import Workload, judge, place, smallest_cores
-from neurosim.placement.search import tries_all_cores
 
 TIGHT = {
     "name": "tight",
@@ -65,6 +64,8 @@ def test_a_refusal_on_a_chip_of_100_000_cores_ends():
 
 
 def test_large_chips_are_searched_in_steps_and_small_ones_core_by_core(monkeypatch):
+    from neurosim.placement.search import tries_all_cores
+
     workload = Workload((784, 300, 100, 10), (184_000, 30_000, 1000))
     assert all(tries_all_cores(load_profile(name), workload) for name in list_profiles())
     large = with_value(SANTOS, "cores.value", 1000)
