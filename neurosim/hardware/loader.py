@@ -44,7 +44,7 @@ def make_profile(document):
     InputError
     """
     profile = validate(HardwareProfile, document, what="hardware profile")
-    profile._path, profile._sha256 = document.path, document.sha256
+    profile._path, profile._sha256, profile._text = document.path, document.sha256, document.text
     return profile
 
 

@@ -100,6 +100,7 @@ class HardwareProfile(Strict):
 
     _path: str = PrivateAttr("")
     _sha256: str = PrivateAttr("")
+    _text: str = PrivateAttr("")
 
     def _repr_html_(self):
         """What a notebook shows: the chip, and its numbers with their sources."""
@@ -118,6 +119,11 @@ class HardwareProfile(Strict):
     @property
     def sha256(self):
         return self._sha256
+
+    @property
+    def text(self):
+        """The file as it was read, line ends included: what `sha256` is of."""
+        return self._text
 
     @property
     def n_chips(self):

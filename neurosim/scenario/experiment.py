@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 
 from neurosim.datasets import DATASETS
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
-from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
+from neurosim.placement import Workload, judge, largest_fit, place, summarize, synapse_counts
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import scale_counts
+from neurosim.placement.spill import can_spill
 from neurosim.networks import Topology
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
@@ -97,10 +98,13 @@ def _workload(scenario, profile, n_cores, shape):
     if scenario.network.connectivity != "fit":
         return workload(synapse_counts(topology, scenario.network.connectivity))
     full = workload(positions)
-    counts = largest_fit(profile, full, n_cores)
+    # Where the cores themselves hold nothing, their shared memory may.
+    counts = largest_fit(profile, full, n_cores) or largest_fit(profile, full, n_cores, may_spill=can_spill(profile))
     if counts is None:
-        verdict = judge(place(profile, workload([1] * len(positions)), n_cores))
-        raise DoesNotFitError(f"network.connectivity fit: not even one synapse per matrix fits {profile.name}", verdict)
+        placement = place(profile, workload([1] * len(positions)), n_cores)
+        verdict = judge(placement, for_every_draw=True)
+        draws = " whichever positions are drawn" if placement.fits else ""
+        raise DoesNotFitError(f"network.connectivity fit: not even one synapse per matrix fits{draws}: {summarize(verdict)}", verdict)
     return workload(counts)
 
 
