@@ -136,6 +136,11 @@ class HardwareProfile(Strict):
         at_corner = self.corners[self.corner].clock if self.corner else None
         return at_corner or self.time.clock
 
+    @property
+    def cycles(self):
+        """`EventCycles` of the price set in use, or those of every set."""
+        return self.energy.chosen.cycles or self.time.cycles
+
     def choose(self, price_set=None, corner=None):
         """The same chip with another price set or at another operating point.
 
@@ -227,6 +232,14 @@ class HardwareProfile(Strict):
         for key in self.storage.word_fields:
             if getattr(self.synapse_word, key) is None:
                 raise WrongKey(["synapse_word", key], f"missing; storage family {self.storage.family} needs it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_programs(self):
+        for name, prices in self.energy.price_sets.items():
+            if prices.program is not None and self.storage.family != "address_space":
+                message = f"found accounting program with storage family {self.storage.family}; its loops walk words in local memory"
+                raise WrongKey(["energy", "price_sets", name, "accounting"], message)
         return self
 
     @model_validator(mode="after")

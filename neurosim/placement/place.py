@@ -84,6 +84,16 @@ class Placement:
     spilled: dict[str, np.ndarray]
     fan_in_limit: int | None
 
+    @property
+    def fan_in_limits(self):
+        """Most synapses of one neuron of each matrix, with the columns that are merged for it: tuple of int, or None."""
+        if self.fan_in_limit is None:
+            return None
+        n_active = self.workload.n_positions if self.workload.starts_dense else self.workload.n_active
+        n_post = [n for _, n in self.workload.topology.shapes]
+        merged = family_of(self.profile).merged_columns(self.profile, np.array(n_active), np.array(n_post), self.fan_in_limit)
+        return tuple((self.fan_in_limit * merged).tolist())
+
     @cached_property
     def segments(self):
         """Tuple of `Segment`, ordered by matrix, then by core."""

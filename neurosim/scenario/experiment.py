@@ -85,6 +85,8 @@ def _workload(scenario, profile, n_cores, shape):
             host_learns=hardware.learning == "host",
             theta_bits=hardware.format.theta_bits if hardware.format.is_rounded else None,
             master_bits=32 if hardware.master == "float32" else 0,
+            has_float16=hardware.format.name == "float16",
+            draws_rounding=hardware.format.is_rounded and hardware.rounding == "stochastic",
         )
 
     if rule.starts_dense and not rule.rewires:

@@ -30,6 +30,9 @@ class PackedListsFamily(Family):
         bits += _index_bits(storage, n_neurons)
         return Packing(bits, storage.header_bits.value, storage.block_synapses.value, storage.word_bits.value)
 
+    def bytes_beside(self, profile, n_synapses, n_words):
+        return n_words * profile.storage.word_bits.value // 8
+
     def in_axon_limits(self, profile):
         """Where learning doubles the slots of an input axon, half of them are left."""
         slots, stated = profile.storage.axon_slots_when_learning.value, profile.limits.in_axons_per_core
@@ -91,6 +94,10 @@ class PackedListsFamily(Family):
     def update(self, t, activity):
         self._read(t, "update", activity.segment["words_updated"])
         self._write(t, "update", activity.segment["words_updated"])
+        steps = t.placement.profile.time.steps
+        if steps is not None:  # an engine looks at every word in each learning epoch, and writes them when weights change
+            n_epochs = steps.of_training(len(t.topology.projections)) * steps.epochs_per_step.value
+            self._read(t, "update", np.maximum(n_epochs * activity.segment["words"] - activity.segment["words_updated"], 0))
         t.update_in_place("update", "master_weights", t.per_segment(activity.segment["updated"] * t.w.master))
 
     def propose(self, t, events, proposals):
