@@ -8,24 +8,28 @@ from benchmarks.peers.sparse_layer import SparseLayer, reference
 from benchmarks.peers.timing import LEAD, interleave, on_torch_threads
 from benchmarks.row import ratio_row
 from neurosim.kernels import mlp
+from neurosim.kernels.cells import join_cells
 from neurosim.kernels.compile import parallel_kernel
 from neurosim.nn.mlp import zero_tiles
 from neurosim.synapses import SynapseStore, layered_plan
 
 LANES = (0,) * 64
+_, ACTIVATE, TURN_BACK = join_cells(("relu",))
+NO_BIASES = np.zeros(0, np.float32)
+LAYERS = mlp.Layers(1, np.zeros(2, np.int64), np.zeros(2, np.uint8))
 BATCH_SIZE = 128
 CALLS = 10
 
 
 @parallel_kernel
-def forward(slots, layer, act, lanes):
+def forward(slots, layer, layers, biases, act, lanes):
     """Sums of the layer from the inputs in `act`, one thread a tile. Writes `act`."""
     for t in prange(act.shape[0]):
-        mlp.forward(slots, layer, act[t], lanes)
+        mlp.forward(slots, layer, layers, biases, act[t], len(lanes), lanes, ACTIVATE)
 
 
 @parallel_kernel
-def backward_and_gradient(slots, segments, network, act, err, partial, lanes):
+def backward_and_gradient(slots, segments, network, layers, act, err, partial, lanes):
     """Errors of the inputs and the gradient of every slot, one thread a tile. Writes `err` and `slots.gradient`.
 
     `network` has a matrix of one synapse before the layer, because errors stop at the first matrix.
@@ -33,7 +37,7 @@ def backward_and_gradient(slots, segments, network, act, err, partial, lanes):
     """
     slots.gradient[:] = np.float32(0.0)
     for t in prange(act.shape[0]):
-        mlp.backward_of_group(slots, segments, network, act[t], err[t], partial, t, lanes)
+        mlp.backward_of_group(slots, segments, network, layers, act[t], err[t], partial, t, len(lanes), lanes, TURN_BACK)
     n_slots = slots.pre.size
     n_pieces = (n_slots + 8191) // 8192
     for piece in prange(n_pieces):
@@ -74,10 +78,11 @@ class OurLayer:
         return tiles.reshape(len(tiles), -1, len(LANES))[:, 1 + (side - 1) * self.n :][:, : self.n]
 
     def forward(self):
-        forward(self.store.slots, self.layer, self.act, LANES)
+        forward(self.store.slots, self.layer, LAYERS, NO_BIASES, self.act, LANES)
 
     def backward(self):
-        backward_and_gradient(self.store.slots, self.store.segments, self.store.matrices, self.act, self.err, self.partial, LANES)
+        s = self.store
+        backward_and_gradient(s.slots, s.segments, s.matrices, LAYERS, self.act, self.err, self.partial, LANES)
 
     def check(self):
         """Compare with dense float64 products; the store's own backward pass includes the ReLU."""

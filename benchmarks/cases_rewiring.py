@@ -38,7 +38,7 @@ def is_disordered(slots, n_tiles):
 def exchange(slots, segments, matrices, tally, progress, rule, step, below):
     """What a step does with the slots that are marked. Writes `slots`, `tally`, `progress`."""
     before, unfilled = np.zeros(segments.matrix.size, np.int64), np.zeros(segments.n_wanted.size, np.int64)
-    n_shares = begin_exchange(slots, segments, tally, below, True)
+    n_shares = begin_exchange(slots, segments, tally, rule, below, True)
     for share in prange(n_shares):
         exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step, below, True, before, unfilled)
         deal_share(share, n_shares, slots, segments, matrices, before)

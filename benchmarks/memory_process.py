@@ -17,7 +17,7 @@ def main(n_active, n_hidden, batch_size):
             {
                 "peak_bytes": _peak_bytes(),
                 "store_bytes": sum(getattr(a, "nbytes", 0) for group in (store.slots, store.tally, store.matrices) for a in group),
-                "tile_bytes": network._act.nbytes + network._err.nbytes,
+                "tile_bytes": sum(tiles.nbytes for tiles in network._tiles),
                 "n_active": store.n_active,
             }
         )

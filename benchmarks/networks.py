@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from neurosim.datasets.dataset import Dataset
-from neurosim.kernels.mlp_train import Batch
+from neurosim.kernels.train import Batch
 from neurosim.rewiring.deep_r import DeepR
 from neurosim.placement import MERGE_ENTRIES
 from neurosim.synapses import SynapseStore, layered_plan

@@ -139,6 +139,16 @@ def mark_rows(typingctx, values, start, stop, bits, place, lanes):
     return types.void(values, i64, i64, bits, i64, lanes), codegen
 
 
+@inlined
+def mark_samples(bits, place, start, stop, n_samples, lanes):
+    """Keep that the first `n_samples` lanes of the neurons [start, stop) hold something, whatever their values; as `mark_rows` otherwise."""
+    if bits is not None and place >= 0:
+        for part in range(len(lanes) // PLACE):
+            n = min(max(n_samples - part * PLACE, 0), PLACE)
+            for neuron in range(start, stop):
+                bits[place + part, neuron] = np.uint16((1 << n) - 1)
+
+
 @intrinsic
 def rectify_rows(typingctx, values, start, stop, lanes):
     """Set what is less than zero to zero in the rows [start, stop) of a tile. No zero is -0.0 afterwards."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neurosim.kernels import cells
+from neurosim.kernels.cells import gated as cells
 from neurosim.kernels.bits import count_bits
 from neurosim.kernels.compile import inlined
 from neurosim.kernels.lanes import nonzero_lanes

@@ -33,10 +33,12 @@ def _is_separable(segments, tally):
 
 
 @inlined
-def begin_exchange(slots, segments, tally, below, is_rewiring):
+def begin_exchange(slots, segments, tally, rule, below, is_rewiring):
     """Book what whoever rewires finds, before anything leaves; returns in how many shares to work. Writes `tally`."""
     if is_rewiring:
         for segment in range(segments.matrix.size):
+            if rule.by_matrix.shape[0] > 0 and rule.by_matrix[segments.matrix[segment], 3] > np.float32(0.0):
+                continue  # a matrix that never rewires is not looked at
             n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
             tally.by_segment[segment, _SEEN] += n_slots - slots.n_free[segment]
             tally.by_segment[segment, _WORDS_SEEN] += slots.segment_words[segment]
@@ -102,14 +104,3 @@ def close_exchange(n_shares, slots, segments, matrices, tally, progress, is_rewi
     progress.most_active[0] = max(progress.most_active[0], n_active)
     if is_rewiring:
         progress.least_active[0] = min(progress.least_active[0], n_active)
-
-
-@inlined
-def finish_step(slots, segments, matrices, tally, progress, rule, step, below, is_ordered, merge_entries, before, unfilled):
-    """All of it in one thread. `is_ordered` : whether slots are kept in order."""
-    is_rewiring = (step + 1) % rule.period == 0
-    begin_exchange(slots, segments, tally, below, is_rewiring)
-    exchange_share(0, 1, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)
-    if is_rewiring and is_ordered:
-        deal_share(0, 1, slots, segments, matrices, before)
-    close_exchange(1, slots, segments, matrices, tally, progress, is_rewiring, merge_entries, before, unfilled)

@@ -15,7 +15,7 @@ from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 from neurosim.kernels.bits import ALL, free_bits, keep_within
 from neurosim.kernels.compile import inlined, part
 from neurosim.kernels.lanes import backward_slots, forward_slots, gradient_slots
-from neurosim.kernels.marks import mask_rows, rectify_rows
+from neurosim.kernels.mlp import fill_sums
 from neurosim.kernels.order import count_strips, cut_of, first_row, key_of
 
 #: What `_next` looks for, as bits that turn its marks into ones.
@@ -66,15 +66,15 @@ def _share_bound(n_rows, share, n_shares):
 
 
 @part
-def forward_share(slots, segments, matrices, m, share, n_shares, act, lanes):
-    """The sums of a share's post rows of one matrix; rectified, if they are hidden.
+def forward_share(slots, segments, matrices, layers, biases, m, share, n_shares, act, n_samples, lanes, activate):
+    """The sums of a share's post rows of one matrix, and the outputs of hidden ones.
 
     `act` : float32 (N * n_lanes,), written in these rows alone.
     """
     n_lanes = len(lanes)
     x_base, z_base = matrices.pre_neuron[m] * n_lanes, matrices.post_neuron[m] * n_lanes
     low, high = _share_bound(matrices.n_post[m], share, n_shares), _share_bound(matrices.n_post[m], share + 1, n_shares)
-    act[z_base + low * n_lanes : z_base + high * n_lanes] = np.float32(0.0)
+    fill_sums(act[z_base + low * n_lanes : z_base + high * n_lanes], matrices, m, low, biases, n_samples, n_lanes)
     for segment in range(segments.matrix.size):
         start, stop, post_start = segments.slot_start[segment], segments.slot_start[segment + 1], segments.post_start[segment]
         n_strips, factor, n_posts = cut_of(segments, matrices, segment)
@@ -100,7 +100,7 @@ def forward_share(slots, segments, matrices, m, share, n_shares, act, lanes):
                 forward_slots(act, z_base, act, x_base, slots.pre, slots.post, slots.weight, slot, slot + 1, lanes)
             slot = _next(slots, slot + 1, stop, _STRAY)
     if m < matrices.n_pre.size - 1:
-        rectify_rows(act, matrices.post_neuron[m] + low, matrices.post_neuron[m] + high, lanes)
+        activate(layers.kinds[m], act, matrices.post_neuron[m] + low, matrices.post_neuron[m] + high, lanes)
 
 
 @inlined
@@ -113,8 +113,10 @@ def _add_back(slots, m, act, err, e_base, d_base, start, stop, lanes):
 
 
 @part
-def backward_share(slots, segments, matrices, m, share, n_shares, act, err, lanes, live, live_place, wrong, wrong_place):
-    """The errors of a share's pre rows of one matrix, masked and marked (`marks.mask_rows`), and the gradient of the slots there.
+def backward_share(
+    slots, segments, matrices, layers, m, share, n_shares, act, err, n_samples, lanes, turn_back, live, live_place, wrong, wrong_place,
+):  # fmt: skip
+    """The errors of a share's pre rows of one matrix, turned back through their cell and marked, and the gradient of the slots there.
 
     `err` : float32 (N * n_lanes,), written in these rows alone, and not for the inputs; adds to `slots.gradient`.
     `live`, `wrong` : uint16 (places, neurons), each written if its place is not negative.
@@ -146,4 +148,4 @@ def backward_share(slots, segments, matrices, m, share, n_shares, act, err, lane
             slot = _next(slots, slot + 1, stop, _STRAY)
     if m > 0:
         first, last = matrices.pre_neuron[m] + low, matrices.pre_neuron[m] + high
-        mask_rows(err, act, first, last, live, live_place, wrong, wrong_place, lanes)
+        turn_back(layers.kinds[m - 1], err, act, first, last, live, live_place, wrong, wrong_place, n_samples, lanes)

@@ -1,4 +1,4 @@
-"""Forward and backward pass of one sample: only slots with a non-zero activation are walked.
+"""Forward and backward pass of one sample through rectified layers: only slots with a non-zero activation are walked.
 
 A zero activation adds exactly nothing to a sum and to a gradient, and the error of a hidden neuron at zero is
 masked. Of an image most inputs are zero, so that a quarter of the slots or fewer are left; they are found
@@ -10,6 +10,7 @@ import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros
 
 from neurosim.kernels.compile import fma, inlined
+from neurosim.kernels.mlp import fill_sums
 
 
 @inlined
@@ -19,10 +20,10 @@ def n_words(slots, segments):
 
 
 @inlined
-def forward_single(slots, segments, matrices, act, live):
+def forward_single(slots, segments, matrices, biases, act, live):
     """From the inputs in `act` to the logits, in place: float32 (N,).
 
-    `live` : uint64 (n_words,), written: the slots whose activation is not zero.
+    `biases` : float32 (sums of all layers,), or none. `live` : uint64 (n_words,), written: the slots whose activation is not zero.
     """
     last = matrices.n_pre.size - 1
     for segment in range(segments.matrix.size):
@@ -33,7 +34,7 @@ def forward_single(slots, segments, matrices, act, live):
         sums = act[matrices.post_neuron[m] : matrices.post_neuron[m] + matrices.n_post[m]]
         pattern = x.view(np.uint32)
         if segment == 0 or segments.matrix[segment - 1] != m:
-            sums[:] = np.float32(0.0)
+            fill_sums(sums, matrices, m, 0, biases, 1, 1)
         word = start // 64 + segment
         for first in range(start, stop, 64):
             pre = slots.pre[first : min(first + 64, stop)]

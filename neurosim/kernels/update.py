@@ -130,10 +130,15 @@ def release_marked(slots, segments, matrices, tally, below, first_matrix=0, stri
 
 
 @inlined
-def count_update(slots, segments, tally, n_draws):
-    """Book one update step: active slots, and `n_draws` random draws of each. Writes `tally`."""
+def count_update(slots, segments, tally, rule):
+    """Book one update step: active slots, and the random draws of each for its noise and its rounding. Writes `tally`.
+
+    `rule` : StepRule.
+    """
+    n_rounding = np.int64(rule.is_rounded and rule.is_stochastic)
     for segment in range(segments.matrix.size):
+        noise_std = rule.by_matrix[segments.matrix[segment], 2] if rule.by_matrix.shape[0] > 0 else rule.noise_std
         n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
         tally.by_segment[segment, _UPDATED] += n
         tally.by_segment[segment, _WORDS] += slots.segment_words[segment]
-        tally.by_segment[segment, _DRAWN] += n * n_draws
+        tally.by_segment[segment, _DRAWN] += n * (np.int64(noise_std > np.float32(0.0)) + n_rounding)

@@ -59,6 +59,8 @@ class NeuronModel:
 
 _ROWS = (
     NeuronModel("relu", zero_means_no_error=True),
+    NeuronModel("leaky_relu"),
+    NeuronModel("tanh"),
     # The outputs of every network: their sums are the logits, and nobody takes their values as input.
     NeuronModel("softmax", zero_means_no_error=True),
     NeuronModel("rnn", states=1, errors=2),

@@ -1,5 +1,6 @@
 """Networks whose weights live in synapse stores."""
 
-from neurosim.nn.mlp import Evaluation, Mlp, choose_tile
+from neurosim.nn.mlp import Mlp
+from neurosim.nn.network import Evaluation, Network, choose_tile
 
-__all__ = ["Evaluation", "Mlp", "choose_tile"]
+__all__ = ["Evaluation", "Mlp", "Network", "choose_tile"]

@@ -4,17 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.kernels import cells, recurrent
-from neurosim.kernels.lanes import NARROW
-from neurosim.kernels.recurrent_train import Biases, Sequences, evaluate_sequences, train_sequences
+from neurosim.kernels import recurrent
+from neurosim.kernels.cells import gated as cells
+from neurosim.kernels.through_time import evaluate_sequences, train_sequences
+from neurosim.kernels.train import Batch, make_work
 from neurosim.kernels.walks import book_forward
-from neurosim.nn.mlp import Evaluation, choose_tile
+from neurosim.networks import MODELS
+from neurosim.nn.network import EVALUATION_LANES, Evaluation, Network, choose_tile
 from neurosim.synapses import one_core_plan
 
 KINDS = {"rnn": cells.RNN, "lstm": cells.LSTM}
 READOUTS = {"last": recurrent.LAST, "mean": recurrent.MEAN}
 
-_EVALUATION_LANES = 64
 _EVALUATION_TILES = 4
 
 
@@ -79,7 +80,7 @@ def recurrent_plan(shape, n_active, **options):
     return one_core_plan(shape.sizes, shape.projections, n_active, **{"scope": "layer"} | options)
 
 
-class Recurrent:
+class Recurrent(Network):
     """A recurrent network whose weights live in a `SynapseStore`.
 
     Parameters
@@ -99,58 +100,25 @@ class Recurrent:
     """
 
     def __init__(self, store, shape, batch_size, clip=None):
-        self.store, self.shape, self.batch_size = store, shape, batch_size
-        self.clip = np.float32(np.inf if clip is None else clip)
-        self.n_lanes, n_tiles = choose_tile(batch_size)
-        self._arrays = _shape_arrays(shape)
-        self._tiles = _new_tiles(self._arrays, shape.n_classes, n_tiles, self.n_lanes)
-        self._begins = np.zeros(n_tiles, np.int64)
-        n_biases = int(self._arrays.bias_start[-1]) + shape.n_classes
-        self._biases = Biases(
-            value=np.zeros(n_biases, np.float32),
-            moments=np.zeros((store.plan.n_moments, n_biases), np.float32),
-            active=np.ones(n_biases, np.uint8),
-            gradient=np.zeros(n_biases, np.float32),
-            of_tile=np.zeros((n_tiles, n_biases), np.float32),
-        )
-        if shape.cell == "lstm":
-            for a, b in zip(self._arrays.bias_start, self._arrays.bias_start[1:]):
-                self.biases[a + 1 : b : 4] = 1.0
-        if self.n_lanes > NARROW:
-            store.sort()
-
-    @property
-    def biases(self):
-        return self._biases.value
+        n_lanes, n_tiles = choose_tile(batch_size)
+        self.shape, self._shape = shape, _shape_arrays(shape)
+        super().__init__(store, batch_size, n_lanes, n_tiles, _first_biases(shape), clip)
+        self._steps = train_sequences
+        self._tiles = _new_tiles(self._shape, shape.n_classes, n_tiles, n_lanes)
+        self._work = make_work(store.slots, store.segments, store.matrices, n_tiles)
+        self._partial = np.zeros((0, store.n_slots), np.float32)
 
     def make_batch(self, dataset, order):
         """The training sequences of a data set in the given order, as the kernels take them."""
         lengths = _lengths(dataset.lengths_train, dataset.n_train, dataset.n_steps)
-        return Sequences(dataset.x_train, lengths, dataset.y_train, order, np.float32(dataset.scale), self.batch_size)
-
-    def state(self):
-        """Arrays that a checkpoint needs beside the store."""
-        return {"biases": self._biases.value, "bias_moments": self._biases.moments}
-
-    def train(self, batch, rule, counting, progress, first_step, n_steps, offset):
-        """Run training steps in one compiled call; see `kernels.recurrent_train.train_sequences`.
-
-        Returns the number of steps done, less than `n_steps` only after a loss that is not finite.
-        """
-        s = self.store
-        return int(
-            train_sequences(
-                s.slots, s.segments, s.matrices, s.tally, self._arrays, self._biases, batch, rule, counting,
-                progress, self.clip, self._tiles, self._begins, (0,) * self.n_lanes, first_step, n_steps, offset,
-            )
-        )  # fmt: skip
+        return Batch(dataset.x_train, dataset.y_train, order, np.float32(dataset.scale), self.batch_size, lengths)
 
     def settle(self):
         """Nothing is open in the tally: values travel whether they are zero or not, so every walk is booked when it is made."""
 
     def dense_gradient(self, segment, n_samples):
         """Mean dE/dweight of all positions of a segment over the batch of the last training step; see `Mlp`."""
-        segments, matrices, shape = self.store.segments, self.store.matrices, self._arrays
+        segments, matrices, shape = self.store.segments, self.store.matrices, self._shape
         m, first = int(segments.matrix[segment]), int(segments.post_start[segment])
         n_pre, n_post = int(matrices.n_pre[m]), int(segments.n_positions[segment] // matrices.n_pre[m])
         gradient, n_rows, n_walks = np.zeros((n_post, n_pre), np.float32), 0, 0
@@ -166,7 +134,7 @@ class Recurrent:
     def _steps_of(self, t, m, shape):
         """Pre values and post errors of matrix `m` in tile `t`: float32, shapes (steps, n_pre, lanes), (steps, n_post, lanes)."""
         tile, lanes = recurrent.tile_of.py_func(self._tiles, t), self.n_lanes
-        low = recurrent.first_with_error.py_func(shape, self._begins[t])
+        low = recurrent.first_with_error.py_func(shape, self._work.begins[t])
         if m == shape.output_matrix:
             top = shape.n_units[-1]
             return tile.head.reshape(1, -1, lanes)[:, :top], tile.head_err.reshape(1, -1, lanes)[:, top:]
@@ -174,7 +142,7 @@ class Recurrent:
         act, err = (a.reshape(shape.n_steps, shape.n_rows, lanes) for a in (tile.act, tile.err))
         gates = slice(shape.gate_row[layer], shape.gate_row[layer] + shape.bias_start[layer + 1] - shape.bias_start[layer])
         if m == shape.recurrent_matrix[layer]:
-            first = max(low, self._begins[t] + 1)
+            first = max(low, self._work.begins[t] + 1)
             hidden = slice(shape.hidden_row[layer], shape.hidden_row[layer] + shape.n_units[layer])
             return act[first - 1 : -1, hidden], err[first:, gates]
         if layer == 0:
@@ -202,18 +170,23 @@ class Recurrent:
         """
         s = self.store
         n_samples = len(y)
-        n_tiles = min(_EVALUATION_TILES, -(-n_samples // _EVALUATION_LANES))
-        tiles = _new_tiles(self._arrays, self.shape.n_classes, n_tiles, _EVALUATION_LANES)
+        n_tiles = min(_EVALUATION_TILES, -(-n_samples // EVALUATION_LANES))
+        tiles = _new_tiles(self._shape, self.shape.n_classes, n_tiles, EVALUATION_LANES)
         n_nonzero, result = np.zeros(s.plan.n_neurons, np.int64), np.zeros(2)
-        batch = Sequences(x, lengths, y, np.arange(n_samples), np.float32(scale), _EVALUATION_LANES)
+        batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES, lengths)
         evaluate_sequences(
-            s.slots, s.matrices, self._arrays, self.biases, batch, n_nonzero, tiles, (0,) * _EVALUATION_LANES, result
+            s.slots, s.matrices, self._shape, self.biases, batch, n_nonzero, tiles, (0,) * EVALUATION_LANES, result
         )
         if tally is not None:
             tally.n_destinations[:] = s.tally.n_destinations
-            book_forward(s.slots, s.segments, s.matrices, tally, self._arrays.walks, lengths, batch.order)
+            book_forward(s.slots, s.segments, s.matrices, tally, self._shape.walks, lengths, batch.order)
             tally.nonzero[:] += n_nonzero
         return Evaluation(result[1] / n_samples, result[0] / n_samples, n_samples, n_nonzero)
+
+
+def _first_biases(shape):
+    model = MODELS[shape.cell]
+    return np.concatenate([*(np.tile(np.float32(model.first_biases), n) for n in shape.units), np.zeros(shape.n_classes, np.float32)])
 
 
 def _lengths(lengths, n, n_steps):

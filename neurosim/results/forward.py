@@ -52,11 +52,12 @@ def feedforward(network, x):
     x : float32 array or sparse array, shape (n_samples, n_features)
         As the network takes them.
     """
-    activation, parts = ACTIVATIONS[network.activation], []
+    names = [network.activation] * (len(network.matrices) - 1) if isinstance(network.activation, str) else network.activation
+    activations, parts = [ACTIVATIONS[name] for name in names], []
     for start in range(0, max(1, x.shape[0]), _CHUNK):
         value = x[start : start + _CHUNK]
         for i, matrix in enumerate(network.matrices):
-            value = _times(activation(value) if i else value, matrix.weight) + network.biases.get(matrix.post, np.float32(0))
+            value = _times(activations[i - 1](value) if i else value, matrix.weight) + network.biases.get(matrix.post, np.float32(0))
         parts.append(value)
     return np.concatenate(parts)
 

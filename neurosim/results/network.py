@@ -276,8 +276,9 @@ def read_network(path) -> TrainedNetwork:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable network ({type(error).__name__}); export it again") from None
     known = (*CELLS, "mlp")
-    if network.type not in known or network.activation not in ACTIVATIONS:
-        wrong, right = (network.type, known) if network.type not in known else (network.activation, ACTIVATIONS)
+    names = (network.activation,) if isinstance(network.activation, str) else tuple(network.activation)
+    strange = [(network.type, known)] * (network.type not in known) + [(name, ACTIVATIONS) for name in names if name not in ACTIVATIONS]
+    for wrong, right in strange[:1]:
         raise InputError(f"{path}: found {wrong!r}, which this neurosim does not compute; {nearest(wrong, right)}")
     return network
 

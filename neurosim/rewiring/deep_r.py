@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from neurosim.rewiring.rule import NonNegative, PositiveInt, Rule
+from neurosim.rewiring.rule import ByMatrix, NonNegative, PositiveInt, Rule
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class DeepR(Rule):
 
     Parameters
     ----------
-    l1 : float
-        alpha, strength of the L1 regularization.
+    l1 : float or tuple of float
+        alpha, strength of the L1 regularization, of all matrices or of each.
     temperature : float, optional
         T: the noise of a step has standard deviation sqrt(2 eta T).
     noise_std : float, optional
@@ -35,7 +35,7 @@ class DeepR(Rule):
     signs: ClassVar[str] = "constant"
     is_compiled: ClassVar[bool] = True
 
-    l1: NonNegative = 1e-5
+    l1: ByMatrix = 1e-5
     temperature: NonNegative | None = None
     noise_std: NonNegative | None = None
     period: PositiveInt = 1

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from typing import Annotated, Callable, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 # Types of hyper-parameters. Upper ends: far above any use, and far below the end of float32.
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, le=1e9)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+#: One number for all weight matrices, or one for each.
+ByMatrix = NonNegative | Annotated[tuple[NonNegative, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Rule:
         Steps between rewirings.
     theta_born : float
         Strength of an arrival.
-    l1 : float
-        Strength of a constant pull of every weight towards zero.
+    l1 : float or tuple of float
+        Strength of a constant pull of every weight towards zero, of all matrices or of each.
     signs : {'free', 'constant'}
         Whether weights learn their signs or keep that of their position.
     rewires : bool

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from neurosim.rewiring.deep_r import DeepR
+from neurosim.rewiring.rule import NonNegative
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class SoftDeepR(DeepR):
     has_places: ClassVar[bool] = True
     is_strict: ClassVar[bool] = False
 
+    l1: NonNegative = 1e-5
     theta_min: Annotated[float, Field(lt=0, ge=-1e9)] | None = None
     # Every parameter moves in every step, and wakes with the theta that it has reached.
     period: int = field(default=1, init=False)

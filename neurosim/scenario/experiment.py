@@ -125,7 +125,7 @@ def make_topology(scenario, shape=None):
     network, shape = scenario.network, shape or scenario.dataset.shape()
     check_shape(scenario, shape)
     if not network.is_recurrent:
-        return Topology.feedforward(network.layers)
+        return Topology.feedforward(network.layers, network.cells, bool(network.bias))
     return Topology.recurrent(
         network.type, shape.n_inputs, network.units, shape.n_classes, shape.n_steps, scenario.training.window, network.readout or "last"
     )

@@ -37,6 +37,7 @@ def make_store(experiment):
         n_moments=placement.workload.state_words,
         has_master=hardware.master != "none",
         signs=rule.signs,
+        free_matrices=experiment.scenario.rewiring.free_matrices(len(matrices)),
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
         counts_pairs=placement.geometry.tells_packets_apart,
@@ -53,7 +54,8 @@ def make_network(experiment, store):
     scenario, topology = experiment.scenario, experiment.placement.workload.topology
     network, training = scenario.network, scenario.training
     if not network.is_recurrent:
-        return Mlp(store, training.batch_size)
+        hidden, outputs = topology.populations[1:-1], topology.populations[-1]
+        return Mlp(store, training.batch_size, [population.cell for population in hidden], outputs.has_bias, training.clip)
     sizes = topology.sizes
     shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout, topology.window)
     return Recurrent(store, shape, training.batch_size, training.clip)

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
-from pydantic import BeforeValidator, SerializeAsAny, WithJsonSchema
+from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
 
-from neurosim.documents import Strict, WrongKey, check_part
+from neurosim.documents import Strict, WrongKey, as_tuple, check_part
 from neurosim.errors import InputError, nearest
 from neurosim.rewiring import RULES, Rule
 
@@ -32,16 +32,24 @@ class Rewiring(Strict):
     scope : str
         Where a released slot may be re-used: in its ``core`` and matrix, in its ``layer`` (matrix) on
         any core, or anywhere in the ``network``.
+    matrices : tuple of int, optional
+        Numbers of the weight matrices that rewire, counted from 0; all when left out. The others keep their connections, and their weights
+        learn their signs, without the rule's L1 and noise.
     """
 
     rule_class: ClassVar[type[Rule]]
 
     rule: str = "deep_r"
     scope: Scope = "core"
+    matrices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], as_tuple] | None = None
+
+    def free_matrices(self, n):
+        """Numbers of the matrices that do not rewire, of `n`."""
+        return () if self.matrices is None else tuple(m for m in range(n) if m not in self.matrices)
 
     def make_rule(self):
         """The rule with the hyper-parameters of the scenario."""
-        return self.rule_class(**self.model_dump(exclude={"rule", "scope"}))
+        return self.rule_class(**self.model_dump(exclude={"rule", "scope", "matrices"}))
 
     def __reduce__(self):
         # The class is made when it is needed, so that pickle cannot find it by its name.

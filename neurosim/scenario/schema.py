@@ -120,15 +120,16 @@ class Training(Strict):
         Of ``momentum``; 0.9 when left out.
     beta1, beta2, epsilon : float, optional
         Of ``adam``; 0.9, 0.999 and 1e-8 when left out.
-    learning_rate : float or 'auto'
-        Of epoch 0, for the mean gradient of a batch; ``auto`` takes what suits the mean fan-in, see `neurosim.scenario.learning`.
+    learning_rate : float, tuple of float or 'auto'
+        Of epoch 0, for the mean gradient of a batch: for all weight matrices, or for each, and then biases take the first; ``auto`` takes
+        what suits the mean fan-in, see `neurosim.scenario.learning`.
     keep : str
         Weights at the end: those of the ``last`` epoch, or of the ``best`` one on the validation set.
     schedule : ScheduleChoice
     window : int, optional
         Of a recurrent network: steps through which errors flow back; all when left out.
     clip : float, optional
-        Of a recurrent network: largest norm of the mean gradient of a batch; not clipped when left out.
+        Largest norm of the mean gradient of a batch; not clipped when left out.
     """
 
     epochs: PositiveInt = 10
@@ -138,7 +139,7 @@ class Training(Strict):
     beta1: Decay | None = None
     beta2: Decay | None = None
     epsilon: Annotated[float, Field(ge=1e-30, le=1)] | None = None
-    learning_rate: Positive | Literal["auto"] = 0.5
+    learning_rate: Positive | Annotated[tuple[Positive, ...], as_tuple] | Literal["auto"] = 0.5
     keep: Literal["last", "best"] = "last"
     schedule: ScheduleChoice = ScheduleChoice()
     window: PositiveInt | None = None
@@ -269,6 +270,7 @@ class Scenario(Called):
             found = len(self.hardware.weight_range)
             raise WrongKey(["hardware", "weight_range"], f"found {found} numbers; expected one number or {n}, one per weight matrix")
         rule = self.rewiring.rule_class
+        self._check_matrices(n)
         if self.hardware.format.is_rounded and rule.has_places and not rule.starts_dense:
             raise WrongKey(
                 ["hardware", "weight_format"],
@@ -276,13 +278,29 @@ class Scenario(Called):
             )
         return self
 
+    def _check_matrices(self, n):
+        """What is said matrix by matrix."""
+        rewiring, rule = self.rewiring, self.rewiring.rule_class
+        for part, key, value in (("training", "learning_rate", self.training.learning_rate), ("rewiring", "l1", getattr(rewiring, "l1", None))):
+            if isinstance(value, tuple) and len(value) != n:
+                raise WrongKey([part, key], f"found {len(value)} numbers; expected one number or {n}, one per weight matrix")
+        if isinstance(self.training.learning_rate, tuple) and rule.has_places and not rule.starts_dense:
+            raise WrongKey(["training", "learning_rate"], f"found {n} numbers with rule {rewiring.rule}, whose dormant parameters have one rate; use one number")
+        if rewiring.matrices is None:
+            return
+        if not rule.is_compiled:
+            raise WrongKey(["rewiring", "matrices"], f"rule {rewiring.rule} works on all weight matrices; leave it out, or use deep_r")
+        if rewiring.scope == "network":
+            raise WrongKey(["rewiring", "matrices"], "found beside scope network, where a connection may move to any matrix; use scope core or layer")
+        if wrong := [m for m in rewiring.matrices if m >= n]:
+            raise WrongKey(["rewiring", "matrices"], f"found {wrong[0]}; expected numbers from 0 to {n - 1}, of {', '.join(self.network.matrices)}")
+
     def _check_recurrence(self):
         """What makes no sense with, or without, steps."""
         kind = self.network.type
         if not self.network.is_recurrent:
-            for key in ("window", "clip"):
-                if getattr(self.training, key) is not None:
-                    raise WrongKey(["training", key], f"a network of type {kind} takes a sample in one step; leave it out, or choose lstm or rnn")
+            if self.training.window is not None:
+                raise WrongKey(["training", "window"], f"a network of type {kind} takes a sample in one step; leave it out, or choose lstm or rnn")
             return
         for key, plain, reason in (
             ("execution", "scan", "a state of zero still has an error, so its row cannot be left out"),

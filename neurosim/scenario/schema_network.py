@@ -2,16 +2,29 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from neurosim.datasets import DATASETS, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
+from neurosim.errors import nearest
+from neurosim.networks import MODELS
 from neurosim.scenario.schema_types import Fraction, LayerSize, PositiveInt
 
 #: Samples of a frame: what a table of all mel filters is good for.
 MOST_FRAME = 65_536
 #: Keys that only some types of network use.
-_KEYS_OF_TYPE = {"mlp": ("layers", "activation"), "lstm": ("units", "readout"), "rnn": ("units", "readout")}
+_KEYS_OF_TYPE = {"mlp": ("layers", "activation", "bias"), "lstm": ("units", "readout"), "rnn": ("units", "readout")}
+
+
+def _check_activation(name):
+    known = [key for key, model in MODELS.items() if not model.is_recurrent and key != "softmax"]
+    if name not in known:
+        raise ValueError(f"found {name!r}; {nearest(name, known)}")
+    return name
+
+
+#: A cell of feed-forward layers.
+Activation = Annotated[str, AfterValidator(_check_activation)]
 
 
 def _as_sizes(value):
@@ -119,8 +132,11 @@ class Network(Strict):
         read-out; sizes of inputs and outputs come from the data.
     layers : tuple of int, optional
         Of an ``mlp``: neurons of each layer, inputs first.
-    activation : str, optional
-        Of an ``mlp``: of the hidden layers; relu when left out.
+    activation : str or tuple of str, optional
+        Of an ``mlp``: of the hidden layers, all or each (`neurosim.networks.MODELS`); relu when left out.
+    bias : bool, optional
+        Of an ``mlp``: whether all layers but the inputs have biases, which are charged and never rewired; none when left out. Recurrent
+        networks have them.
     units : tuple of int, optional
         Of the others: units of each recurrent layer. A file may give one number for one layer.
     readout : str, optional
@@ -134,7 +150,8 @@ class Network(Strict):
 
     type: Literal["mlp", "lstm", "rnn"] = "mlp"
     layers: Annotated[tuple[LayerSize, ...], as_tuple] | None = None
-    activation: Literal["relu"] | None = None
+    activation: Activation | Annotated[tuple[Activation, ...], as_tuple] | None = None
+    bias: bool | None = None
     units: Units | None = None
     readout: Literal["last", "mean"] | None = None
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
@@ -144,6 +161,12 @@ class Network(Strict):
     def is_recurrent(self):
         """Whether a sample is taken step by step."""
         return self.type != "mlp"
+
+    @property
+    def cells(self):
+        """Cell of each hidden layer of an ``mlp``."""
+        given = self.activation or "relu"
+        return (given,) * (len(self.layers) - 2) if isinstance(given, str) else given
 
     @property
     def matrices(self):
@@ -159,7 +182,7 @@ class Network(Strict):
     @model_validator(mode="after")
     def _check(self):
         takes = _KEYS_OF_TYPE[self.type]
-        for key in ("layers", "activation", "units", "readout"):
+        for key in ("layers", "activation", "bias", "units", "readout"):
             if key not in takes and getattr(self, key) is not None:
                 raise WrongKey([key], f"a network of type {self.type} does not use it, it has {' and '.join(takes)}; leave it out")
         if getattr(self, takes[0]) is None:
@@ -183,6 +206,9 @@ class Network(Strict):
             raise WrongKey(["layers"], f"found {len(self.layers)} layers; expected at least inputs and outputs, such as [784, 10]")
         if self.layers[-1] < 2:
             raise WrongKey(["layers", len(self.layers) - 1], f"found {self.layers[-1]} outputs; expected at least 2 classes")
+        if isinstance(self.activation, tuple) and len(self.activation) != len(self.layers) - 2:
+            found = len(self.activation)
+            raise WrongKey(["activation"], f"found {found} names; expected one or {len(self.layers) - 2}, one per hidden layer")
         n, possible = len(self.layers) - 1, sum(a * b for a, b in zip(self.layers, self.layers[1:]))
         if self.synapses is not None and not n <= self.synapses <= possible:
             raise WrongKey(["synapses"], f"found {self.synapses}; expected {n} to {possible}, the possible connections of these layers")

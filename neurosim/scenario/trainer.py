@@ -67,7 +67,7 @@ def learning_rate(experiment):
     """Learning rate of epoch 0: the number of the scenario, or what ``auto`` comes to for the synapses of this network."""
     training, workload = experiment.scenario.training, experiment.placement.workload
     if training.learning_rate != "auto":
-        return training.learning_rate
+        return training.learning_rate[0] if isinstance(training.learning_rate, tuple) else training.learning_rate
     n_sums = sum(population.n_sums for population in workload.topology.populations[1:])
     return auto_rate(training.optimizer, workload.n_synapses / n_sums, training.optimizer_numbers.get("momentum", 0.9))
 
@@ -78,6 +78,7 @@ def training_plan(experiment):
 
     scenario, workload = experiment.scenario, experiment.placement.workload
     training, schedule = scenario.training, scenario.training.schedule
+    rates = training.learning_rate
     return TrainingPlan(
         seed=scenario.seed,
         n_epochs=training.epochs,
@@ -90,6 +91,7 @@ def training_plan(experiment):
         ),
         optimizer=Optimizer(training.optimizer, **training.optimizer_numbers),
         is_stochastic=scenario.hardware.rounding == "stochastic",
+        rate_factors=tuple(rate / rates[0] for rate in rates) if isinstance(rates, tuple) else None,
         keeps_best=training.keep == "best",
         rule=scenario.rewiring.make_rule(),
         # The host orders all arrivals at once, whatever their number.

@@ -84,7 +84,7 @@ class StorePlan:
     numbers the optimizer keeps per slot; `has_master`, whether a float32 copy of the weights learns in their place.
 
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
-    with ``free`` ones weights learn it; `starts_dense` activates every position at the start; `is_strict` promises
+    with ``free`` ones weights learn it, as they do in `free_matrices`, which never rewire; `starts_dense` activates every position at the start; `is_strict` promises
     that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores.
     `sender` : first number of the same neuron, of every numbered one, where neurons have several; routes are taken once for them all.
     """
@@ -98,6 +98,7 @@ class StorePlan:
     has_master: bool = False
     limits: CorePlan = CorePlan()
     signs: str = "constant"
+    free_matrices: tuple[int, ...] = ()
     starts_dense: bool = False
     is_strict: bool = True
     counts_pairs: bool = False

@@ -4,6 +4,7 @@ import numpy as np
 
 from neurosim.kernels.exchange import fill_scope, release_one, sign_of
 from neurosim.kernels.growth import place_first
+from neurosim.kernels.initial import occupy_positions
 from neurosim.kernels.layout import N_SEGMENT_EVENTS, NO_LIMIT, Binding, Matrices, Resource, SegmentEvent, Segments, Slots, Tally
 from neurosim.kernels.membership import EMPTY, rebuild_table, table_bits
 from neurosim.kernels.merge import merge_all
@@ -66,6 +67,59 @@ class SynapseStore:
         """
         store = cls(plan, seed)
         draw_connections(store)
+        return store
+
+    @classmethod
+    def of(cls, plan, connections, seed=0):
+        """Store with given connections, as another network or an earlier run left them.
+
+        Parameters
+        ----------
+        plan : StorePlan
+        connections : sequence of (pre, post, weight)
+            Of each matrix: int arrays and a float array of one length.
+        seed : int
+            Of what is drawn later.
+
+        Raises
+        ------
+        ValueError
+            Of another number of matrices, twice the same position, one that no core holds, more than a core has slots for, a weight
+            that is not finite or that its format cannot hold, a limit that is broken, or, where the signs of positions are constant, another sign.
+        """
+        store = cls(plan, seed)
+        if len(connections) != len(plan.matrices):
+            raise ValueError(f"connections of {len(connections)} matrices; expected {len(plan.matrices)}")
+        arrays = [tuple(np.asarray(a) for a in triple) for triple in connections]
+        for m, (pre, post, weight) in enumerate(arrays):
+            matrix = plan.matrices[m]
+            if not pre.shape == post.shape == weight.shape == (pre.size,):
+                raise ValueError(f"matrix {m}: pre, post and weight of shapes {pre.shape}, {post.shape}, {weight.shape}; expected one length")
+            if pre.size and not (0 <= pre.min() and pre.max() < matrix.n_pre and 0 <= post.min() and post.max() < matrix.n_post):
+                raise ValueError(f"matrix {m}: a connection outside of {matrix.n_pre} x {matrix.n_post}")
+        for g, segment in enumerate(plan.segments):
+            pre, post, weight = arrays[segment.matrix]
+            is_here = (post >= segment.post_start) & (post < segment.post_stop)
+            pre, post, weight = pre[is_here].astype(np.int64), post[is_here].astype(np.int64), weight[is_here].astype(np.float32)
+            start, stop = store.segments.slot_start[g : g + 2]
+            if pre.size > stop - start:
+                raise ValueError(f"matrix {segment.matrix}, core {segment.core}: {pre.size} connections for {stop - start} slots")
+            positions = pre * (segment.post_stop - segment.post_start) + post - segment.post_start
+            order = np.argsort(positions, kind="stable")
+            if (np.diff(positions[order]) == 0).any():
+                raise ValueError(f"matrix {segment.matrix}: a position is given twice")
+            occupy_positions(store.slots, store.segments, store.matrices, store.tally, g, positions[order])
+            table = np.full(positions.max(initial=-1) + 1, np.float32(0))
+            table[positions] = weight
+            used = np.flatnonzero(store.slots.active[start:stop]) + start
+            here = store.slots.pre[used].astype(np.int64) * (segment.post_stop - segment.post_start)
+            store.slots.weight[used] = table[here + store.slots.post[used] - segment.post_start]
+        if store.slots.master.size:
+            store.slots.master[:] = store.slots.weight
+        store.tally.by_segment[:] = 0
+        store.slots.disorder[:] = 0
+        if found := store.violations():
+            raise ValueError(found[0])
         return store
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurosim.errors import LedgerError, TrainingDivergedError
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import Counting, Progress, StepRule
+from neurosim.kernels.train import Counting, Progress, StepRule
 from neurosim.kernels.random import fill_bits
 from neurosim.nn import Evaluation, Mlp
 from neurosim.random import Stream, step_key, stream_key
@@ -77,6 +77,7 @@ class TrainingPlan:
     counts_pairs: bool = False
     optimizer: Optimizer = Optimizer()
     is_stochastic: bool = False
+    rate_factors: tuple[float, ...] | None = None
     keeps_best: bool = False
 
 
@@ -396,7 +397,7 @@ class Trainer:
         rule = self.plan.rule
         return StepRule(
             eta=np.float32(rate),
-            l1=np.float32(rule.l1),
+            l1=np.float32(0.0 if isinstance(rule.l1, tuple) else rule.l1),
             noise_std=np.float32(rule.step_noise(rate)),
             theta_born=np.float32(rule.theta_born),
             period=rule.period if rule.is_compiled else _NEVER,
@@ -407,7 +408,19 @@ class Trainer:
             is_rounded=bool(self.store.matrices.step.any()),
             is_stochastic=self.plan.is_stochastic,
             rounding_key=self._rounding_key,
+            by_matrix=self._numbers_by_matrix(rate),
         )
+
+    def _numbers_by_matrix(self, rate):
+        """`StepRule.by_matrix`: no rows where all matrices learn and rewire alike."""
+        plan, rule, n = self.plan, self.plan.rule, len(self.store.plan.matrices)
+        free = self.store.plan.free_matrices
+        if plan.rate_factors is None and not isinstance(rule.l1, tuple) and not free:
+            return np.zeros((0, 4), np.float32)
+        etas = [rate * factor for factor in plan.rate_factors or (1.0,) * n]
+        l1s = rule.l1 if isinstance(rule.l1, tuple) else (rule.l1,) * n
+        rows = [(eta, l1, rule.step_noise(eta), not rule.is_compiled) for eta, l1 in zip(etas, l1s, strict=True)]
+        return np.array([(eta, 0, 0, 1) if m in free else row for m, (eta, row) in enumerate(zip(etas, rows, strict=True))], np.float32)
 
     def _shuffle(self, epoch):
         """Order of the training samples of one epoch: int64, a function of seed and epoch."""

@@ -9,7 +9,7 @@ import numpy as np
 from neurosim.errors import InputError
 from neurosim.kernels.drift import walk
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import StepRule
+from neurosim.kernels.train import StepRule
 from neurosim.random import Stream, stream_key
 from neurosim.rewiring import DeepR
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore

@@ -7,7 +7,7 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.kernels.drift import walk_soft
-from neurosim.kernels.mlp_train import StepRule
+from neurosim.kernels.train import StepRule
 from neurosim.random import Stream, stream_key
 from neurosim.rewiring import SoftDeepR
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore

@@ -10,7 +10,7 @@ import pytest
 from neurosim.kernels.compile import kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.marks import LINE, PLACE, marks_shape, mask_rows, rectify_rows
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.nn import Mlp
 from neurosim.synapses import SynapseStore, layered_plan
 
@@ -52,7 +52,7 @@ def watch(store, network, batch, settlings):
         n = min(batch.size, batch.order.size - step * batch.size)
         act, err = (
             tiles.reshape(len(tiles), -1, network.n_lanes).transpose(0, 2, 1).reshape(-1, store.plan.n_neurons)[:n] != 0
-            for tiles in (network._act, network._err)
+            for tiles in network._tiles
         )
         nonzero[:-n_outputs] += act[:, :-n_outputs].sum(0)
         for g, segment in enumerate(store.plan.segments):

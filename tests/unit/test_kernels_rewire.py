@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neurosim.kernels.compile import kernel
-from neurosim.kernels.mlp_train import StepRule
+from neurosim.kernels.train import StepRule
 from neurosim.kernels.rewire import begin_exchange, close_exchange, exchange_share
 from neurosim.kernels.threads import N_SHARES, first_of_share
 from neurosim.kernels.update import CHUNK, MARKED
@@ -19,7 +19,7 @@ RULE = StepRule(*map(np.float32, (0.1, 0.0, 0.0, 0.25)), 1, np.uint64(1), np.uin
 def exchange(n_shares, slots, segments, matrices, tally, progress, rule, step, below, is_rewiring):
     """All shares, the last one first: their order must not matter."""
     before, unfilled = np.zeros(segments.matrix.size, np.int64), np.zeros(segments.n_wanted.size, np.int64)
-    found = begin_exchange(slots, segments, tally, below, is_rewiring)
+    found = begin_exchange(slots, segments, tally, rule, below, is_rewiring)
     n = found if n_shares == 0 else n_shares
     for share in range(n - 1, -1, -1):
         exchange_share(share, n, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)

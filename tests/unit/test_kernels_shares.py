@@ -7,17 +7,22 @@ import numpy as np
 import pytest
 from kernel_calls import call_of
 
+from neurosim.kernels.cells import join_cells
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.mlp import Layers
+from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.kernels.order import count_strips
 from neurosim.kernels.shares import backward_share, forward_share
 from neurosim.nn import Mlp, mlp
+from neurosim.nn import network as network_module
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore
 
 run_forward_share, run_backward_share = call_of(forward_share), call_of(backward_share)
 
 SIZES = (2100, 2600, 60)
 N_LANES, LANES = 32, (0,) * 32
+RELU, NO_BIASES = join_cells(("relu",)), np.zeros(0, np.float32)
+LAYERS = Layers(1, np.zeros(2, np.int64), np.zeros(2, np.uint8))
 EPS = np.finfo(np.float32).eps
 NEVER = 10**9
 
@@ -90,10 +95,12 @@ def run_shares(store, act, err, n_shares, shares):
     store.slots.gradient[:] = 0
     for m in (0, 1):
         for share in shares:
-            run_forward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, LANES)
+            run_forward_share(store.slots, store.segments, store.matrices, LAYERS, NO_BIASES, m, share, n_shares, act, N_LANES, LANES, RELU.forward)
     for m in (1, 0):
         for share in shares:
-            run_backward_share(store.slots, store.segments, store.matrices, m, share, n_shares, act, err, LANES, live, 1, wrong, 1)
+            run_backward_share(
+                store.slots, store.segments, store.matrices, LAYERS, m, share, n_shares, act, err, N_LANES, LANES, RELU.backward, live, 1, wrong, 1
+            )
     gradient = store.slots.gradient.copy()
     store.slots.gradient[:] = 0
     return act, err, gradient, live, wrong
@@ -181,9 +188,9 @@ def train(store, n_shares, monkeypatch, cuts=(0, 5), rewires=True, by_rows=True)
         store.restore(state)
         assert network.n_lanes == N_LANES and network.shares_tiles and network._partial.size == 0
         if not by_rows:
-            network._train, network._partial = mlp.train_steps_parallel, np.zeros((2, store.n_slots), np.float32)
+            network._steps, network._partial = network._kernels.train_steps_parallel, np.zeros((2, store.n_slots), np.float32)
         progress = Progress(np.zeros(1), *(np.zeros(1, np.int64) for _ in range(2)), np.full(1, NEVER), *(np.zeros(1, np.int64) for _ in range(2)))
-        monkeypatch.setattr(mlp, "count_threads", lambda: n_shares)
+        monkeypatch.setattr(network_module, "count_threads", lambda: n_shares)
         assert network.train(batch, rule, Counting(True, 0, True, 64), progress, first, stop - first, first * batch.size) == stop - first
         network.settle()
     return store

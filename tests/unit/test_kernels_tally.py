@@ -9,7 +9,7 @@ import pytest
 
 from neurosim.kernels.exchange import settle_tally
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.nn import Mlp
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore, layered_plan
 from neurosim.synapses.store import new_tally
@@ -120,7 +120,7 @@ def run_and_count(store, batch, rule, counting, settle_every=10**9):
         assert network.train(batch, rule, counting, progress, step, 1, step * batch.size) == 1
         n = min(batch.size, batch.order.size - step * batch.size)
         acts, errs = (
-            a.reshape(-1, n_neurons, n_lanes).transpose(0, 2, 1).reshape(-1, n_neurons)[:n] for a in (network._act, network._err)
+            a.reshape(-1, n_neurons, n_lanes).transpose(0, 2, 1).reshape(-1, n_neurons)[:n] for a in network._tiles
         )
         reference.add_step(rows, acts, errs, rule.noise_std > 0)
         change = store.tally.by_segment - before

@@ -1,6 +1,7 @@
 """A user's own data: tables, data frames and arrays, their labels, parts and scales; `check` refuses what `run` would."""
 
 import re
+import runpy
 import time
 import tracemalloc
 from pathlib import Path
@@ -8,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosim.datasets import arrays, library, load_dataset, make_dataset
+from neurosim.datasets import DATASETS, DatasetInfo, arrays, library, load_dataset, make_dataset
 from neurosim.datasets import dataset_shape as shape_of
 from neurosim.datasets.arrays import like_training
+from neurosim.datasets.dataset import Samples
+from neurosim.datasets.info import FileFormat
 from neurosim.datasets.npz import role_of
 from neurosim.datasets.split import draw_part, quotas
 from neurosim.errors import InputError
 
 NAMES = np.array(["ant", "bee", "cow"])
+KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def table(n=90, seed=0):
@@ -550,6 +554,36 @@ def test_the_example_of_the_docstring():
 
 
 
+# --- One file and one line ---------------------------------------------------------------
+
+
+def test_a_data_set_is_one_entry_of_the_catalog(main_cli, monkeypatch):
+    def read(info, reading):
+        x = np.arange(24.0, dtype=np.float32).reshape(12, 2) / 24
+        return Samples({"x_train": x, "y_train": np.arange(12) % 3, "x_test": x, "y_test": np.arange(12) % 3}, dict.fromkeys(KEYS, "toy"), "made up", n_classes=3)
+
+    monkeypatch.setitem(DATASETS, "toy", DatasetInfo("toy", 2, 3, None, 1.0, "twelve samples", "made up", read))
+    assert load_dataset("toy", validation_fraction=0.5).n_validation == 6
+    assert "toy: 2 features, 3 classes" in main_cli("data", "list").out
+    assert "cannot be fetched; made up" in main_cli("data", "fetch", "toy").err
+    changes = ("--set", "dataset.name=toy", "--set", "network.connectivity=0.5", "--set")
+    assert main_cli("check", "digits_santos", *changes, "network.layers=[2, 9, 3]").code == 0
+    assert "2 features" in main_cli("check", "digits_santos", *changes, "network.layers=[3, 9, 3]").err
+
+
+def test_a_format_is_one_entry_of_the_catalog(tmp_path, monkeypatch):
+    def read(path, reading):
+        values = np.fromfile(path, np.float32).reshape(-1, 3)
+        return Samples({"x_train": values[:, 1:], "y_train": values[:, 0].astype(int)}, dict.fromkeys(KEYS, path), "raw numbers")
+
+    monkeypatch.setattr(library, "FORMATS", (*library.FORMATS, FileFormat("a file of raw numbers", lambda path: path.endswith(".raw"), read)))
+    np.column_stack((np.arange(12) % 2, np.ones((12, 2)))).astype(np.float32).tofile(tmp_path / "data.raw")
+    assert load_dataset(tmp_path / "data.raw", test_fraction=0.5).shape == shape_of(tmp_path / "data.raw", test_fraction=0.5)
+    assert "has columns" in refused(tmp_path / "data.raw", label="y", test_fraction=0.5)
+    (tmp_path / "data.rar").write_bytes(b"x")
+    assert "a CSV file" in refused(tmp_path / "data.rar") and "raw numbers" in refused(tmp_path / "data.rar")
+
+
 # --- The page ----------------------------------------------------------------------------
 
 
@@ -563,5 +597,6 @@ def test_the_page_runs(main_cli, tmp_path, capsys):
     write_csv(tmp_path / "flowers.csv", x, y)
     (tmp_path / "flowers.yaml").write_text(blocks("yaml")[0])
     assert main_cli("check", "flowers.yaml").code == 0
-    exec(compile(blocks("python")[0], "your-data.md", "exec"), {})  # the page's own code
+    (tmp_path / "page.py").write_text(blocks("python")[0])
+    runpy.run_path(str(tmp_path / "page.py"))
     assert "('setosa', 'virginica')" in capsys.readouterr().out

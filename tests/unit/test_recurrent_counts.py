@@ -42,9 +42,9 @@ def make_network(shape, n_cores=1, batch_size=3):
 def test_walks_are_those_of_the_topology(readout, window, units):
     network = make_network(RecurrentShape("rnn", N_INPUTS, N_STEPS, units, N_CLASSES, readout, window))
     topology = Topology.recurrent("rnn", N_INPUTS, units, N_CLASSES, N_STEPS, window, readout)
-    assert not network._arrays.walks[0].any()
+    assert not network._shape.walks[0].any()
     for length in range(1, N_STEPS + 1):
-        assert network._arrays.walks[length].tolist() == topology.count_walks([length]).tolist()
+        assert network._shape.walks[length].tolist() == topology.count_walks([length]).tolist()
 
 
 @pytest.mark.parametrize("readout", ["last", "mean"])

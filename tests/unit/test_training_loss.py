@@ -9,9 +9,7 @@ from numba.core import compiler, ir, ir_utils
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import ParforPreLoweringPass
 
-from neurosim.kernels import mlp_train
-from neurosim.kernels.mlp_train import Batch, Counting, StepRule
-from neurosim.kernels.recurrent_train import Sequences
+from neurosim.kernels.train import Batch, Counting, StepRule
 from neurosim.nn import Mlp, mlp, recurrent
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
 from neurosim.synapses import SynapseStore, layered_plan
@@ -77,7 +75,7 @@ def make_perceptron(path, monkeypatch):
     for name in ("_is_scattered", "_has_strips"):
         monkeypatch.setattr(mlp, name, lambda matrices: kernel == "train_steps_by_rows")
     network = Mlp(SynapseStore.random(layered_plan(LAYERS, (180, 200, 60)), 7), batch_size)
-    assert network._train is getattr(mlp_train, kernel) and network.n_lanes == n_lanes
+    assert network._steps is getattr(network._kernels, kernel) and network.n_lanes == n_lanes
     return network
 
 
@@ -94,7 +92,7 @@ def test_a_recurrent_network_reports_the_loss_that_it_had(batch_size):
     shape = RecurrentShape("lstm", 4, 6, (9,), 5)
     network = Recurrent(SynapseStore.random(recurrent_plan(shape, [70, 100, 30]), 7), shape, batch_size)
     x, y, order = make_samples(24, 5)
-    batch = Sequences(x, np.full(N_SAMPLES, 6, np.int32), y, order, np.float32(1 / 255), batch_size)
+    batch = Batch(x, y, order, np.float32(1 / 255), batch_size, np.full(N_SAMPLES, 6, np.int32))
     check_steps(network, batch, lambda rows: lstm(network, x[rows] * (1 / 255)), x, y)
 
 
@@ -210,7 +208,7 @@ def test_no_store_of_a_training_kernel_is_dropped(path, monkeypatch):
     network = make_perceptron(path, monkeypatch)
     x, y, order = make_samples(LAYERS[0], LAYERS[-1])
     batch = Batch(x, y, order, np.float32(1 / 255), network.batch_size)
-    call = call_of(network, "_train", lambda: network.train(batch, RULE, COUNTING, new_progress(), 0, 0, 0), monkeypatch)
+    call = call_of(network, "_steps", lambda: network.train(batch, RULE, COUNTING, new_progress(), 0, 0, 0), monkeypatch)
     assert dropped_stores(*call, monkeypatch) == set()
 
 
@@ -219,11 +217,11 @@ def test_no_store_of_the_other_kernels_is_dropped(monkeypatch):
     lengths = np.full(N_SAMPLES, 6, np.int32)
     shape = RecurrentShape("lstm", 4, 6, (9,), 5)
     network = Recurrent(SynapseStore.random(recurrent_plan(shape, [70, 100, 30]), 7), shape, 10)
-    batch = Sequences(x, lengths, y, order, np.float32(1 / 255), 10)
+    batch = Batch(x, y, order, np.float32(1 / 255), 10, lengths)
     flat = Mlp(SynapseStore.random(layered_plan((24, 9, 5), (70, 30)), 7), 10)
     for module, name, call in (
-        (recurrent, "train_sequences", lambda: network.train(batch, RULE, COUNTING, new_progress(), 0, 0, 0)),
+        (network, "_steps", lambda: network.train(batch, RULE, COUNTING, new_progress(), 0, 0, 0)),
         (recurrent, "evaluate_sequences", lambda: network.evaluate(x, lengths, y, 1.0)),
-        (mlp, "evaluate", lambda: flat.evaluate(x, y, 1.0)),
+        (flat._kernels, "evaluate", lambda: flat.evaluate(x, y, 1.0)),
     ):
         assert dropped_stores(*call_of(module, name, call, monkeypatch), monkeypatch) == set(), name

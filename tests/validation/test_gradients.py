@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from neurosim.kernels import mlp as mlp_kernels
+from neurosim.kernels.cells import join_cells
 from neurosim.kernels.compile import kernel
-from neurosim.kernels.mlp_train import Batch, Counting, Progress, StepRule
+from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.kernels.normal import fill_normal
 from neurosim.nn import Mlp, choose_tile
 from neurosim.nn import mlp as mlp_network
@@ -19,10 +20,13 @@ from neurosim.synapses import SynapseStore, layered_plan
 EPS = float(np.finfo(np.float32).eps)
 LAYERS, N_ACTIVE = (40, 30, 20, 10), (400, 200, 90)
 SCALE = np.float32(1.0 / 16.0)
+_, ACTIVATE, TURN_BACK = join_cells(("relu",))
+NO_BIASES = np.zeros(0, np.float32)
+RELU_LAYERS = mlp_kernels.Layers(1, np.zeros(4, np.int64), np.zeros(4, np.uint8))
 
 
 @kernel
-def run_batch(slots, segments, matrices, batch, act, err, lanes, loss, n_correct):
+def run_batch(slots, segments, matrices, layers, biases, batch, act, err, lanes, loss, n_correct):
     """One batch without an update: writes act, err (n_tiles, N * n_lanes), slots.gradient, loss, n_correct."""
     n_lanes = len(lanes)
     last = matrices.n_pre.size - 1
@@ -32,11 +36,11 @@ def run_batch(slots, segments, matrices, batch, act, err, lanes, loss, n_correct
         begin = t * n_lanes
         n = min(n_lanes, n_batch - begin)
         mlp_kernels.load_tile(act[t], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
-        mlp_kernels.forward(slots, matrices, act[t], lanes)
+        mlp_kernels.forward(slots, matrices, layers, biases, act[t], n, lanes, ACTIVATE)
         loss[t], n_correct[t] = mlp_kernels.softmax_errors(
             act[t], err[t], base, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
-        mlp_kernels.backward(slots, segments, matrices, act[t], err[t], slots.gradient, lanes)
+        mlp_kernels.backward(slots, segments, matrices, layers, act[t], err[t], slots.gradient, n, lanes, TURN_BACK)
 
 
 def make_store(seed=3):
@@ -164,7 +168,7 @@ def test_forward_loss_and_gradient(n_lanes, n, dtype):
     # Left-over values of earlier batches must not matter.
     act, err = np.full((2, n_tiles, n_neurons * n_lanes), 7.0, np.float32)
     loss, n_correct = np.zeros(n_tiles), np.zeros(n_tiles, np.int64)
-    run_batch(store.slots, store.segments, store.matrices, batch, act, err, (0,) * n_lanes, loss, n_correct)
+    run_batch(store.slots, store.segments, store.matrices, RELU_LAYERS, NO_BIASES, batch, act, err, (0,) * n_lanes, loss, n_correct)
     twin = Twin(store, batch)
 
     acts, idle_acts = lanes_to_samples(act, n_neurons, n_lanes, n)

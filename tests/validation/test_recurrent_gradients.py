@@ -10,8 +10,8 @@ import itertools
 import numpy as np
 import pytest
 
-from neurosim.kernels.mlp_train import Counting, StepRule
-from neurosim.kernels.recurrent_train import Sequences
+from neurosim.kernels.train import Counting, StepRule
+from neurosim.kernels.train import Batch
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
 from neurosim.synapses import SynapseStore
 from neurosim.training.loop import new_progress
@@ -41,9 +41,8 @@ def make_sequences(n=N_SAMPLES, seed=3):
     x = rng.integers(0, 17, (n, N_STEPS, N_INPUTS)).astype(np.uint8)
     for i, length in enumerate(lengths):
         x[i, : N_STEPS - length] = 0
-    return Sequences(
-        x.reshape(n, -1), lengths, rng.integers(0, N_CLASSES, n).astype(np.int32), rng.permutation(n), SCALE, n
-    )
+    y = rng.integers(0, N_CLASSES, n).astype(np.int32)
+    return Batch(x.reshape(n, -1), y, rng.permutation(n), SCALE, n, lengths)
 
 
 def sigmoid(z):

@@ -25,7 +25,8 @@ from reference_chip import Lists, ReferenceChip, RowLimits, Segment, Widths, fol
 
 from neurosim.accounting import KINDS, PHASES
 from neurosim.kernels import mlp
-from neurosim.kernels.mlp_train import Progress
+from neurosim.kernels.cells import join_cells
+from neurosim.kernels.train import Progress
 from neurosim.placement import refuse_unless_fits
 from neurosim.random import Stream, stream_key
 from neurosim.scenario.experiment import prepare
@@ -34,6 +35,7 @@ from neurosim.scenario.record import settle
 from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.schema import Scenario
 
+RELU = join_cells(("relu",))
 forward_tile, errors_of_outputs, backward_tile = (call_of(f) for f in (mlp.forward, mlp.softmax_errors, mlp.backward))
 
 PROFILES = Path(__file__).parents[2] / "hardware_profiles"
@@ -482,14 +484,17 @@ def run_sample(store, x, label, scale, n_batch):
     layers = [store.plan.matrices[0].n_pre, *(m.n_post for m in store.plan.matrices)]
     act, err = np.zeros(sum(layers), np.float32), np.zeros(sum(layers), np.float32)
     act[: layers[0]] = x.astype(np.float32) * np.float32(scale)
-    forward_tile(store.slots, store.matrices, act, (0,))
+    layers_of_cells = mlp.Layers(1, np.zeros(len(layers), np.int64), np.zeros(len(layers), np.uint8))
+    forward_tile(store.slots, store.matrices, layers_of_cells, np.zeros(0, np.float32), act, 1, (0,), RELU.forward)
     check_dense(store, act, layers)
     if label is not None:
         base = sum(layers[:-1])
         labels, order = np.array([label], np.int32), np.zeros(1, np.int64)
         errors_of_outputs(act, err, base, labels, order, 0, 1, layers[-1], n_batch, 1)
         gradient = np.zeros(store.n_slots, np.float32)
-        backward_tile(store.slots, store.segments, store.matrices, act, err, gradient, (0,))
+        backward_tile(
+            store.slots, store.segments, store.matrices, layers_of_cells, act, err, gradient, 1, (0,), RELU.backward
+        )
     return by_layer(act, layers), by_layer(err, layers)
 
 
