@@ -51,6 +51,7 @@ def render_sweep_page(record, figures, runs=()):
         answer=answer(record, chance_level(record, runs)),
         tiles=_tiles(record),
         curves_text=_curves_text(record),
+        best=_best_settings(record, bindings),
         energy_bound=_energy_bound(record, runs),
         binding_sentences=[f"{sentence(binding)}." for binding in bindings],
         bindings=_bindings(bindings),
@@ -143,6 +144,24 @@ def _curves_text(record):
         f"On the Pareto front no other point has both fewer synapses and more accuracy: it runs from "
         f"{100 * first[1]:.2f} % with {first[0]:,.0f} to {100 * last[1]:.2f} % with {last[0]:,.0f} synapses of the whole network."
     )
+
+
+def _best_settings(record, bindings):
+    """The best setting of each series, best first, and what stops it."""
+    table = PageTable("Best setting of each series", "=series", "test accuracy", "synapses", "memory/core", "energy/sample", "=setting", "=stopped by")
+    stops = {binding.series.label: words(binding.limit.name) for binding in bindings if binding.is_reached}
+    for series, group in _best(record):
+        metrics = group.metrics
+        table.row(
+            series.label,
+            _estimate(metrics["test_accuracy"], lambda v: f"{100 * v:.2f}", " %", ends=possible),
+            count_cell(round(n_synapses(group))),
+            _estimate(metrics.get("bytes_per_core_max"), format_bytes),
+            _estimate(metrics.get("energy_per_sample_j"), _joules_text, bound=group.energy_is_complete is False),
+            setting_text(group, record.keys),
+            stops.get(series.label, "nothing in this sweep"),
+        )
+    return table
 
 
 def _energy_bound(record, runs):
