@@ -63,7 +63,7 @@ def count_events(placement, training, evaluation):
     logits = _bytes(evaluation.n_samples * logit_bits(shape, formats))
     add("evaluate", "host_byte", _bytes(input_bits(shape, formats, evaluation)) + logits)
     if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(shape, training, evaluation, placement.workload.host_learns).items():
+        for phase, packets in count_packets(shape, placement.workload, training, evaluation).items():
             for kind, values in count_hops(placement.geometry, packets).items():
                 add(phase, kind, values)
     return events
@@ -92,6 +92,8 @@ def _count_learning(add, shape, placement, training):
     add("backward", "packet_received", training.received_back)
     add("gradient", "synaptic_op", shape.per_core(visits.gradient_ops))
     add("update", "neuron_update", training.n_steps * shape.n_biases)
+    if placement.workload.clips:
+        _count_norm(add, shape, training.n_steps)
     add("update", "synaptic_update", shape.per_core(training.segment["updated"]))
     add("update", "random_draw", shape.per_core(training.segment["drawn"]))
     for kind in ("synaptic_update", "random_draw"):
@@ -114,6 +116,14 @@ def _count_learning(add, shape, placement, training):
     n_dense_looks = count_search_passes(formats.gradient_bits.value) + 1
     searched = n_looks * training.segment["ranked"] + n_dense_looks * training.segment["dense_searches"] * shape.n_positions
     add("rewire", "synaptic_op", shape.per_core(searched))
+
+
+def _count_norm(add, shape, n_steps):
+    """Events of the norm of the gradient: a product each, and each core tells all others the sum of its own."""
+    add("update", "synaptic_op", shape.per_core(n_steps * shape.n_slots))
+    add("update", "neuron_update", n_steps * shape.n_biases)
+    for kind in ("packet_sent", "packet_received"):
+        add("update", kind, n_steps * shape.norm_packets.sum(axis=0))
 
 
 def _count_host_learning(add, shape, placement, training):

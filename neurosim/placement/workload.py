@@ -49,6 +49,8 @@ class Workload:
         Whether all possible connections are active at the start.
     has_dense_gradient : bool
         Whether there is an accumulator for the gradient of every possible connection.
+    clips : bool
+        Whether gradients are clipped by their norm, which is known only when all of them are: so every slot has an accumulator.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Workload:
     host_learns: bool = False
     theta_bits: int | None = None
     master_bits: int = 0
+    clips: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "topology", Topology.of(self.topology))

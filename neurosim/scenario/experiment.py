@@ -1,6 +1,6 @@
 """From a scenario to a network on a chip: everything that is decided before training."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from neurosim.datasets import DATASETS
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
@@ -55,11 +55,7 @@ def prepare(scenario, shape=None):
     shape = shape or scenario.dataset.shape()
     workload = _workload(scenario, profile, n_cores, shape)
     placement = place(profile, workload, n_cores)
-    verdict = judge(placement)
-    if scenario.training.clip is not None:
-        note = "training.clip: reading all gradients for their norm, and adding it up over the cores"
-        verdict = replace(verdict, not_modelled=[*verdict.not_modelled, note])
-    return Experiment(scenario, profile, placement, verdict, shape.notes if shape else ())
+    return Experiment(scenario, profile, placement, judge(placement), shape.notes if shape else ())
 
 
 def _workload(scenario, profile, n_cores, shape):
@@ -84,6 +80,7 @@ def _workload(scenario, profile, n_cores, shape):
             host_learns=hardware.learning == "host",
             theta_bits=hardware.format.theta_bits if hardware.format.is_rounded else None,
             master_bits=32 if hardware.master == "float32" else 0,
+            clips=scenario.training.clip is not None,
         )
 
     if rule.starts_dense and not rule.rewires:
