@@ -65,7 +65,7 @@ def count_events(placement, training, evaluation):
     logits = _bytes(evaluation.n_samples * logit_bits(shape, formats))
     add("evaluate", "host_byte", _bytes(input_bits(shape, formats, evaluation)) + logits)
     if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(shape, training, evaluation, placement.workload.host_learns).items():
+        for phase, packets in count_packets(shape, placement.workload, training, evaluation).items():
             for kind, values in count_hops(placement.geometry, packets).items():
                 add(phase, kind, values)
     return events
@@ -94,6 +94,8 @@ def _count_learning(add, shape, placement, training):
     add("backward", "packet_received", training.received_back)
     add("gradient", "synaptic_op", shape.per_core(visits.gradient_ops))
     add("update", "neuron_update", training.n_steps * shape.n_biases)
+    if placement.workload.clips:
+        _count_norm(add, shape, training.n_steps)
     add("update", "synaptic_update", shape.per_core(_count_engine_visits(placement, training)))
     add("update", "random_draw", shape.per_core(training.segment["drawn"]))
     for kind in ("synaptic_update", "random_draw"):
@@ -157,6 +159,14 @@ def count_idle(placement, training, evaluation):
         "forward" if placement.workload.host_learns else "update": np.maximum(steps[0] * own - needed, 0),
         "evaluate": np.maximum(steps[1] * own - shape.updates(evaluation.passes[0]), 0),
     }
+
+
+def _count_norm(add, shape, n_steps):
+    """Events of the norm of the gradient: a product each, and each core tells all others the sum of its own."""
+    add("update", "synaptic_op", shape.per_core(n_steps * shape.n_slots))
+    add("update", "neuron_update", n_steps * shape.n_biases)
+    for kind in ("packet_sent", "packet_received"):
+        add("update", kind, n_steps * shape.norm_packets.sum(axis=0))
 
 
 def _count_host_learning(add, shape, placement, training):

@@ -174,7 +174,7 @@ def _host_exchange(placement, training, traffic):
 def _close_routes(ledger, placement, training, evaluation):
     """Packets between pairs of cores, and so their hops, are those that senders and receivers booked, each by itself."""
     if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(Shape(placement), training, evaluation, placement.workload.host_learns).items():
+        for phase, packets in count_packets(Shape(placement), placement.workload, training, evaluation).items():
             booked = ledger.events[:, PHASES.index(phase)]
             for kind, axis in (("packet_sent", 1), ("packet_received", 0)):
                 if (booked[:, KIND[kind]] != packets.sum(axis=axis)).any():

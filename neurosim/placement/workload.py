@@ -53,6 +53,8 @@ class Workload:
         Whether all possible connections are active at the start.
     has_dense_gradient : bool
         Whether there is an accumulator for the gradient of every possible connection.
+    clips : bool
+        Whether gradients are clipped by their norm, which is known only when all of them are: so every slot has an accumulator.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class Workload:
     master_bits: int = 0
     has_float16: bool = False
     draws_rounding: bool = False
+    clips: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "topology", Topology.of(self.topology))

@@ -1,6 +1,6 @@
 """From a scenario to a network on a chip: everything that is decided before training."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from neurosim.datasets import DATASETS
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
@@ -56,11 +56,7 @@ def prepare(scenario, shape=None):
     shape = shape or scenario.dataset.shape()
     workload = _workload(scenario, profile, n_cores, shape)
     placement = place(profile, workload, n_cores)
-    verdict = judge(placement)
-    if scenario.training.clip is not None:
-        note = "training.clip: reading all gradients for their norm, and adding it up over the cores"
-        verdict = replace(verdict, not_modelled=[*verdict.not_modelled, note])
-    return Experiment(scenario, profile, placement, verdict, shape.notes if shape else ())
+    return Experiment(scenario, profile, placement, judge(placement), shape.notes if shape else ())
 
 
 def _workload(scenario, profile, n_cores, shape):
@@ -87,6 +83,7 @@ def _workload(scenario, profile, n_cores, shape):
             master_bits=32 if hardware.master == "float32" else 0,
             has_float16=hardware.format.name == "float16",
             draws_rounding=hardware.format.is_rounded and hardware.rounding == "stochastic",
+            clips=scenario.training.clip is not None,
         )
 
     if rule.starts_dense and not rule.rewires:
