@@ -65,7 +65,7 @@ class KernelLocator(caching._CacheLocator):
     """
 
     def __init__(self, py_func, py_file):
-        path = Path(py_file).resolve()
+        self._py_file, path = py_file, Path(py_file).resolve()
         self._name, self._stamp = f"{path.stem}-{py_func.__code__.co_firstlineno}", KERNEL_DIGEST
         if _KERNELS not in path.parents:
             self._name += f"-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"

@@ -12,13 +12,12 @@ zero, one thread a chunk of slots; biases; release and re-use, one thread a matr
 No two threads ever write to the same place, and every sum has one order, so results do not depend on the number of threads.
 """
 
-from types import FunctionType
 from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
-from neurosim.kernels.compile import inlined
+from neurosim.kernels.compile import bind, inlined
 from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
@@ -302,14 +301,6 @@ def _train_steps(
         if not is_finite:
             return done + 1
     return n_steps
-
-
-def bind(function, name, **verbs):
-    """A Python function with some of its global names replaced, under a name of its own: Numba's disk cache tells functions apart by name."""
-    code = function.__code__.replace(co_name=name, co_qualname=name)
-    bound = FunctionType(code, function.__globals__ | verbs, name, function.__defaults__)
-    bound.__doc__, bound.__module__, bound.__qualname__ = function.__doc__, function.__module__, name
-    return bound
 
 
 def make_steps(name, *, pass_batch, count_batch, gather_chunk, close_counts):
