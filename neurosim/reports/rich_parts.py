@@ -133,6 +133,8 @@ def percent(used, limit):
 
 def quantity_text(value, unit):
     """Number of a profile with its unit: counts and bits whole, large byte counts, joules and seconds with a prefix."""
+    if value is None:
+        return format_count(None)
     if unit == "1":  # a count, or a factor that need not be whole
         return format_count(int(value)) if float(value).is_integer() else f"{value:,.4g}"
     if unit == "B":
