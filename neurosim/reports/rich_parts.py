@@ -133,10 +133,12 @@ def percent(used, limit):
 
 def quantity_text(value, unit):
     """Number of a profile with its unit: counts and bits whole, large byte counts, joules and seconds with a prefix."""
-    if unit == "1":
-        return format_count(value)
+    if value is None:
+        return format_count(None)
+    if unit == "1":  # a count, or a factor that need not be whole
+        return format_count(int(value)) if float(value).is_integer() else f"{value:,.4g}"
     if unit == "B":
-        return f"{value:,d} B" if value < 2**20 else format_bytes(value)
+        return f"{round(value):,d} B" if value < 2**20 else format_bytes(value)
     if unit in ("bit", "cycle"):
         return f"{value:{',d' if isinstance(value, int) else ',g'}} {unit}{'s' * (value != 1)}"
     return format_si(value, unit)
