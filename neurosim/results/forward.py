@@ -52,8 +52,7 @@ def feedforward(network, x):
     x : float32 array or sparse array, shape (n_samples, n_features)
         As the network takes them.
     """
-    names = [network.activation] * (len(network.matrices) - 1) if isinstance(network.activation, str) else network.activation
-    activations, parts = [ACTIVATIONS[name] for name in names], []
+    activations, parts = [ACTIVATIONS[name] for name in network.activations], []
     for start in range(0, max(1, x.shape[0]), _CHUNK):
         value = x[start : start + _CHUNK]
         for i, matrix in enumerate(network.matrices):

@@ -6,7 +6,7 @@ The NPZ file (`NPZ_FORMAT`) holds no pickled objects; every array can be read wi
 
 =====================  ===================================================================================
 ``format``             text, `NPZ_FORMAT`
-``about``              JSON text: ``type``, ``activation``, ``readout``, ``n_steps``, ``scale``, ``populations`` (names),
+``about``              JSON text: ``type``, ``activations``, ``readout``, ``n_steps``, ``scale``, ``populations`` (names),
                        ``matrices`` (name, pre and post population, whether it takes the step before), ``origin``
 ``matrix0_data``       float32 (nnz,), weights of matrix 0 row by row; with the two next ones SciPy's CSR of shape (pre, post)
 ``matrix0_indices``    int32 (nnz,), post neuron of each weight
@@ -98,8 +98,10 @@ class TrainedNetwork:
         Of the sums of a population, by its number; a population without biases is missing.
     homes : dict of int to int32 array
         Core of each neuron of a population; empty where it is not known.
-    activation, readout : str
-        Of the hidden layers of a perceptron; what the outputs of a recurrent network see.
+    activations : tuple of str
+        Of the hidden layers of a perceptron.
+    readout : str
+        What the outputs of a recurrent network see: the ``last`` state, or the ``mean`` of all.
     n_steps : int
         Steps of the longest sample; 1 for a perceptron.
     scale : float, optional
@@ -117,7 +119,7 @@ class TrainedNetwork:
     matrices: tuple[WeightMatrix, ...]
     biases: dict[int, np.ndarray] = field(default_factory=dict)
     homes: dict[int, np.ndarray] = field(default_factory=dict)
-    activation: str = "relu"
+    activations: tuple[str, ...] = ()
     readout: str = "last"
     n_steps: int = 1
     scale: float | None = None
@@ -143,6 +145,19 @@ class TrainedNetwork:
     @property
     def n_synapses(self) -> int:
         return sum(matrix.weight.nnz for matrix in self.matrices)
+
+    def check_cells(self, where) -> None:
+        """Refuse cells that the forward pass here does not compute, such as those of a plugin.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.type not in ("mlp", *CELLS):
+            raise InputError(f"{where}: found a network of type {self.type!r}, which is not computed here; {nearest(self.type, ('mlp', *CELLS))}")
+        for name in self.activations:
+            if name not in ACTIVATIONS:
+                raise InputError(f"{where}: found the activation {name!r}, which is not computed here; {nearest(name, ACTIVATIONS)}")
 
     def logits(self, x, lengths=None):
         """Sums of the outputs.
@@ -174,6 +189,7 @@ class TrainedNetwork:
 
     def sums(self, x, lengths=None):
         """`logits` of samples as a `Dataset` keeps them and scaled as they enter: padding in front, float32, nothing is checked."""
+        self.check_cells("predict")
         if self.type == "mlp":
             return feedforward(self, x)
         return recurrent(self, x, np.full(len(x), self.n_steps) if lengths is None else lengths)
@@ -225,7 +241,7 @@ class TrainedNetwork:
         """Content of the NPZ file; equal networks give equal bytes."""
         about = {
             "type": self.type,
-            "activation": self.activation,
+            "activations": list(self.activations),
             "readout": self.readout,
             "n_steps": self.n_steps,
             "scale": self.scale,
@@ -265,7 +281,7 @@ def read_network(path) -> TrainedNetwork:
         matrices = tuple(_matrix(arrays, i, told) for i, told in enumerate(about.pop("matrices")))
         numbered = {kind: {int(n.removeprefix(kind)): a for n, a in arrays.items() if n.startswith(kind)} for kind in ("biases", "home")}
         network = TrainedNetwork(
-            **{**about, "populations": tuple(about["populations"])},
+            **{**about, "populations": tuple(about["populations"]), "activations": tuple(about["activations"])},
             matrices=matrices,
             biases=numbered["biases"],
             homes=numbered["home"],
@@ -275,11 +291,7 @@ def read_network(path) -> TrainedNetwork:
         raise InputError(f"{path}: no such file; `neurosim export RUN --format npz --out {path}` writes it") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable network ({type(error).__name__}); export it again") from None
-    known = (*CELLS, "mlp")
-    names = (network.activation,) if isinstance(network.activation, str) else tuple(network.activation)
-    strange = [(network.type, known)] * (network.type not in known) + [(name, ACTIVATIONS) for name in names if name not in ACTIVATIONS]
-    for wrong, right in strange[:1]:
-        raise InputError(f"{path}: found {wrong!r}, which this neurosim does not compute; {nearest(wrong, right)}")
+    network.check_cells(path)
     return network
 
 
