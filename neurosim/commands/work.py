@@ -5,7 +5,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from neurosim.commands.common import AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json
+from neurosim.commands.common import (
+    AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json, print_written,
+)  # fmt: skip
+from neurosim.commands.complete import complete_sweeps, complete_words
 from neurosim.errors import InputError
 
 
@@ -20,8 +23,6 @@ def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins 
         experiment = prepare(load_scenario(scenario, overrides or (), plugins or ()))
         verdict, notes = experiment.verdict, experiment.data_notes
     except DoesNotFitError as error:
-        if not as_json:
-            raise
         verdict = error.verdict
     if as_json:
         print_json(verdict.to_dict())
@@ -60,20 +61,20 @@ def run(
 
         console = make_console()
         print_run(console, record)
-        console.print(f"\nWritten to [bold]{folder}/[/]: result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", soft_wrap=True)
-        for figure in sorted((folder / "figures").glob("*.png")):
-            console.print(f"  {figure}", soft_wrap=True)
+        figures = sorted((folder / "figures").glob("*.png"))
+        print_written(console, folder, "result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", figures)
 
 
 def sweep(
     name: Annotated[
-        Optional[str], typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False)
+        Optional[str],
+        typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False, autocompletion=complete_sweeps),
     ] = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the sweep [default: runs/NAME].")] = None,
     jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
-    engine: Annotated[str, typer.Option("--engine", help="local, dask or ray.")] = "local",
+    engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))] = "local",
     scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
     data: DataFolder = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
@@ -105,4 +106,4 @@ def sweep(
 
         console = make_console()
         print_sweep(console, record)
-        console.print(f"\nWritten to [bold]{folder}/[/]: sweep.json, results.csv, summary.csv, points/", soft_wrap=True)
+        print_written(console, folder, "sweep.json, results.csv, summary.csv, points/")

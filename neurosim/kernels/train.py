@@ -159,10 +159,12 @@ def _book_samples(progress, loss, correct, n_tiles, n_samples):
 
 
 @inlined
-def _square_sum(values, start, stop):
+def _square_sum(values, active, start, stop):
+    """Squared norm of the gradient of [start, stop): of active slots, for a free one holds what its last neurons would give it."""
     total = np.float64(0.0)
     for k in range(start, stop):
-        total += np.float64(values[k]) * np.float64(values[k])
+        value = np.float64(values[k]) if active[k] == 1 else np.float64(0.0)
+        total += value * value
     return total
 
 
@@ -185,7 +187,7 @@ def _add_tiles(biases, n_tiles):
 @inlined
 def _shrink(work, biases, clip):
     """What a gradient is multiplied with so that its norm, over all weights and biases, is at most `clip`."""
-    norm = np.float32(np.sqrt(work.square.sum() + _square_sum(biases.gradient, 0, biases.value.size)))
+    norm = np.float32(np.sqrt(work.square.sum() + _square_sum(biases.gradient, biases.active, 0, biases.value.size)))
     return min(np.float32(1.0), clip / norm) if norm > np.float32(0.0) else np.float32(1.0)
 
 
@@ -267,7 +269,7 @@ def _train_steps(
                     if gathers:
                         gather_chunk(slots, matrices, work, shape, tiles, partial, n_tiles, start, stop, lanes)
                     if is_clipped and gathers:
-                        square[chunk] = _square_sum(slots.gradient, start, stop)
+                        square[chunk] = _square_sum(slots.gradient, slots.active, start, stop)
                     if moves:
                         if shrink < np.float32(1.0):
                             _scale(slots.gradient, start, stop, shrink)

@@ -21,8 +21,8 @@ def text(value, style=""):
     return Text("".join(c if c.isprintable() else " " for c in str(value)), style=style)
 
 
-def line(console, *parts, indent=0):
-    """Print parts, each a str or (str, style), as one paragraph."""
+def line(console, *parts, indent=0, unbroken=False):
+    """Print parts, each a str or (str, style), as one paragraph; `unbroken` leaves it to the terminal to wrap."""
     whole = Text()
     for part in parts:
         whole.append_text(text(*part) if isinstance(part, tuple) else text(part))
@@ -32,7 +32,7 @@ def line(console, *parts, indent=0):
         grid.add_column(overflow="fold")
         grid.add_row("", whole)
         whole = grid
-    console.print(whole, overflow="fold")
+    console.print(whole, overflow=None if unbroken else "fold", soft_wrap=unbroken)
 
 
 def heading(console, title, note=""):

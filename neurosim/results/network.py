@@ -6,7 +6,7 @@ The NPZ file (`NPZ_FORMAT`) holds no pickled objects; every array can be read wi
 
 =====================  ===================================================================================
 ``format``             text, `NPZ_FORMAT`
-``about``              JSON text: ``type``, ``activations``, ``readout``, ``n_steps``, ``scale``, ``populations`` (names),
+``about``              JSON text: ``type``, ``activation``, ``readout``, ``n_steps``, ``scale``, ``populations`` (names),
                        ``matrices`` (name, pre and post population, whether it takes the step before), ``origin``
 ``matrix0_data``       float32 (nnz,), weights of matrix 0 row by row; with the two next ones SciPy's CSR of shape (pre, post)
 ``matrix0_indices``    int32 (nnz,), post neuron of each weight
@@ -32,7 +32,8 @@ from scipy import sparse
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
-from neurosim.results.forward import ACTIVATIONS, CELLS, feedforward, recurrent
+from neurosim.networks import MODELS
+from neurosim.results.forward import CELLS, feedforward, recurrent
 
 NPZ_FORMAT = "neurosim.network/1"
 
@@ -98,10 +99,10 @@ class TrainedNetwork:
         Of the sums of a population, by its number; a population without biases is missing.
     homes : dict of int to int32 array
         Core of each neuron of a population; empty where it is not known.
-    activations : tuple of str
-        Of the hidden layers of a perceptron.
+    activation : str or sequence of str
+        Of the hidden layers of a perceptron, all or each.
     readout : str
-        What the outputs of a recurrent network see: the ``last`` state, or the ``mean`` of all.
+        What the outputs of a recurrent network see.
     n_steps : int
         Steps of the longest sample; 1 for a perceptron.
     scale : float, optional
@@ -119,7 +120,7 @@ class TrainedNetwork:
     matrices: tuple[WeightMatrix, ...]
     biases: dict[int, np.ndarray] = field(default_factory=dict)
     homes: dict[int, np.ndarray] = field(default_factory=dict)
-    activations: tuple[str, ...] = ()
+    activation: str | tuple[str, ...] = "relu"
     readout: str = "last"
     n_steps: int = 1
     scale: float | None = None
@@ -127,6 +128,11 @@ class TrainedNetwork:
     spread: np.ndarray | None = None
     classes: np.ndarray | None = None
     origin: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Cell of each hidden layer of a perceptron."""
+        return (self.activation,) * (len(self.matrices) - 1) if isinstance(self.activation, str) else tuple(self.activation)
 
     @property
     def n_inputs(self) -> int:
@@ -145,19 +151,6 @@ class TrainedNetwork:
     @property
     def n_synapses(self) -> int:
         return sum(matrix.weight.nnz for matrix in self.matrices)
-
-    def check_cells(self, where) -> None:
-        """Refuse cells that the forward pass here does not compute, such as those of a plugin.
-
-        Raises
-        ------
-        InputError
-        """
-        if self.type not in ("mlp", *CELLS):
-            raise InputError(f"{where}: found a network of type {self.type!r}, which is not computed here; {nearest(self.type, ('mlp', *CELLS))}")
-        for name in self.activations:
-            if name not in ACTIVATIONS:
-                raise InputError(f"{where}: found the activation {name!r}, which is not computed here; {nearest(name, ACTIVATIONS)}")
 
     def logits(self, x, lengths=None):
         """Sums of the outputs.
@@ -189,7 +182,6 @@ class TrainedNetwork:
 
     def sums(self, x, lengths=None):
         """`logits` of samples as a `Dataset` keeps them and scaled as they enter: padding in front, float32, nothing is checked."""
-        self.check_cells("predict")
         if self.type == "mlp":
             return feedforward(self, x)
         return recurrent(self, x, np.full(len(x), self.n_steps) if lengths is None else lengths)
@@ -241,7 +233,7 @@ class TrainedNetwork:
         """Content of the NPZ file; equal networks give equal bytes."""
         about = {
             "type": self.type,
-            "activations": list(self.activations),
+            "activation": self.activation,
             "readout": self.readout,
             "n_steps": self.n_steps,
             "scale": self.scale,
@@ -281,7 +273,7 @@ def read_network(path) -> TrainedNetwork:
         matrices = tuple(_matrix(arrays, i, told) for i, told in enumerate(about.pop("matrices")))
         numbered = {kind: {int(n.removeprefix(kind)): a for n, a in arrays.items() if n.startswith(kind)} for kind in ("biases", "home")}
         network = TrainedNetwork(
-            **{**about, "populations": tuple(about["populations"]), "activations": tuple(about["activations"])},
+            **{**about, "populations": tuple(about["populations"])},
             matrices=matrices,
             biases=numbered["biases"],
             homes=numbered["home"],
@@ -291,7 +283,10 @@ def read_network(path) -> TrainedNetwork:
         raise InputError(f"{path}: no such file; `neurosim export RUN --format npz --out {path}` writes it") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable network ({type(error).__name__}); export it again") from None
-    network.check_cells(path)
+    known, computed = (*CELLS, "mlp"), [name for name, model in MODELS.items() if model.output]
+    strange = [(network.type, known)] * (network.type not in known) + [(name, computed) for name in network.cells if name not in computed]
+    for wrong, right in strange[:1]:
+        raise InputError(f"{path}: found {wrong!r}, which this neurosim does not compute; {nearest(wrong, right)}")
     return network
 
 

@@ -116,17 +116,12 @@ def _network(network, shapes, connections, biases, homes, *, inputs, n_steps, na
         matrices=matrices,
         biases=_split_biases(biases, matrices),
         homes=homes,
-        activations=_activations(network.get("activation") or "relu", len(shapes) - 1 if kind == "mlp" else 0),
+        activation=network.get("activation") or "relu",
         readout=network.get("readout") or "last",
         n_steps=n_steps if kind != "mlp" else 1,
         origin=origin,
         **inputs,
     )
-
-
-def _activations(given, n_hidden):
-    """Activation of each hidden layer, where one name may stand for all."""
-    return (given,) * n_hidden if isinstance(given, str) else tuple(given)
 
 
 def _split_biases(biases, matrices):

@@ -58,7 +58,7 @@ def dense_logits(network, x, lengths):
     if network.type == "mlp":
         cells = {"relu": lambda z: np.maximum(z, 0), "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z), "tanh": np.tanh}
         for m, weight in enumerate(dense):
-            x = (cells[network.activations[m - 1]](x) if m else x) @ weight + bias(m)
+            x = (cells[network.cells[m - 1]](x) if m else x) @ weight + bias(m)
         return x
 
     def sigmoid(z):
