@@ -3,7 +3,7 @@
     python benchmarks/compare_rules.py --data DIR [--out rules.json] [--rules set rigl] [--seeds 0 1 2]
 
 Runs `mnist_santos_64kb` (784-300-100-10, K = 3552, 10 epochs) under each rule and prints a Markdown table of mean +-
-standard error over the seeds. Finished runs in the file given by --out are not repeated.
+standard error over the seeds; energy and time with their range over settings of the compiler. Finished runs in the file given by --out are not repeated.
 """
 
 import argparse
@@ -43,9 +43,25 @@ def measure(name, seed, data_dir):
         "traffic": sum(n for phase, n in by_phase.items() if phase != "evaluate") / n_trained,
         "rewire": by_phase.get("rewire", 0) / n_trained,
         "energy": 1e6 * record.energy.per_sample_j,
+        "energy_ends": [1e6 * joules / n_trained for joules in _ends(record.energy.by_phase_range_j)],
+        "time": 1e6 * record.timing.model_s_per_sample,
+        "time_ends": [1e6 * seconds / n_trained for seconds in _ends(record.timing.model_by_phase_range_s)],
+        "rewire_share": record.timing.model_by_phase_s.get("rewire", 0.0) / record.timing.model_training_s,
         "fits": record.verdict["fits"],
         "train_s": sum(record.timing.epoch_s),
     }
+
+
+def _ends(ranges):
+    """Sum of the least and of the most of all phases of training."""
+    return [sum(ends[k] for phase, ends in ranges.items() if phase != "evaluate") for k in (0, 1)]
+
+
+def range_text(runs, key, digits):
+    """Mean over the seeds, with the range over settings of the compiler."""
+    mean = statistics.mean(run[key] for run in runs)
+    low, high = (statistics.mean(run[f"{key}_ends"][k] for run in runs) for k in (0, 1))
+    return f"{mean:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 
 def mean_text(runs, key, digits):
@@ -58,13 +74,18 @@ def mean_text(runs, key, digits):
 
 def print_table(runs):
     """Markdown, in the order of SETTINGS."""
-    print("| rule | accuracy, % | active at the end | memory, B | traffic, B per sample | of it rewiring, B | energy, uJ per sample | fits 64 KB |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| rule | accuracy, % | active at the end | memory, B | traffic, B per sample | of it rewiring, B | energy, uJ per sample | "
+        "time, us per sample | of it rewiring, % | fits 64 KB |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name in SETTINGS:
         found = [run for key, run in runs.items() if key.rsplit(" ", 1)[0] == name]
         if found:
             cells = [mean_text(found, key, n) for key, n in (
-                ("accuracy", 2), ("active", 0), ("memory", 0), ("traffic", 0), ("rewire", 0), ("energy", 2))]  # fmt: skip
+                ("accuracy", 2), ("active", 0), ("memory", 0), ("traffic", 0), ("rewire", 0))]  # fmt: skip
+            cells += [range_text(found, "energy", 2), range_text(found, "time", 0)]
+            cells.append(f"{100 * statistics.mean(run['rewire_share'] for run in found):.1f}")
             seeds = "" if len(found) == 3 else f" ({len(found)} seed{'s' * (len(found) > 1)})"
             print(f"| `{name}`{seeds} | {' | '.join(cells)} | {'yes' if found[0]['fits'] else 'no'} |")
 

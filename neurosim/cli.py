@@ -8,18 +8,27 @@ import typer
 
 from neurosim import __version__
 from neurosim.commands import catalog, files, validate, work
-from neurosim.errors import InterruptedRunError, NeurosimError
+from neurosim.errors import InterruptedRunError, MachineError, NeurosimError, is_debugging, os_trouble, printable
 
 app = typer.Typer(
     name="neurosim",
     help="On-chip training inside the budgets of neuromorphic hardware: does it fit, how well does it learn, what does it cost?",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # boxes pad every line, and words in brackets would be taken for markup
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (work.check, work.run, work.sweep, work.warmup, files.compare, files.report, files.export, files.schema):
-    app.command()(command)
+for command, summary in (
+    (work.check, "Say whether a scenario fits its chip, without training."),
+    (work.run, "Train a scenario inside its chip's budgets."),
+    (work.sweep, "Run a scenario along axes and seeds."),
+    (work.warmup, "Compile ahead what runs need."),
+    (files.compare, "Show runs side by side."),
+    (files.report, "Write figures and the page of a run or a sweep."),
+    (files.export, "Write a run's counts for other energy estimators."),
+    (files.schema, "Print the JSON Schema of a kind of file."),
+):
+    app.command(short_help=summary)(command)
 app.add_typer(catalog.profiles_app, name="profiles")
 app.add_typer(catalog.scenarios_app, name="scenarios")
 app.add_typer(catalog.data_app, name="data")
@@ -43,41 +52,105 @@ def _options(
         os.environ["NEUROSIM_DEBUG"] = "1"
 
 
+class _OutputError(Exception):
+    """Standard output cannot be written; no `OSError`, so that nothing takes it for trouble with a file."""
+
+    def __init__(self, error):
+        super().__init__(error.strerror)
+        self.error = error
+
+
+class _Output:
+    """Standard output that tells its own trouble from that of files."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise _OutputError(error) from None
+
+    def flush(self):
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _OutputError(error) from None
+
+
 def main(arguments=None):
     """Run the command line; returns the exit code (0, 1, 2, 3, 4 or 130)."""
     os.environ.pop("NEUROSIM_DEBUG", None)
+    before = sys.stdout
+    if before is None:  # closed by who called
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    elif hasattr(before, "reconfigure"):
+        before.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone, a file name that is no text
+    sys.stdout = _Output(sys.stdout)
     try:
         return _run(arguments)
-    except OSError as error:  # of standard output; files have errors of their own
-        # A closed pipe (`neurosim ... | head`) or a full disk must not end in a traceback.
+    except _OutputError as trouble:
+        # A closed pipe (`neurosim ... | head`) or a full disk must not end in a traceback, nor in another one at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            print(f"neurosim: cannot write the output: {error.strerror}", file=sys.stderr)
+        if not isinstance(trouble.error, BrokenPipeError):
+            _complain(f"cannot write the output: {trouble}")
         return 1
+    finally:
+        sys.stdout = before
 
 
 def _run(arguments):
     try:
-        result = app(arguments, standalone_mode=False)
+        result = app(arguments, prog_name="neurosim", standalone_mode=False)
         sys.stdout.flush()
         if result == InterruptedRunError.exit_code:
-            print("neurosim: interrupted", file=sys.stderr)
+            _complain("interrupted")
         return result if isinstance(result, int) else 0
-    except NeurosimError as error:
-        if os.environ.get("NEUROSIM_DEBUG"):
-            raise
-        print(f"neurosim: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
-        print("neurosim: interrupted", file=sys.stderr)
+        _complain("interrupted")
         return 130
-    except Exception as error:  # typer's own errors have no public base class in every version
-        if not hasattr(error, "format_message"):
+    except SystemExit as end:  # of completion, or of a closed pipe
+        return end.code if isinstance(end.code, int) else 0
+    except Exception as error:
+        if is_debugging() and not isinstance(error, _OutputError):
             raise
+        known = _as_known(error)
+        if known is None:
+            raise
+        if str(known):
+            _complain(known)
+        return known.exit_code
+
+
+def _as_known(error):
+    """An error with one line of text and an exit code; None for a defect of neurosim, whose traceback is wanted."""
+    if isinstance(error, NeurosimError):
+        return error
+    if isinstance(error, OSError):  # of a file or a connection that no other place has spoken for
+        return os_trouble(error)
+    if isinstance(error, MemoryError):
+        return MachineError("this computer has too little memory for that")
+    if hasattr(error, "format_message"):  # typer's own errors have no public base class in every version
         message = error.format_message()
-        if message:
-            print(f"neurosim: {message}; see neurosim --help", file=sys.stderr)
-        return getattr(error, "exit_code", 2)
+        if "\n" in message:  # a group of commands without one: its help
+            print(message)
+            message = ""
+        known = NeurosimError(f"{message.rstrip('.')}; see neurosim --help" if message else "")
+        known.exit_code = getattr(error, "exit_code", 2)
+        return known
+    return None
+
+
+def _complain(text):
+    """Print one line on standard error; where that is closed or full, nobody can be told."""
+    try:
+        print(f"neurosim: {printable(text)}", file=sys.stderr)
+    except OSError:
+        pass
 
 
 if __name__ == "__main__":

@@ -4,6 +4,15 @@ An error says where, what was found, which limit (and who says so) and what to d
 """
 
 import difflib
+import errno
+import os
+import re
+
+#: What a user can mend by naming another file or option. Everything else that an operating system refuses is trouble of the machine.
+_MENDED_BY_THE_USER = {
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EROFS, errno.EINVAL, errno.ENODEV, errno.ENXIO, errno.EFBIG,
+}  # fmt: skip
 
 
 class NeurosimError(Exception):
@@ -24,6 +33,15 @@ class UnsuitableChipError(InputError):
 
 class CheckpointError(InputError):
     """A checkpoint that cannot be continued: missing, damaged, or of another run."""
+
+
+class MachineError(InputError):
+    """The computer or the network failed, and no other input would help: a full disk, a device, a lost connection, too little memory.
+
+    Who cares for files catches it with `InputError`; who keeps results must ask, because it says nothing about the scenario.
+    """
+
+    exit_code = 1
 
 
 class DoesNotFitError(NeurosimError):
@@ -52,6 +70,40 @@ class InterruptedRunError(NeurosimError):
     """The run was stopped by the user; a checkpoint was written."""
 
     exit_code = 130
+
+
+def os_trouble(error, path=None, action=None):
+    """The error to raise for an `OSError`: where it happened, what was tried, and the cause in the system's words.
+
+    Parameters
+    ----------
+    error : OSError
+    path : path-like, optional
+        Without it, the file that the error names, if any.
+    action : str, optional
+        Such as ``cannot be written``.
+
+    Returns
+    -------
+    InputError or MachineError
+        The latter where no other input would help.
+    """
+    found = getattr(error, "filename", None) if path is None else path
+    cause = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    where = [] if found is None else [found.decode(errors="replace") if isinstance(found, bytes) else str(found)]
+    kind = InputError if getattr(error, "errno", None) in _MENDED_BY_THE_USER else MachineError
+    return kind(printable(": ".join([*where, *([action] if action else []), cause])))
+
+
+def is_debugging():
+    """Whether the traceback of an error is wanted (``neurosim --debug``)."""
+    return bool(os.environ.get("NEUROSIM_DEBUG"))
+
+
+def printable(text):
+    """`text` as one line without characters that could steer a terminal; of words longer than any path, the two ends."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+    return re.sub(r"\S{4200,}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", line)
 
 
 def nearest(word, known):

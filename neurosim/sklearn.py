@@ -104,7 +104,7 @@ class SparseNetworkClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def fit(self, X, y):
+    def fit(self, X, y) -> "SparseNetworkClassifier":
         """Train on samples.
 
         Parameters
@@ -142,13 +142,13 @@ class SparseNetworkClassifier(ClassifierMixin, BaseEstimator):
         self.coefs_ = [matrix.weight for matrix in self.run_.network.matrices]
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Probability of each class, in the order of `classes_`: array, shape (n_samples, n_classes)."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], reset=False)
         return self.run_.predict_proba(X).astype(np.float64)
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Label of each sample: array, shape (n_samples,)."""
         winner = self.predict_proba(X).argmax(axis=1)
         return self.classes_[winner]

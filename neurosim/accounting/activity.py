@@ -105,6 +105,14 @@ class Shape:
         """Biases of each core."""
         return np.where(self.has_bias, self.own_sums, 0).sum(axis=0)
 
+    @property
+    def norm_packets(self):
+        """Packets of each core to each other that one norm of the gradient takes: every core with neurons has a part of it."""
+        has_part = self.own.any(axis=0)
+        packets = np.outer(has_part, has_part).astype(np.int64)
+        np.fill_diagonal(packets, 0)
+        return packets
+
     def visible_rows(self, activity):
         """(walk, non-zero pre neuron) pairs that a core sees, by first matrix and by all others.
 

@@ -60,10 +60,12 @@ def count_events(placement, training, evaluation):
     else:
         _count_learning(add, shape, placement, training)
     _count_forward(add, "evaluate", shape, placement, evaluation)
+    for phase, idle in count_idle(placement, training, evaluation).items():
+        add(phase, "neuron_update", idle)
     logits = _bytes(evaluation.n_samples * logit_bits(shape, formats))
     add("evaluate", "host_byte", _bytes(input_bits(shape, formats, evaluation)) + logits)
     if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(shape, training, evaluation, placement.workload.host_learns).items():
+        for phase, packets in count_packets(shape, placement.workload, training, evaluation).items():
             for kind, values in count_hops(placement.geometry, packets).items():
                 add(phase, kind, values)
     return events
@@ -92,7 +94,9 @@ def _count_learning(add, shape, placement, training):
     add("backward", "packet_received", training.received_back)
     add("gradient", "synaptic_op", shape.per_core(visits.gradient_ops))
     add("update", "neuron_update", training.n_steps * shape.n_biases)
-    add("update", "synaptic_update", shape.per_core(training.segment["updated"]))
+    if placement.workload.clips:
+        _count_norm(add, shape, training.n_steps)
+    add("update", "synaptic_update", shape.per_core(_count_engine_visits(placement, training)))
     add("update", "random_draw", shape.per_core(training.segment["drawn"]))
     for kind in ("synaptic_update", "random_draw"):
         add("update", kind, shape.per_core(training.segment["dormant"]))
@@ -114,6 +118,55 @@ def _count_learning(add, shape, placement, training):
     n_dense_looks = count_search_passes(formats.gradient_bits.value) + 1
     searched = n_looks * training.segment["ranked"] + n_dense_looks * training.segment["dense_searches"] * shape.n_positions
     add("rewire", "synaptic_op", shape.per_core(searched))
+
+
+def _count_engine_visits(placement, training):
+    """Updates of synapses, per segment: one in each step of the weights, or one in each learning epoch of an engine with time steps."""
+    steps = placement.profile.time.steps
+    if steps is None:
+        return training.segment["updated"]
+    n_matrices = len(placement.workload.topology.projections)
+    return steps.of_training(n_matrices) * steps.epochs_per_step.value * training.segment["slots_gradient"]
+
+
+def count_steps(placement, training, evaluation):
+    """Time steps of all samples, trained and evaluated: (int, int), or None on a chip without them."""
+    steps, n_matrices = placement.profile.time.steps, len(placement.workload.topology.projections)
+    if steps is None:
+        return None
+    trained = steps.of_evaluation(n_matrices) if placement.workload.host_learns else steps.of_training(n_matrices)
+    return int(training.passes[0, 0]) * trained, int(evaluation.passes[0, 0]) * steps.of_evaluation(n_matrices)
+
+
+def count_idle(placement, training, evaluation):
+    """Updates of neurons in time steps in which the program needs none of them: every step updates all neurons of a core.
+
+    Returns
+    -------
+    dict of str to int64 array, shape (n_cores,)
+        By phase; empty on a chip without time steps. Those of training are booked in ``update``, or ``forward`` where the host learns.
+    """
+    steps = count_steps(placement, training, evaluation)
+    if steps is None:
+        return {}
+    shape = Shape(placement)
+    own = shape.own_sums.sum(axis=0)
+    hidden = np.arange(len(shape.own)) < len(shape.own) - 1
+    needed = shape.updates(training.passes[0])
+    if not placement.workload.host_learns:
+        needed = needed + shape.updates(training.passes[1] * hidden)
+    return {
+        "forward" if placement.workload.host_learns else "update": np.maximum(steps[0] * own - needed, 0),
+        "evaluate": np.maximum(steps[1] * own - shape.updates(evaluation.passes[0]), 0),
+    }
+
+
+def _count_norm(add, shape, n_steps):
+    """Events of the norm of the gradient: a product each, and each core tells all others the sum of its own."""
+    add("update", "synaptic_op", shape.per_core(n_steps * shape.n_slots))
+    add("update", "neuron_update", n_steps * shape.n_biases)
+    for kind in ("packet_sent", "packet_received"):
+        add("update", kind, n_steps * shape.norm_packets.sum(axis=0))
 
 
 def _count_host_learning(add, shape, placement, training):
@@ -149,6 +202,8 @@ def count_firing(placement, training, evaluation):
         spikes[:, PHASE[phases[0]]] = fired
         for phase in phases if not placement.workload.host_learns else phases[:1]:
             quiet[:, PHASE[phase]] = shape.own_hidden(activity.passes[0]) - fired
+    for phase, idle in count_idle(placement, training, evaluation).items():
+        quiet[:, PHASE[phase]] += idle
     return Firing(spikes, quiet)
 
 

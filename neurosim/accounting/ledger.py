@@ -1,14 +1,15 @@
 """The ledger of a run: events, traffic, energy and time, which must close."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from neurosim.accounting.activity import Shape
-from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, logit_bits, state_bits
+from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, count_steps, logit_bits, state_bits
 from neurosim.accounting.routes import count_packets
-from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy
+from neurosim.accounting.loops import count_loops
+from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy, range_energy
 from neurosim.accounting.sections import DIRECTIONS, Spill
 from neurosim.accounting.traffic import count_traffic
 from neurosim.errors import LedgerError
@@ -31,6 +32,8 @@ class Ledger:
     time : TimeModel
     n_trained, n_evaluated : int
         Samples.
+    energy_range : dict of str to (float, float)
+        Energy of loops of the program by phase, least and most over the settings of the compiler, J.
     """
 
     events: np.ndarray
@@ -40,6 +43,7 @@ class Ledger:
     time: object
     n_trained: int
     n_evaluated: int
+    energy_range: dict = field(default_factory=dict)
 
     @property
     def total_energy_j(self):
@@ -112,9 +116,14 @@ def make_ledger(placement, training, evaluation):
     firing = count_firing(placement, training, evaluation)
     spill = Spill.of(placement)
     shared_bytes = spill.bytes_by_chip(traffic)
-    time_model = model_time(placement.profile, events, training.n_samples, evaluation.n_samples, firing, shared_bytes)
-    energy = price_energy(placement.profile, events, traffic, time_model.total_s, firing, spill.sections)
-    ledger = Ledger(events, traffic, spill, energy, time_model, training.n_samples, evaluation.n_samples)
+    profile, loops = placement.profile, {}
+    if profile.energy.accounting == "program":
+        loops = count_loops(placement, training, evaluation, events)
+    steps = count_steps(placement, training, evaluation)
+    time_model = model_time(profile, events, training.n_samples, evaluation.n_samples, firing, shared_bytes, loops, steps)
+    energy = price_energy(profile, events, traffic, time_model.total_s, firing, spill.sections, loops)
+    energy_range = range_energy(profile, loops)
+    ledger = Ledger(events, traffic, spill, energy, time_model, training.n_samples, evaluation.n_samples, energy_range)
     close(ledger, placement, training)
     _close_routes(ledger, placement, training, evaluation)
     return ledger
@@ -165,7 +174,7 @@ def _host_exchange(placement, training, traffic):
 def _close_routes(ledger, placement, training, evaluation):
     """Packets between pairs of cores, and so their hops, are those that senders and receivers booked, each by itself."""
     if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(Shape(placement), training, evaluation, placement.workload.host_learns).items():
+        for phase, packets in count_packets(Shape(placement), placement.workload, training, evaluation).items():
             booked = ledger.events[:, PHASES.index(phase)]
             for kind, axis in (("packet_sent", 1), ("packet_received", 0)):
                 if (booked[:, KIND[kind]] != packets.sum(axis=axis)).any():

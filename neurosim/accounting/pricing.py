@@ -1,11 +1,13 @@
 """Energy and time: counts times prices, once, at the end; a missing price is said and never zero."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES
 from neurosim.accounting.sections import DIRECTIONS
+from neurosim.hardware.program import load_program
 from neurosim.placement.sections import SECTIONS, level_of
 
 #: Price that pays for each kind of event. No profile prices the check of a proposal: it is listed as not priced.
@@ -21,7 +23,18 @@ PRICE_OF = {
 #: Events that happen in a core and take its cycles.
 _CYCLES_OF = {k: v for k, v in PRICE_OF.items() if k not in ("host_byte",)}
 #: A packet is paid for once, by its sender. Where bytes are priced, they pay for the write of a synapse.
-_PAID_ELSEWHERE = {"event": ("packet_received",), "cycle": ("packet_received",), "memory": ("packet_received", "synaptic_write")}
+_PAID_ELSEWHERE = {
+    "event": ("packet_received",),
+    "cycle": ("packet_received",),
+    "memory": ("packet_received", "synaptic_write"),
+    # The loops of the program do all of it.
+    "program": (
+        "packet_received", "proposal_accepted", "proposal_rejected",
+        *(kind for kind in PRICE_OF if kind not in ("packet_sent", "host_byte")),
+    ),
+}
+#: Prefix of the components that are turns of a loop of the program.
+LOOP = "loop:"
 #: Packets that cost something else than `packet` where the set says so.
 _PACKETS_APART = ("packet_local", "packet_offchip")
 _HOPS = ("hop_east_west", "hop_north_south")
@@ -50,6 +63,10 @@ class TimeModel:
         Of all samples; None when nothing of it can be priced.
     core_s : tuple of float
         Busy time of each core, training and evaluation.
+    phase_s : dict of str to float
+        Training and evaluation by phase, with ``packets`` and ``barriers`` beside the phases; what takes no modelled time is absent.
+    phase_range_s : dict of str to (float, float)
+        Least and most over the settings of the compiler, where times are derived from a program.
     is_complete : bool
     unmodelled : tuple of str
         What takes time that the profile does not state.
@@ -60,6 +77,8 @@ class TimeModel:
     core_s: tuple
     is_complete: bool
     unmodelled: tuple
+    phase_s: dict = field(default_factory=dict)
+    phase_range_s: dict = field(default_factory=dict)
 
     @property
     def total_s(self):
@@ -67,7 +86,7 @@ class TimeModel:
         return None if self.training_s is None else self.training_s + (self.evaluation_s or 0.0)
 
 
-def price_energy(profile, events, traffic_bytes, seconds, firing=None, spilled=None):
+def price_energy(profile, events, traffic_bytes, seconds, firing=None, spilled=None, loops=None):
     """Energy lines of counted events and bytes on a chip: of a run, or of a published workload (`neurosim.validation`).
 
     Parameters
@@ -81,6 +100,8 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None, spilled=N
         Where quiet neurons and spikes have prices of their own; without it, neither is told apart.
     spilled : bool array, shape (n_cores, sections), optional
         Sections in shared memory. No price of an event contains an access to it, unless `inside` says so.
+    loops : dict of str to int64 array, shape (n_cores, phases), optional
+        Turns of the program's loops, for a set with accounting ``program``.
 
     Returns
     -------
@@ -110,6 +131,7 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None, spilled=N
     if firing is not None and prices["spike_generate"]:
         for core, phase in zip(*np.nonzero(firing.spikes)):
             lines.append(_line(core, PHASES[phase], "spike_generate", int(firing.spikes[core, phase]), prices["spike_generate"].value))
+    lines += _loop_lines(profile, loops or {})
     lines += _hop_lines(profile, prices, events)
     spilled = np.zeros((len(events), len(SECTIONS)), bool) if spilled is None else spilled
     is_charged = spilled[:, None, :, None] | (energy.accounting == "memory")
@@ -122,6 +144,16 @@ def price_energy(profile, events, traffic_bytes, seconds, firing=None, spilled=N
         count = int(traffic_bytes[core, phase, section, direction])
         lines.append(_line(core, PHASES[phase], f"{name}:{SECTIONS[section]}", count, price))
     return lines + _static_lines(profile, len(events), seconds)
+
+
+def _loop_lines(profile, loops):
+    """Turns of loops, where the set prices a program."""
+    lines = []
+    for name, turns in loops.items() if profile.energy.accounting == "program" else ():
+        price = _event_price(profile, LOOP + name)
+        for core, phase in zip(*np.nonzero(turns)):
+            lines.append(_line(core, PHASES[phase], LOOP + name, int(turns[core, phase]), price))
+    return lines
 
 
 def price_parts(profile, component):
@@ -138,14 +170,18 @@ def price_parts(profile, component):
     dict of str to float
         Name in `Prices` to J per event; empty when the event is not priced.
     """
-    prices, component = profile.energy.prices, component.partition(":")[0]
+    prices = profile.energy.prices
+    if component.startswith(LOOP):
+        cycles = load_program(profile.energy.chosen.program).quantity(component.removeprefix(LOOP))
+        return {} if cycles is None or prices.core_cycle is None else {"core_cycle": cycles.value * prices.core_cycle.value}
+    component = component.partition(":")[0]
     found = {name: quantity.value for name, quantity in prices if quantity is not None}
 
     def part(name):
         return {name: found[name]} if name in found else {}
 
     if profile.energy.accounting == "cycle" and component in _CYCLES_OF:
-        cycles = getattr(profile.time.cycles, _CYCLES_OF[component])
+        cycles = getattr(profile.cycles, _CYCLES_OF[component])
         if cycles is not None and "core_cycle" in found:
             return {"core_cycle": cycles.value * found["core_cycle"]}
         # A packet costs the network too, whatever the core spends on it.
@@ -194,7 +230,7 @@ def _static_lines(profile, n_cores, seconds):
     return lines
 
 
-def model_time(profile, events, n_trained, n_evaluated, firing=None, shared_bytes=None):
+def model_time(profile, events, n_trained, n_evaluated, firing=None, shared_bytes=None, loops=None, steps=None):
     """Time of the chip: the slowest core's cycles, or the chip's latency per sample; no less than its shared memory takes.
 
     Parameters
@@ -207,17 +243,32 @@ def model_time(profile, events, n_trained, n_evaluated, firing=None, shared_byte
         Where quiet neurons and spikes have latencies of their own; without it, neither is told apart.
     shared_bytes : int64 array, shape (n_chips, phases), optional
         Bytes that all cores of a chip together move from and to the memory that they share.
+    loops : dict of str to int64 array, shape (n_cores, phases), optional
+        Turns of the program's loops, for a set with accounting ``program``.
+    steps : (int, int), optional
+        Time steps of training and evaluation, on a chip that has them; each is closed by barriers.
 
     Returns
     -------
     TimeModel
     """
+    program = load_program(profile.energy.chosen.program) if profile.energy.accounting == "program" else None
     model, latencies, n_cores = profile.time, profile.energy.chosen.latencies, len(events)
     unmodelled = set()
     per_phase = np.zeros((n_cores, len(PHASES)))
     seconds = _event_seconds(profile)
     latency = model.forward_latency.value if model.forward_latency is not None else None
-    for kind in _CYCLES_OF:
+    busy = [np.zeros_like(per_phase)]  # by setting of the compiler
+    if program is not None:
+        busy = [np.zeros_like(per_phase) for _ in program.settings]
+        for name, turns in (loops or {}).items():
+            if profile.clock is None or name not in program.loops:
+                unmodelled.add(LOOP + name)
+                continue
+            for column, cycles in zip(busy, program.loops[name], strict=True):
+                column += turns * (cycles / profile.clock.value)
+        per_phase += busy[0]
+    for kind in _CYCLES_OF if program is None else ():
         counts = events[:, :, KIND[kind]]
         if kind in seconds:
             per_phase += counts * seconds[kind]
@@ -238,7 +289,7 @@ def model_time(profile, events, n_trained, n_evaluated, firing=None, shared_byte
             unmodelled.add("packets between cores")
     if events[:, :, KIND["host_byte"]].any():
         unmodelled.add("transfer from and to the host")
-    barrier = model.barrier or latencies.barrier
+    barrier = model.barrier.value if model.barrier is not None else latencies.barrier_seconds(_count_tiles(profile, n_cores))
     if n_cores > 1 and barrier is None:
         unmodelled.add("waiting of cores for each other")
     shared = _shared_seconds(profile, shared_bytes)
@@ -251,21 +302,73 @@ def model_time(profile, events, n_trained, n_evaluated, firing=None, shared_byte
     # Transfers from shared memory go on while cores compute: whatever takes longer decides.
     slowest = np.maximum(per_phase.max(axis=0), shared)
     evaluate = PHASE["evaluate"]
-    communication = 0.0
+    phase_s = {phase: float(slowest[p]) for p, phase in enumerate(PHASES) if slowest[p]}
+    ranges = np.array([np.maximum((per_phase - busy[0] + column).max(axis=0), shared) for column in busy])
+    phase_range_s = {}
+    if program is not None:
+        phase_range_s = {p: (float(ranges[:, PHASE[p]].min()), float(ranges[:, PHASE[p]].max())) for p in phase_s}
+    communication = barriers = 0.0
     if model.packet_latency is not None:
         communication = float(events[:, :evaluate, KIND["packet_sent"]].sum(axis=1).max()) * model.packet_latency.value
     # The packets of a core travel one after another.
     travelled = sum(events[:, :, KIND[kind]] * latency for kind, latency in travel.items()) + np.zeros((n_cores, len(PHASES)))
     communication += float(travelled[:, :evaluate].sum(axis=1).max())
-    if barrier is not None and n_cores > 1:
-        communication += n_trained * barrier.value
+    waiting, evaluation_s = 0.0, float(slowest[evaluate] + travelled[:, evaluate].max())
+    if steps is not None and model.steps is not None:
+        counts, least = model.steps, model.steps.latency.value if model.steps.latency is not None else 0.0
+        barriers = steps[0] * counts.barriers_trained.value * (barrier or 0.0)
+        work = float(slowest[PHASE["forward"]] + slowest[PHASE["backward"]]) + communication + steps[0] * (barrier or 0.0)
+        waiting = max(0.0, steps[0] * least - work)
+        evaluation_s = max(evaluation_s + steps[1] * counts.barriers_evaluated.value * (barrier or 0.0), steps[1] * least)
+    elif barrier is not None and n_cores > 1:
+        barriers = n_trained * barrier
+    beside = (("packets", communication), ("barriers", barriers), ("waiting for steps", waiting))
+    phase_s |= {name: value for name, value in beside if value}
+    if evaluation_s:
+        phase_s["evaluate"] = evaluation_s
     return TimeModel(
-        training_s=float(np.delete(slowest, evaluate).sum()) + communication,
-        evaluation_s=float(slowest[evaluate] + travelled[:, evaluate].max()),
+        training_s=float(np.delete(slowest, evaluate).sum()) + (communication + barriers) + waiting,
+        evaluation_s=evaluation_s,
         core_s=tuple(float(s) for s in per_phase.sum(axis=1)),
         is_complete=not unmodelled,
         unmodelled=tuple(sorted(unmodelled)),
+        phase_s=phase_s,
+        phase_range_s=phase_range_s,
     )
+
+
+def range_energy(profile, loops):
+    """Energy of the program's loops by phase, least and most over the settings of the compiler.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    loops : dict of str to int64 array, shape (n_cores, phases)
+
+    Returns
+    -------
+    dict of str to (float, float)
+        Phase to J; empty where the set prices no program, or no cycle.
+    """
+    chosen = profile.energy.chosen
+    if chosen.program is None or chosen.prices.core_cycle is None:
+        return {}
+    program, price = load_program(chosen.program), chosen.prices.core_cycle.value
+    turns = {name: counts.sum(axis=0) for name, counts in loops.items() if name in program.loops}
+    found = {}
+    for p, phase in enumerate(PHASES):
+        joules = [math.fsum(int(n[p]) * program.loops[name][k] * price for name, n in turns.items()) for k in range(len(program.settings))]
+        if any(joules):
+            found[phase] = min(joules), max(joules)
+    return found
+
+
+def _count_tiles(profile, n_cores):
+    """Tiles that so many cores take, on the fullest chip."""
+    mesh = profile.network.mesh
+    if mesh is None or mesh.cores_per_tile is None:
+        return n_cores
+    return min(-(-n_cores // mesh.cores_per_tile.value), -(-profile.cores.value // mesh.cores_per_tile.value))
 
 
 def _shared_seconds(profile, shared_bytes):
@@ -295,7 +398,7 @@ def _event_seconds(profile):
     clock, latencies = profile.clock, profile.energy.chosen.latencies
     found = {}
     for kind, name in _CYCLES_OF.items():
-        cycles, latency = getattr(profile.time.cycles, name), getattr(latencies, name, None)
+        cycles, latency = getattr(profile.cycles, name), getattr(latencies, name, None)
         if clock is not None and cycles is not None:
             found[kind] = cycles.value / clock.value
         elif latency is not None:

@@ -7,23 +7,23 @@ hops. Between chips the way within the chips is not known, so only the packet is
 import numpy as np
 
 
-def count_packets(shape, training, evaluation, host_learns=False):
+def count_packets(shape, workload, training, evaluation):
     """Packets of each phase between each pair of cores.
 
     Parameters
     ----------
     shape : activity.Shape
+    workload : Workload
+        Where the host learns, only activations travel between cores; where gradients are clipped, so do the parts of their norm.
     training, evaluation : Activity
         With `pairs`.
-    host_learns : bool
-        Only activations travel between cores then.
 
     Returns
     -------
     dict of str to int64 array, shape (n_cores, n_cores)
         From the core of the row to the core of the column; the diagonal is 0.
     """
-    if host_learns:
+    if workload.host_learns:
         return {"forward": training.pairs, "evaluate": evaluation.pairs}
     logits = training.n_samples * np.outer(shape.own[-1], shape.has_output)
     dense = np.zeros_like(logits)
@@ -31,7 +31,13 @@ def count_packets(shape, training, evaluation, host_learns=False):
         dense[:, shape.core[g]] += training.segment["dense_samples"][g] * shape.own[shape.pre[g]]
     for among in (logits, dense):
         np.fill_diagonal(among, 0)
-    return {"forward": training.pairs + logits, "backward": training.pairs_back, "rewire": dense, "evaluate": evaluation.pairs}
+    return {
+        "forward": training.pairs + logits,
+        "backward": training.pairs_back,
+        "update": workload.clips * training.n_steps * shape.norm_packets,
+        "rewire": dense,
+        "evaluate": evaluation.pairs,
+    }
 
 
 def count_hops(geometry, packets):

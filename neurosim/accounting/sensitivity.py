@@ -2,7 +2,8 @@
 
 import math
 
-from neurosim.accounting.pricing import price_parts
+from neurosim.accounting.pricing import LOOP, price_parts
+from neurosim.hardware.program import load_program
 
 CHANGE = 0.2
 
@@ -30,7 +31,38 @@ def price_sensitivity(profile, lines):
         for name, share in _shares(profile, line.component).items():
             paid.setdefault(name, []).append(line.energy_j * share)
     rows = [_row(profile, name, math.fsum(parts), total) for name, parts in paid.items()]
+    rows += _program_rows(profile, priced, total)
     return sorted((row for row in rows if row["energy_j"] > 0), key=lambda row: -row["energy_j"])
+
+
+def _program_rows(profile, lines, total):
+    """The cycles of all loops at once: with the program compiled by each other setting."""
+    if profile.energy.chosen.program is None:
+        return []
+    program, turns = load_program(profile.energy.chosen.program), [line for line in lines if line.component.startswith(LOOP)]
+    paid = math.fsum(line.energy_j for line in turns)
+
+    def by(setting):
+        return math.fsum(
+            line.energy_j * program.loops[name][setting] / program.loops[name][0] for line in turns for name in [line.component.removeprefix(LOOP)]
+        )
+
+    return [
+        {
+            "price": "cycles of the program",
+            "value": 1,
+            "unit": "1",
+            "energy_j": paid,
+            "share": paid / total if total else 0.0,
+            "total_low_j": total - CHANGE * paid,
+            "total_high_j": total + CHANGE * paid,
+            "published": [
+                {"value": by(k) / paid if paid else 1.0, "source": program.source, "note": setting, "total_j": total - paid + by(k)}
+                for k, setting in enumerate(program.settings)
+                if k
+            ],
+        }
+    ]
 
 
 def _shares(profile, component):

@@ -33,6 +33,8 @@ class TrafficCounter(PassTraffic):
         self._output_errors(training.n_samples)
         self._backward(training)
         self._gradient(training)
+        if self.placement.workload.clips:
+            self._take_norm(training.n_steps)
         self._update(training)
         if host_rewires(self.placement.profile, self.placement.workload):
             self._rewire_by_host(training)
@@ -47,6 +49,11 @@ class TrafficCounter(PassTraffic):
         self.read("forward", "neuron_state", n * self.shape.own.sum(axis=0) * self.w.activation)
         self.family.take_weights(self, events)
         self.family.take_exchange(self, events, count_arrivals(self.placement, training))
+
+    def _take_norm(self, n_steps):
+        """Before anything moves, every accumulator and every gradient of a bias is read; the sums are exchanged out of registers."""
+        self.read("update", "gradients", self.per_segment(n_steps * self.shape.n_slots * self.w.gradient))
+        self.read("update", "neuron_state", n_steps * self.shape.n_biases * self.w.gradient)
 
     def _update(self, activity):
         w, updated = self.w, activity.segment["updated"]

@@ -4,12 +4,12 @@ Checking loads neither numba nor matplotlib; running, predicting and drawing loa
 pandas DataFrames, and pandas is loaded by whoever asks for one.
 """
 
-from neurosim.api.check import Verdict, check
-from neurosim.api.compare import Comparison, compare
+from neurosim.api.choosing import load_scenario, scenarios
+from neurosim.api.comparisons import Comparison, compare
 from neurosim.api.progress import ProgressBar
-from neurosim.api.run import Run, load_network, open_run, run
-from neurosim.api.scenarios import load_scenario, scenarios
-from neurosim.api.sweep import SweepResult, open_sweep, sweep
+from neurosim.api.runs import Run, load_network, open_run, run
+from neurosim.api.sweep_results import SweepResult, open_sweep, sweep
+from neurosim.api.verdicts import Verdict, check
 from neurosim.datasets import make_dataset
 from neurosim.hardware import list_profiles as profiles
 from neurosim.hardware import load_profile

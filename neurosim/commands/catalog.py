@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 import typer
 
 from neurosim.commands.common import AsJson, Overrides, ScenarioName, make_console, print_described, print_json
+from neurosim.commands.complete import complete_profiles, complete_words
 from neurosim.errors import InputError
 
 profiles_app = typer.Typer(no_args_is_help=True, help="Hardware profiles: one chip each, every number with its source.")
@@ -28,7 +29,7 @@ def profiles_list(as_json: AsJson = False):
 
 
 @profiles_app.command("show")
-def profiles_show(profile: Annotated[str, typer.Argument(help="Name or path of a profile.")], as_json: AsJson = False):
+def profiles_show(profile: Annotated[str, typer.Argument(metavar="PROFILE", help="Name or path of a profile.", autocompletion=complete_profiles)], as_json: AsJson = False):
     """Show every number of a profile with its kind and source."""
     from neurosim.hardware import check_profile, load_profile
 
@@ -41,9 +42,12 @@ def profiles_show(profile: Annotated[str, typer.Argument(help="Name or path of a
         print_profile(make_console(), loaded)
 
 
-@profiles_app.command("check")
+@profiles_app.command("check", short_help="Prove that every number has a unit, a kind and a source.")
 def profiles_check(
-    names: Annotated[Optional[list[str]], typer.Argument(help="Names or paths; all bundled ones without.", metavar="[PROFILE]...")] = None,
+    names: Annotated[
+        Optional[list[str]],
+        typer.Argument(help="Names or paths; all bundled ones without.", metavar="PROFILE", autocompletion=complete_profiles),
+    ] = None,
     as_json: AsJson = False,
 ):
     """Load profiles strictly: every number has a unit, a kind and a source, and no price is 0 unless its source says so."""
@@ -83,7 +87,7 @@ def scenarios_show(scenario: ScenarioName, overrides: Overrides = None, as_json:
 
 @data_app.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="mnist")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="mnist", autocompletion=complete_words("mnist"))],
     directory: Annotated[Optional[Path], typer.Option("--to", metavar="DIR", help="Folder [default: the user's cache].")] = None,
 ):
     """Download a data set from OpenML, once (needs a network)."""

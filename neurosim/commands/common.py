@@ -6,9 +6,17 @@ from typing import Annotated, Optional
 
 import typer
 
-ScenarioName = Annotated[str, typer.Argument(help="Name of a bundled scenario, or path of a YAML file.", show_default=False)]
+from neurosim.commands.complete import complete_overrides, complete_scenarios
+
+ScenarioName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCENARIO", help="Name of a bundled scenario, or path of a YAML file.", show_default=False, autocompletion=complete_scenarios
+    ),
+]
 Overrides = Annotated[
-    Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.epochs=3.")
+    Optional[list[str]],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.epochs=3.", autocompletion=complete_overrides),
 ]
 Plugins = Annotated[
     Optional[list[str]],
@@ -33,6 +41,16 @@ def print_json(data):
     print(json.dumps(data, indent=1, allow_nan=False))
 
 
+def print_written(console, folder, files, more=()):
+    """Say where the files of a run or a sweep are; a path stays in one piece, for copying."""
+    from neurosim.reports.rich_parts import line
+
+    console.print()
+    line(console, "Written to ", (f"{folder}/", "bold"), f": {files}", unbroken=True)
+    for path in more:
+        line(console, f"  {path}", unbroken=True)
+
+
 def print_described(items, as_json):
     """List things that have a name and a description."""
     rows = [{"name": item.name, "description": item.description.strip()} for item in items]
@@ -41,7 +59,9 @@ def print_described(items, as_json):
         return
     from rich.table import Table
 
+    from neurosim.reports.rich_parts import text
+
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in rows:
-        table.add_row(f"[bold]{row['name']}[/]", row["description"])
+        table.add_row(text(row["name"], "bold"), text(" ".join(row["description"].split())))
     make_console().print(table)

@@ -6,48 +6,79 @@ from typing import Annotated, Optional
 import typer
 
 from neurosim.commands.common import AsJson, make_console, print_json
+from neurosim.commands.complete import complete_words
 from neurosim.errors import InputError, nearest
+
+#: What has a JSON Schema.
+_KINDS = ("scenario", "sweep", "profile", "result", "sweep-result")
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN RUN ...", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN", show_default=False)],
     as_json: AsJson = False,
 ):
     """Show runs side by side: how their scenarios differ, accuracy, memory, traffic, energy and time."""
-    from neurosim.results import read_record
+    from neurosim.results import consistent, read_record
     from neurosim.results.comparison import compare as compare_records
 
-    comparison = compare_records([str(run) for run in runs], [read_record(run) for run in runs])
-    if as_json:
-        print_json(comparison)
-    else:
-        from neurosim.reports.compare_table import print_comparison
+    records = [read_record(run) for run in runs]
+    with consistent(*runs):
+        comparison = compare_records([str(run) for run in runs], records)
+        if as_json:
+            print_json(comparison)
+        else:
+            from neurosim.reports.compare_table import print_comparison
 
-        print_comparison(make_console(), comparison)
+            print_comparison(make_console(), comparison)
 
 
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)]):
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)],
+    formats: Annotated[
+        str, typer.Option("--format", metavar="NAMES", help="Of the figures, with commas: png, svg, pdf.")
+    ] = "png,svg",
+    width: Annotated[
+        str, typer.Option("--width", metavar="WIDTH", help="page or column (3.4 inches, for papers).", autocompletion=complete_words("page", "column"))
+    ] = "page",
+    plain: Annotated[bool, typer.Option("--plain", help="Figures without the line at their foot that says where they come from.")] = False,
+):
     """Write figures and report.html of a finished run, or of a sweep, and print the path of the page."""
-    from neurosim.results import read_record
+    from neurosim.results import consistent, read_record
     from neurosim.results.sweep import is_sweep, read_sweep
 
     is_of_a_sweep = is_sweep(folder)
     record = read_sweep(folder) if is_of_a_sweep else read_record(folder)
+    from neurosim.reports.figure_style import COLUMN, FILE, Sheet
+    from neurosim.reports.figures import KNOWN_FORMATS
     from neurosim.reports.publish import publish_run, publish_sweep
     from neurosim.scenario.folder import hold_folder
 
+    chosen = tuple(dict.fromkeys(name.strip() for name in formats.split(",")))
+    for name in chosen:
+        if name not in KNOWN_FORMATS:
+            raise InputError(f"--format: found {name!r}; {nearest(name, KNOWN_FORMATS)}")
+    if width not in ("page", "column"):
+        raise InputError(f"--width: found {width!r}; {nearest(width, ('page', 'column'))}")
+    sheet = Sheet((COLUMN if width == "column" else FILE).width, has_caption=not plain)
     folder = folder if folder.is_dir() else folder.parent
-    if is_of_a_sweep:
-        paths = publish_sweep(record, folder)
-    else:
-        with hold_folder(folder):
-            paths = publish_run(record, folder)
+    with consistent(folder):
+        if is_of_a_sweep:
+            paths = publish_sweep(record, folder, formats=chosen, sheet=sheet)
+        else:
+            with hold_folder(folder):
+                paths = publish_run(record, folder, formats=chosen, sheet=sheet)
     print(paths[-1])
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.", metavar="RUN", show_default=False)],
-    what: Annotated[str, typer.Option("--format", metavar="FORMAT", help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.")],
+    what: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="FORMAT", help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.",
+            autocompletion=complete_words("npz", "action-counts", "action-counts-csv", "sanafe"),
+        ),
+    ],  # fmt: skip
     out: Annotated[
         Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for npz a file, for sanafe a folder.")
     ] = None,
@@ -60,7 +91,7 @@ def export(
     activations and errors are not zero in the first batch of the training set with these weights.
     """
     from neurosim.documents import write_atomic
-    from neurosim.results import read_record
+    from neurosim.results import consistent, read_record
     from neurosim.results.export import export_run
 
     if what == "npz":
@@ -75,14 +106,20 @@ def export(
         if out is None:
             raise InputError("--out: missing; --format sanafe writes several files, give a folder such as --out replay")
         return export_sanafe(run, out, data)
-    text = export_run(read_record(run), what)
+    record = read_record(run)
+    with consistent(run):
+        text = export_run(record, what)
     if out is None:
         print(text, end="")
     else:
         write_atomic(out, text)
 
 
-def schema(what: Annotated[str, typer.Argument(help="scenario, sweep, profile, result or sweep-result.")]):
+def schema(
+    what: Annotated[
+        str, typer.Argument(metavar="KIND", help=", ".join(_KINDS[:-1]) + f" or {_KINDS[-1]}.", autocompletion=complete_words(*_KINDS))
+    ],
+):
     """Print the JSON Schema of scenario, sweep and profile files, of result.json or sweep.json."""
     if what == "scenario":
         from neurosim.scenario.schema import Scenario as Model
@@ -95,5 +132,5 @@ def schema(what: Annotated[str, typer.Argument(help="scenario, sweep, profile, r
     elif what == "sweep-result":
         from neurosim.results import SweepRecord as Model
     else:
-        raise InputError(f"schema: found {what!r}; {nearest(what, ('scenario', 'sweep', 'profile', 'result', 'sweep-result'))}")
+        raise InputError(f"schema: found {what!r}; {nearest(what, _KINDS)}")
     print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Model.model_json_schema(by_alias=True)})

@@ -7,7 +7,7 @@ import typer
 from neurosim.commands.common import AsJson, make_console, print_json
 from neurosim.errors import InputError
 
-app = typer.Typer(help="Hold what neurosim computes against published measurements and exact laws.")
+app = typer.Typer(help="Hold what neurosim computes against published measurements.")
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print docs/validation.md and nothing else.")]
 
 
@@ -23,7 +23,7 @@ def validate(context: typer.Context, as_json: AsJson = False):
         raise InputError(f"validate: found --json before {context.invoked_subcommand}; write it behind")
 
 
-@app.command("energy")
+@app.command("energy", short_help="Published energies, powers and sizes.")
 def validate_energy(as_json: AsJson = False):
     """Published energies, powers and sizes, predicted by the code that accounts for runs."""
     from neurosim.validation.published import validate_published
@@ -63,7 +63,7 @@ def _show_validation(rows, laws, as_json, as_markdown=False):
         raise typer.Exit(4)
 
 
-@app.command("posterior")
+@app.command("posterior", short_help="Hold hard DEEP R against theory.")
 def validate_posterior(
     drift: Annotated[str, typer.Option(metavar="MU,MU,...", help="Drift of each position, dE/dtheta + alpha.")] = "1,2,4,8",
     active: Annotated[int, typer.Option(metavar="K", help="Connections that are active at every step.")] = 2,
@@ -81,7 +81,7 @@ def validate_posterior(
     _show_law(validate_posterior(PosteriorPlan(parse_drift(drift), active, temperature, step_size, seed, steps)), as_json)
 
 
-@app.command("soft_deep_r")
+@app.command("soft_deep_r", short_help="Hold soft DEEP R against theory.")
 def validate_soft_deep_r(
     fraction: Annotated[float, typer.Option(metavar="P", help="Expected active fraction; it sets theta_min.")] = 0.2,
     l1: Annotated[float, typer.Option("--l1", metavar="ALPHA", help="L1 strength.")] = 0.1,

@@ -5,7 +5,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from neurosim.commands.common import AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json
+from neurosim.commands.common import (
+    AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json, print_written,
+)  # fmt: skip
+from neurosim.commands.complete import complete_sweeps, complete_words
 from neurosim.errors import InputError
 
 
@@ -20,8 +23,6 @@ def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins 
         experiment = prepare(load_scenario(scenario, overrides or (), plugins or ()))
         verdict, notes = experiment.verdict, experiment.data_notes
     except DoesNotFitError as error:
-        if not as_json:
-            raise
         verdict = error.verdict
     if as_json:
         print_json(verdict.to_dict())
@@ -60,9 +61,8 @@ def run(
 
         console = make_console()
         print_run(console, record)
-        console.print(f"\nWritten to [bold]{folder}/[/]: result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", soft_wrap=True)
-        for figure in sorted((folder / "figures").glob("*.png")):
-            console.print(f"  {figure}", soft_wrap=True)
+        figures = sorted((folder / "figures").glob("*.png"))
+        print_written(console, folder, "result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", figures)
 
 
 def warmup(
@@ -83,18 +83,21 @@ def warmup(
         done = warm_up(scenarios or list(KINDS), overrides=overrides or (), plugins=plugins or (), jobs=jobs, callbacks=[observer])
     if console:
         how = f"compiled in {done.seconds:.0f} s" if done.n_compiled else "there already"
-        console.print(f"kernels of {', '.join(scenarios or KINDS)}: {how}, in {done.folder}", soft_wrap=True)
+        from neurosim.reports.rich_parts import line
+
+        line(console, f"kernels of {', '.join(scenarios or KINDS)}: {how}, in {done.folder}", unbroken=True)
 
 
 def sweep(
     name: Annotated[
-        Optional[str], typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False)
+        Optional[str],
+        typer.Argument(metavar="SWEEP", help="Name of a bundled sweep, or path of a YAML file.", show_default=False, autocompletion=complete_sweeps),
     ] = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the sweep [default: runs/NAME].")] = None,
     jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
-    engine: Annotated[str, typer.Option("--engine", help="local, dask or ray.")] = "local",
+    engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))] = "local",
     scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
     data: DataFolder = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
@@ -126,4 +129,4 @@ def sweep(
 
         console = make_console()
         print_sweep(console, record)
-        console.print(f"\nWritten to [bold]{folder}/[/]: sweep.json, results.csv, summary.csv, points/", soft_wrap=True)
+        print_written(console, folder, "sweep.json, results.csv, summary.csv, points/")

@@ -4,7 +4,7 @@ A document is refused as a whole or understood as a whole. Every refusal is one 
 ``file:line:`` and names the key.
 """
 
-from neurosim.documents.files import bundled_folder, bundled_names, find_document, remove_leftovers, write_atomic
+from neurosim.documents.files import bundled_folder, bundled_names, check_regular, find_document, read_bytes, remove_leftovers, write_atomic
 from neurosim.documents.parsing import MAX_BYTES, MAX_DEPTH, Document, dump_yaml, parse_yaml, read_yaml, set_key
 from neurosim.documents.validation import Called, Strict, WrongKey, as_tuple, check_part, validate, validate_data
 
@@ -19,9 +19,11 @@ __all__ = [
     "bundled_folder",
     "bundled_names",
     "check_part",
+    "check_regular",
     "dump_yaml",
     "find_document",
     "parse_yaml",
+    "read_bytes",
     "read_yaml",
     "remove_leftovers",
     "set_key",

@@ -1,11 +1,13 @@
 """Files: atomic writing, and the YAML files that come with the package."""
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
 
 from neurosim.documents.wording import input_error, short
-from neurosim.errors import NeurosimError, nearest
+from neurosim.errors import NeurosimError, nearest, os_trouble
 
 
 #: How `write_atomic` calls a file before it has its name: of whom, and by which process.
@@ -25,17 +27,63 @@ def write_atomic(path, content):
     Raises
     ------
     InputError
-        When the file cannot be written there; no temporary file is left.
+        When the file cannot be written there, or is a pipe or a device; no temporary file is left.
+    MachineError
+        When the disk is full or fails.
     """
     path = Path(path)
     content = content.encode("utf-8") if isinstance(content, str) else content
     try:
+        if path.exists():  # a pipe or a device is no place for a file: replacing it would remove it
+            check_regular(path)
         try:
             _write(path, content)
         except FileNotFoundError:  # another process took the temporary file for one that a killed process left, or there is no folder
             _write(path, content)
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise input_error(str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise os_trouble(error, path, "cannot be written") from None
+    except ValueError as error:  # a null character in the path, or text that no file can hold
+        raise input_error(str(path), f"cannot be written: {error}") from None
+
+
+def read_bytes(path, most):
+    """Content of a regular file of bounded size.
+
+    Parameters
+    ----------
+    path : path-like
+    most : int
+        Bytes.
+
+    Raises
+    ------
+    OSError
+        Also, without a byte read: a pipe or a device, which could block or never end (EINVAL), and a larger file (EFBIG).
+    """
+    if check_regular(path) <= most:
+        content = Path(path).read_bytes()
+        if len(content) <= most:  # a file of the system's own may say 0 and hold more
+            return content
+    raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
+
+
+def check_regular(path):
+    """Size of a file in bytes; what is none is refused before it is opened.
+
+    Raises
+    ------
+    OSError
+    """
+    status = os.stat(path)
+    _refuse_unless_regular(status, path)
+    return status.st_size
+
+
+def _refuse_unless_regular(status, path):
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(path))
 
 
 def _write(path, content):

@@ -1,13 +1,15 @@
 """Strict YAML: one mapping, YAML 1.2 core scalars, the line of every key."""
 
+import errno
 import hashlib
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import yaml
 
+from neurosim.documents.files import read_bytes
 from neurosim.documents.wording import input_error, join_keys, short
+from neurosim.errors import os_trouble
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 40
@@ -133,15 +135,18 @@ def read_yaml(path):
     InputError
         When the file cannot be read, is not UTF-8, or is refused by `parse_yaml`.
     """
-    path = Path(path)
     try:
-        if not path.is_file():  # before opening: a pipe or a device would block or never end
-            raise input_error(f"{path}:1", "a folder, not a YAML file" if path.is_dir() else "no such file")
-        if path.stat().st_size > MAX_BYTES:
-            raise input_error(f"{path}:1", f"more than {MAX_BYTES} bytes; not a scenario or profile")
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise input_error(f"{path}:1", f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        content = read_bytes(path, MAX_BYTES)
+    except FileNotFoundError:
+        raise input_error(f"{path}:1", "no such file") from None
+    except IsADirectoryError:
+        raise input_error(f"{path}:1", "a folder, not a YAML file") from None
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise input_error(f"{path}:1", f"more than {MAX_BYTES} bytes; not a scenario or profile") from None
+        raise os_trouble(error, f"{path}:1", "cannot be read") from None
+    except ValueError as error:  # a null character in the path
+        raise input_error(f"{path}:1", f"cannot be read: {error}") from None
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -2,7 +2,7 @@
 
 import reprlib
 
-from neurosim.errors import InputError
+from neurosim.errors import InputError, printable
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 40
@@ -19,5 +19,4 @@ def join_keys(key_path):
 
 def input_error(where, message):
     """One printable line, whatever a file name or key contains."""
-    line = f"{where}: {message}"
-    return InputError("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+    return InputError(printable(f"{where}: {message}"))

@@ -1,12 +1,14 @@
 """What events cost on one chip: cycles and latencies, named sets of energy prices, static power."""
 
+import itertools
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.errors import nearest
-from neurosim.hardware.quantities import Cycles, EventPrice, Frequency, Kind, Seconds, Text, Watts, iter_quantities
+from neurosim.hardware.program import list_programs
+from neurosim.hardware.quantities import Count, Cycles, EventPrice, Frequency, Kind, Rate, Seconds, Text, Watts, iter_quantities
 
 SetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 CornerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]  # such as 0.8V
@@ -23,8 +25,28 @@ class EventCycles(Strict):
     packet: Cycles | None = None
 
 
+class BarrierTime(Strict):
+    """Time of one barrier of cores on so many tiles."""
+
+    tiles: Count
+    time: Seconds
+
+
+def _between(x, points):
+    """What lies at x on the straight lines between points in ascending order; beyond the ends, the end."""
+    if x <= points[0][0]:
+        return points[0][1]
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        if x <= x1:
+            return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+    return points[-1][1]
+
+
 class EventLatencies(Strict):
-    """Time in s that one core of a chip without a clock spends per event."""
+    """Time in s that one core of a chip without a clock spends per event.
+
+    A barrier takes `barrier`, or, where `barriers` state more than one number of tiles, what lies between them on a straight line.
+    """
 
     synaptic_op: Seconds | None = None
     synaptic_update: Seconds | None = None
@@ -38,6 +60,55 @@ class EventLatencies(Strict):
     hop_east_west: Seconds | None = None
     hop_north_south: Seconds | None = None
     barrier: Seconds | None = None
+    barriers: Annotated[tuple[BarrierTime, ...], as_tuple] = ()
+
+    def barrier_seconds(self, n_tiles):
+        """Time of a barrier of cores on `n_tiles` tiles in s, None where it is not stated."""
+        if self.barriers:
+            return _between(n_tiles, [(barrier.tiles.value, barrier.time.value) for barrier in self.barriers])
+        return None if self.barrier is None else self.barrier.value
+
+    @model_validator(mode="after")
+    def _check_barriers(self):
+        tiles = [barrier.tiles.value for barrier in self.barriers]
+        if tiles != sorted(set(tiles)):
+            raise WrongKey(["barriers"], f"found {tiles} tiles; expected them in ascending order, each once")
+        return self
+
+
+class SampleSteps(Strict):
+    """Time steps in which a chip takes one sample, as the program that was published for it needs them.
+
+    Attributes
+    ----------
+    evaluated, evaluated_per_matrix : Quantity
+        Steps of a forward pass: so many, and so many more for each matrix.
+    trained, trained_per_matrix : Quantity
+        Steps of a sample that is trained.
+    epochs_per_step : Quantity
+        Learning epochs in each step of training; in each the engine visits every synapse that learns, whatever the activity.
+    barriers_evaluated, barriers_trained : Quantity
+        Barriers of all cores in a step.
+    latency : Quantity, optional
+        Least time of a step without its learning, with whatever the host does in it, s.
+    """
+
+    evaluated: Count
+    evaluated_per_matrix: Count
+    trained: Count
+    trained_per_matrix: Count
+    epochs_per_step: Count
+    barriers_evaluated: Count
+    barriers_trained: Count
+    latency: Seconds | None = None
+
+    def of_training(self, n_matrices):
+        """Steps of a sample that is trained."""
+        return self.trained.value + self.trained_per_matrix.value * n_matrices
+
+    def of_evaluation(self, n_matrices):
+        """Steps of a forward pass."""
+        return self.evaluated.value + self.evaluated_per_matrix.value * n_matrices
 
 
 class Time(Strict):
@@ -51,6 +122,7 @@ class Time(Strict):
     forward_latency: Seconds | None = None
     packet_latency: Seconds | None = None
     barrier: Seconds | None = None
+    steps: SampleSteps | None = None
 
 
 class Prices(Strict):
@@ -115,6 +187,10 @@ CHARGED_TWICE = {
         **dict.fromkeys(_LOCAL, "core_cycle already contains the local memory accesses"),
         **dict.fromkeys((*_SYNAPSE, *_NEURON, "random_draw"), "core_cycle already contains the work of the event; give time.cycles instead"),
     },
+    "program": {
+        **dict.fromkeys(_LOCAL, "core_cycle already contains the local memory accesses"),
+        **dict.fromkeys((*_SYNAPSE, *_NEURON, "random_draw", "packet_received"), "core_cycle already contains the loops of the program"),
+    },
 }
 
 
@@ -125,7 +201,8 @@ class PriceSet(Strict):
     ----------
     accounting : str
         event: a price per event, memory accesses inside. memory: event prices are arithmetic only, memory is
-        priced per byte. cycle: cycles per event x price of a core cycle.
+        priced per byte. cycle: cycles per event x price of a core cycle. program: turns of the loops of the training program x
+        cycles per turn (`program`) x price of a core cycle.
     kind : str
         How the set came about. The prices of a simulated or fitted set all have the set's own source: taken out of their
         set, or mixed with others, they mean nothing.
@@ -137,21 +214,41 @@ class PriceSet(Strict):
     inside : tuple of str
         Names of prices that others of the set, or its static power, already contain: the event is paid for, not unknown.
     latencies : EventLatencies
+    cycles : EventCycles, optional
+        Cycles per event of this set alone, instead of `Time.cycles`: another circuit of the core does the work.
+    peak_rate : Quantity, optional
+        Synaptic operations per second and chip, or board, at which an average that contains static power was measured; far below it the set means nothing.
     static : StaticPower
         Of this set alone; what holds for every set stands in `Energy.static`.
+    program : str, optional
+        Table of cycles per turn of each loop (`neurosim.hardware.program`), derived from the program's own code.
+    draws : {'software', 'chip'}
+        Where random bits come from, with `program`: a generator in software, or the chip's.
     note : str, optional
         What was published and left out, and why.
     """
 
-    accounting: Literal["event", "memory", "cycle"]
+    accounting: Literal["event", "memory", "cycle", "program"]
     kind: Kind
     source: str
     corner: CornerName | None = None
     prices: Prices = Prices()
     inside: Annotated[tuple[str, ...], as_tuple] = ()
     latencies: EventLatencies = EventLatencies()
+    cycles: EventCycles | None = None
+    peak_rate: Rate | None = None
     static: StaticPower = StaticPower()
+    program: Text | None = None
+    draws: Literal["software", "chip"] = "software"
     note: str | None = None
+
+    @model_validator(mode="after")
+    def _check_program(self):
+        if (self.program is None) != (self.accounting != "program"):
+            raise WrongKey(["program"], f"found {self.program!r} with accounting {self.accounting}; the two go together")
+        if self.program is not None and self.program not in list_programs():
+            raise WrongKey(["program"], f"found {self.program!r}; {nearest(self.program, list_programs())}")
+        return self
 
     @model_validator(mode="after")
     def _check_nothing_twice(self):

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from neurosim.documents import bundled_names, find_document, read_yaml, validate
+from neurosim.hardware.program import load_program
 from neurosim.hardware.quantities import ZERO_SAID, iter_quantities
 from neurosim.hardware.schema import HardwareProfile
 
@@ -44,7 +45,7 @@ def make_profile(document):
     InputError
     """
     profile = validate(HardwareProfile, document, what="hardware profile")
-    profile._path, profile._sha256 = document.path, document.sha256
+    profile._path, profile._sha256, profile._text = document.path, document.sha256, document.text
     return profile
 
 
@@ -80,8 +81,33 @@ def check_profile(profile):
     -------
     list of dict
         Keys ``key`` (dotted path), ``value``, ``unit``, ``kind``, ``meaning`` (prices, else None), ``source_key``,
-        ``source`` (text), ``confidence``, ``note`` and ``alternatives`` (list of dicts with value, source, note).
+        ``source`` (text), ``confidence``, ``note`` and ``alternatives`` (list of dicts with value, source, note). Cycles of the loops of a
+        program that a price set names come last, as ``programs.TABLE.LOOP``.
     """
+    return [*_stated_rows(profile), *_program_rows(profile)]
+
+
+def _program_rows(profile):
+    """Cycles of the programs that price sets name, each table once: derived numbers, with the range over the compiler's settings."""
+    for name in dict.fromkeys(prices.program for prices in profile.energy.price_sets.values() if prices.program is not None):
+        table = load_program(name)
+        for loop in table.loops:
+            quantity = table.quantity(loop)
+            yield {
+                "key": f"programs.{name}.{loop}",
+                "value": quantity.value,
+                "unit": quantity.unit,
+                "kind": quantity.kind,
+                "meaning": None,
+                "source_key": quantity.source,
+                "source": table.source,
+                "confidence": quantity.confidence,
+                "note": None,
+                "alternatives": [{"value": other.value, "source": table.source, "note": other.note} for other in quantity.alternatives],
+            }
+
+
+def _stated_rows(profile):
     return [
         {
             "key": ".".join(map(str, key_path)),

@@ -100,6 +100,7 @@ class HardwareProfile(Strict):
 
     _path: str = PrivateAttr("")
     _sha256: str = PrivateAttr("")
+    _text: str = PrivateAttr("")
 
     def _repr_html_(self):
         """What a notebook shows: the chip, and its numbers with their sources."""
@@ -120,6 +121,11 @@ class HardwareProfile(Strict):
         return self._sha256
 
     @property
+    def text(self):
+        """The file as it was read, line ends included: what `sha256` is of."""
+        return self._text
+
+    @property
     def n_chips(self):
         """Chips that are powered."""
         return sum(chip.chips.value for chip in self.chips) or 1
@@ -129,6 +135,11 @@ class HardwareProfile(Strict):
         """`Quantity` of the clock at the operating point in use, or None."""
         at_corner = self.corners[self.corner].clock if self.corner else None
         return at_corner or self.time.clock
+
+    @property
+    def cycles(self):
+        """`EventCycles` of the price set in use, or those of every set."""
+        return self.energy.chosen.cycles or self.time.cycles
 
     def choose(self, price_set=None, corner=None):
         """The same chip with another price set or at another operating point.
@@ -221,6 +232,14 @@ class HardwareProfile(Strict):
         for key in self.storage.word_fields:
             if getattr(self.synapse_word, key) is None:
                 raise WrongKey(["synapse_word", key], f"missing; storage family {self.storage.family} needs it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_programs(self):
+        for name, prices in self.energy.price_sets.items():
+            if prices.program is not None and self.storage.family != "address_space":
+                message = f"found accounting program with storage family {self.storage.family}; its loops walk words in local memory"
+                raise WrongKey(["energy", "price_sets", name, "accounting"], message)
         return self
 
     @model_validator(mode="after")

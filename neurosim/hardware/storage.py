@@ -94,11 +94,14 @@ class Crossbar(StorageFamily):
         Size of the array of one core.
     rows_per_signed_weight : Quantity
         2 when excitation and inhibition take a row each.
+    merged_columns : Quantity, optional
+        Most columns that are merged into one neuron whose fan-in needs more than one; absent where they cannot be.
     """
 
     rows: Count
     columns: Count
     rows_per_signed_weight: Count
+    merged_columns: Count | None = None
     release: Literal["none_until_row_is_empty"] = "none_until_row_is_empty"
 
     @model_validator(mode="after")

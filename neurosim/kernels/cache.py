@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import numba
 from numba.core import caching
@@ -18,6 +19,7 @@ from numba.core import caching
 _KERNELS = Path(__file__).resolve().parent
 #: Files here that decide nothing of what is compiled, only where it lies and what is told meanwhile.
 _NO_KERNELS = ("cache.py", "compiling.py")
+_PACKAGE = __name__.rpartition(".")[0]
 
 
 def kernel_text_digest():
@@ -61,24 +63,38 @@ CACHE_FOLDER = _find_folder(KERNEL_DIGEST)
 
 
 class KernelLocator(caching._CacheLocator):
-    """Finds the cache of functions in this folder; whatever else Numba compiles, it keeps where it always does."""
+    """Finds the cache of the functions in this folder, and of those elsewhere that use them and so hold their text.
+
+    Whatever else Numba compiles, it keeps where it always does.
+    """
 
     def __init__(self, py_func, py_file):
-        self._name = f"{Path(py_file).stem}-{py_func.__code__.co_firstlineno}"
+        self._py_file, path = py_file, Path(py_file).resolve()
+        self._name, self._stamp = f"{path.stem}-{py_func.__code__.co_firstlineno}", KERNEL_DIGEST
+        if _KERNELS not in path.parents:
+            self._name += f"-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+            self._stamp += hashlib.sha256(path.read_bytes()).hexdigest()
 
     def get_cache_path(self):
         return CACHE_FOLDER
 
     def get_source_stamp(self):
-        return KERNEL_DIGEST
+        return self._stamp
 
     def get_disambiguator(self):
         return self._name
 
     @classmethod
     def from_function(cls, py_func, py_file):
-        is_ours = CACHE_FOLDER is not None and _KERNELS in Path(py_file).resolve().parents
-        return cls(py_func, py_file) if is_ours else None
+        path = Path(py_file)
+        is_ours = _KERNELS in path.resolve().parents or (path.is_file() and any(map(_is_kernel, py_func.__globals__.values())))
+        return cls(py_func, py_file) if is_ours and CACHE_FOLDER is not None else None
+
+
+def _is_kernel(value):
+    """Whether a global value is one of these functions, or one of their modules."""
+    name = getattr(value, "__name__" if isinstance(value, ModuleType) else "__module__", None)
+    return isinstance(name, str) and f"{name}.".startswith(f"{_PACKAGE}.")
 
 
 caching.CacheImpl._locator_classes.insert(0, KernelLocator)

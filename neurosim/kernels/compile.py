@@ -8,6 +8,7 @@ instead: `fma`, and the vector operations of `neurosim.kernels.lanes`.
 
 import os
 from functools import partial
+from types import FunctionType
 
 import numba
 from llvmlite import ir
@@ -49,6 +50,14 @@ part = _part()
 
 #: The same for one that allocates, whoever calls it: without this, one called without reference counts could not.
 allocating_part = _part(_nrt=True)
+
+
+def bind(function, name, **verbs):
+    """A Python function with some of its global names replaced, under a name of its own: Numba's disk cache tells functions apart by name."""
+    code = function.__code__.replace(co_name=name, co_qualname=name)
+    bound = FunctionType(code, function.__globals__ | verbs, name, function.__defaults__)
+    bound.__doc__, bound.__module__, bound.__qualname__ = function.__doc__, function.__module__, name
+    return bound
 
 
 def count_threads():

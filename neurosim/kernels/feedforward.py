@@ -13,19 +13,19 @@ from numba import prange
 
 from neurosim.kernels import mlp, single
 from neurosim.kernels.cells import join_cells
-from neurosim.kernels.compile import inlined, kernel, parallel_kernel
+from neurosim.kernels.compile import bind, inlined, kernel, parallel_kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.marks import LINE, PLACE, count_marks, settle_marks
 from neurosim.kernels.pairs import count_exchanged, count_line, gather_line
-from neurosim.kernels.shares import backward_share, forward_share
-from neurosim.kernels.train import bind, keep_outcome, make_steps
+from neurosim.kernels.shares import make_shares
+from neurosim.kernels.train import keep_outcome, make_steps
 
 _SLOTS, _PAIR, _WORDS = int(SegmentEvent.SLOTS), int(SegmentEvent.PAIR_NONZERO), int(SegmentEvent.WORDS)
 
 _pasted = with_options(kernel, inline="always")
 
-# The functions of the cells (`cells.join_cells`), which `kernels_of` replaces.
-activate = turn_back = None
+# The functions of the cells (`cells.join_cells`) and what is made of them, which `FeedforwardKernels` puts in.
+activate = turn_back = forward_share = backward_share = None
 
 
 @inlined
@@ -81,11 +81,11 @@ def _pass_by_tiles(
             n = min(n_lanes, n_batch - t * n_lanes)
             place = n_open + t * n_places
             input_place = place if is_marking and first_watched < n_inputs else -1
-            mlp.load_and_mark(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, lanes, tally.live, input_place)
+            mlp.load_and_mark(act[t], batch, begin, n, n_inputs, lanes, tally.live, input_place)
             # The samples that this thread loads next come from memory while it works on these.
             is_last = t + 1 == min((group + 1) * tiles_a_group, n_tiles)
             after = first + batch.size + group * tiles_a_group * n_lanes if is_last else begin + n_lanes
-            mlp.prefetch_samples(batch.data, batch.order, after, min(n_lanes, batch.size))
+            mlp.prefetch_samples(batch, after, min(n_lanes, batch.size))
             if n_lanes == 1:
                 single.forward_single(slots, segments, matrices, biases.value, act[t], work.live)
             else:
@@ -123,7 +123,7 @@ def _pass_by_rows(
         begin = first + t * n_lanes
         n = min(n_lanes, n_batch - t * n_lanes)
         input_place = n_open + t * n_places if is_marking and first_watched < n_inputs else -1
-        mlp.load_and_mark(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, lanes, tally.live, input_place)
+        mlp.load_and_mark(act[t], batch, begin, n, n_inputs, lanes, tally.live, input_place)
     for t in range(n_tiles):
         begin = first + t * n_lanes
         n = min(n_lanes, n_batch - t * n_lanes)
@@ -131,9 +131,7 @@ def _pass_by_rows(
         error_place = n_open + t * n_places if marks_pairs else -1
         for m in range(n_matrices):
             for share in prange(n_shares):
-                forward_share(
-                    slots, segments, matrices, layers, biases.value, m, np.int64(share), n_shares, act[t], n, lanes, activate
-                )
+                forward_share(slots, segments, matrices, layers, biases.value, m, np.int64(share), n_shares, act[t], n, lanes)
         loss, correct = mlp.softmax_errors(
             act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
         )
@@ -142,8 +140,8 @@ def _pass_by_rows(
         for m in range(n_matrices - 1, -1, -1):
             for share in prange(n_shares):
                 backward_share(
-                    slots, segments, matrices, layers, m, np.int64(share), n_shares, act[t], err[t], n, lanes, turn_back, tally.live, place,
-                    tally.wrong, error_place,
+                    slots, segments, matrices, layers, m, np.int64(share), n_shares, act[t], err[t], n, lanes, tally.live, place, tally.wrong,
+                    error_place,
                 )  # fmt: skip
         mlp.bias_gradient(matrices, err[t], biases.of_tile[t], n_lanes)
 
@@ -224,7 +222,7 @@ def _evaluate(slots, matrices, layers, biases, batch, n_neurons, n_nonzero, act,
         for i in prange(n_here):
             begin = (group + i) * n_lanes
             n = min(n_lanes, n_samples - begin)
-            mlp.load_tile(act[i], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
+            mlp.load_tile(act[i], batch, begin, n, matrices.n_pre[0], n_lanes)
             mlp.forward(slots, matrices, layers, biases, act[i], n, lanes, activate)
             loss[group + i], correct[group + i] = mlp.softmax_errors(
                 act[i], err[i], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_samples, n_lanes
@@ -248,17 +246,19 @@ class FeedforwardKernels:
     def __init__(self, names):
         cells = join_cells(names)
         end = "" if cells.name == "relu" else f"_{cells.name}"
+        forward_share, backward_share = make_shares(cells)
+        functions = {"activate": cells.forward, "turn_back": cells.backward, "forward_share": forward_share, "backward_share": backward_share}
         verbs = {"count_batch": _count_batch, "gather_chunk": mlp.gather_groups, "close_counts": _close_counts}
 
         def steps(name, function):
-            pass_batch = _pasted(bind(function, f"{function.__name__}{end}", activate=cells.forward, turn_back=cells.backward))
+            pass_batch = _pasted(bind(function, f"{function.__name__}{end}", **functions))
             return make_steps(f"{name}{end}", pass_batch=pass_batch, **verbs)
 
         # Without reference counts, which took 5 % of a step of ten samples.
         self.train_steps = kernel(steps("train_steps", _pass_by_tiles), _nrt=False)
         self.train_steps_parallel = parallel_kernel(steps("train_steps_parallel", _pass_by_tiles))
         self.train_steps_by_rows = parallel_kernel(steps("train_steps_by_rows", _pass_by_rows))
-        self.evaluate = parallel_kernel(bind(_evaluate, f"evaluate{end}", activate=cells.forward))
+        self.evaluate = parallel_kernel(bind(_evaluate, f"evaluate{end}", **functions))
 
 
 @cache

@@ -33,12 +33,18 @@ def _is_separable(segments, tally):
 
 
 @inlined
+def _is_fixed(rule, matrix):
+    """Whether a matrix never rewires, where matrices differ in that: it is not looked at, and nothing arrives in it."""
+    return rule.by_matrix.shape[0] > 0 and rule.by_matrix[matrix, 3] > np.float32(0.0)
+
+
+@inlined
 def begin_exchange(slots, segments, tally, rule, below, is_rewiring):
     """Book what whoever rewires finds, before anything leaves; returns in how many shares to work. Writes `tally`."""
     if is_rewiring:
         for segment in range(segments.matrix.size):
-            if rule.by_matrix.shape[0] > 0 and rule.by_matrix[segments.matrix[segment], 3] > np.float32(0.0):
-                continue  # a matrix that never rewires is not looked at
+            if _is_fixed(rule, segments.matrix[segment]):
+                continue
             n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
             tally.by_segment[segment, _SEEN] += n_slots - slots.n_free[segment]
             tally.by_segment[segment, _WORDS_SEEN] += slots.segment_words[segment]
@@ -68,6 +74,11 @@ def exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step
             continue
         for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
             before[segment] = slots.n_free[segment]
+        if _is_fixed(rule, segments.matrix[segments.scope_start[scope]]):
+            unfilled[scope] = segments.n_wanted[scope]
+            for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
+                unfilled[scope] -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+            continue
         unfilled[scope] = fill_scope(
             slots, segments, matrices, tally, scope, segments.n_wanted[scope], fold(rule.proposal_key, step), rule.theta_born,
             n_shares == 1,

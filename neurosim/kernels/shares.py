@@ -13,10 +13,13 @@ import numpy as np
 from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
 from neurosim.kernels.bits import ALL, free_bits, keep_within
-from neurosim.kernels.compile import inlined, part
+from neurosim.kernels.compile import bind, inlined, part
 from neurosim.kernels.lanes import backward_slots, forward_slots, gradient_slots
 from neurosim.kernels.mlp import fill_sums
 from neurosim.kernels.order import count_strips, cut_of, first_row, key_of
+
+# The functions of the cells, which `make_shares` replaces.
+activate = turn_back = None
 
 #: What `_next` looks for, as bits that turn its marks into ones.
 _STRAY, _ORDERED = np.uint64(0), ALL
@@ -65,8 +68,7 @@ def _share_bound(n_rows, share, n_shares):
     return n_rows * share // n_shares
 
 
-@part
-def forward_share(slots, segments, matrices, layers, biases, m, share, n_shares, act, n_samples, lanes, activate):
+def _forward_share(slots, segments, matrices, layers, biases, m, share, n_shares, act, n_samples, lanes):
     """The sums of a share's post rows of one matrix, and the outputs of hidden ones.
 
     `act` : float32 (N * n_lanes,), written in these rows alone.
@@ -112,9 +114,8 @@ def _add_back(slots, m, act, err, e_base, d_base, start, stop, lanes):
         backward_slots(slots.gradient, act, err, e_base, d_base, slots.pre, slots.post, slots.weight, start, stop, lanes)
 
 
-@part
-def backward_share(
-    slots, segments, matrices, layers, m, share, n_shares, act, err, n_samples, lanes, turn_back, live, live_place, wrong, wrong_place,
+def _backward_share(
+    slots, segments, matrices, layers, m, share, n_shares, act, err, n_samples, lanes, live, live_place, wrong, wrong_place,
 ):  # fmt: skip
     """The errors of a share's pre rows of one matrix, turned back through their cell and marked, and the gradient of the slots there.
 
@@ -149,3 +150,12 @@ def backward_share(
     if m > 0:
         first, last = matrices.pre_neuron[m] + low, matrices.pre_neuron[m] + high
         turn_back(layers.kinds[m - 1], err, act, first, last, live, live_place, wrong, wrong_place, n_samples, lanes)
+
+
+def make_shares(cells):
+    """`_forward_share` and `_backward_share` of a network with these cells (`cells.join_cells`).
+
+    A function that is not inlined cannot take another as an argument: Numba would not keep it on disk.
+    """
+    verbs = {"activate": cells.forward, "turn_back": cells.backward}
+    return tuple(part(bind(f, f"{f.__name__}_{cells.name}", **verbs)) for f in (_forward_share, _backward_share))

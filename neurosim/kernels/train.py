@@ -12,13 +12,12 @@ zero, one thread a chunk of slots; biases; release and re-use, one thread a matr
 No two threads ever write to the same place, and every sum has one order, so results do not depend on the number of threads.
 """
 
-from types import FunctionType
 from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
-from neurosim.kernels.compile import inlined
+from neurosim.kernels.compile import bind, inlined
 from neurosim.kernels.lanes import keeps_order
 from neurosim.kernels.merge import merge_segment
 from neurosim.kernels.optimizer import bias_corrections, direct_chunk
@@ -31,6 +30,7 @@ from neurosim.kernels.threads import N_SHARES, first_of_share
 from neurosim.kernels.update import CHUNK, count_update
 
 _NO_LENGTHS = np.zeros(0, np.int32)
+_NO_BYTES, _NO_FLOATS = np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float32)
 _SAME_FOR_ALL = np.zeros((0, 4), np.float32)
 
 
@@ -43,6 +43,11 @@ class Batch(NamedTuple):
     scale: np.float32  #: stored value -> input of the network
     size: int  #: samples in a batch; the last batch of an epoch may be smaller
     lengths: np.ndarray = _NO_LENGTHS  #: int32 (n,), steps of each sequence; empty where a sample is no sequence
+    values: np.ndarray = _NO_FLOATS  #: float32, the samples where `data` holds none; see `for_kernels`
+
+    def for_kernels(self):
+        """The same batch with uint8 samples in `data` and float32 samples in `values`, so that one build of a kernel takes both."""
+        return self if self.data.dtype == np.uint8 else self._replace(data=_NO_BYTES, values=self.data)
 
 
 class StepRule(NamedTuple):
@@ -159,10 +164,12 @@ def _book_samples(progress, loss, correct, n_tiles, n_samples):
 
 
 @inlined
-def _square_sum(values, start, stop):
+def _square_sum(values, active, start, stop):
+    """Squared norm of the gradient of [start, stop): of active slots, for a free one holds what its last neurons would give it."""
     total = np.float64(0.0)
     for k in range(start, stop):
-        total += np.float64(values[k]) * np.float64(values[k])
+        value = np.float64(values[k]) if active[k] == 1 else np.float64(0.0)
+        total += value * value
     return total
 
 
@@ -185,7 +192,7 @@ def _add_tiles(biases, n_tiles):
 @inlined
 def _shrink(work, biases, clip):
     """What a gradient is multiplied with so that its norm, over all weights and biases, is at most `clip`."""
-    norm = np.float32(np.sqrt(work.square.sum() + _square_sum(biases.gradient, 0, biases.value.size)))
+    norm = np.float32(np.sqrt(work.square.sum() + _square_sum(biases.gradient, biases.active, 0, biases.value.size)))
     return min(np.float32(1.0), clip / norm) if norm > np.float32(0.0) else np.float32(1.0)
 
 
@@ -267,7 +274,7 @@ def _train_steps(
                     if gathers:
                         gather_chunk(slots, matrices, work, shape, tiles, partial, n_tiles, start, stop, lanes)
                     if is_clipped and gathers:
-                        square[chunk] = _square_sum(slots.gradient, start, stop)
+                        square[chunk] = _square_sum(slots.gradient, slots.active, start, stop)
                     if moves:
                         if shrink < np.float32(1.0):
                             _scale(slots.gradient, start, stop, shrink)
@@ -300,14 +307,6 @@ def _train_steps(
         if not is_finite:
             return done + 1
     return n_steps
-
-
-def bind(function, name, **verbs):
-    """A Python function with some of its global names replaced, under a name of its own: Numba's disk cache tells functions apart by name."""
-    code = function.__code__.replace(co_name=name, co_qualname=name)
-    bound = FunctionType(code, function.__globals__ | verbs, name, function.__defaults__)
-    bound.__doc__, bound.__module__, bound.__qualname__ = function.__doc__, function.__module__, name
-    return bound
 
 
 def make_steps(name, *, pass_batch, count_batch, gather_chunk, close_counts):

@@ -4,7 +4,10 @@ How a cell computes stands in the kernels; that it sends zeros, or keeps two num
 and stands here. The numbers are those of the training program of `neurosim.placement.memory`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from neurosim.errors import InputError, nearest
 
@@ -34,6 +37,9 @@ class NeuronModel:
         nothing goes back for it. The value zero of a smooth cell has an error like any other.
     first_biases : tuple of float
         Where the bias of each sum starts, where the population has biases.
+    output : callable, optional
+        Of a cell of feed-forward layers: outputs from sums in NumPy, float32 arrays, for whoever uses a trained network without kernels.
+        Those of recurrent layers stand in `neurosim.results.forward`.
     """
 
     name: str
@@ -45,6 +51,7 @@ class NeuronModel:
     backward: tuple[int, int, int] = (1, 1, 1)
     zero_means_no_error: bool = False
     first_biases: tuple[float, ...] = (0.0,)
+    output: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def is_recurrent(self) -> bool:
@@ -57,10 +64,19 @@ class NeuronModel:
         return not self.zero_means_no_error
 
 
+
+def _relu(z):
+    return np.maximum(z, np.float32(0))
+
+
+def _leaky_relu(z):
+    return np.where(z > 0, z, np.float32(0.01) * z)
+
+
 _ROWS = (
-    NeuronModel("relu", zero_means_no_error=True),
-    NeuronModel("leaky_relu"),
-    NeuronModel("tanh"),
+    NeuronModel("relu", zero_means_no_error=True, output=_relu),
+    NeuronModel("leaky_relu", output=_leaky_relu),
+    NeuronModel("tanh", output=np.tanh),
     # The outputs of every network: their sums are the logits, and nobody takes their values as input.
     NeuronModel("softmax", zero_means_no_error=True),
     NeuronModel("rnn", states=1, errors=2),

@@ -82,7 +82,7 @@ class Mlp(Network):
         matrices = store.matrices
         n_hidden = len(matrices.n_pre) - 1
         cells = (cells,) * n_hidden if isinstance(cells, str) else tuple(cells)
-        names = tuple(dict.fromkeys(cells)) or ("relu",)
+        names = tuple(sorted(set(cells))) or ("relu",)  # one build for each set of cells, in whatever layers they are
         self._kernels = kernels_of(names)
         sends_zeros = [MODELS[cell].sends_zeros for cell in cells]
         self._shape = Layers(
@@ -143,7 +143,7 @@ class Mlp(Network):
         gradient : float32 array, shape (positions,)
             In the order of `SynapseStore.place`.
         n_rows : int
-            (walk, pre neuron) pairs with a non-zero activation.
+            (walk, pre neuron) pairs with an activation that counts as not zero.
         n_walks : int
             Walks of the matrix that the gradient takes: one a sample.
         """
@@ -154,10 +154,12 @@ class Mlp(Network):
             *self._tiles, n_samples, self.n_lanes, matrices.pre_neuron[m], matrices.n_pre[m],
             matrices.post_neuron[m] + post, gradient.size // matrices.n_pre[m], gradient,
         )  # fmt: skip
+        if m > 0 and self._shape.sends_zeros[m - 1]:
+            n_rows = n_samples * int(matrices.n_pre[m])
         return gradient, n_rows, n_samples
 
     def last_nonzero(self, n_samples):
-        """Where activations and errors of the last training step were not zero.
+        """Where activations and errors of the last training step counted as not zero.
 
         Parameters
         ----------
@@ -167,12 +169,16 @@ class Mlp(Network):
         Returns
         -------
         active, wrong : list of bool array, shape (n_samples, neurons of the layer)
-            Of each layer, inputs first. Errors are dE/d(weighted input); inputs have none, and logits are no activations.
+            Of each layer, inputs first. Errors are dE/d(weighted input); inputs have none, and logits are no activations. Of cells whose
+            zeros have errors every activation counts.
         """
         matrices = self.store.plan.matrices
         bounds = np.cumsum([matrices[0].n_pre, *(m.n_post for m in matrices)])[:-1]
         values = (tiles.reshape(len(tiles), -1, self.n_lanes).transpose(0, 2, 1) for tiles in self._tiles)
-        return tuple(np.split(v.reshape(-1, v.shape[2])[:n_samples] != 0, bounds, axis=1) for v in values)
+        active, wrong = (np.split(v.reshape(-1, v.shape[2])[:n_samples] != 0, bounds, axis=1) for v in values)
+        for layer, sends_zeros in zip(active[1:-1], self._shape.sends_zeros[:-1], strict=True):
+            layer |= bool(sends_zeros)
+        return active, wrong
 
     def evaluate_on(self, dataset, tally=None):
         """Accuracy and loss on the test samples of a data set; see `evaluate`."""
@@ -195,7 +201,7 @@ class Mlp(Network):
         n_tiles = min(_EVALUATION_TILES, -(-n_samples // EVALUATION_LANES))
         act, err = (zero_tiles(n_tiles, n_neurons, EVALUATION_LANES) for _ in range(2))
         n_nonzero, result = np.zeros(n_neurons, np.int64), np.zeros(2)
-        batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES)
+        batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES).for_kernels()
         lanes = (0,) * EVALUATION_LANES
         self._kernels.evaluate(
             s.slots, s.matrices, self._shape, self.biases, batch, n_neurons, n_nonzero, act, err, lanes, result

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from neurosim.placement.alike import MOST_LISTED, group_alike
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -11,6 +13,7 @@ class Usage:
 
     `core` and `matrix` say where, when the limit is of a core or of a segment; `where` says it in words. Where the use
     depends on which positions are drawn, `used` is expected, and every draw uses from `least` to `most`.
+    Of very many places those with the same numbers are one usage: the first of `n_places`.
     """
 
     name: str
@@ -23,6 +26,7 @@ class Usage:
     matrix: int | None = None
     least: int | None = None
     most: int | None = None
+    n_places: int = 1
 
     @property
     def fits(self):
@@ -73,15 +77,19 @@ class Check:
         return bool(((self.used if self.most is None else self.most) <= self.limit).all())
 
     def usages(self):
-        """One `Usage` per place."""
-        limits = np.broadcast_to(self.limit, self.used.shape).tolist()
-        for k, used in enumerate(self.used.tolist()):
+        """One `Usage` per place; where there are very many, one for those with the same numbers."""
+        limit = np.broadcast_to(self.limit, self.used.shape)
+        numbers = [column for column in (self.used, limit, self.matrix, self.least, self.most) if column is not None]
+        places, counts = (np.arange(self.used.size), None) if self.used.size <= MOST_LISTED else group_alike(numbers)
+        for i, k in enumerate(places.tolist()):
             core = None if self.core is None else int(self.core[k])
             matrix = None if self.matrix is None else int(self.matrix[k])
             where = "chip" if core is None else f"core {core}" if matrix is None else f"core {core}, matrix {matrix}"
             where = self.places[k] if self.places else where
+            n_alike = 1 if counts is None else int(counts[i])
+            where += f" and {n_alike - 1:,d} like it" if n_alike > 1 else ""
             bounds = (None, None) if self.least is None else (int(self.least[k]), int(self.most[k]))
-            yield Usage(self.name, where, used, limits[k], self.unit, self.source, core, matrix, *bounds)
+            yield Usage(self.name, where, int(self.used[k]), int(limit[k]), self.unit, self.source, core, matrix, *bounds, n_alike)
 
 
 def drawn(name, bounds, limit, source, unit, cores=None, places=None):

@@ -93,6 +93,8 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
     if limit is not None:
         # Rewiring keeps single neurons inside the limit; there must be room for the average, rounded up.
         most = slots if workload.starts_dense else n_active
+        merged = family.merged_columns(profile, most, layout.n_post, limit)
+        limit, source = limit * merged, source + " x storage.merged_columns" * bool((merged > 1).any())
         yield Check("fan_in_per_neuron", -(-most // layout.n_post), limit, "synapses", source, layout.core, layout.matrix)
     yield from family.list_checks(room)
     limit, source = in_axon_limit(profile)

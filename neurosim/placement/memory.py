@@ -10,7 +10,8 @@ This is the contract that the counting of traffic follows as well.
 - Samples are processed one after another, and the steps of a sample one after another; a feed-forward network has one. Neuron
   state is therefore that of one sample, whatever the batch size: a scalar core gains nothing from holding the whole batch. With
   batch size 1 each sample of one step updates the weights; else gradients are summed in one accumulator per slot and applied once
-  per batch (the weights must not change between the steps of a sample). The optimizer keeps its numbers per slot
+  per batch (the weights must not change between the steps of a sample, and a clipped
+  gradient waits for its norm). The optimizer keeps its numbers per slot
   as wide as a gradient (momentum one, Adam two), and Adam one count of steps per core. A master copy of the strengths
   is used by updates alone.
 - Forward, at each step: a core starts its own sums at zero or at their biases, multiplies its slots with the values of their pre
@@ -75,12 +76,13 @@ def theta_bits(profile, workload):
 def has_accumulators(profile, workload):
     """Whether each slot has a gradient accumulator.
 
-    With batch size 1 and one step a gradient goes straight into the strength. In event-driven execution that happens before
+    With batch size 1 and one step a gradient goes straight into the strength, unless it is clipped. In event-driven execution that happens before
     the pass that moves all slots: what is stored in between must be as wide as a gradient, be it a
     strength, its master copy or the state of an optimizer.
     """
     is_narrow = workload.is_rounded and not workload.master_bits and not workload.state_words
-    return workload.batch_size > 1 or workload.topology.is_unrolled or has_row_pointers(profile, workload) and is_narrow
+    is_late = workload.batch_size > 1 or workload.topology.is_unrolled or workload.clips
+    return is_late or has_row_pointers(profile, workload) and is_narrow
 
 
 def section_bytes(profile, workload, layout, slots):

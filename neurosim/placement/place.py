@@ -7,6 +7,7 @@ import numpy as np
 
 from neurosim.hardware import HardwareProfile
 from neurosim.placement import layout as layouts
+from neurosim.placement.alike import MOST_LISTED, group_alike
 from neurosim.placement.families import family_of
 from neurosim.placement.geometry import locate_cores
 from neurosim.placement.limits import fan_in_limit, in_axon_limit, make_checks, target_places
@@ -56,20 +57,20 @@ class CoreUse:
         return sum(self.sections.values())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Placement:
     """A workload on the cores of a chip, whether it fits or not.
+
+    A verdict needs the arrays only; what lists each core or neuron as an object is made when it is asked for.
 
     Attributes
     ----------
     profile : HardwareProfile
     workload : Workload
     n_cores : int
-    segments : tuple of Segment
-        Ordered by matrix, then by core.
-    home : tuple of int
-        Core of every neuron of all populations, inputs first; -1 for inputs.
-    cores : tuple of CoreUse
+    n_active, slots : int64 array, shape (n_segments,)
+    local, spilled : dict of str to int64 array, shape (n_cores,)
+        Bytes of each section in the memory of each core, and in the memory that the cores of its chip share.
     fan_in_limit : int or None
         Most synapses of one neuron, already divided by the rows that a signed weight takes.
     """
@@ -77,18 +78,77 @@ class Placement:
     profile: HardwareProfile
     workload: Workload
     n_cores: int
-    segments: tuple[Segment, ...]
-    home: tuple[int, ...]
-    cores: tuple[CoreUse, ...]
+    n_active: np.ndarray
+    slots: np.ndarray
+    local: dict[str, np.ndarray]
+    spilled: dict[str, np.ndarray]
     fan_in_limit: int | None
+
+    @property
+    def fan_in_limits(self):
+        """Most synapses of one neuron of each matrix, with the columns that are merged for it: tuple of int, or None."""
+        if self.fan_in_limit is None:
+            return None
+        n_active = self.workload.n_positions if self.workload.starts_dense else self.workload.n_active
+        n_post = [n for _, n in self.workload.topology.shapes]
+        merged = family_of(self.profile).merged_columns(self.profile, np.array(n_active), np.array(n_post), self.fan_in_limit)
+        return tuple((self.fan_in_limit * merged).tolist())
+
+    @cached_property
+    def segments(self):
+        """Tuple of `Segment`, ordered by matrix, then by core."""
+        layout = self.layout
+        columns = (
+            layout.matrix, layout.core, layout.post_start, layout.post_stop, self.n_active, self.slots, layout.n_pre, layout.n_positions,
+        )  # fmt: skip
+        return tuple(Segment(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+
+    @cached_property
+    def home(self):
+        """Core of every neuron of all populations, inputs first; -1 for inputs: tuple of int."""
+        layout = self.layout
+        cores = np.arange(self.n_cores)
+        return (-1,) * layout.topology.sizes[0] + tuple(n for own in layout.own[1:] for n in np.repeat(cores, own).tolist())
+
+    @cached_property
+    def cores(self):
+        """Tuple of `CoreUse`."""
+        return tuple(self._core_uses(range(self.n_cores)))
+
+    @cached_property
+    def distinct_cores(self):
+        """Cores as (`CoreUse`, how many are like it): one by one, or of very many each kind once."""
+        if self.n_cores <= MOST_LISTED:
+            return [(core, 1) for core in self.cores]
+        layout = self.layout
+        first, count = group_alike([layout.own.sum(axis=0), layout.per_core(self.slots), *self.local.values(), *self.spilled.values()])
+        return list(zip(self._core_uses(first.tolist()), count.tolist(), strict=True))
+
+    def core(self, number):
+        """`CoreUse` of one core."""
+        return next(self._core_uses([number]))
+
+    def _core_uses(self, numbers):
+        layout = self.layout
+        n_neurons, n_slots = layout.own.sum(axis=0), layout.per_core(self.slots)
+        for c in numbers:
+            local, spilled = ({name: int(n[c]) for name, n in part.items() if n[c]} for part in (self.local, self.spilled))
+            yield CoreUse(c, int(n_neurons[c]), int(n_slots[c]), local, spilled)
+
+    @property
+    def n_bytes(self):
+        """Local memory in use, B: int64 array, shape (n_cores,)."""
+        return sum(self.local.values(), np.zeros(self.n_cores, np.int64))
+
+    @cached_property
+    def checks(self):
+        """Every limit with its uses: tuple of `Check`."""
+        return tuple(make_checks(self.profile, self.workload, self.layout, self.n_active, self.slots))
 
     @cached_property
     def usages(self):
-        """Every resource with its limit: tuple of `Usage`, cores in order within one name."""
-        layout = self.layout
-        n_active = layout.divide(self.workload.n_active)
-        slots = layouts.n_slots(n_active, layout.n_positions, self.workload)
-        return tuple(u for check in make_checks(self.profile, self.workload, layout, n_active, slots) for u in check.usages())
+        """Every resource with its limit: tuple of `Usage`, cores in order within one name; of very many places those alike once."""
+        return tuple(usage for check in self.checks for usage in check.usages())
 
     @cached_property
     def homes(self):
@@ -129,7 +189,7 @@ class Placement:
 
     @property
     def fits(self):
-        return all(usage.fits for usage in self.usages)
+        return all(check.fits for check in self.checks)
 
 
 def place(profile, workload, n_cores=None):
@@ -158,32 +218,7 @@ def place(profile, workload, n_cores=None):
     layout = layouts.make_layout(workload.topology, n_cores)
     n_active = layout.divide(workload.n_active)
     slots = layouts.n_slots(n_active, layout.n_positions, workload)
-    columns = (layout.matrix, layout.core, layout.post_start, layout.post_stop, n_active, slots, layout.n_pre, layout.n_positions)
-    return Placement(
-        profile=profile,
-        workload=workload,
-        n_cores=n_cores,
-        segments=tuple(Segment(*row) for row in zip(*(column.tolist() for column in columns), strict=True)),
-        home=_home(layout),
-        cores=_cores(profile, layout, slots, section_bytes(profile, workload, layout, slots)),
-        fan_in_limit=fan_in_limit(profile)[0],
-    )
-
-
-def _home(layout):
-    home = [-1] * layout.topology.sizes[0]
-    for own in layout.own[1:].tolist():
-        for core, n in enumerate(own):
-            home += [core] * n
-    return tuple(home)
-
-
-def _cores(profile, layout, slots, sections):
+    sections = section_bytes(profile, workload, layout, slots)
     spilled = choose_spill(profile, sections, sum(sections.values()))
     local = {name: n - spilled.get(name, 0) for name, n in sections.items()}
-    n_neurons, n_slots = layout.own.sum(axis=0).tolist(), layout.per_core(slots).tolist()
-
-    def of_core(c, parts):
-        return {name: int(n[c]) for name, n in parts.items() if n[c]}
-
-    return tuple(CoreUse(c, n_neurons[c], n_slots[c], of_core(c, local), of_core(c, spilled)) for c in range(layout.n_cores))
+    return Placement(profile, workload, n_cores, n_active, slots, local, spilled, fan_in_limit(profile)[0])

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from neurosim.placement.place import place
-from neurosim.placement.search import largest_fit, most_unrolled, smallest_cores
+from neurosim.placement.search import largest_fit, most_unrolled, smallest_cores, tries_all_cores, tries_all_totals
 from neurosim.placement.workload import Workload
 
 
@@ -16,14 +18,27 @@ class Remedy:
     n_cores: int | None = None
 
 
-def find_remedies(placement):
+def find_remedies(placement, for_every_draw=False):
     """What would make a placement fit, each found by placing again: fewer steps, fewer synapses, other cores, one change of the run.
+
+    Parameters
+    ----------
+    placement : Placement
+    for_every_draw : bool
+        Whether the network must fit whichever positions are drawn.
 
     Returns
     -------
     list of Remedy
     """
     profile, workload, n_cores = placement.profile, placement.workload, placement.n_cores
+    if for_every_draw and placement.fits:
+        return [
+            *_cores_for_every_draw(placement),
+            Remedy("a number for network.connectivity asks for less: the limit is then kept at every step, and a slot without a position stays dormant"),
+        ]
+    if n_cores > profile.cores.value:  # no change of the network helps on cores that are not there
+        return [Remedy(f"not even one synapse per matrix fits on {_cores(n_cores)}"), _other_cores(profile, workload)]
     if workload.has_places:
         n = sum(workload.n_positions)
         return [
@@ -49,7 +64,7 @@ def _fewer_steps(placement):
         n = most_unrolled(profile, changed, n_cores, most=topology.window)
         if n:
             changed = replace(changed, topology=replace(changed.topology, window=n))
-            saved = max(a.n_bytes - b.n_bytes for a, b in zip(placement.cores, place(profile, changed, n_cores).cores, strict=True))
+            saved = int((placement.n_bytes - place(profile, changed, n_cores).n_bytes).max())
             what = f"training.window: {n:,d}" if readout == topology.readout else f"network.readout: last with training.window: {n:,d}"
             text = f"{what} would fit on {_cores(n_cores)}: errors go back {n:,d} of {topology.n_steps:,d} steps, up to {saved:,d} B less per core"
             yield Remedy(text, changed, n_cores)
@@ -63,23 +78,32 @@ def _fewer_synapses(profile, workload, n_cores):
         return Remedy(f"not even one synapse per matrix fits on {cores}")
     share = 100 * sum(counts) / sum(workload.n_positions)
     each = " + ".join(f"{n:,d}" for n in counts)
-    text = f"at most {sum(counts):,d} synapses ({each}; {share:.3g} % connectivity) fit on {cores}, not {workload.n_synapses:,d}"
+    most = "at most" if tries_all_totals(workload, n_cores) else "about"
+    text = f"{most} {sum(counts):,d} synapses ({each}; {share:.3g} % connectivity) fit on {cores}, not {workload.n_synapses:,d}"
     return Remedy(text, replace(workload, n_active=counts), n_cores)
 
 
 def _other_cores(profile, workload):
     n_cores = smallest_cores(profile, workload)
+    if n_cores is None and not tries_all_cores(profile, workload):
+        return Remedy(f"none of the numbers of cores that were tried (up to {profile.cores.value:,d}) fits these {workload.n_synapses:,d} synapses")
     if n_cores is None:
         return Remedy(f"no number of cores of this chip (up to {profile.cores.value:,d}) fits these {workload.n_synapses:,d} synapses")
     return Remedy(f"{_cores(n_cores)} would fit these {workload.n_synapses:,d} synapses", workload, n_cores)
 
 
+def _cores_for_every_draw(placement):
+    """Fewer or more cores on which every draw fits."""
+    n_cores = smallest_cores(placement.profile, placement.workload)
+    if n_cores is not None and largest_fit(placement.profile, placement.workload, n_cores) is not None:
+        yield Remedy(f"{_cores(n_cores)} would fit {placement.workload.n_synapses:,d} synapses whichever positions are drawn", placement.workload, n_cores)
+
+
 def _changes(placement):
     """Single changes of the workload that make everything fit on the same cores."""
     workload = placement.workload
-    saved = max(core.sections.get("gradients", 0) for core in placement.cores)
-    slots = sum(core.n_slots for core in placement.cores) - workload.n_synapses
-    state = max(core.sections.get("optimizer_state", 0) for core in placement.cores)
+    saved, state = (int(np.max(placement.local.get(name, 0))) for name in ("gradients", "optimizer_state"))
+    slots = int(placement.slots.sum()) - workload.n_synapses
     options = [
         (workload.state_words > 0, {"optimizer": "sgd"}, f"optimizer sgd alone would fit: it saves up to {state:,d} B of state per core"),
         (workload.batch_size > 1, {"batch_size": 1}, f"batch_size 1 alone would fit: it saves up to {saved:,d} B of gradients per core"),
@@ -94,7 +118,7 @@ def _changes(placement):
 
 
 def _scan_text(placement, other):
-    saved = max(a.n_bytes - b.n_bytes for a, b in zip(placement.cores, other.cores, strict=True))
+    saved = int((placement.n_bytes - other.n_bytes).max())
     return f"execution scan alone would fit: it saves up to {saved:,d} B of row pointers and arrivals per core"
 
 

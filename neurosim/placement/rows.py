@@ -73,10 +73,11 @@ def count_words(packings, width, n_pre, n_active, slots, with_expected=True):
         Of each segment; the others as in `count_rows`.
     """
     classes = {}
-    for g, key in enumerate(zip(packings, width.tolist(), n_pre.tolist(), strict=True)):
+    for g, key in enumerate(zip(map(id, packings), width.tolist(), n_pre.tolist(), strict=True)):  # equal ones are mostly the same
         classes.setdefault(key, []).append(g)
     least, expected, most = (np.zeros(len(packings), np.int64) for _ in range(3))
-    for (packing, w, n), members in classes.items():
+    for (_, w, n), members in classes.items():
+        packing = packings[members[0]]
         lower, upper = _hulls(packing, w)
         least[members] = _on_hull(lower, n, n_active[members], -1)
         most[members] = _on_hull(upper, n, slots[members], 1)

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
+
 from neurosim.errors import InputError
 from neurosim.placement.layout import make_layout, n_slots
 from neurosim.placement.limits import depends_on_draw, fixed_checks, slot_checks
@@ -11,6 +13,10 @@ from neurosim.placement.spill import can_spill
 
 #: Where the search for the most steps of unrolling ends.
 MOST_STEPS = 10**6
+#: Segments that a search may look at one by one, about 2 s; beyond that it takes larger steps. Chips of 5,000 cores stay below.
+_EFFORT = 3 * 10**7
+#: Every try costs at least as much as so many segments.
+_LEAST_EFFORT = 1000
 
 
 def check_cores(profile, n_cores):
@@ -28,11 +34,13 @@ def smallest_cores(profile, workload):
     """Smallest number of cores of the chip on which the workload fits, or None.
 
     One on which every draw fits comes before one on which only some do, and one whose cores hold everything themselves before one
-    that spills. Every number is tried: more cores also mean more copies, so that one may fit and the next may not.
+    that spills. Every number is tried: more cores also mean more copies, so that one may fit and the next may not. On a chip of so many
+    cores that this takes too long (`tries_all_cores`) the numbers that are tried grow by steps.
     """
+    numbers = _numbers_of_cores(profile, workload)
+
     def first(is_sure, low, may_spill):
-        cores = range(low, profile.cores.value + 1)
-        return next((n for n in cores if _make_fits(profile, workload, n, is_sure, may_spill)(workload.n_active)), None)
+        return next((n for n in numbers if n >= low and _make_fits(profile, workload, n, is_sure, may_spill)(workload.n_active)), None)
 
     for may_spill in dict.fromkeys((False, can_spill(profile))):
         some = first(False, 1, may_spill)
@@ -41,7 +49,24 @@ def smallest_cores(profile, workload):
     return None
 
 
-def largest_fit(profile, workload, n_cores):
+def tries_all_cores(profile, workload):
+    """Whether `smallest_cores` tries every number of cores of the chip."""
+    return len(_numbers_of_cores(profile, workload)) == profile.cores.value
+
+
+def _numbers_of_cores(profile, workload):
+    """Numbers of cores to try, ascending: all of them, or as many as the effort allows and from there on in growing steps."""
+    most, weight = profile.cores.value, len(workload.n_positions) * (5 if profile.storage.family == "packed_lists" else 1)
+    every = np.arange(1, most + 1, dtype=np.int64)
+    dense = int(np.searchsorted(np.cumsum(every * weight + _LEAST_EFFORT), _EFFORT)) if most <= 10**6 else 0
+    if dense >= most:
+        return every.tolist()
+    # One by one for half of the effort; then some 40 that lead to the last.
+    dense = max(dense // 2, 1)
+    return [*range(1, dense), *np.unique(np.geomspace(dense, most, 40).round().astype(np.int64)).tolist()]
+
+
+def largest_fit(profile, workload, n_cores, may_spill=False):
     """Most synapses that the cores hold themselves, whichever positions are drawn, with the matrices in the proportion of `workload.n_active`.
 
     A matrix that is full stays full while the others grow on; each keeps at least one synapse.
@@ -53,6 +78,8 @@ def largest_fit(profile, workload, n_cores):
         For equal connectivity of all matrices, give ``n_active=synapse_counts(topology, 1.0)``.
     n_cores : int or None
         None for all cores of the chip.
+    may_spill : bool
+        Whether the memory that the cores share counts, too.
 
     Returns
     -------
@@ -67,7 +94,7 @@ def largest_fit(profile, workload, n_cores):
     n_cores = profile.cores.value if n_cores is None else n_cores
     check_cores(profile, n_cores)
     weights, positions = workload.n_active, workload.n_positions
-    fits = _make_fits(profile, workload, n_cores)
+    fits = _make_fits(profile, workload, n_cores, may_spill=may_spill)
 
     def counts(total):
         return scale_counts(weights, positions, total)
@@ -77,14 +104,19 @@ def largest_fit(profile, workload, n_cores):
     # for sure only grows, so it bounds the answer from above, and the few totals in between are tried one by one.
     high = _last(lambda total: fits(counts(total), at_least=True), low, high)
     best = _last(lambda total: fits(counts(total)), low, high)
-    window = 2 * n_cores
-    while best < high:
+    window = 2 * n_cores if tries_all_totals(workload, n_cores) else 0
+    while window and best < high:
         above = range(min(high, max(best, low - 1) + window), best, -1)
         better = next((total for total in above if fits(counts(total))), best)
         if better == best:
             break
         best = better
     return counts(best) if best >= low else None
+
+
+def tries_all_totals(workload, n_cores):
+    """Whether `largest_fit` finds the very largest total; on so many cores that this takes too long, one within two synapses per core."""
+    return 2 * n_cores * (n_cores * len(workload.n_positions) + _LEAST_EFFORT) <= _EFFORT
 
 
 def most_unrolled(profile, workload, n_cores, most=MOST_STEPS):

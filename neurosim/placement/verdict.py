@@ -1,6 +1,8 @@
 """Whether a placement fits, which limits it breaks, and what would help."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
 
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
@@ -65,7 +67,8 @@ class Verdict:
         topology = self.placement.workload.topology
         if not topology.is_unrolled:
             return None
-        core = max(self.placement.cores, key=lambda core: core.sections.get("unrolled_state", 0))
+        cores = (core for core, _ in self.placement.distinct_cores)
+        core = max(cores, key=lambda core: core.sections.get("unrolled_state", 0))  # a core without neurons keeps none
         return {
             "n_steps": topology.n_steps,
             "window": topology.window,
@@ -105,33 +108,44 @@ class Verdict:
             "hints": self.hints,
             "unrolling": self.unrolling,
             "storage": list(self.storage),
-            "cores": [
-                {"id": c.id, "n_neurons": c.n_neurons, "n_slots": c.n_slots, "n_bytes": c.n_bytes, "sections": dict(c.sections), "spilled": dict(c.spilled)}
-                for c in self.placement.cores
-            ],
+            "cores": [_core_dict(core, n_alike) for core, n_alike in self.placement.distinct_cores],
         }
 
 
-def judge(placement):
+def _at_worst(usage):
+    """A use as the worst draw has it, where it depends on the draw and only some draws fit."""
+    return replace(usage, used=usage.most, least=None, most=None) if usage.fits and not usage.is_guaranteed else usage
+
+
+def _core_dict(core, n_alike):
+    """Plain data of a core, and how many are like it where not each is listed."""
+    more = {"n_alike": n_alike} if n_alike > 1 else {}
+    return {**asdict(core), "n_bytes": core.n_bytes, **more}
+
+
+def judge(placement, for_every_draw=False):
     """Compare every use with its limit, and search for remedies when something does not fit.
 
     Parameters
     ----------
     placement : Placement
+    for_every_draw : bool
+        Whether it must fit whichever positions are drawn, as ``connectivity: fit`` promises; else one draw that fits is enough.
 
     Returns
     -------
     Verdict
     """
-    violations = [usage for usage in placement.usages if not usage.fits]
+    usages = [_at_worst(usage) for usage in placement.usages] if for_every_draw else placement.usages
+    violations = [usage for usage in usages if not usage.fits]
     return Verdict(
         placement=placement,
         violations=violations,
-        headroom=[usage for usage in placement.usages if usage.fits],
+        headroom=[usage for usage in usages if usage.fits],
         unstated=[name for name in KNOWN_LIMITS if getattr(placement.profile.limits, name) is None],
         not_modelled=_not_modelled(placement.profile, placement.workload),
-        section_over=[_section_over(placement.cores[u.core], u) for u in violations if u.name == "local_memory"],
-        remedies=find_remedies(placement) if violations else [],
+        section_over=[_section_over(placement.core(u.core), u) for u in violations if u.name == "local_memory"],
+        remedies=(find_remedies(placement, for_every_draw) if violations else []),
         most_steps=_most_steps(placement),
         storage=[text for text in (family_of(placement.profile).release_text(placement), _spill_text(placement), _rewiring_text(placement), *_draw_texts(placement)) if text],
     )
@@ -154,7 +168,7 @@ def refuse_unless_fits(placement):
 def summarize(verdict):
     """One line on a placement that does not fit: how many limits are broken, the worst of them, the first hint."""
     placement = verdict.placement
-    worst, n = verdict.worst, len(verdict.violations)
+    worst, n = verdict.worst, sum(usage.n_places for usage in verdict.violations)
     over = next((s for s in verdict.section_over if s.core == worst.core), None) if worst.name == "local_memory" else None
     parts = [
         f"does not fit {placement.profile.name}: {n} limit{'s' * (n > 1)} exceeded",
@@ -167,7 +181,7 @@ def summarize(verdict):
 
 
 def _most_steps(placement):
-    if not placement.workload.topology.is_unrolled:
+    if not placement.workload.topology.is_unrolled or placement.n_cores > placement.profile.cores.value:
         return None
     n = most_unrolled(placement.profile, placement.workload, placement.n_cores)
     return n if n < MOST_STEPS else None
@@ -207,12 +221,11 @@ def _not_modelled(profile, workload):
 
 def _spill_text(placement):
     """Which sections moved to the shared memory, in one sentence; None where none did."""
-    cores = [core for core in placement.cores if core.spilled]
-    if not cores:
+    if not placement.spilled:
         return None
-    names = dict.fromkeys(name for core in cores for name in core.spilled)
-    total = sum(sum(core.spilled.values()) for core in cores)
-    return f"spilled to sdram from {len(cores):,d} of {placement.n_cores:,d} cores: {', '.join(names)}, {total:,d} B; their traffic is that of the shared memory"
+    moved, names = sum(placement.spilled.values()), placement.spilled
+    n_cores, total = np.count_nonzero(moved), int(moved.sum())
+    return f"spilled to sdram from {n_cores:,d} of {placement.n_cores:,d} cores: {', '.join(names)}, {total:,d} B; their traffic is that of the shared memory"
 
 
 def _rewiring_text(placement):

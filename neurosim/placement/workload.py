@@ -39,6 +39,10 @@ class Workload:
         Bits of a stored strength without its sign, instead of the profile's.
     master_bits : int
         Bits of a wide copy of each strength that learns in its place, 0 for none.
+    has_float16 : bool
+        Whether stored strengths are narrow floating-point numbers, and not fixed point.
+    draws_rounding : bool
+        Whether a random number decides how each stored strength is rounded.
     rewires : bool
         Whether the run rewires, and so draws random numbers on the chip.
     searches : bool
@@ -49,6 +53,8 @@ class Workload:
         Whether all possible connections are active at the start.
     has_dense_gradient : bool
         Whether there is an accumulator for the gradient of every possible connection.
+    clips : bool
+        Whether gradients are clipped by their norm, which is known only when all of them are: so every slot has an accumulator.
 
     Raises
     ------
@@ -72,6 +78,9 @@ class Workload:
     host_learns: bool = False
     theta_bits: int | None = None
     master_bits: int = 0
+    has_float16: bool = False
+    draws_rounding: bool = False
+    clips: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "topology", Topology.of(self.topology))

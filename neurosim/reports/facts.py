@@ -8,6 +8,10 @@ STATIC = "static"
 PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", STATIC, EVALUATION)
 
 
+#: Limits whose use the scenario chooses, whatever the size of the network: such a one may be full without stopping anything.
+CHOSEN = {"cores", "weight_bits"}
+
+
 def words(name):
     """Name of a section, phase, level or component as people read it: ``local_sram -> "local SRAM"``."""
     return name.replace("_", " ").replace("sram", "SRAM").replace("sdram", "SDRAM")
@@ -94,6 +98,14 @@ def span(numbers):
         else:
             runs.append([n, n])
     return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def split_idle(cores):
+    """Cores of a record that hold something, and the idle ones, which are all alike; with one idle core all are in the first list."""
+    idle = [core for core in cores if not core.n_neurons and not core.synapses.used]
+    if len(idle) < 2 or len(idle) == len(cores):
+        return list(cores), []
+    return [core for core in cores if core.n_neurons or core.synapses.used], idle
 
 
 def join_components(names):
@@ -247,7 +259,7 @@ def tightest(verdict):
     fullest, places = {}, {}
     for usage in verdict["violations"] + verdict["headroom"]:
         name = usage["name"]
-        places[name] = places.get(name, 0) + 1
+        places[name] = places.get(name, 0) + usage.get("n_places", 1)
         if name not in fullest or usage["used"] * fullest[name]["limit"] > fullest[name]["used"] * usage["limit"]:
             fullest[name] = usage
     return [(usage, places[usage["name"]]) for usage in sorted(fullest.values(), key=lambda u: -u["used"] / max(1, u["limit"]))]

@@ -1,6 +1,7 @@
 """Map of the cores: how full the memory of each is, and what it spends."""
 
 import math
+import textwrap
 from dataclasses import dataclass
 
 from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -60,7 +61,7 @@ class Grid:
 
 def draw_cores(record, figure):
     """Two maps of one grid, row by row from the top left; idle cores of the chip are outlines."""
-    figure.set_size_inches(style.WIDTH, HEIGHT)
+    style.resize(figure, HEIGHT)
     cores, n_cells = record.cores, _n_cells(record)
     grid = Grid.of(n_cells, record.profile.mesh or {})
     idle = n_cells - len(cores)
@@ -130,7 +131,8 @@ def _draw_energy(panel, record, grid, labelled):
 
 
 def _heading(axes, text):
-    style.write(axes, 0.5, 1.03, text, transform=axes.transAxes, fontsize=9, ha="center", va="bottom", color=style.INK)
+    size, per_line = (7.5, 24) if style.is_narrow(axes.figure) else (9, 80)
+    style.write(axes, 0.5, 1.03, textwrap.fill(text, per_line), transform=axes.transAxes, fontsize=size, ha="center", va="bottom", color=style.INK)
 
 
 def _paint(panel, values, grid, labelled, colors, top, unit, label):
@@ -142,7 +144,8 @@ def _paint(panel, values, grid, labelled, colors, top, unit, label):
             column, row = grid.position(core)
             words = f"core {core}\n{label(value)}" if labelled == 2 else str(core)
             ink = LIGHT_INK if norm(value) > 0.42 else "#111111"
-            style.write(axes, column + 0.5, row + 0.5, words, fontsize=8, ha="center", va="center", color=ink, linespacing=1.4)
+            size = 6 if style.is_narrow(axes.figure) else 8
+            style.write(axes, column + 0.5, row + 0.5, words, fontsize=size, ha="center", va="center", color=ink, linespacing=1.4)
     n = 64
     for i in range(n):  # rectangles, not an image: they stay sharp and small in every format
         scale.add_patch(Rectangle((top * i / n, 0), top / n, 1, facecolor=colors((i + 0.5) / n), edgecolor="none"))

@@ -1,12 +1,11 @@
 """Energy per trained sample and core, by phase."""
 
 import math
-import textwrap
 
 from matplotlib.patches import Patch
 
 from neurosim.reports import figure_style as style
-from neurosim.reports.facts import EVALUATION, in_order, is_priced, missing_energy, priced_names, training_energy_by_core, words
+from neurosim.reports.facts import EVALUATION, in_order, is_priced, missing_energy, priced_names, split_idle, training_energy_by_core, words
 from neurosim.units import format_si
 
 
@@ -16,6 +15,9 @@ def draw_energy(record, figure):
         _say_nothing_priced(record, figure)
         return
     by_core = training_energy_by_core(record)
+    idle = {core.id for core in split_idle(record.cores)[1]}
+    if not math.fsum(joules for core in idle for joules in by_core.get(core, {}).values()):
+        by_core = {core: phases for core, phases in by_core.items() if core not in idle}  # cores that spend nothing are folded away
     chip = math.fsum(by_core.pop(-1, {}).values())
     names = in_order((p for phases in by_core.values() for p, joules in phases.items() if joules > 0), style.PHASE_LOOKS)
     if not names:
@@ -57,11 +59,11 @@ def _say_nothing_priced(record, figure, chip=0.0):
     total = f"at least {_joules(chip)}" if chip else "unknown"
     style.frame(figure, record, f"Energy per trained sample: {total}")
     reason = missing_energy(record) or "no event of this run has a price"
-    lines = [
+    style.say(
+        figure,
         "No event on a core has a price in this profile:",
         "the energy of the cores is unknown, and not zero.",
         "",
         *([f"The chip beside its cores takes {_joules(chip)} (static power).", ""] if chip else []),
-        *textwrap.wrap(reason[:1].upper() + reason[1:], 80),
-    ]
-    style.write(figure, 0.5, 0.5, "\n".join(lines), fontsize=10, ha="center", va="center", color=style.INK, linespacing=1.5)
+        reason[:1].upper() + reason[1:],
+    )

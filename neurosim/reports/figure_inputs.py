@@ -21,7 +21,7 @@ def draw_inputs(record, figure):
     unused = sum(n == 0 for n in counts)
     is_whole_sample = n_inputs == record.dataset.n_features  # not one step of a sequence
     side = SIDES.get(len(counts)) if inputs.per == 1 and is_whole_sample else None
-    figure.set_size_inches(style.WIDTH, HEIGHT if side else style.HEIGHT)
+    style.resize(figure, HEIGHT if side else style.HEIGHT)
     kept = len(counts) - unused
     what = "inputs" if inputs.per == 1 else f"groups of {inputs.per} neighbouring inputs"
     title = f"Inputs: {kept:,d} of {len(counts):,d} {what} keep connections"

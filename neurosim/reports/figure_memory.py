@@ -3,7 +3,7 @@
 import math
 
 from neurosim.reports import figure_style as style
-from neurosim.reports.facts import in_order, n_cores_text, words
+from neurosim.reports.facts import in_order, n_cores_text, split_idle, words
 from neurosim.units import format_bytes
 
 KB = 1024
@@ -11,11 +11,11 @@ KB = 1024
 
 def draw_memory(record, figure):
     """Stacked bars of the sections of each core, with the limit as a line."""
-    cores = record.cores
+    cores, idle = split_idle(record.cores)
     names = in_order((name for core in cores for name, n in core.memory_bytes.sections.items() if n), style.SECTION_LOOKS)
     limits = sorted({core.memory_bytes.limit for core in cores} - {None})
     fullest = max(cores, key=lambda core: core.memory_bytes.used)
-    room = style.frame(figure, record, _title(fullest, len(cores)), _subtitle(cores), right=0.745)
+    room = style.frame(figure, record, _title(fullest, len(record.cores)), _subtitle(cores, idle), right=0.745)
     axes = style.plain_axes(figure, room, "local memory (KB = 1024 B)", "core")
     stacks = {name: [core.memory_bytes.sections.get(name, 0) / KB for core in cores] for name in names}
     tops = style.draw_stacks(axes, [str(core.id) for core in cores], stacks, style.SECTION_LOOKS)
@@ -44,7 +44,12 @@ def _title(core, n_cores):
     return f"Memory: {format_bytes(memory.used)}{share} {where}"
 
 
-def _subtitle(cores):
+def _subtitle(cores, idle=()):
+    text = _about(cores)
+    return f"{text}; {len(idle):,d} idle cores with {format_bytes(idle[0].memory_bytes.used)} each are not drawn" if idle else text
+
+
+def _about(cores):
     if any(core.memory_bytes.limit is None for core in cores):
         return "the profile states no limit for every core"
     spilled = sum(sum(core.memory_bytes.spilled.values()) for core in cores)

@@ -8,6 +8,7 @@ those of like luminance apart, so that a print in grey keeps its meaning.
 import io
 import math
 import textwrap
+import warnings
 from dataclasses import dataclass
 
 from neurosim.reports import matplotlib_defaults  # noqa: F401  isort: skip  (before matplotlib)
@@ -15,6 +16,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from neurosim.placement.sections import TABLE
 from neurosim.reports.facts import words
@@ -83,17 +85,58 @@ def look_of_level(level):
     return LEVEL_LOOKS.get(level) or (other, Look(other.color, "////", "white"))
 
 
-def new_figure():
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
+@dataclass(frozen=True)
+class Sheet:
+    """What a figure is drawn for: `width` in inches, and whether a caption at its foot says where it comes from.
+
+    Below the width of a file of its own, legends stand below the axes and not beside them: nothing is cut off.
+    """
+
+    width: float = WIDTH
+    has_caption: bool = True
+
+    @property
+    def is_narrow(self):
+        return self.width < WIDTH
+
+
+#: A file of its own; a page, readable at 400 pixels; a column of a paper.
+FILE, PAGE, COLUMN = Sheet(), Sheet(4.4), Sheet(3.4)
+
+
+class _Figure(Figure):
+    sheet = FILE
+
+
+def new_figure(sheet=FILE):
+    figure = _Figure(figsize=(sheet.width, HEIGHT), dpi=DPI, facecolor="white")
+    figure.sheet = sheet
     FigureCanvasAgg(figure)
     return figure
+
+
+def is_narrow(figure):
+    """Whether a figure has no room beside its axes; one of the user's own is as wide as it is."""
+    return _sheet(figure).is_narrow
+
+
+def _sheet(figure):
+    return getattr(figure, "sheet", FILE)
+
+
+def resize(figure, height):
+    """Set the height of a figure, in inches."""
+    figure.set_size_inches(_sheet(figure).width, height)
 
 
 def render(figure, file_format="png"):
     """Bytes of a figure; equal figures give equal bytes."""
     stream = io.BytesIO()
-    metadata = {"Date": None} if file_format == "svg" else None
-    with rc_context({"svg.hashsalt": "neurosim"}):
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(file_format)
+    for text in figure.findobj(Text):  # names of the user's: what steers a terminal has no shape, what no font holds gets a box
+        text.set_text("".join(c if c.isprintable() or c == "\n" else " " for c in text.get_text()))
+    with rc_context({"svg.hashsalt": "neurosim"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+")
         figure.savefig(stream, format=file_format, dpi=DPI, facecolor="white", bbox_inches=None, metadata=metadata)
     return stream.getvalue()
 
@@ -104,22 +147,32 @@ def frame(figure, record, title, subtitle="", right=0.77, left=0.105, caption=No
     Long lines are wrapped and take their room from the axes; nothing is cut off.
     """
     width, height = figure.get_size_inches()
+    share = width / WIDTH
+    if is_narrow(figure):
+        left, right = min(left / share, 0.2), max(right, 0.96)
     y = 1 - 0.14 / height
     for content, size, weight, color, per_line in ((title, 11, "bold", INK, 76), (subtitle, 8, "normal", FAINT, 112)):
-        lines = textwrap.wrap(content, per_line)
+        lines = textwrap.wrap(content, max(int(per_line * share * (0.92 if is_narrow(figure) else 1)), 20))
         if lines:
             write(figure, 0.02, y, "\n".join(lines), fontsize=size, fontweight=weight, color=color, va="top", linespacing=1.25)
             y -= (len(lines) * size * 1.25 / 72 + 0.06) / height
-    lines = textwrap.wrap(caption or run_caption(record), 128)
+    lines = textwrap.wrap(caption or run_caption(record), max(int(128 * share), 20)) if _sheet(figure).has_caption else []
     write(figure, 0.02, 0.07 / height, "\n".join(lines), fontsize=6.5, color=FAINT, va="bottom")
-    bottom = (0.56 + 0.11 * len(lines)) / height
+    bottom = (0.56 + 0.11 * len(lines) + 0.1 * is_narrow(figure)) / height
     return left, bottom, right - left, y - 0.12 / height - bottom
 
 
 def say_not_recorded(figure, record, title):
     """Words where a record of an older version lacks what a figure shows."""
     frame(figure, record, title)
-    write(figure, 0.5, 0.5, "This record does not hold it; run the scenario again.", fontsize=10, ha="center", color=INK)
+    say(figure, "This record does not hold it; run the scenario again.")
+
+
+def say(figure, *paragraphs):
+    """Words in the middle of a figure that has nothing to draw; an empty paragraph is an empty line."""
+    per_line, size = (int(13 * figure.sheet.width), 8) if is_narrow(figure) else (80, 10)
+    lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, per_line) or [""]]
+    write(figure, 0.5, 0.5, "\n".join(lines), fontsize=size, ha="center", va="center", color=INK, linespacing=1.5)
 
 
 def write(where, x, y, content, **kwargs):
@@ -155,24 +208,42 @@ def plain_axes(figure, room, ylabel, xlabel):
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#999999")
     axes.tick_params(labelsize=8, length=0, colors=INK)
-    axes.set_xlabel(xlabel, fontsize=9, color=INK)
-    axes.set_ylabel(ylabel, fontsize=9, color=INK)
+    size = 7.5 if is_narrow(figure) else 9
+    axes.set_xlabel(textwrap.fill(xlabel, int(11 * figure.sheet.width)) if is_narrow(figure) else xlabel, fontsize=size, color=INK)
+    axes.set_ylabel(ylabel, fontsize=size, color=INK)
     return axes
 
 
 def legend_beside(axes, handles):
-    """Legend to the right of the axes, in the order of a stack: the top part on top."""
-    axes.legend(
-        handles=handles[::-1],
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1.0),
-        borderaxespad=0,
-        frameon=False,
-        fontsize=8,
-        handlelength=1.6,
-        handleheight=1.1,
-        labelspacing=0.55,
-    )
+    """Legend to the right of the axes, or below where there is no room, in the order of a stack: the top part on top."""
+    looks = {"borderaxespad": 0, "frameon": False, "fontsize": 8, "handlelength": 1.6, "handleheight": 1.1, "labelspacing": 0.55}
+    if is_narrow(axes.figure):
+        _legend_below(axes.figure, handles[::-1], looks)
+    else:
+        axes.legend(handles=handles[::-1], loc="upper left", bbox_to_anchor=(1.02, 1.0), **looks)
+
+
+def _legend_below(figure, handles, looks):
+    """Legend at the foot of a figure, which grows by its height."""
+    longest = max((len(line) for handle in handles for line in str(handle.get_label()).split("\n")), default=0)
+    n_columns = max(1, min(len(handles), int(figure.get_size_inches()[0] / (0.45 + 0.065 * max(longest, 1)))))
+    n_rows = -(-len(handles) // n_columns)
+    n_lines = max((str(handle.get_label()).count("\n") + 1 for handle in handles), default=1)
+    _grow(figure, 0.08 + n_rows * n_lines * 0.185)
+    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.02, 0.02), ncols=n_columns, columnspacing=1.2, **looks)
+
+
+def _grow(figure, more):
+    """Add room at the foot of a figure, in inches; what is drawn keeps its size and place."""
+    width, height = figure.get_size_inches()
+    share = height / (height + more)
+    figure.set_size_inches(width, height + more)
+    for text in figure.texts:
+        x, y = text.get_position()
+        text.set_position((x, 1 - (1 - y) * share))
+    for axes in figure.axes:
+        left, bottom, wide, tall = axes.get_position(original=True).bounds
+        axes.set_position((left, 1 - (1 - bottom) * share, wide, tall * share))
 
 
 def draw_stacks(axes, labels, stacks, looks):

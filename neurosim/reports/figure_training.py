@@ -14,7 +14,7 @@ _MARKED_EPOCHS = 30
 
 def draw_training(record, figure):
     """Three panels over one axis of epochs, counted from 1."""
-    figure.set_size_inches(style.WIDTH, HEIGHT)
+    style.resize(figure, HEIGHT)
     epochs, accuracy = record.epochs, record.accuracy
     n = len(epochs)
     title = f"Training: test accuracy {100 * accuracy.test:.2f} % after {n} epoch{'s' * (n != 1)}"

@@ -1,5 +1,7 @@
 """Weights and fan-in of each matrix at the end of the training, as histograms."""
 
+import textwrap
+
 from matplotlib.ticker import MaxNLocator
 
 from neurosim.reports import figure_style as style
@@ -26,21 +28,27 @@ def draw_weights(record, figure):
     if left_out > 0:
         matrices = [*matrices[: MOST_ROWS - 1], matrices[-1]]
         subtitle += f"; {left_out} matrices between are not drawn"
-    figure.set_size_inches(style.WIDTH, _MARGIN + _ROW * len(matrices))
+    style.resize(figure, _MARGIN + _ROW * len(matrices))
     height = figure.get_size_inches()[1]
     left, bottom, width, tall = style.frame(figure, record, title, subtitle, right=0.98, left=0.1)
     each = (tall - 0.1 / height - (len(matrices) - 1) * _GAP / height) / len(matrices)
-    half = (width - 0.1) / 2
+    gap = 0.17 if style.is_narrow(figure) else 0.1
+    half = (width - gap) / 2
+    spans = [histogram.edges for _, matrix in matrices if (histogram := matrix.weights)]
+    span = (min(edges[0] for edges in spans), max(edges[-1] for edges in spans)) if spans else None
     for row, (m, matrix) in enumerate(matrices):
         y = bottom + tall - 0.1 / height - (row + 1) * each - row * _GAP / height
         last = row == len(matrices) - 1
         for i, (histogram, looks, name) in enumerate(((matrix.weights, WEIGHT, "synapses"), (matrix.fan_in, FAN_IN, "neurons"))):
             xlabel = ("weight", "fan-in")[i] if last else ""
-            axes = style.plain_axes(figure, (left + i * (half + 0.1), y, half, each), name, xlabel)
+            axes = style.plain_axes(figure, (left + i * (half + gap), y, half, each), name, xlabel)
             _draw(axes, histogram, looks)
+            if i == 0 and histogram and span:  # one axis of weights, labelled below the last
+                axes.set_xlim(*span)
             shape = f"{matrix.n_pre:,d} to {matrix.n_post:,d}"
             about = f"{matrix_text(record, m)}, {shape}: {matrix.active:,d} active" if i == 0 else _spread(matrix)
-            style.write(axes, 0, 1.03, about, transform=axes.transAxes, fontsize=8, color=style.FAINT, va="bottom")
+            size, per_line = (6.5, 36 if figure.sheet.width > 4 else 22) if style.is_narrow(figure) else (8, 100)
+            style.write(axes, 0, 1.03, textwrap.fill(about, per_line), transform=axes.transAxes, fontsize=size, color=style.FAINT, va="bottom")
 
 
 def _draw(axes, histogram, looks):
@@ -59,7 +67,7 @@ def _draw(axes, histogram, looks):
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlim(edges[0], edges[-1])
     # Fan-in is whole: bins lie around whole numbers, and ticks on them.
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=edges[0] == -0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4 if style.is_narrow(axes.figure) else 6, integer=edges[0] == -0.5))
 
 
 def _spread(matrix):

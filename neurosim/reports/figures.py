@@ -13,7 +13,7 @@ from neurosim.reports.figure_cores import draw_cores
 from neurosim.reports.figure_energy import draw_energy
 from neurosim.reports.figure_inputs import draw_inputs
 from neurosim.reports.figure_memory import draw_memory
-from neurosim.reports.figure_style import new_figure, render
+from neurosim.reports.figure_style import FILE, new_figure, render
 from neurosim.reports.figure_traffic import draw_traffic
 from neurosim.reports.figure_training import draw_training
 from neurosim.reports.figure_turnover import draw_turnover
@@ -42,6 +42,8 @@ SWEEP_FIGURES = {
     "limits": draw_limits,
 }
 FORMATS = ("png", "svg")
+#: What can be asked for.
+KNOWN_FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Rendered:
     files: dict[str, bytes]
 
 
-def make_figure(name, record):
+def make_figure(name, record, sheet=FILE):
     """Figure of a record, not written yet.
 
     Parameters
@@ -60,17 +62,19 @@ def make_figure(name, record):
     name : str
         Key of `FIGURES` or `SWEEP_FIGURES`.
     record : RunRecord or SweepRecord
+    sheet : Sheet
+        What it is drawn for.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     with own_defaults():
-        return _make_figure(name, record)
+        return _make_figure(name, record, sheet)
 
 
-def _make_figure(name, record):
-    figure = new_figure()
+def _make_figure(name, record, sheet):
+    figure = new_figure(sheet)
     {**FIGURES, **SWEEP_FIGURES}[name](record, figure)
     return figure
 
@@ -106,7 +110,7 @@ def draw(name, record, axes=None, figures=FIGURES):
     return axes
 
 
-def render_figures(record, formats=FORMATS, names=FIGURES):
+def render_figures(record, formats=FORMATS, names=FIGURES, sheet=FILE):
     """Bytes of figures of a record.
 
     Parameters
@@ -116,13 +120,15 @@ def render_figures(record, formats=FORMATS, names=FIGURES):
         ``png``, ``svg``, ``pdf``.
     names : iterable of str
         Those of a run, or `SWEEP_FIGURES`.
+    sheet : Sheet
+        What they are drawn for.
 
     Returns
     -------
     dict of str to Rendered
     """
     with own_defaults():
-        return {name: Rendered(figure := _make_figure(name, record), {f: render(figure, f) for f in formats}) for name in names}
+        return {name: Rendered(figure := _make_figure(name, record, sheet), {f: render(figure, f) for f in formats}) for name in names}
 
 
 def write_rendered(rendered, folder, formats):

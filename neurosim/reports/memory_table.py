@@ -15,7 +15,7 @@ _NAME_WIDTH, _GAP = 13, 2
 class CoreMemory:
     """Bytes that one core uses by section, its limit (None: not stated), and further (number, format) pairs by name.
 
-    `spilled` are sections in the memory that it shares with others, outside its limit.
+    `spilled` are sections in the memory that it shares with others, outside its limit. It stands for `n_alike` cores.
     """
 
     id: int
@@ -23,6 +23,7 @@ class CoreMemory:
     limit: int | None
     spilled: dict[str, int] = field(default_factory=dict)
     further: dict[str, tuple] = field(default_factory=dict)
+    n_alike: int = 1
 
     @property
     def used(self):
@@ -47,15 +48,17 @@ def print_memory(console, cores):
     # The core with the most sections knows their order.
     ordered = sorted(cores, key=lambda core: -len(core.sections))
     names = list(dict.fromkeys(name for core in ordered for name in core.sections))
-    shown = _choose(console, cores)
-    is_all = len(shown) == len(cores)
-    note = "in B" if is_all else f"in B; the {len(shown)} fullest of {len(cores):,d} cores, and least, mean, most of all"
+    shown, n_cores = _choose(console, cores), sum(core.n_alike for core in cores)
+    is_all = len(shown) == n_cores
+    alike = ", those alike once" if n_cores > len(cores) else ""
+    note = "in B" if is_all else f"in B; the {len(shown)} fullest of {n_cores:,d} cores{alike}, and least, mean, most of all"
     heading(console, "memory per core", f"{note}; {stated}" if stated else note)
     grid = Grid("=section", *(f"core {core.id}" for core in shown), *(() if is_all else ("least", "mean", "most")))
 
     def row(name, number, form=format_count, rule=False):
         every = [number(core) for core in cores]
-        spread = () if is_all or None in every else (min(every), sum(every) / len(every), max(every))
+        total = 0 if None in every else sum(n * core.n_alike for n, core in zip(every, cores, strict=True))
+        spread = () if is_all or None in every else (min(every), total / n_cores, max(every))
         cells = [form(number(core)) for core in shown] + [form(round(n) if form is format_count else n) for n in spread]
         grid.row(name, *cells, *[""] * (len(grid.table.columns) - 1 - len(cells)), rule=rule)
 

@@ -52,6 +52,7 @@ def _set_rows(profiles):
     for profile in profiles:
         for name, prices in profile.energy.price_sets.items():
             found = [f"{key} {quantity_text(q.value, q.unit)}" for key, q in prices.prices if q is not None]
+            found += [f"loops of `{prices.program}`, draws by {'the chip' if prices.draws == 'chip' else 'software'}"] if prices.program else []
             static = [f"{level} {quantity_text(q.value, q.unit)}" for level, q in profile.energy.static_of(name) if q is not None]
             default = " (default)" if name == profile.energy.price_set else ""
             yield (
@@ -61,8 +62,11 @@ def _set_rows(profiles):
 
 
 def _unknown_row(profile):
-    energy, cycles = profile.energy, profile.time.cycles
-    if energy.accounting == "cycle":
+    energy, cycles = profile.energy, profile.cycles
+    if energy.accounting == "program":
+        packet = () if energy.prices.packet or energy.prices.packet_bit else ("packet",)
+        unpriced = [*packet, "host_byte"]
+    elif energy.accounting == "cycle":
         unpriced = [name for name in _EVENTS if getattr(cycles, name, None) is None]
     else:
         bytes_pay = ("synaptic_write",) if energy.accounting == "memory" else ()
@@ -74,8 +78,10 @@ def _unknown_row(profile):
 
 
 def _time_text(profile):
-    timed = [key for key, q in profile.time.cycles if q is not None and profile.clock is not None]
-    timed += [key for key, q in profile.energy.chosen.latencies if q is not None]
+    if profile.energy.accounting == "program" and profile.clock is not None:
+        return "of the program's loops"
+    timed = [key for key, q in profile.cycles if q is not None and profile.clock is not None]
+    timed += [key for key, q in profile.energy.chosen.latencies if q]
     timed += ["whole forward pass"] if profile.time.forward_latency is not None else []
     return f"of {', '.join(timed)} alone" if timed else "unknown"
 
@@ -83,7 +89,7 @@ def _time_text(profile):
 def _conflict_rows(profiles):
     for profile in profiles:
         for row in check_profile(profile):
-            if not row["alternatives"]:
+            if not row["alternatives"] or row["key"].startswith("programs."):
                 continue
             others = "; ".join(f"{quantity_text(o['value'], row['unit'])}: {o['note']}" for o in row["alternatives"])
             _, _, of_set = row["key"].rpartition("price_sets.")

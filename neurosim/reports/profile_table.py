@@ -33,7 +33,7 @@ def print_profile(console, profile):
     )
     rows, sources = check_profile(profile), Sources()
     heading(console, "numbers")
-    print_quantities(console, [row for row in rows if not row["key"].startswith(_SETS)], sources=sources)
+    print_quantities(console, [row for row in rows if not row["key"].startswith((_SETS, "programs."))], sources=sources)
     for name, prices in energy.price_sets.items():
         in_use = "in use" if name == energy.price_set else f"chosen by hardware.price_set: {name}"
         corner = f", at corner {prices.corner}" if prices.corner else ""
@@ -45,6 +45,9 @@ def print_profile(console, profile):
             line(console, f"inside other prices of the set: {', '.join(prices.inside)}", indent=2)
         if prices.note or not of_set:
             line(console, prices.note or "no prices", indent=2)
+    for name in dict.fromkeys(prices.program for prices in energy.price_sets.values() if prices.program):
+        heading(console, f"program {name}", "cycles of its loops, by settings of the compiler")
+        print_cycles(console, [row for row in rows if row["key"].startswith(f"programs.{name}.")])
     if others:
         _print_side_by_side(console, energy)
     unstated = [name for name in KNOWN_LIMITS if getattr(profile.limits, name) is None]
@@ -104,6 +107,25 @@ def print_quantities(console, rows, *, with_notes=True, sources=None):
         numbered.print(console)
 
 
+def print_cycles(console, rows):
+    """Cycles of a turn of each loop of a program, with their range over the settings of the compiler.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    rows : list of dict
+        Of `check_profile`, with keys ``programs.TABLE.LOOP``; nothing is printed without any.
+    """
+    if not rows:
+        return
+    first, others = rows[0], [other["note"] for other in rows[0]["alternatives"]]
+    grid = Grid("=loop", "cycles a turn", *others)
+    for row in rows:
+        grid.row(row["key"].rpartition(".")[2], f"{row['value']:.1f}", *(f"{other['value']:.1f}" for other in row["alternatives"]))
+    grid.print(console)
+    bullets(console, [f"cycles: derived, not measured: {first['source']}"])
+
+
 def audit_text(row):
     """One line of `audit_profile`: ``odin: 21 numbers, each with unit, kind and source (15 secondary, ...); no price is 0``."""
     basis = ", ".join(f"{n} {CONFIDENCE[letter]}" for letter, n in row["by_confidence"].items())
@@ -148,6 +170,6 @@ def short_key(key):
         return f"{parts[-1]} at {'.'.join(parts[1:-1])}"
     if key.startswith(_SETS):
         parts = parts[3:]
-    elif parts[0] in ("energy", "time"):
+    elif parts[0] in ("energy", "time", "programs"):
         parts = parts[1:]
     return ".".join(parts[1:] if parts[0] == "prices" else parts)

@@ -3,6 +3,7 @@
 import time
 
 from neurosim.reports.facts import unplaced_text
+from neurosim.reports.rich_parts import line
 from neurosim.reports.verdict_table import print_data_notes
 
 
@@ -52,7 +53,7 @@ class CompileObserver(Observer):
             now = time.monotonic()
             if self._compiling_line is None or now - self._compiling_line > _COMPILING_SECONDS:
                 self._compiling_line = now
-                self.console.print(text, soft_wrap=True)
+                line(self.console, text, unbroken=True)
         elif self.bar:
             self.bar.update(self.task, description=text)
         else:
@@ -99,21 +100,25 @@ class RunObserver(CompileObserver):
         experiment, trainer = run.experiment, run.trainer
         placement, store = experiment.placement, trainer.store
         self.n_epochs = run.n_epochs
-        self.console.print(
-            f"[bold]{experiment.scenario.name}[/] on {experiment.profile.title}: {store.n_active:,} synapses on "
+        line(
+            self.console,
+            (experiment.scenario.name, "bold"),
+            f" on {experiment.profile.title}: {store.n_active:,} synapses on "
             f"{placement.n_cores} core{'s' * (placement.n_cores > 1)}, {trainer.dataset.n_train:,} training samples, "
             f"{trainer.epoch} of {self.n_epochs} epochs done",
-            soft_wrap=True,
+            unbroken=True,
         )
         if unplaced := unplaced_text(store.n_unplaced, store.unplaced_by):
-            self.console.print(f"[bold red]{unplaced}[/]", soft_wrap=True)
+            line(self.console, (unplaced, "bold red"), unbroken=True)
         print_data_notes(self.console, trainer.dataset.notes)
         if not experiment.verdict.fits:
             worst = experiment.verdict.worst
-            self.console.print(
-                f"[bold red]DOES NOT FIT[/] and is trained all the same: {worst.where}: {worst.name} needs {worst.used:,d} of "
+            line(
+                self.console,
+                ("DOES NOT FIT", "bold red"),
+                f" and is trained all the same: {worst.where}: {worst.name} needs {worst.used:,d} of "
                 f"{worst.limit:,d} {worst.unit}",
-                soft_wrap=True,
+                unbroken=True,
             )
         if self.console.is_terminal:
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

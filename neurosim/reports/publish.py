@@ -4,7 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from neurosim.documents import write_atomic
-from neurosim.reports.figures import FORMATS, SWEEP_FIGURES, render_figures, write_rendered
+from neurosim.reports.figure_style import FILE, PAGE
+from neurosim.reports.figures import FIGURES, FORMATS, SWEEP_FIGURES, render_figures, write_rendered
 from neurosim.reports.page import REPORT
 from neurosim.reports.page_svg import make_drawing
 from neurosim.reports.run_page import render_run_page
@@ -14,7 +15,7 @@ from neurosim.results import read_record
 FIGURES_FOLDER = "figures"
 
 
-def publish_run(record, folder, *, formats=FORMATS, page=True):
+def publish_run(record, folder, *, formats=FORMATS, page=True, sheet=FILE):
     """Write figures and report.html of a run.
 
     Parameters
@@ -26,6 +27,8 @@ def publish_run(record, folder, *, formats=FORMATS, page=True):
         Of the files in ``figures/``; none without any.
     page : bool
         Whether to write report.html.
+    sheet : Sheet
+        What the files are drawn for; the page has drawings of its own width.
 
     Returns
     -------
@@ -37,21 +40,18 @@ def publish_run(record, folder, *, formats=FORMATS, page=True):
     InputError
         A file cannot be written.
     """
-    rendered = render_figures(record, _needed(formats, page))
-    return _write(rendered, Path(folder), formats, partial(render_run_page, record) if page else None)
+    return _write(record, FIGURES, Path(folder), formats, sheet, partial(render_run_page, record) if page else None)
 
 
 def run_page(record):
     """Text of report.html of a run, nothing written."""
-    rendered = render_figures(record, ("svg",))
-    return render_run_page(record, {name: make_drawing(name, found.figure, found.files["svg"]) for name, found in rendered.items()})
+    return render_run_page(record, _drawings(record, FIGURES))
 
 
-def publish_sweep(record, folder, *, formats=FORMATS):
+def publish_sweep(record, folder, *, formats=FORMATS, sheet=FILE):
     """Write figures and report.html of a sweep; the same as `publish_run` for a `SweepRecord`."""
     folder = Path(folder)
-    rendered = render_figures(record, _needed(formats, True), SWEEP_FIGURES)
-    return _write(rendered, folder, formats, partial(render_sweep_page, record, runs=_one_run_per_chip(record, folder)))
+    return _write(record, SWEEP_FIGURES, folder, formats, sheet, partial(render_sweep_page, record, runs=_one_run_per_chip(record, folder)))
 
 
 def _one_run_per_chip(record, folder):
@@ -63,15 +63,15 @@ def _one_run_per_chip(record, folder):
     return list(found.values())
 
 
-def _needed(formats, page):
-    """Each figure is drawn once: a page takes the SVG that is written anyway, or one of its own."""
-    return tuple(dict.fromkeys([*formats, *(["svg"] if page else [])]))
+def _drawings(record, names):
+    """Drawings for a page, readable on a phone."""
+    drawn = render_figures(record, ("svg",), names, PAGE)
+    return {name: make_drawing(name, found.figure, found.files["svg"]) for name, found in drawn.items()}
 
 
-def _write(rendered, folder, formats, render):
-    paths = write_rendered(rendered, folder / FIGURES_FOLDER, formats) if formats else []
+def _write(record, names, folder, formats, sheet, render):
+    paths = write_rendered(render_figures(record, formats, names, sheet), folder / FIGURES_FOLDER, formats) if formats else []
     if render:
-        drawings = {name: make_drawing(name, found.figure, found.files["svg"]) for name, found in rendered.items()}
-        write_atomic(folder / REPORT, render(figures=drawings))
+        write_atomic(folder / REPORT, render(figures=_drawings(record, names)))
         paths.append(folder / REPORT)
     return paths

@@ -21,8 +21,8 @@ def text(value, style=""):
     return Text("".join(c if c.isprintable() else " " for c in str(value)), style=style)
 
 
-def line(console, *parts, indent=0):
-    """Print parts, each a str or (str, style), as one paragraph."""
+def line(console, *parts, indent=0, unbroken=False):
+    """Print parts, each a str or (str, style), as one paragraph; `unbroken` leaves it to the terminal to wrap."""
     whole = Text()
     for part in parts:
         whole.append_text(text(*part) if isinstance(part, tuple) else text(part))
@@ -32,7 +32,7 @@ def line(console, *parts, indent=0):
         grid.add_column(overflow="fold")
         grid.add_row("", whole)
         whole = grid
-    console.print(whole, overflow="fold")
+    console.print(whole, overflow=None if unbroken else "fold", soft_wrap=unbroken)
 
 
 def heading(console, title, note=""):
@@ -133,10 +133,12 @@ def percent(used, limit):
 
 def quantity_text(value, unit):
     """Number of a profile with its unit: counts and bits whole, large byte counts, joules and seconds with a prefix."""
-    if unit == "1":
-        return format_count(value)
+    if value is None:
+        return format_count(None)
+    if unit == "1":  # a count, or a factor that need not be whole
+        return format_count(int(value)) if float(value).is_integer() else f"{value:,.4g}"
     if unit == "B":
-        return f"{value:,d} B" if value < 2**20 else format_bytes(value)
+        return f"{round(value):,d} B" if value < 2**20 else format_bytes(value)
     if unit in ("bit", "cycle"):
         return f"{value:{',d' if isinstance(value, int) else ',g'}} {unit}{'s' * (value != 1)}"
     return format_si(value, unit)

@@ -2,6 +2,7 @@
 
 from neurosim.documents import dump_yaml
 from neurosim.reports.facts import (
+    CHOSEN,
     EVALUATION,
     PHASES,
     STATIC,
@@ -17,6 +18,8 @@ from neurosim.reports.facts import (
     network_text,
     percent_text,
     priced_names,
+    span,
+    split_idle,
     static_training_share,
     tightest,
     time_amounts,
@@ -161,6 +164,8 @@ def _verdict_text(record):
     profile, n = record.profile, len(record.cores)
     head = f"{format_count(record.connectivity.active)} synapses on {n_cores_text(n)} of {profile.name}: {profile.title}."
     found = tightest(record.verdict) if record.verdict else []
+    # What is chosen is no answer to how tight it is, unless it is broken or there is nothing else.
+    found = sorted(found, key=lambda pair: pair[0]["name"] in CHOSEN and pair[0]["used"] <= pair[0]["limit"])
     if not found:
         return head
     usage = found[0][0]
@@ -270,14 +275,17 @@ def _cores(record):
     spilled = list(dict.fromkeys(name for core in record.cores for name in core.memory_bytes.spilled))
     table = PageTable(
         "Memory of each core in B, its synapses, and its share of traffic and energy over the whole run",
-        "core", "neurons", "synapses", *map(words, names), "used", "limit", "share",
+        "core", "neurons", "synapses", *("bytes of synapses" if name == "synapses" else words(name) for name in names), "used", "limit", "share",
         *(f"{words(name)}, in SDRAM" for name in spilled), "traffic", "energy",
     )  # fmt: skip
-    for core in record.cores:
+    cores, idle = split_idle(record.cores)
+    for core in [*cores, *idle[:1]]:
         memory = core.memory_bytes
         share = memory.used / memory.limit if memory.limit else None
+        name = (f"{span([c.id for c in idle])} (idle, each)", core.id) if core in idle and len(idle) > 1 else count_cell(core.id)
         table.row(
-            *map(count_cell, (core.id, core.n_neurons, core.synapses.used)),
+            name,
+            *map(count_cell, (core.n_neurons, core.synapses.used)),
             *(count_cell(memory.sections.get(name, 0)) for name in names),
             count_cell(memory.used),
             count_cell(memory.limit),

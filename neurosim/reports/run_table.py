@@ -28,11 +28,13 @@ from neurosim.reports.facts import (
     words,
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
-from neurosim.reports.profile_table import print_quantities
+from neurosim.reports.profile_table import print_cycles, print_quantities
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, pairs, percent, quantity_text
 from neurosim.units import format_bytes, format_count, format_si
 
 MOST_COMPONENTS = 10
+#: The line of the sensitivity that stands for all loops of a program.
+CYCLES = "cycles of the program"
 MOST_PRICES = 5
 _BETWEEN = 4
 
@@ -48,13 +50,17 @@ def print_run(console, record):
     _print_summary(console, record)
     print_memory(console, [_core_memory(core, len(record.cores) > 1) for core in record.cores])
     _print_traffic(console, record)
+    _print_time(console, record)
     if is_priced(record):
         _print_energy(console, record)
         _print_sensitivity(console, record)
     profile = record.profile
     note = f"{profile.price_set} of profile {profile.name}, accounting by {profile.accounting}"
     heading(console, "prices", note if profile.prices else f"{note}: none")
-    print_quantities(console, profile.prices, with_notes=False)
+    print_quantities(console, [row for row in profile.prices if not row["key"].startswith("programs.")], with_notes=False)
+    if profile.accounting == "program":
+        console.print()
+    print_cycles(console, [row for row in profile.prices if row["key"].startswith("programs.")])
 
 
 def _print_summary(console, record):
@@ -168,6 +174,21 @@ def _print_traffic(console, record):
     grid.print(console)
 
 
+def _print_time(console, record):
+    """Time of the chip by phase, with its range where cycles are derived from a program."""
+    timing, n = record.timing, n_trained(record)
+    if not timing.model_by_phase_s:
+        return
+    ranges = timing.model_by_phase_range_s
+    heading(console, "time", "the chip's, by phase" + ("; range over settings of the compiler" if ranges else ""))
+    grid = Grid("=phase", "time", "per sample", *(["per sample, from", "to"] if ranges else []))
+    for phase, seconds in timing.model_by_phase_s.items():
+        times = [seconds, *ranges.get(phase, ())]
+        per_sample = ["" if phase == EVALUATION else format_si(value / n, "s") for value in times]
+        grid.row(phase, format_si(seconds, "s"), *(per_sample + [""] * 2)[: 3 if ranges else 1])
+    grid.print(console)
+
+
 def _print_sensitivity(console, record):
     """How the total follows the prices that matter most, and what it is where sources disagree."""
     rows = record.energy.sensitivity[:MOST_PRICES]
@@ -187,6 +208,8 @@ def disagreement(row, total_j):
     """Range of the total over all published values: ``450 pJ to 1.50 nJ per synaptic_op published: total 1 J to 3 J``."""
     values = [(row.value, total_j), *((other.value, other.total_j) for other in row.published)]
     (low, total_low), (high, total_high) = min(values), max(values)
+    if row.price == CYCLES:
+        return f"{low:.2f} to {high:.2f} times the cycles with other settings of the compiler: total {_joules(total_low)} to {_joules(total_high)}"
     per = f"of {row.price}" if row.price.startswith("static.") else f"per {row.price}"
     return (
         f"{quantity_text(low, row.unit)} to {quantity_text(high, row.unit)} {per} published, {quantity_text(row.value, row.unit)} used: "
@@ -212,7 +235,8 @@ def _print_energy(console, record):
 def _phase_grid(record):
     energy, n = record.energy, n_trained(record)
     priced, lacking = priced_names(record, "phase")
-    grid = Grid("=phase", "energy", "per sample")
+    ranges = energy.by_phase_range_j
+    grid = Grid("=phase", "energy", "per sample", *(["from", "to"] if ranges else []))
     order = in_order([*energy.by_phase_j, *priced, *lacking], PHASES)
     for i, phase in enumerate(order):
         joules, rule = energy.by_phase_j.get(phase, 0.0), i == len(order) - 1
@@ -223,7 +247,8 @@ def _phase_grid(record):
             grid.row(phase, at_least + _joules(joules), "", rule=rule)
         else:
             share = static_training_share(record) if phase == STATIC else 1.0
-            grid.row(phase, at_least + _joules(joules), at_least + _joules(joules * share / n), rule=rule)
+            ends = [_joules(value / n) for value in ranges.get(phase, ())]
+            grid.row(phase, at_least + _joules(joules), at_least + _joules(joules * share / n), *ends, rule=rule)
     at_least = "" if energy.complete else ">= "
     grid.row("all", at_least + _joules(energy.total_j), at_least + _joules(energy.per_sample_j))
     return grid

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from neurosim.reports.facts import CHOSEN
 from neurosim.results.sweep import LimitUse, Summary
 
 #: Keys that set how many synapses a network has.
 BUDGET_KEYS = {"network.connectivity", "network.synapses"}
 PROFILE_KEY = "hardware.profile"
+#: From so many seeds on a mean says more than the points.
+FEW_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -106,14 +109,42 @@ def bindings_of(record):
         unfit = series.first_unfit
         known = [(group, limits) for group in series.groups if (limits := limits_at(record, group))]
         if unfit is not None:
-            violation = next((p.violation for p in record.points if p.group == unfit.group and p.violation), None)
-            if violation:
+            violated = [p.violation for p in record.points if p.group == unfit.group and p.violation]
+            broken = [use for use in limits_at(record, unfit) if use.used > use.limit and use.name not in CHOSEN]
+            # What is chosen stops a series only where nothing else does.
+            if violation := next(iter([*(v for v in violated if v.name not in CHOSEN), *broken, *violated]), None):
                 found.append(Binding(series, violation, unfit, True))
                 continue
         if known:
             group, limits = known[-1]
-            found.append(Binding(series, limits[0], group, False))
+            growing = [use for use in limits if use.name not in CHOSEN]
+            found += [Binding(series, growing[0], group, False)] if growing else []
     return found
+
+
+def dense_group(record):
+    """The finished group of best accuracy that has every possible connection: what sparse ones are held against; None without one."""
+    dense = [g for s in series_of(record) for g in s.done if (share := g.metrics.get("connectivity")) and share.mean >= 1]
+    return max(dense, key=lambda group: group.metrics["test_accuracy"].mean, default=None)
+
+
+def chance_level(record, runs=()):
+    """Accuracy of a guess among equally frequent classes: a fraction, or None where the number of classes is not known."""
+    layers = record.base.get("network", {}).get("layers") if isinstance(record.base.get("network"), dict) else None
+    n_classes = runs[0].dataset.n_classes if runs else layers[-1] if isinstance(layers, list) and layers else None
+    return 1 / n_classes if isinstance(n_classes, int) and n_classes > 0 else None
+
+
+def possible(estimate):
+    """Interval of a mean accuracy, clipped to what an accuracy can be; None where it has none, or too few seeds for one."""
+    if estimate.low is None or estimate.n < FEW_SEEDS:
+        return None
+    return max(estimate.low, 0.0), min(estimate.high, 1.0)
+
+
+def setting_text(group, keys):
+    """What a group sets, in words: ``"network.connectivity 0.3, training.epochs 2"``; empty without axes."""
+    return ", ".join(f"{key} {_short(group.overrides[key])}" for key in keys if key in group.overrides)
 
 
 def limits_at(record, group):

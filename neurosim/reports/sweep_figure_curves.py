@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from neurosim.reports import figure_style as style
-from neurosim.reports.sweep_facts import pareto_front, series_of
+from neurosim.reports.sweep_facts import FEW_SEEDS, dense_group, pareto_front, possible, series_of
 
 HEIGHT = 4.8
 #: From this ratio of the largest to the smallest number on, an axis is logarithmic.
@@ -29,7 +29,7 @@ class Cost:
     is_complete: str | None = None
 
 
-SYNAPSES = Cost("synapses_per_core_max", "synapses per core", "synapses on the fullest core")
+SYNAPSES = Cost("n_active", "synapses", "active synapses of the whole network")
 MEMORY = Cost("bytes_per_core_max", "bytes per core", "memory used on the fullest core", "bytes")
 ENERGY = Cost("energy_per_sample_j", "energy per sample", "energy per trained sample", "joules", "energy_is_complete")
 TRAFFIC = Cost("traffic_per_sample_bytes", "traffic per sample", "memory traffic per trained sample", "bytes")
@@ -49,14 +49,14 @@ def draw_curves(record, figure, cost):
     figure : matplotlib.figure.Figure
     cost : Cost
     """
-    figure.set_size_inches(style.WIDTH, HEIGHT)
+    style.resize(figure, HEIGHT)
     series = series_of(record)
     known = [[(x, group.metrics["test_accuracy"], group) for group in s.done if (x := group.metrics.get(cost.metric))] for s in series]
     title = f"Accuracy against {cost.title}"
     if not any(known):
         style.frame(figure, record, title, caption=caption(record))
         words_ = "No finished point knows this number: nothing has a price." if cost.is_complete else "No point has finished yet."
-        style.write(figure, 0.5, 0.5, words_, fontsize=10, ha="center", color=style.INK)
+        style.say(figure, words_)
         return
     everything = [x.mean for points in known for x, _, _ in points]
     factor, unit = _unit(cost, max(everything))
@@ -72,12 +72,17 @@ def draw_curves(record, figure, cost):
             keys.append(Line2D([], [], color=color, marker=marker, linewidth=1.5, markersize=5, label=one.label))
             ends.append(_draw_end(axes, one, points, cost, factor, color))
     keys += [_end_key(words) for words in dict.fromkeys(filter(None, ends))]
+    _draw_points(axes, record, known, cost, factor)
     keys += _draw_front(axes, known, factor, bounds)
     _scale(axes, [x * factor for x in everything] + _ends(series, cost, factor))
     means = [100 * y.mean for points in known for _, y, _ in points]
     low, high = axes.get_ylim()
     # The means decide how deep the axis goes: a single wide interval would press all curves together at the top.
     axes.set_ylim(max(low, 0, min(means) - 0.1 * (max(means) - min(means)) - 1), min(high, 101))
+    if dense := dense_group(record):
+        y = 100 * dense.metrics["test_accuracy"].mean
+        axes.axhline(y, color=style.FAINT, linewidth=1, linestyle=(0, (6, 3)), zorder=0.5)
+        keys.append(Line2D([], [], color=style.FAINT, linewidth=1, linestyle=(0, (6, 3)), label=f"dense: {y:.2f} %"))
     if bounds:
         keys.append(Line2D([], [], color=style.FAINT, marker=">", markersize=5, linestyle="-", markerfacecolor="white", label="≥: at least so much"))
     style.legend_beside(axes, [_wrapped(key) for key in keys[::-1]])
@@ -94,7 +99,12 @@ def caption(record):
 
 
 def _subtitle(record, bounds):
-    parts = ["mean over seeds; bars: 95 % confidence interval" if len(record.seeds) > 1 else "one seed: no interval is known"]
+    n = max((group.n_done for group in record.summary), default=0)
+    parts = [
+        "mean over seeds; bars: 95 % confidence interval" if n >= FEW_SEEDS
+        else "one seed: no interval is known" if n < 2
+        else f"line: mean of {n} seeds, too few for an interval; dots: each of them"
+    ]  # fmt: skip
     if bounds:
         parts.append("energy is a lower bound (hollow, arrow): a chip with fewer published prices looks cheaper than it is")
     return "; ".join(parts)
@@ -118,14 +128,26 @@ def _draw_series(axes, points, cost, factor, color, marker):
     axes.plot([x.mean * factor for x, _, _ in points], [100 * y.mean for _, y, _ in points], color=color, linewidth=1.5)
     for x, y, group in points:
         bound = is_bound(group, cost)
-        error = None if y.low is None else [[100 * (y.mean - y.low)], [100 * (y.high - y.mean)]]
-        spread = None if x.low is None or x.high == x.low else [[(x.mean - max(x.low, 0)) * factor], [(x.high - x.mean) * factor]]
+        ends = possible(y)
+        error = None if ends is None else [[100 * (y.mean - ends[0])], [100 * (ends[1] - y.mean)]]
+        has_spread = ends is not None and x.low is not None and x.high > x.low
+        spread = [[(x.mean - max(x.low, 0)) * factor], [(x.high - x.mean) * factor]] if has_spread else None
         where = (x.mean * factor, 100 * y.mean)
         axes.errorbar(*where, error, spread, color=color, marker=marker, markersize=5, linewidth=1, capsize=2,
                       markerfacecolor="white" if bound else color)  # fmt: skip
         if bound:
             axes.annotate("", where, (17, 0), textcoords="offset points",
                           arrowprops={"arrowstyle": "<-", "color": color, "linewidth": 0.9, "shrinkA": 3, "shrinkB": 0})  # fmt: skip
+
+
+def _draw_points(axes, record, known, cost, factor):
+    """Each seed of groups that have too few of them for an interval."""
+    few = {group.group: look_of_series(i) for i, points in enumerate(known) for _, y, group in points if 1 < y.n < FEW_SEEDS}
+    for point in record.points:
+        x, y = getattr(point.metrics, cost.metric), point.metrics.test_accuracy
+        if point.group in few and x is not None and y is not None:
+            color, marker = few[point.group]
+            axes.plot([x * factor], [100 * y], color=color, marker=marker, markersize=3, alpha=0.55, linestyle="")
 
 
 def _draw_end(axes, series, points, cost, factor, color):

@@ -1,7 +1,9 @@
 """Which limit binds first, chip by chip: how full each limit is against the size of the network."""
 
+import textwrap
+
 from neurosim.reports import figure_style as style
-from neurosim.reports.facts import words
+from neurosim.reports.facts import CHOSEN, words
 from neurosim.reports.sweep_facts import bindings_of, limits_at, n_synapses
 from neurosim.reports.sweep_figure_curves import WIDE, caption, log_axis
 
@@ -16,20 +18,24 @@ def draw_limits(record, figure):
     title = "Which limit binds first"
     if not bindings:
         style.frame(figure, record, title, caption=caption(record))
-        style.write(figure, 0.5, 0.5, "No point knows its limits yet.", fontsize=10, ha="center", color=style.INK)
+        style.say(figure, "No point knows its limits yet.")
         return
     shown = bindings[:MOST_ROWS]
-    figure.set_size_inches(style.WIDTH, _MARGIN + _ROW * len(shown))
+    row = _ROW + (0.75 if style.is_narrow(figure) else 0)
+    style.resize(figure, _MARGIN + row * len(shown))
     height = figure.get_size_inches()[1]
     more = f"; {len(bindings) - MOST_ROWS} more are in the table" if len(bindings) > MOST_ROWS else ""
     subtitle = f"use of each limit at its fullest place, against the synapses of the network{more}"
     left, bottom, width, tall = style.frame(figure, record, title, subtitle, right=0.72, left=0.1, caption=caption(record))
-    each = (tall - 0.25 / height - (len(shown) - 1) * _GAP / height) / len(shown)
+    gap, foot = (_GAP + 0.5, 0.45) if style.is_narrow(figure) else (_GAP, 0)  # legends stand below their panels
+    each = (tall - (0.25 + foot) / height - (len(shown) - 1) * gap / height) / len(shown)
+    span = _span(record, shown)
     for i, binding in enumerate(shown):
-        y = bottom + tall - 0.25 / height - (i + 1) * each - i * _GAP / height
+        y = bottom + tall - 0.25 / height - (i + 1) * each - i * gap / height
         axes = style.plain_axes(figure, (left, y, width, each), "used (%)", "active synapses" if i == len(shown) - 1 else "")
-        _draw(axes, record, binding)
-        style.write(axes, 0, 1.06, sentence(binding), transform=axes.transAxes, fontsize=8.5, color=style.INK, va="bottom", fontweight="bold")
+        _draw(axes, record, binding, span)
+        words_, size = (textwrap.fill(sentence(binding), int(12 * figure.sheet.width)), 7.5) if style.is_narrow(figure) else (sentence(binding), 8.5)
+        style.write(axes, 0, 1.06, words_, transform=axes.transAxes, fontsize=size, color=style.INK, va="bottom", fontweight="bold")
 
 
 def sentence(binding):
@@ -37,16 +43,24 @@ def sentence(binding):
     name, label = words(binding.limit.name), binding.series.label
     if binding.is_reached:
         most = f"{n_synapses(binding.last):,.0f} synapses fit, {n_synapses(binding.group):,.0f} do not" if binding.last else "nothing fits"
-        return f"{label}: {name} binds, {most}"
+        verb = "asks for more than there is" if binding.limit.name in CHOSEN else "binds"
+        return f"{label}: {name} {verb}, {most}"
     share = 100 * binding.limit.used / max(1, binding.limit.limit)
     return f"{label}: nothing binds in this sweep; fullest is {name}, {share:.0f} %"
 
 
-def _draw(axes, record, binding):
+def _span(record, bindings):
+    """Smallest and largest network of all panels: they share the axis."""
+    sizes = [n_synapses(group) for b in bindings for group in b.series.groups if limits_at(record, group)]
+    return min(sizes), max(sizes)
+
+
+def _draw(axes, record, binding, span):
     uses = {}
     for group in binding.series.groups:
         for use in limits_at(record, group):
-            uses.setdefault(use.name, []).append((n_synapses(group), 100 * use.used / max(1, use.limit)))
+            if use.name not in CHOSEN or use.name == binding.limit.name:
+                uses.setdefault(use.name, []).append((n_synapses(group), 100 * use.used / max(1, use.limit)))
     first = binding.limit.name
     names = sorted(uses, key=lambda name: (name != first, -max(share for _, share in uses[name])))[:MOST_LINES]
     everything = [share for name in names for _, share in uses[name]]
@@ -56,10 +70,13 @@ def _draw(axes, record, binding):
         axes.plot(*zip(*uses[name]), color=color, linestyle=dashes, linewidth=2.2 if name == first else 1.3,
                   marker="o", markersize=3.5, label=words(name))  # fmt: skip
     axes.axhline(100, color=style.ALARM, linewidth=1.1, linestyle=(0, (5, 2)))
-    sizes = [x for name in names for x, _ in uses[name]]
-    if min(sizes) > 0 and max(sizes) > WIDE * min(sizes):
-        log_axis(axes, max(sizes) / min(sizes))
+    low, high = span
+    if low > 0 and high > WIDE * low:
+        log_axis(axes, high / low)
+        axes.set_xlim(low / 1.25, high * 1.25)
     else:
+        margin = 0.05 * (high - low or high or 1)
+        axes.set_xlim(low - margin, high + margin)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     if max(everything) > 400:
         low = max(min(share for share in everything if share > 0), 0.5)
@@ -69,4 +86,7 @@ def _draw(axes, record, binding):
     else:
         axes.set_ylim(0, max(112, max(everything) * 1.12))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.05), borderaxespad=0, frameon=False, fontsize=8, handlelength=2.4)
+    if style.is_narrow(axes.figure):
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.12, -0.2), borderaxespad=0, frameon=False, fontsize=7, handlelength=2.2, ncols=2)
+    else:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.05), borderaxespad=0, frameon=False, fontsize=8, handlelength=2.4)

@@ -4,7 +4,9 @@ from neurosim.documents import dump_yaml
 from neurosim.reports.facts import bytes_text, missing_energy, percent_text, typeset, words
 from neurosim.reports.page import PageTable, Tile, count_cell, joules_cell, render_page
 from neurosim.reports.run_page import price_notes, price_table
-from neurosim.reports.sweep_facts import bindings_of, n_synapses, pareto_front, score_of, series_of
+from neurosim.reports.sweep_facts import (
+    FEW_SEEDS, bindings_of, chance_level, dense_group, n_synapses, pareto_front, possible, score_of, series_of, setting_text,
+)  # fmt: skip
 from neurosim.reports.sweep_figure_limits import sentence
 from neurosim.units import format_bytes, format_si
 
@@ -46,14 +48,17 @@ def render_sweep_page(record, figures, runs=()):
         source="sweep.json",
         sections=SECTIONS,
         description=record.description,
-        answer=answer(record),
+        answer=answer(record, chance_level(record, runs)),
         tiles=_tiles(record),
         curves_text=_curves_text(record),
+        best=_best_settings(record, bindings),
         energy_bound=_energy_bound(record, runs),
         binding_sentences=[f"{sentence(binding)}." for binding in bindings],
         bindings=_bindings(bindings),
         groups_text=(
             f"Each row is the mean over the seeds that finished, of {n_seeds}; brackets hold the 95 % confidence interval (Student's t)."
+            if n_seeds >= FEW_SEEDS
+            else f"Each row is the mean over the seeds that finished, of {n_seeds}: too few for an interval; the points are below."
             if n_seeds > 1
             else "One seed: no interval is known."
         ),
@@ -68,8 +73,8 @@ def render_sweep_page(record, figures, runs=()):
     )
 
 
-def answer(record):
-    """The sweep in few lines: the best point of each series, best first, and what stops it."""
+def answer(record, chance=None):
+    """The sweep in few lines: the best point of each series, best first, and what stops it; then what to hold it against."""
     best = _best(record)
     never = [series.label for series in series_of(record) if not series.done and series.first_unfit]
     if not best and not never:
@@ -84,7 +89,19 @@ def answer(record):
         text += f"; {words(binding.limit.name)} stops it" if binding and binding.is_reached else "; nothing stops it in this sweep"
         sentences.append(text + ".")
     more = [f"{len(best) - MOST_LINES} more series below."] if len(best) > MOST_LINES else []
-    return "\n".join(sentences + more + ([f"No point fits: {', '.join(never)}."] if never else []))
+    return "\n".join(sentences + more + ([f"No point fits: {', '.join(never)}."] if never else []) + _references(record, best, chance))
+
+
+def _references(record, best, chance):
+    """The best setting, the dense network, and what a guess would reach: a line, or none."""
+    parts = []
+    if best and (setting := setting_text(best[0][1], record.keys)):
+        parts.append(f"Best setting: {setting}.")
+    if dense := dense_group(record):
+        parts.append(f"Dense reference: {percent_text(dense.metrics['test_accuracy'].mean)} on {dense.profile}.")
+    if chance:
+        parts.append(f"Chance: {percent_text(chance)}.")
+    return [" ".join(parts)] if parts and best else []
 
 
 def _best(record):
@@ -98,9 +115,9 @@ def _tiles(record):
     count = {status: record.count(status) for status in _STATUSES}
     tiles = [
         Tile("Points", f"{len(record.points):,d}", f"{len(record.summary):,d} settings, {len(record.seeds)} seeds each"),
-        Tile("Done", f"{count['done']:,d}", "trained to the end"),
+        Tile("Done", f"{count['done']:,d}", f"{count['missing']:,d} not run yet" if count["missing"] else "trained to the end"),
         Tile("Does not fit", f"{count['unfit']:,d}", "refused before training"),
-        Tile("Failed", f"{count['failed']:,d}", f"{count['missing']:,d} not run yet", bool(count["failed"] or count["missing"])),
+        Tile("Failed", f"{count['failed']:,d}", "training diverged or broke" if count["failed"] else "none", bool(count["failed"])),
     ]
     if best:
         series, group = best[0]
@@ -118,15 +135,33 @@ def _cheapest_near(record, best, margin=0.01):
 
 
 def _curves_text(record):
-    groups = [g for s in series_of(record) for g in s.done if "synapses_per_core_max" in g.metrics]
-    front = pareto_front((g.metrics["synapses_per_core_max"].mean, g.metrics["test_accuracy"].mean, g) for g in groups)
+    groups = [g for s in series_of(record) for g in s.done if "n_active" in g.metrics]
+    front = pareto_front((n_synapses(g), g.metrics["test_accuracy"].mean, g) for g in groups)
     if not front:
         return "No point has finished with a result yet."
     first, last = front[0], front[-1]
     return (
-        f"On the Pareto front no other point has both fewer synapses per core and more accuracy: it runs from "
-        f"{100 * first[1]:.2f} % with {first[0]:,.0f} to {100 * last[1]:.2f} % with {last[0]:,.0f} synapses on the fullest core."
+        f"On the Pareto front no other point has both fewer synapses and more accuracy: it runs from "
+        f"{100 * first[1]:.2f} % with {first[0]:,.0f} to {100 * last[1]:.2f} % with {last[0]:,.0f} synapses of the whole network."
     )
+
+
+def _best_settings(record, bindings):
+    """The best setting of each series, best first, and what stops it."""
+    table = PageTable("Best setting of each series", "=series", "test accuracy", "synapses", "memory/core", "energy/sample", "=setting", "=stopped by")
+    stops = {binding.series.label: words(binding.limit.name) for binding in bindings if binding.is_reached}
+    for series, group in _best(record):
+        metrics = group.metrics
+        table.row(
+            series.label,
+            _estimate(metrics["test_accuracy"], lambda v: f"{100 * v:.2f}", " %", ends=possible),
+            count_cell(round(n_synapses(group))),
+            _estimate(metrics.get("bytes_per_core_max"), format_bytes),
+            _estimate(metrics.get("energy_per_sample_j"), _joules_text, bound=group.energy_is_complete is False),
+            setting_text(group, record.keys),
+            stops.get(series.label, "nothing in this sweep"),
+        )
+    return table
 
 
 def _energy_bound(record, runs):
@@ -171,13 +206,13 @@ def _groups(record):
             *(_value(group.overrides.get(key)) for key in keys),
             *([] if "hardware.profile" in keys else [group.profile]),
             (f"{group.n_done}/{group.n_points}", group.n_done),
-            _estimate(metrics.get("test_accuracy"), lambda v: f"{100 * v:.2f}", " %"),
+            _estimate(metrics.get("test_accuracy"), lambda v: f"{100 * v:.2f}", " %", ends=possible),
             *(_estimate(metrics.get(name), lambda v: f"{v:,.0f}") for name in ("n_active", "synapses_per_core_max")),
             _estimate(metrics.get("bytes_per_core_max"), format_bytes),
             _estimate(metrics.get("energy_per_sample_j"), _joules_text, bound=group.energy_is_complete is False),
             _estimate(metrics.get("traffic_per_sample_bytes"), bytes_text),
             _group_status(group),
-            kind="" if group.n_done == group.n_points else "bad",
+            kind="bad" if group.n_unfit or group.n_failed else "todo" if group.n_missing else "",
         )
     return table
 
@@ -212,7 +247,7 @@ def _points(record):
             ("", None) if m.energy_per_sample_j is None else joules_cell(m.energy_per_sample_j, m.energy_is_complete is False),
             ("" if m.traffic_per_sample_bytes is None else bytes_text(m.traffic_per_sample_bytes), m.traffic_per_sample_bytes),
             point.reason,
-            kind="" if point.status == "done" else "bad",
+            kind={"done": "", "missing": "todo"}.get(point.status, "bad"),
         )
     return table
 
@@ -236,13 +271,18 @@ def _environment(record):
     return table
 
 
-def _estimate(found, form, unit="", bound=False):
+def _interval(found):
+    """Interval of a mean of what cannot be negative; None with too few seeds."""
+    return None if found.low is None or found.n < FEW_SEEDS else (max(found.low, 0.0), found.high)
+
+
+def _estimate(found, form, unit="", bound=False, ends=_interval):
     """Cell of a mean with its interval."""
     if found is None:
         return ("", None)
     text = ("≥ " if bound else "") + form(found.mean)
-    if found.low is not None and form(found.low) != form(found.high):
-        text += f" [{form(found.low)}, {form(found.high)}]"
+    if (interval := ends(found)) and form(interval[0]) != form(interval[1]):
+        text += f" [{form(interval[0])}, {form(interval[1])}]"
     return (text + unit, found.mean)
 
 

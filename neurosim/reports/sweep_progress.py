@@ -3,6 +3,7 @@
 import time
 
 from neurosim.reports.progress import Observer
+from neurosim.reports.rich_parts import line
 
 
 class SweepObserver(Observer):
@@ -22,10 +23,12 @@ class SweepObserver(Observer):
         self.n_left, self.n_workers, self.began = n_left, n_workers, time.monotonic()
         self.keys = record.telling_keys
         n = len(record.points)
-        self.console.print(
-            f"[bold]{record.name}[/]: {n:,} points, {n - n_left:,} of them done before, "
+        line(
+            self.console,
+            (record.name, "bold"),
+            f": {n:,} points, {n - n_left:,} of them done before, "
             f"{n_workers} worker{'s' * (n_workers != 1)}, in {folder}",
-            soft_wrap=True,
+            unbroken=True,
         )
         if self.console.is_terminal:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -43,7 +46,7 @@ class SweepObserver(Observer):
         elif self.console is not None:
             values = [f"{key}={point.overrides[key]}" for key in self.keys if key in point.overrides]
             where = ", ".join([point.scenario.hardware.profile, *values, f"seed={point.scenario.seed}"])
-            self.console.print(f"{status} {where}: {self._text()}", soft_wrap=True, markup=False)
+            line(self.console, f"{status} {where}: {self._text()}", unbroken=True)
 
     def wait(self, points):
         """Nothing is left but points that other processes have claimed."""

@@ -135,6 +135,8 @@ def remarks(rows):
     for row in rows:
         if row["explanation"]:
             texts.append(f"{row['number']}: {row['explanation']}")
+        if row["not_covered"]:
+            texts.append(f"{row['number']}, not covered: {row['not_covered']}")
         if row["note"]:
             texts.append(f"{row['number']}, {row['point']}: {row['note']}")
     return list(dict.fromkeys(texts))

@@ -22,7 +22,8 @@ def print_verdict(console, verdict, *, name=None):
     violations = verdict["violations"]
     n_synapses, n_cores = sum(verdict["n_active"]), verdict["n_cores"]
     broken = len({usage["name"] for usage in violations})
-    places = f" in {len(violations):,d} places" if len(violations) > broken else ""
+    n_places = sum(usage.get("n_places", 1) for usage in violations)
+    places = f" in {n_places:,d} places" if n_places > broken else ""
     line(
         console,
         ("fits" if verdict["fits"] else "does not fit", "bold green" if verdict["fits"] else "bold red"),
@@ -35,8 +36,12 @@ def print_verdict(console, verdict, *, name=None):
     if verdict["hints"]:
         heading(console, "what would help")
         bullets(console, verdict["hints"])
-    limits = {u["core"]: u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY}
-    print_memory(console, [CoreMemory(core["id"], core["sections"], limits.get(core["id"]), core.get("spilled", {})) for core in verdict["cores"]])
+    # One number for all cores of a chip; of very many cores not each has an entry.
+    limit = next((u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY), None)
+    print_memory(
+        console,
+        [CoreMemory(core["id"], core["sections"], limit, core.get("spilled", {}), n_alike=core.get("n_alike", 1)) for core in verdict["cores"]],
+    )
     if unrolling := unrolling_text(verdict):
         heading(console, "steps", unrolling)
     _print_headroom(console, verdict)

@@ -1,27 +1,15 @@
 """Forward passes of trained networks in NumPy and SciPy: float32, as the simulator computes, in another order of sums.
 
-A cell is found by its name: `ACTIVATIONS` for perceptrons, `CELLS` for recurrent layers.
+A cell is found by its name: in `neurosim.networks.MODELS` for perceptrons, in `CELLS` for recurrent layers.
 """
 
 import numpy as np
 from scipy import sparse
 
+from neurosim.networks import MODELS
+
 #: Samples that are computed at once.
 _CHUNK = 1024
-#: Slope of a leaky rectifier below zero.
-LEAK = np.float32(0.01)
-
-
-def _relu(z):
-    return np.maximum(z, np.float32(0))
-
-
-def _leaky_relu(z):
-    return np.where(z > 0, z, LEAK * z)
-
-
-ACTIVATIONS = {"relu": _relu, "leaky_relu": _leaky_relu, "tanh": np.tanh}
-
 
 def _sigmoid(z):
     e = np.exp(-np.abs(z))
@@ -52,12 +40,11 @@ def feedforward(network, x):
     x : float32 array or sparse array, shape (n_samples, n_features)
         As the network takes them.
     """
-    names = [network.activation] * (len(network.matrices) - 1) if isinstance(network.activation, str) else network.activation
-    activations, parts = [ACTIVATIONS[name] for name in names], []
+    outputs, parts = [MODELS[name].output for name in network.cells], []
     for start in range(0, max(1, x.shape[0]), _CHUNK):
         value = x[start : start + _CHUNK]
         for i, matrix in enumerate(network.matrices):
-            value = _times(activations[i - 1](value) if i else value, matrix.weight) + network.biases.get(matrix.post, np.float32(0))
+            value = _times(outputs[i - 1](value) if i else value, matrix.weight) + network.biases.get(matrix.post, np.float32(0))
         parts.append(value)
     return np.concatenate(parts)
 

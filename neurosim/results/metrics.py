@@ -23,7 +23,7 @@ def metrics_of(record):
     n_trained = record.dataset.n_train * len(record.epochs)
     traffic = sum(n for phase, n in record.traffic_bytes.by_phase.items() if phase != _EVALUATION)
     is_priced = any(row.energy_j is not None for row in record.energy.rows)
-    fullest = max(record.cores, key=lambda core: core.memory_bytes.used)
+    fullest = max(record.cores, key=_stored_bytes)
     return Metrics(
         test_accuracy=record.accuracy.test,
         best_accuracy=record.accuracy.best,
@@ -34,8 +34,8 @@ def metrics_of(record):
         n_rewired=record.connectivity.rewired,
         n_cores=len(record.cores),
         synapses_per_core_max=max(core.synapses.used for core in record.cores),
-        bytes_per_core_max=fullest.memory_bytes.used,
-        bytes_per_core_limit=fullest.memory_bytes.limit,
+        bytes_per_core_max=_stored_bytes(fullest),
+        bytes_per_core_limit=fullest.memory_bytes.limit if _stored_bytes(fullest) == fullest.memory_bytes.used else None,
         energy_per_sample_j=record.energy.per_sample_j if is_priced else None,
         energy_is_complete=record.energy.complete if is_priced else None,
         traffic_per_sample_bytes=traffic / n_trained,
@@ -44,6 +44,11 @@ def metrics_of(record):
         n_epochs=len(record.epochs),
         train_s=sum(record.timing.epoch_s),
     )
+
+
+def _stored_bytes(core):
+    """All that a core keeps, wherever: of records of earlier versions the use of its local memory."""
+    return core.memory_bytes.used if core.stored_bytes is None else core.stored_bytes
 
 
 def limits_of(verdict):

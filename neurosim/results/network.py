@@ -32,7 +32,8 @@ from scipy import sparse
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
-from neurosim.results.forward import ACTIVATIONS, CELLS, feedforward, recurrent
+from neurosim.networks import MODELS
+from neurosim.results.forward import CELLS, feedforward, recurrent
 
 NPZ_FORMAT = "neurosim.network/1"
 
@@ -98,8 +99,10 @@ class TrainedNetwork:
         Of the sums of a population, by its number; a population without biases is missing.
     homes : dict of int to int32 array
         Core of each neuron of a population; empty where it is not known.
-    activation, readout : str
-        Of the hidden layers of a perceptron; what the outputs of a recurrent network see.
+    activation : str or sequence of str
+        Of the hidden layers of a perceptron, all or each.
+    readout : str
+        What the outputs of a recurrent network see.
     n_steps : int
         Steps of the longest sample; 1 for a perceptron.
     scale : float, optional
@@ -117,7 +120,7 @@ class TrainedNetwork:
     matrices: tuple[WeightMatrix, ...]
     biases: dict[int, np.ndarray] = field(default_factory=dict)
     homes: dict[int, np.ndarray] = field(default_factory=dict)
-    activation: str = "relu"
+    activation: str | tuple[str, ...] = "relu"
     readout: str = "last"
     n_steps: int = 1
     scale: float | None = None
@@ -125,6 +128,11 @@ class TrainedNetwork:
     spread: np.ndarray | None = None
     classes: np.ndarray | None = None
     origin: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Cell of each hidden layer of a perceptron."""
+        return (self.activation,) * (len(self.matrices) - 1) if isinstance(self.activation, str) else tuple(self.activation)
 
     @property
     def n_inputs(self) -> int:
@@ -275,9 +283,8 @@ def read_network(path) -> TrainedNetwork:
         raise InputError(f"{path}: no such file; `neurosim export RUN --format npz --out {path}` writes it") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable network ({type(error).__name__}); export it again") from None
-    known = (*CELLS, "mlp")
-    names = (network.activation,) if isinstance(network.activation, str) else tuple(network.activation)
-    strange = [(network.type, known)] * (network.type not in known) + [(name, ACTIVATIONS) for name in names if name not in ACTIVATIONS]
+    known, computed = (*CELLS, "mlp"), [name for name, model in MODELS.items() if model.output]
+    strange = [(network.type, known)] * (network.type not in known) + [(name, computed) for name in network.cells if name not in computed]
     for wrong, right in strange[:1]:
         raise InputError(f"{path}: found {wrong!r}, which this neurosim does not compute; {nearest(wrong, right)}")
     return network

@@ -194,13 +194,15 @@ class MemoryUsed(UsedOfLimit):
 class Core(_Part):
     """One core. `energy_j` is the priced part; `traffic_bytes` are reads plus writes.
 
-    `rows` holds what the chip limits of ``in_axons``, ``out_axons`` and ``words``.
+    `rows` holds what the chip limits of ``in_axons``, ``out_axons`` and ``words``. `stored_bytes` is all that the core keeps by itself: its local memory, and
+    its synapses in cells, lists or words of neurons; None in records of earlier versions.
     """
 
     id: int
     n_neurons: int
     synapses: UsedOfLimit
     memory_bytes: MemoryUsed
+    stored_bytes: int | None = None
     energy_j: float
     energy_by_phase_j: dict[str, float]
     traffic_bytes: int
@@ -244,13 +246,17 @@ class Sensitivity(_Part):
 
 
 class Energy(_Part):
-    """Energy of the modelled chip. With `complete` false, `total_j` is a lower bound and `unpriced` says why."""
+    """Energy of the modelled chip. With `complete` false, `total_j` is a lower bound and `unpriced` says why.
+
+    `by_phase_range_j` is least and most of the loops of a program over the settings of the compiler.
+    """
 
     total_j: float
     complete: bool
     unpriced: list[str]
     by_phase_j: dict[str, float]
     by_component_j: dict[str, float]
+    by_phase_range_j: dict[str, list[float]] = {}
     per_sample_j: float
     rows: list[EnergyRow]
     sensitivity: list[Sensitivity] = []
@@ -277,7 +283,11 @@ class Traffic(_Part):
 
 
 class Timing(_Part):
-    """`epoch_s`, `evaluation_s`: this computer. `model_*`: the modelled chip, a lower bound unless complete."""
+    """`epoch_s`, `evaluation_s`: this computer. `model_*`: the modelled chip, a lower bound unless complete.
+
+    `model_by_phase_s` has ``packets`` and ``barriers`` beside the phases; `model_by_phase_range_s` is least and most over the settings of the
+    compiler, where cycles are derived from a program.
+    """
 
     epoch_s: list[float]
     evaluation_s: list[float]
@@ -285,6 +295,8 @@ class Timing(_Part):
     model_training_s: float | None
     model_complete: bool
     model_unmodelled: list[str]
+    model_by_phase_s: dict[str, float] = {}
+    model_by_phase_range_s: dict[str, list[float]] = {}
 
 
 class RunRecord(_Part):

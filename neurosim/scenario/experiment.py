@@ -1,13 +1,14 @@
 """From a scenario to a network on a chip: everything that is decided before training."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from neurosim.datasets import DATASETS
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
-from neurosim.placement import Workload, judge, largest_fit, place, synapse_counts
+from neurosim.placement import Workload, judge, largest_fit, place, summarize, synapse_counts
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import scale_counts
+from neurosim.placement.spill import can_spill
 from neurosim.networks import Topology
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
@@ -55,11 +56,7 @@ def prepare(scenario, shape=None):
     shape = shape or scenario.dataset.shape()
     workload = _workload(scenario, profile, n_cores, shape)
     placement = place(profile, workload, n_cores)
-    verdict = judge(placement)
-    if scenario.training.clip is not None:
-        note = "training.clip: reading all gradients for their norm, and adding it up over the cores"
-        verdict = replace(verdict, not_modelled=[*verdict.not_modelled, note])
-    return Experiment(scenario, profile, placement, verdict, shape.notes if shape else ())
+    return Experiment(scenario, profile, placement, judge(placement), shape.notes if shape else ())
 
 
 def _workload(scenario, profile, n_cores, shape):
@@ -84,6 +81,9 @@ def _workload(scenario, profile, n_cores, shape):
             host_learns=hardware.learning == "host",
             theta_bits=hardware.format.theta_bits if hardware.format.is_rounded else None,
             master_bits=32 if hardware.master == "float32" else 0,
+            has_float16=hardware.format.name == "float16",
+            draws_rounding=hardware.format.is_rounded and hardware.rounding == "stochastic",
+            clips=scenario.training.clip is not None,
         )
 
     if rule.starts_dense and not rule.rewires:
@@ -97,10 +97,13 @@ def _workload(scenario, profile, n_cores, shape):
     if scenario.network.connectivity != "fit":
         return workload(synapse_counts(topology, scenario.network.connectivity))
     full = workload(positions)
-    counts = largest_fit(profile, full, n_cores)
+    # Where the cores themselves hold nothing, their shared memory may.
+    counts = largest_fit(profile, full, n_cores) or largest_fit(profile, full, n_cores, may_spill=can_spill(profile))
     if counts is None:
-        verdict = judge(place(profile, workload([1] * len(positions)), n_cores))
-        raise DoesNotFitError(f"network.connectivity fit: not even one synapse per matrix fits {profile.name}", verdict)
+        placement = place(profile, workload([1] * len(positions)), n_cores)
+        verdict = judge(placement, for_every_draw=True)
+        draws = " whichever positions are drawn" if placement.fits else ""
+        raise DoesNotFitError(f"network.connectivity fit: not even one synapse per matrix fits{draws}: {summarize(verdict)}", verdict)
     return workload(counts)
 
 

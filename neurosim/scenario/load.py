@@ -31,7 +31,12 @@ def load_scenario(name_or_path, overrides=(), plugins=()):
     InputError
         One line that names file, line and key.
     """
+    if str(name_or_path) in bundled_names("scenarios/sweeps") and str(name_or_path) not in list_scenarios():
+        raise InputError(f"{name_or_path}: is a sweep, many scenarios in one; use: neurosim sweep {name_or_path}")
     document = read_yaml(find_document(name_or_path, "scenarios", what="scenario"))
+    # A scenario never has these keys.
+    if key := next((key for key in ("base", "axes") if key in document.data), None):
+        raise InputError(f"{document.where((key,))}: {key} is not a key of the scenario; this file is a sweep: neurosim sweep {document.path}")
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
             document.put(key, value, "overrides")

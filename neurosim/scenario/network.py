@@ -23,7 +23,7 @@ def make_store(experiment, is_drawn=True):
     matrices, populations = plan_matrices(
         topology.neurons_and_sums,
         topology.pairs,
-        fan_in_limit=None if is_broken else placement.fan_in_limit,
+        fan_in_limit=None if is_broken else placement.fan_in_limits,
         grids=[Grid(*hardware.format.grid(n_pre, _full_scale(hardware, i))) for i, (n_pre, _) in enumerate(topology.shapes)],
     )
     plan = StorePlan(

@@ -9,8 +9,10 @@ import numpy as np
 
 import neurosim
 from neurosim.accounting import KINDS, PHASES, Activity, count_by_phase, make_ledger, price_sensitivity
+from neurosim.accounting.pricing import LOOP
 from neurosim.hardware import check_profile
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.placement.families import family_of
 from neurosim.nn import Evaluation
 from neurosim.results import render_record
 from neurosim.results.schema import RunRecord
@@ -88,7 +90,7 @@ def make_record(experiment, trainer, n_threads, *, with_classes=True):
     record = RunRecord(
         scenario=scenario.model_dump(mode="json", exclude_none=True),
         seed=scenario.seed,
-        profile=_profile_part(experiment),
+        profile=_profile_part(experiment, ledger),
         dataset=_dataset_part(trainer.dataset),
         accuracy=_accuracy_part(trainer),
         epochs=[_epoch_part(record) for record in history],
@@ -106,6 +108,8 @@ def make_record(experiment, trainer, n_threads, *, with_classes=True):
             "model_training_s": ledger.time.training_s,
             "model_complete": ledger.time.is_complete,
             "model_unmodelled": list(ledger.time.unmodelled),
+            "model_by_phase_s": ledger.time.phase_s,
+            "model_by_phase_range_s": {phase: list(ends) for phase, ends in ledger.time.phase_range_s.items()},
         },
         environment=_environment(n_threads),
         classes=count_confusion(experiment, trainer) if with_classes else None,
@@ -143,7 +147,8 @@ def _share(total, n):
     return None if total is None else total / n
 
 
-def _profile_part(experiment):
+def _profile_part(experiment, ledger):
+    used = {f"programs.{experiment.profile.energy.chosen.program}.{line.component.removeprefix(LOOP)}" for line in ledger.energy}
     profile, energy = experiment.profile, experiment.profile.energy
     rows = check_profile(profile)
     return {
@@ -153,7 +158,7 @@ def _profile_part(experiment):
         "accounting": energy.accounting,
         "price_set": energy.price_set,
         "corner": profile.corner,
-        "prices": [row for row in rows if row["key"].startswith(_used_prices(profile))],
+        "prices": [row for row in rows if row["key"].startswith(_used_prices(profile)) or row["key"] in used],
         "not_modelled": list(experiment.verdict.not_modelled),
         "mesh": _mesh_part(profile.network.mesh),
     }
@@ -263,6 +268,7 @@ def _core_parts(placement, ledger, store):
                     "sections": dict(core.sections),
                     "spilled": dict(core.spilled),
                 },
+                "stored_bytes": core.n_bytes + _bytes_beside(placement, store, c),
                 "energy_j": energy.get(c, 0.0),
                 "energy_by_phase_j": by_phase.get(c, {}),
                 "traffic_bytes": int(traffic[c].sum()),
@@ -275,12 +281,20 @@ def _core_parts(placement, ledger, store):
     return parts
 
 
+def _bytes_beside(placement, store, core):
+    """Bytes of a core's synapses in cells, lists or words of neurons."""
+    n_synapses = sum(int(n) for n, s in zip(store.n_active_by_segment, placement.segments, strict=True) if s.core == core)
+    words = store.rows_used(core).get("words")
+    return family_of(placement.profile).bytes_beside(placement.profile, n_synapses, 0 if words is None else words[0])
+
+
 def _energy_part(profile, ledger):
     return {
         "total_j": ledger.total_energy_j,
         "complete": ledger.is_complete,
         "unpriced": list(ledger.unpriced),
         "by_phase_j": ledger.energy_by("phase"),
+        "by_phase_range_j": {phase: list(ends) for phase, ends in ledger.energy_range.items()},
         "by_component_j": ledger.energy_by("component"),
         "per_sample_j": ledger.training_energy_j / ledger.n_trained,
         "rows": [vars(line) for line in ledger.energy],
@@ -330,7 +344,8 @@ def _metrics(experiment, trainer, ledger):
     per_phase = {f"training.{p}": operations[PHASES.index(p)] / ledger.n_trained for p in ("forward", "backward", "gradient")}
     return {
         "Footprint": sum(
-            core.n_bytes - core.sections.get("code", 0) + sum(core.spilled.values()) for core in experiment.placement.cores
+            core.n_bytes - core.sections.get("code", 0) + sum(core.spilled.values()) + _bytes_beside(experiment.placement, store, core.id)
+            for core in experiment.placement.cores
         ),
         "ConnectionSparsity": 1.0 - store.n_active / possible,
         "ActivationSparsity": 1.0 - n_nonzero / n_used if hidden else None,

@@ -2,12 +2,11 @@
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 from neurosim.documents import dump_yaml, write_atomic
 from neurosim.errors import DrawingError, InterruptedRunError, NeurosimError
 from neurosim.placement import refuse_unless_fits, summarize
-from neurosim.results import read_record, write_record, write_tables
+from neurosim.results import consistent, read_record, write_record, write_tables
 from neurosim.scenario.callbacks import RunInProgress, tell_compiling, train
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.folder import check_folder, claim_folder
@@ -66,7 +65,8 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
         with claim_folder(scenario.name, out, resume) as folder:
             if resume and (record := _restore(trainer, folder, identity)) is not None:
                 folder.remove_leftovers()
-                write_tables(record, folder.path)
+                with consistent(folder.path):
+                    write_tables(record, folder.path)
                 _draw(record, folder, scenario)
                 return record, folder.path
             try:
@@ -217,7 +217,7 @@ def _start_folder(folder, experiment, resume):
     if not resume:
         scenario = experiment.scenario.model_dump(mode="json", exclude_none=True)
         write_atomic(folder.path / "scenario.yaml", dump_yaml(scenario))
-        write_atomic(folder.path / "profile.yaml", Path(experiment.profile.path).read_bytes())
+        write_atomic(folder.path / "profile.yaml", experiment.profile.text)  # and not the file, which may have changed
     folder.log(("resumed: " if resume else "started: ") + experiment.scenario.name)
     if not experiment.verdict.fits:
         folder.log(f"DOES NOT FIT, trained all the same (hardware.on_violation: report): {summarize(experiment.verdict)}")

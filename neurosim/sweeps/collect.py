@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import neurosim
-from neurosim.results import SweepRecord, limits_of, metrics_of, read_record, summarize
+from neurosim.results import SweepRecord, consistent, limits_of, metrics_of, read_record, summarize
 from neurosim.results.sweep import Point
 from neurosim.sweeps.point import read_outcome, status_of
 
@@ -37,6 +37,8 @@ def collect(plan, folder, known=None, troubles=None):
         if planned.id not in known or known[planned.id].status != "done":
             known[planned.id] = _point(planned, point_folder(folder, planned), troubles.get(planned.id))
         points.append(known[planned.id])
+    with consistent(folder):
+        summary = summarize(points)
     return SweepRecord(
         name=plan.sweep.name,
         description=plan.sweep.description.strip(),
@@ -44,7 +46,7 @@ def collect(plan, folder, known=None, troubles=None):
         axes=plan.axes,
         seeds=plan.seeds,
         points=points,
-        summary=summarize(points),
+        summary=summary,
         environment={"neurosim": neurosim.__version__},
     )
 
@@ -53,7 +55,8 @@ def _point(planned, folder, trouble):
     status, found = status_of(folder), {}
     if status == "done":
         record = read_record(folder)
-        found = {"limits": limits_of(record.verdict), "metrics": metrics_of(record)}
+        with consistent(folder):
+            found = {"limits": limits_of(record.verdict), "metrics": metrics_of(record)}
     elif status != "missing":
         outcome = read_outcome(folder)
         found = {"reason": outcome.reason, "limits": outcome.limits, "metrics": outcome.metrics}

@@ -2,12 +2,14 @@
 
 import importlib
 import os
+import re
 import signal
+import socket
 import threading
 import time
 from contextlib import contextmanager
 
-from neurosim.errors import InputError, NeurosimError, nearest
+from neurosim.errors import InputError, MachineError, NeurosimError, nearest
 from neurosim.sweeps.collect import point_folder
 from neurosim.sweeps.expand import with_absolute_paths
 from neurosim.sweeps.point import is_abandoned, run_point, status_of
@@ -21,6 +23,8 @@ _PATIENCE_SECONDS = 5.0
 _BUSY_SECONDS = 0.5
 #: Seconds between two looks at whether the parent lives: after kill -9 no worker goes on for itself.
 _FOLLOW_SECONDS = 0.2
+#: Seconds for a host to take a call.
+_ANSWER_SECONDS = 4
 #: Seconds for a cluster to answer.
 _CLUSTER_SECONDS = 20
 
@@ -94,8 +98,12 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
                     if status != "busy":
                         waited_since = time.monotonic()
                         on_point(left.pop(name), status, trouble)
-            except (NeurosimError, OSError):
+            except NeurosimError:
                 raise
+            except OSError as error:  # of a cluster: the files of points have errors of their own
+                if engine == "local":
+                    raise
+                raise _lost(engine, error) from None
             except Exception as error:  # joblib's, Dask's or Ray's word for a dead worker
                 for point in _count_strikes(left, strikes, folder, error):
                     on_point(left.pop(point.id), "missing", f"its process ended {_STRIKES} times without a result (killed, or out of memory)")
@@ -158,7 +166,7 @@ def _backend(engine, scheduler, jobs):
         import ray
         from ray.util.joblib import register_ray
 
-        ray.init(address=scheduler or "auto", log_to_driver=False)
+        _start_ray(ray, scheduler)
         register_ray()
         try:
             with joblib.parallel_config(backend="ray", n_jobs=jobs or -1):
@@ -168,6 +176,41 @@ def _backend(engine, scheduler, jobs):
             ray.shutdown()
 
 
+def _start_ray(ray, address):
+    """Connect to a running Ray cluster, or say soon that there is none: Ray itself would go on asking for minutes."""
+    if address is not None:
+        _refuse_unless_answering(address)
+    try:
+        ray.init(address=address or "auto", log_to_driver=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        what = "no running cluster here; start one with: ray start --head" if address is None else f"{address}: no Ray cluster answers"
+        raise InputError(f"--engine ray: {what} ({_one_line(error)})") from None
+
+
+def _refuse_unless_answering(address):
+    """Refuse an address at which nobody listens, within seconds.
+
+    Raises
+    ------
+    InputError
+    """
+    found = re.fullmatch(r"(?:\w+://)?(\[[0-9a-fA-F:]+\]|[^:/\s]+):(\d{1,5})/?", address)
+    if not found:
+        raise InputError(f"--scheduler: found {address!r}; expected HOST:PORT, such as 127.0.0.1:6379 or ray://HOST:10001")
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise InputError(f"--scheduler {address}: nobody answers there ({_one_line(error)})") from None
+
+
+def _lost(engine, error):
+    return MachineError(f"--engine {engine}: lost the cluster ({_one_line(error)}); what is done is kept, the same command continues")
+
+
+def _one_line(error):
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 @contextmanager
 def _dask_client(scheduler):
     from distributed import Client
@@ -175,7 +218,7 @@ def _dask_client(scheduler):
     try:
         client = Client(scheduler, timeout=_CLUSTER_SECONDS)
     except (OSError, ValueError) as error:
-        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers ({' '.join(str(error).split())})") from None
+        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers ({_one_line(error)})") from None
     try:
         if not client.nthreads():
             raise InputError(f"--scheduler {scheduler}: has no workers; start some with: dask worker {scheduler}")

@@ -22,6 +22,8 @@ from neurosim.sweeps.schema import Sweep, list_of_sets
 #: More points than this need the user's word (``--yes``).
 MANY_POINTS = 1000
 _BUNDLED = "scenarios/sweeps"
+#: Keys by which a file that is no sweep is known to be a scenario.
+_OF_SCENARIOS = ("dataset", "network", "hardware", "training", "rewiring")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,11 @@ def load_sweep(name_or_path):
     InputError
         One line that names file, line and key.
     """
+    if str(name_or_path) in bundled_names("scenarios") and str(name_or_path) not in list_sweeps():
+        raise InputError(f"{name_or_path}: is a scenario and no sweep; use: neurosim run {name_or_path}")
     document = read_yaml(find_document(name_or_path, _BUNDLED, what="sweep"))
+    if "base" not in document.data and (key := next((key for key in _OF_SCENARIOS if key in document.data), None)):
+        raise InputError(f"{document.where((key,))}: {key} is not a key of the sweep; this file is a scenario: neurosim run {document.path}")
     return validate(Sweep, document, what="sweep"), document
 
 

@@ -5,17 +5,21 @@ import platform
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pydantic
 
-from neurosim.documents import Document, validate, write_atomic
+from neurosim.documents import Document, read_bytes, validate, write_atomic
 from neurosim.errors import CheckpointError, DoesNotFitError, DrawingError, InputError, InterruptedRunError, TrainingDivergedError
 from neurosim.results.metrics import limits_of
+from neurosim.results.reading import parse_json
 from neurosim.results.sweep import LimitUse, Metrics
 from neurosim.scenario.callbacks import Callback
 from neurosim.scenario.folder import CHECKPOINT, CLAIM, RESULT, RunFolder, claim, in_turn
 
 OUTCOME = "outcome.json"
+#: Of outcome.json, which holds a line and a few numbers.
+_MOST_BYTES = 1024 * 1024
 #: Longest time for which one process keeps others of its computer from starting, s.
 _COMPILING_SECONDS = 60.0
 _has_compiled = False
@@ -26,7 +30,7 @@ class Outcome(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    status: str
+    status: Literal["unfit", "failed"]
     reason: str
     limits: list[LimitUse] = []
     metrics: Metrics = Metrics()
@@ -43,8 +47,8 @@ def status_of(folder):
 def read_outcome(folder):
     """`Outcome` of a point without a result; None when there is none that can be read."""
     try:
-        return Outcome.model_validate_json((folder / OUTCOME).read_bytes())
-    except (OSError, ValueError):
+        return Outcome.model_validate(parse_json(read_bytes(folder / OUTCOME, _MOST_BYTES)))
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -164,8 +164,8 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None):
         Neurons of each population and sums of each neuron; inputs first, outputs last.
     projections : sequence of (int, int)
         Pre and post population of each matrix.
-    fan_in_limit : int, optional
-        Most active synapses of one post neuron.
+    fan_in_limit : int or sequence of int, optional
+        Most active synapses of one post neuron; of each matrix, or of all.
     grids : sequence of Grid, optional
         Of the weights of each matrix.
 
@@ -177,9 +177,10 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None):
     """
     populations = (*(pre for pre, _ in projections), len(sizes) - 1)
     starts = [0, *accumulate(sizes[i][0] for i in populations)]
+    limits = fan_in_limit if isinstance(fan_in_limit, (tuple, list)) else [fan_in_limit] * len(projections)
     matrices = tuple(
-        MatrixPlan(sizes[pre][0], sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], fan_in_limit, grid)
-        for (pre, post), start, grid in zip(projections, starts, grids or [Grid()] * len(projections), strict=False)
+        MatrixPlan(sizes[pre][0], sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], limit, grid)
+        for (pre, post), start, limit, grid in zip(projections, starts, limits, grids or [Grid()] * len(projections), strict=False)
     )
     return matrices, populations
 

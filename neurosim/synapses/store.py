@@ -95,12 +95,16 @@ class SynapseStore:
             matrix = plan.matrices[m]
             if not pre.shape == post.shape == weight.shape == (pre.size,):
                 raise ValueError(f"matrix {m}: pre, post and weight of shapes {pre.shape}, {post.shape}, {weight.shape}; expected one length")
+            if wrong := [a.dtype for a in (pre, post) if a.size and a.dtype.kind not in "iu"]:
+                raise ValueError(f"matrix {m}: neurons of type {wrong[0]}; expected whole numbers")
             if pre.size and not (0 <= pre.min() and pre.max() < matrix.n_pre and 0 <= post.min() and post.max() < matrix.n_post):
                 raise ValueError(f"matrix {m}: a connection outside of {matrix.n_pre} x {matrix.n_post}")
         for g, segment in enumerate(plan.segments):
             pre, post, weight = arrays[segment.matrix]
             is_here = (post >= segment.post_start) & (post < segment.post_stop)
-            pre, post, weight = pre[is_here].astype(np.int64), post[is_here].astype(np.int64), weight[is_here].astype(np.float32)
+            pre, post = pre[is_here].astype(np.int64), post[is_here].astype(np.int64)
+            with np.errstate(over="ignore"):  # a weight that is not finite is refused below
+                weight = weight[is_here].astype(np.float32)
             start, stop = store.segments.slot_start[g : g + 2]
             if pre.size > stop - start:
                 raise ValueError(f"matrix {segment.matrix}, core {segment.core}: {pre.size} connections for {stop - start} slots")

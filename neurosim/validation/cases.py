@@ -45,6 +45,8 @@ class Workload(Strict):
     ----------
     cores : int
         Cores that are powered, where cores have static power of their own.
+    busy_cores : int
+        Cores that work all the time, where a cycle has a price.
     chips : int
         How many of the profile's chips work together.
     seconds : float, optional
@@ -60,6 +62,7 @@ class Workload(Strict):
     """
 
     cores: Annotated[int, Field(ge=1, le=10**6)] = 1
+    busy_cores: Annotated[int, Field(ge=0, le=10**6)] = 0
     chips: Annotated[int, Field(ge=1, le=10**6)] = 1
     seconds: Annotated[float, Field(gt=0)] | None = None
     events: dict[str, Factors] = {}
@@ -114,10 +117,11 @@ class RatioPoint(_Point):
 
 
 class RefusedPoint(_Point):
-    """A profile with `changes` that the loader must refuse with a message that contains `because`."""
+    """A profile with `changes` that the loader must refuse, or a `workload` that pricing must, with a message that contains `because`."""
 
     kind: Literal["refused"]
-    changes: Annotated[tuple[Text, ...], as_tuple, Field(min_length=1)]
+    changes: Annotated[tuple[Text, ...], as_tuple] = ()
+    workload: Workload | None = None
     because: Text
 
 
@@ -141,7 +145,52 @@ class ThroughputPoint(_Point):
     operations: Annotated[int, Field(ge=1)]  # per event
 
 
-Point = Annotated[PricedPoint | RatioPoint | RefusedPoint | MemoryPoint | ThroughputPoint, Field(discriminator="kind")]
+class CyclesPoint(_Point):
+    """Cycles of a turn of a loop of the training program, as its table says, for one setting of the compiler."""
+
+    kind: Literal["cycles"]
+    program: Text
+    loop: Text
+    setting: Text
+
+
+class RunPoint(_Point):
+    """A dense network on a chip, placed and booked as runs are: training or inference of one sample.
+
+    Attributes
+    ----------
+    layers : tuple of int
+    cores : int
+    active : (float, float)
+        Fraction of inputs, and of hidden neurons, that are not zero. Spikes of the measurement; where they are not published an assumption.
+    mode : {'training', 'inference'}
+    quantity : {'energy', 'dynamic_energy', 'time'}
+    """
+
+    kind: Literal["run"]
+    layers: Annotated[tuple[Annotated[int, Field(ge=1)], ...], as_tuple, Field(min_length=2)]
+    cores: Annotated[int, Field(ge=1)]
+    active: Annotated[tuple[float, float], as_tuple]
+    mode: Literal["training", "inference"]
+    quantity: Literal["energy", "dynamic_energy", "time"]
+
+
+class FitPoint(_Point):
+    """Whether a network fits the chip, by the limits that `check` states; `limit` names the one that decides."""
+
+    kind: Literal["fit"]
+    layers: Annotated[tuple[int, ...], as_tuple]
+    connectivity: Annotated[tuple[float, ...], as_tuple]
+    cores: Annotated[int, Field(ge=1)]
+    host_learns: bool = False
+    alternatives: dict[str, Text] = {}
+    fits: bool
+    limit: Text | None = None
+
+
+Point = Annotated[
+    PricedPoint | RatioPoint | RefusedPoint | MemoryPoint | ThroughputPoint | CyclesPoint | RunPoint | FitPoint, Field(discriminator="kind")
+]
 
 
 class Case(Strict):
@@ -153,6 +202,8 @@ class Case(Strict):
         Order in the report.
     independent : str
         Whether the prices were obtained without the total that is predicted.
+    not_covered : str, optional
+        What of the chip or of the measurement the case says nothing about.
     """
 
     schema_version: Literal[1]
@@ -161,6 +212,7 @@ class Case(Strict):
     claim: Text
     independent: Literal["yes", "partly", "no", "negative control"]
     explanation: Text | None = None
+    not_covered: Text | None = None
     points: Annotated[tuple[Point, ...], as_tuple, Field(min_length=1)]
 
 

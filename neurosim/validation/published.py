@@ -1,19 +1,22 @@
 """Published energies, powers and sizes, predicted by the code that accounts for runs."""
 
+import itertools
 import math
 
 import numpy as np
 
-from neurosim.accounting import KINDS, PHASES, Ledger
+from neurosim.accounting import KINDS, PHASES, Ledger, make_ledger
 from neurosim.accounting.events import KIND, PHASE, Firing
-from neurosim.accounting.pricing import DIRECTIONS, model_time, price_energy
+from neurosim.accounting.pricing import DIRECTIONS, EnergyLine, model_time, price_energy
 from neurosim.accounting.sections import Spill
 from neurosim.documents import WrongKey, find_document, read_yaml
 from neurosim.errors import InputError, nearest
 from neurosim.hardware.loader import FOLDER, make_profile
+from neurosim.hardware.program import load_program
 from neurosim.hardware.structure import ChipClass
 from neurosim.placement import Workload, judge, place, synapse_counts
 from neurosim.placement.sections import SECTIONS
+from neurosim.validation.activity import dense_activity
 from neurosim.validation.cases import load_cases
 
 REFUSED = "refused, as it must be"
@@ -72,6 +75,7 @@ def _row(case, point, ours, verdict, note, price_set=None):
         "source": published.source if published else None,
         "confidence": published.confidence if published else None,
         "explanation": case.explanation,
+        "not_covered": case.not_covered,
         "note": "; ".join(filter(None, (point.note, note))) or None,
     }
 
@@ -145,13 +149,43 @@ def price_workload(profile, workload):
     if workload.chips > 1:
         many = profile.cores.model_copy(update={"value": workload.chips})
         profile = profile.model_copy(update={"chips": (ChipClass(chips=many, working_cores=profile.cores),)})
+    _check_rate(profile, workload, events)
     traffic = np.zeros((workload.cores, len(PHASES), len(SECTIONS), len(DIRECTIONS)), np.int64)
     lines = price_energy(profile, events, traffic, workload.seconds or 0.0, Firing(np.zeros_like(quiet), quiet))
+    lines += _busy_lines(profile, workload)
     unseen = [name for name in workload.without if name not in {line.component for line in lines}]
     if unseen:
         raise InputError(f"validation case: without {unseen[0]!r}, which costs nothing here")
     nothing = Spill(np.zeros((len(events), len(SECTIONS)), bool), np.zeros(len(events), np.int64))
     return Ledger(events, traffic, nothing, [line for line in lines if line.component not in workload.without], None, 0, 0)
+
+
+#: Below this part of the rate at which it was measured, an average that contains static power is refused.
+LEAST_RATE = 0.1
+
+
+def _check_rate(profile, workload, events):
+    """Refuse an average of one peak beside a low rate of events."""
+    chosen, operations = profile.energy.chosen, int(events[..., KIND["synaptic_op"]].sum())
+    price = chosen.prices.synaptic_op
+    is_average = price is not None and price.meaning == "average_including_static" and chosen.peak_rate is not None
+    if is_average and workload.seconds and operations < LEAST_RATE * chosen.peak_rate.value * workload.seconds:
+        raise InputError(
+            f"profile {profile.name}: price set {profile.energy.price_set}: found {operations / workload.seconds:.3g} synaptic operations/s; its average "
+            f"contains static power at {chosen.peak_rate.value:.3g} operations/s and means nothing below {LEAST_RATE:.0%} of that: "
+            "take a set with static power of its own"
+        )
+
+
+def _busy_lines(profile, workload):
+    """Cycles of cores that work all the time, at the price of a cycle."""
+    if not workload.busy_cores:
+        return []
+    price, clock = profile.energy.prices.core_cycle, profile.clock
+    if price is None or clock is None or workload.seconds is None:
+        raise InputError(f"validation case: busy_cores needs seconds, a clock and a price of core_cycle; price set {profile.energy.price_set} lacks one")
+    cycles = round(workload.busy_cores * clock.value * workload.seconds)
+    return [EnergyLine(0, "forward", "core_cycle", cycles, price.value, cycles * price.value)]
 
 
 def _dense(profile):
@@ -189,9 +223,48 @@ def _unless_priced(ledger):
     return ("incomplete", f"not priced: {', '.join(ledger.unpriced)}") if ledger.unpriced else (None, None)
 
 
+def _predict_cycles(point, read_profile):
+    table = load_program(point.program)
+    for name, known in ((point.loop, table.loops), (point.setting, table.settings)):
+        if name not in known:
+            raise InputError(f"validation case, point {point.name}: found {name!r}; {nearest(name, known)}")
+    return table.loops[point.loop][table.settings.index(point.setting)], None, None
+
+
+def _predict_run(point, read_profile):
+    profile = _profile(point, read_profile)
+    n_positions = tuple(a * b for a, b in itertools.pairwise(point.layers))
+    workload = Workload(point.layers, n_positions, rewires=False)
+    placement = place(profile, workload, n_cores=point.cores)
+    verdict = judge(placement)
+    if not verdict.fits:
+        return None, "outside", f"does not fit: {', '.join(use.name for use in verdict.violations)}", profile.energy.price_set
+    dense, nothing = dense_activity(placement, 1, *point.active), dense_activity(placement, 0, *point.active)
+    ledger = make_ledger(placement, dense, nothing) if point.mode == "training" else make_ledger(placement, nothing, dense)
+    if point.quantity == "time":
+        ours = ledger.time.training_s if point.mode == "training" else ledger.time.evaluation_s
+    else:
+        static = ledger.energy_by("phase").get("static", 0.0)
+        ours = ledger.total_energy_j - (static if point.quantity == "dynamic_energy" else 0.0)
+    note = f"not priced: {', '.join(ledger.unpriced)}" if ledger.unpriced and point.quantity != "time" else None
+    return ours, None, note, profile.energy.price_set
+
+
+def _predict_fit(point, read_profile):
+    profile = _profile(point, read_profile)
+    counts = synapse_counts(point.layers, list(point.connectivity))
+    verdict = judge(place(profile, Workload(point.layers, counts, host_learns=point.host_learns), n_cores=point.cores))
+    broken = [use.name for use in verdict.violations]
+    holds = verdict.fits == point.fits and (point.limit is None or point.limit in broken)
+    note = "fits" if verdict.fits else f"does not fit: {', '.join(dict.fromkeys(broken))}"
+    return None, "inside" if holds else "outside", note
+
+
 def _predict_refusal(point, read_profile):
     try:
-        _profile(point, read_profile)
+        profile = _profile(point, read_profile)
+        if point.workload is not None:
+            price_workload(profile, point.workload)
     except InputError as error:
         message = str(error)
         if point.because in message:
@@ -219,10 +292,13 @@ def _predict_memory(point, read_profile):
 
 def _predict_throughput(point, read_profile):
     profile = _profile(point, read_profile)
-    cycles = profile.time.cycles
+    cycles = profile.cycles
     one = next(q for q in (getattr(cycles, name) for name in type(cycles).model_fields) if q is not None)
     cycles = cycles.model_copy(update={point.event: one.model_copy(update={"value": point.cycles})})
-    profile = profile.model_copy(update={"time": profile.time.model_copy(update={"cycles": cycles})})
+    # The operations are those of a circuit of its own: time by events, whatever the price set counts by.
+    chosen = profile.energy.chosen.model_copy(update={"accounting": "event", "cycles": cycles})
+    sets = {**profile.energy.price_sets, profile.energy.price_set: chosen}
+    profile = profile.model_copy(update={"energy": profile.energy.model_copy(update={"price_sets": sets})})
     events = np.zeros((profile.cores.value, len(PHASES), len(KINDS)), np.int64)
     n_each = 10**9
     events[:, PHASE["forward"], KIND[point.event]] = n_each
@@ -236,4 +312,7 @@ _PREDICT = {
     "refused": _predict_refusal,
     "memory": _predict_memory,
     "throughput": _predict_throughput,
+    "cycles": _predict_cycles,
+    "run": _predict_run,
+    "fit": _predict_fit,
 }

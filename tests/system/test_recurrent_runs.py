@@ -45,7 +45,7 @@ def test_it_learns_and_its_record_says_what_ran(words):
     assert [m.active for m in net.matrices] == [128, 256, 24]
     assert net.rewired > 50 and net.least_active == net.most_active == net.active == 408
     assert min(core.packets["sent"] for core in record.cores) > 0
-    assert any(line.startswith("training.clip") for line in record.profile.not_modelled)
+    assert not any("clip" in line for line in record.profile.not_modelled)
     assert all("unrolled_state" in core.memory_bytes.sections for core in record.cores)
 
 

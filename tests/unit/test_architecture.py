@@ -28,7 +28,7 @@ ALLOWED = {
     "hardware": {"documents", "units", "errors"},
     "placement": {"networks", "hardware", "units", "errors"},
     "accounting": {"placement", "networks", "hardware", "errors"},
-    "results": {"documents", "errors"},
+    "results": {"documents", "networks", "errors"},
     # Facts of profiles, sections and storage families only: what a run cost stands in its record.
     "reports": {"results", "placement", "hardware", "documents", "units", "errors"},
     # The one place where learning meets hardware.

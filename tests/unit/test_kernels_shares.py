@@ -12,16 +12,16 @@ from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.mlp import Layers
 from neurosim.kernels.train import Batch, Counting, Progress, StepRule
 from neurosim.kernels.order import count_strips
-from neurosim.kernels.shares import backward_share, forward_share
+from neurosim.kernels.shares import make_shares
 from neurosim.nn import Mlp, mlp
 from neurosim.nn import network as network_module
 from neurosim.synapses import MatrixPlan, SegmentPlan, StorePlan, SynapseStore
 
-run_forward_share, run_backward_share = call_of(forward_share), call_of(backward_share)
+run_forward_share, run_backward_share = map(call_of, make_shares(join_cells(("relu",))))
 
 SIZES = (2100, 2600, 60)
 N_LANES, LANES = 32, (0,) * 32
-RELU, NO_BIASES = join_cells(("relu",)), np.zeros(0, np.float32)
+NO_BIASES = np.zeros(0, np.float32)
 LAYERS = Layers(1, np.zeros(2, np.int64), np.zeros(2, np.uint8))
 EPS = np.finfo(np.float32).eps
 NEVER = 10**9
@@ -95,11 +95,11 @@ def run_shares(store, act, err, n_shares, shares):
     store.slots.gradient[:] = 0
     for m in (0, 1):
         for share in shares:
-            run_forward_share(store.slots, store.segments, store.matrices, LAYERS, NO_BIASES, m, share, n_shares, act, N_LANES, LANES, RELU.forward)
+            run_forward_share(store.slots, store.segments, store.matrices, LAYERS, NO_BIASES, m, share, n_shares, act, N_LANES, LANES)
     for m in (1, 0):
         for share in shares:
             run_backward_share(
-                store.slots, store.segments, store.matrices, LAYERS, m, share, n_shares, act, err, N_LANES, LANES, RELU.backward, live, 1, wrong, 1
+                store.slots, store.segments, store.matrices, LAYERS, m, share, n_shares, act, err, N_LANES, LANES, live, 1, wrong, 1
             )
     gradient = store.slots.gradient.copy()
     store.slots.gradient[:] = 0

@@ -25,6 +25,11 @@ CASES = {
     "one core": ("digits_santos", QUICK),
     "four cores, headroom": ("digits_santos", [*QUICK, "hardware.cores=4", "hardware.headroom=0.25", "rewiring.scope=layer"]),
     "slots that wait": ("digits_santos", [*QUICK, "hardware.cores=2", "rewiring.period=7"]),
+    "biases, leaky": ("digits_santos", [*QUICK, "network.activation=leaky_relu", "network.bias=true", "hardware.cores=2"]),
+    "biases, two activations": (
+        "digits_santos",
+        [*QUICK, "network.layers=[64, 40, 30, 10]", "network.connectivity=0.3", "network.activation=[tanh, relu]", "network.bias=true", "training.learning_rate=0.1"],
+    ),
     "quantised": ("digits_brainscales2", QUICK),
     "lstm": (LSTM, []),
     "rnn, mean": ({**LSTM, "network": {"type": "rnn", "units": [6], "readout": "mean", "connectivity": 0.5}}, []),
@@ -51,8 +56,9 @@ def dense_logits(network, x, lengths):
         return network.biases.get(network.matrices[m].post, np.zeros(1)).astype(np.float64)
 
     if network.type == "mlp":
+        cells = {"relu": lambda z: np.maximum(z, 0), "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z), "tanh": np.tanh}
         for m, weight in enumerate(dense):
-            x = (np.maximum(x, 0) if m else x) @ weight + bias(m)
+            x = (cells[network.cells[m - 1]](x) if m else x) @ weight + bias(m)
         return x
 
     def sigmoid(z):
@@ -89,6 +95,12 @@ def test_probabilities_are_those_of_a_dense_network_in_float64(case):
     probabilities /= probabilities.sum(1, keepdims=True)
     front = data.x_test if case.scenario.network.type == "mlp" else in_front(data)
     np.testing.assert_allclose(network.predict_proba(front, data.lengths_test), probabilities, atol=2e-5)
+
+
+def test_biases_are_there_where_they_should_be(case):
+    has_biases = "biases" in case.name or case.network.type != "mlp"
+    assert set(case.network.biases) == (set(range(1, len(case.network.populations))) if has_biases else set())
+    assert all(values.any() for values in case.network.biases.values())
 
 
 def in_front(data):

@@ -98,6 +98,8 @@ def test_no_page_scrolls_sideways(show, page, width):
     if width == 400:  # the wide parts scroll inside their own boxes, which the keyboard reaches
         inner = "return [...document.querySelectorAll('.scroll, .drawing')].filter((b) => b.scrollWidth > b.clientWidth && b.tabIndex === 0).length"
         assert browser.execute_script(inner) > 3
+        cut = "return [...document.querySelectorAll('.drawing')].filter((b) => b.scrollWidth > b.clientWidth).length"
+        assert browser.execute_script(cut) == 0  # legends and right ends of figures are seen without
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -64,14 +64,28 @@ def test_gradients_are_named_when_only_they_break_the_limit():
     assert any(hint.startswith("batch_size 1 alone") and "14,800 B" in hint for hint in verdict.hints)
 
 
-def test_fan_in_129_is_refused_on_brainscales2():
-    assert place(BSS2, Workload((128, 10), (1280,)), 1).fits
-    assert place(BSS2, Workload((129, 10), (1280,)), 1).fits
-    placement = place(BSS2, Workload((129, 10), (1290,)), 1)
+def test_fan_in_129_is_refused_on_brainscales2_without_merged_circuits():
+    alone = with_value(BSS2, "storage.merged_columns", None)
+    assert place(alone, Workload((128, 10), (1280,)), 1).fits
+    assert place(alone, Workload((129, 10), (1280,)), 1).fits
+    placement = place(alone, Workload((129, 10), (1290,)), 1)
     (violation,) = judge(placement).violations
     assert (violation.name, violation.where, violation.used, violation.limit) == ("fan_in_per_neuron", "core 0, matrix 0", 129, 128)
     with pytest.raises(DoesNotFitError, match="fan_in_per_neuron needs 129 of 128 synapses.*halco"):
         refuse_unless_fits(placement)
+
+
+def test_circuits_are_merged_where_the_fan_in_needs_it():
+    """Two circuits of 128 signed rows: 256 fit and take two columns each, 257 do not; a matrix that needs one takes one."""
+    placement = place(BSS2, Workload((256, 246, 10), (256 * 246, 2460)), 2)
+    assert placement.fits and placement.fan_in_limits == (256, 256)
+    assert [(u.used, u.limit) for u in placement.usages if u.name == "columns"] == [(256, 256), (256, 256)]
+    mixed = place(BSS2, Workload((256, 100, 10), (256 * 100, 1000)), 2)
+    assert mixed.fan_in_limits == (256, 128)
+    assert [u.used for u in mixed.usages if u.name == "columns"] == [50 * 2 + 5, 50 * 2 + 5]
+    assert not place(BSS2, Workload((256, 250, 10), (256 * 250, 2500)), 2).fits  # 260 neurons of two columns
+    (violation,) = judge(place(BSS2, Workload((257, 10), (2570,)), 1)).violations
+    assert (violation.name, violation.used, violation.limit) == ("fan_in_per_neuron", 257, 256) and "merged_columns" in violation.source
 
 
 @pytest.mark.parametrize("side", ["pre", "post"])
@@ -159,7 +173,7 @@ def test_what_is_not_modelled_is_said():
         (SANTOS, Workload(MNIST, SPARSE), 9),
         (SPIN2, Workload((784, 3000, 1000, 10), (200_000, 300_000, 10_000), batch_size=16), 40),
         (BSS2, Workload((64, 100, 10), (6400, 1000), batch_size=10), 1),
-        (BSS2, Workload((129, 10), (1290,)), 1),
+        (BSS2, Workload((257, 10), (2570,)), 1),
     ],
 )
 def test_every_remedy_fits_and_the_next_synapse_does_not(profile, workload, n_cores):

@@ -65,11 +65,17 @@ CASES = {
     "memory without its code": (BRAINSCALES, "  code_bytes:\n    {value: 8192, unit: B, kind: assumed, source: neurosim, confidence: A,\n     note: \"no published size of a learning program; half of the PPU's memory; override it in the scenario\"}\n", "", "storage.code_bytes", "beside local_bytes"),
     "event price and memory price": (SANTOS, "        neuron_update:\n", f"        local_read_byte: {PRICE % 'liu2018'}\n        neuron_update:\n", "energy.price_sets.hoeppner2019_as_cited.prices.local_read_byte", "charged twice"),
     "event price and cycle price": (SANTOS, "        neuron_update:\n", f"        core_cycle: {PRICE % 'liu2018'}\n        neuron_update:\n", "energy.price_sets.hoeppner2019_as_cited.prices.core_cycle", "charged twice"),
-    "cycle price and event price": (SPINNAKER, "      prices:\n", f"      prices:\n        synaptic_op: {PRICE % 'yan2021'}\n", "energy.price_sets.scholze2026_arm_300mhz.prices.synaptic_op", "charged twice"),
+    "cycle price and event price": (SPINNAKER, "accounting: cycle\n      kind: derived\n      source: derived_notes\n      corner: 0.8V\n      prices:\n", f"accounting: cycle\n      kind: derived\n      source: derived_notes\n      corner: 0.8V\n      prices:\n        synaptic_op: {PRICE % 'yan2021'}\n", "energy.price_sets.scholze2026_arm_300mhz.prices.synaptic_op", "charged twice"),
+    "program price and event price": (SPINNAKER, "      prices:\n", f"      prices:\n        synaptic_op: {PRICE % 'yan2021'}\n", "energy.price_sets.derived_from_program.prices.synaptic_op", "charged twice"),
+    "accounting by a program without one": (SANTOS, "      program: cortex_m4f\n", "", "energy.price_sets.derived_from_program.program", "go together"),
+    "unknown program": (SANTOS, "      program: cortex_m4f\n", "      program: cortex_m4\n", "energy.price_sets.derived_from_program.program", "nearest: cortex_m4f"),
+    "unknown generator": (SANTOS, "      draws: chip\n", "      draws: chips\n", "energy.price_sets.derived_from_program.draws", "nearest: chip"),
+    "program beside an array": (BRAINSCALES, "none_published: {accounting: event, kind: measured,", "none_published: {accounting: program, program: cortex_m4f, kind: measured,", "energy.price_sets.none_published.accounting", "crossbar_multibit"),
+    "barriers out of order": (LOIHI, "tiles: {value: 32,", "tiles: {value: 1,", "energy.price_sets.davies2018_sim.latencies.barriers", "ascending"),
     "memory price and cycle price": (SPINNAKER, "accounting: cycle", "accounting: memory", "energy.price_sets.scholze2026_arm_300mhz.prices.core_cycle", "charged twice"),
-    "average beside static": (SPINNAKER, "meaning: dynamic_total", "meaning: average_including_static", "energy.price_sets.scholze2026_arm_300mhz.prices.core_cycle.meaning", "counts static twice"),
-    "second static power of a level": (SPINNAKER, "  static:\n    chip: {", "  static:\n    core: {value: 1.0e-3, unit: W, kind: measured, source: notes, confidence: S}\n    chip: {", "energy.price_sets.scholze2026_arm_300mhz.static.core", "a second static power of the level core"),
-    "static power twice": (SPINNAKER, "    chip: {value: 75.2e-3,", "    chip: {value: 1.0, unit: W, kind: measured, source: notes, confidence: S}\n    chip: {value: 75.2e-3,", "energy.static.chip", "stands twice"),
+    "average beside static": (SPINNAKER, "meaning: dynamic_total", "meaning: average_including_static", "energy.price_sets.derived_from_program.prices.core_cycle.meaning", "counts static twice"),
+    "second static power of a level": (SPINNAKER, "  note: >-\n    The energy of a NoC hop", "  static:\n    core: {value: 1.0e-3, unit: W, kind: measured, source: notes, confidence: S}\n  note: >-\n    The energy of a NoC hop", "energy.price_sets.derived_from_program.static.core", "a second static power of the level core"),
+    "static power twice": (SPINNAKER, "        chip: {value: 75.2e-3,", "        chip: {value: 1.0, unit: W, kind: measured, source: notes, confidence: S}\n        chip: {value: 75.2e-3,", "energy.price_sets.derived_from_program.static.chip", "stands twice"),
     "whole hop and hop by direction": (SANTOS, "        neuron_update:\n", f"        hop: {PRICE % 'liu2018'}\n        hop_east_west: {PRICE % 'liu2018'}\n        neuron_update:\n", "energy.price_sets.hoeppner2019_as_cited.prices.hop_east_west", "charged twice"),
     "price that is inside another": (SANTOS, "      kind: specified\n      source: keras_spiking\n", "      kind: specified\n      inside: [neuron_update]\n      source: keras_spiking\n", "energy.price_sets.hoeppner2019_as_cited.prices.neuron_update", "charged twice: inside"),
     "unknown word inside": (SANTOS, "      kind: specified\n      source: keras_spiking\n", "      kind: specified\n      inside: [neuron_updates]\n      source: keras_spiking\n", "energy.price_sets.hoeppner2019_as_cited.inside.0", "nearest: neuron_update"),
@@ -78,11 +84,11 @@ CASES = {
         LOIHI, 'cores_per_tile: {value: 4,', 'cores_per_tile: {value: 3,',
         "network.mesh.cores_per_tile.value", "width x height x cores_per_tile is 96, the chip has 128 cores",
     ),
-    "unknown default price set": (SANTOS, "price_set: hoeppner2019_as_cited", "price_set: hoppner2019", "energy.price_set", "nearest: hoeppner2019_as_cited"),
-    "no price set": (SPINNAKER, "  price_set: scholze2026_arm_300mhz\n", "", "energy.price_set", "required and missing"),
+    "unknown default price set": (SANTOS, "price_set: derived_from_program", "price_set: hoppner2019", "energy.price_set", "nearest: hoeppner2019_as_cited"),
+    "no price set": (SPINNAKER, "  price_set: derived_from_program\n", "", "energy.price_set", "required and missing"),
     "source of a price set": (SANTOS, "      source: keras_spiking\n      note: >-\n        Neither", "      source: keras_spikin\n      note: >-\n        Neither", "energy.price_sets.hoeppner2019_as_cited.source", "nearest: keras_spiking"),
     "corner that does not exist": (SANTOS, "corner: high\n", "corner: hihg\n", "corner", "nearest: high"),
-    "corner of a set that does not exist": (SPINNAKER, "      corner: 0.8V\n", "      corner: 0.9V\n", "energy.price_sets.scholze2026_arm_300mhz.corner", "not in corners"),
+    "corner of a set that does not exist": (SPINNAKER, "      corner: 0.8V\n", "      corner: 0.9V\n", "energy.price_sets.derived_from_program.corner", "not in corners"),
     "corner of a chip without corners": (BRAINSCALES, "cores: {value: 2", "corner: high\ncores: {value: 2", "corner", "missing or empty"),
     "corners without a default": (SANTOS, "corner: high\n", "", "corner", "high, low"),
     "corner without a price set": (SPINNAKER, "  0.5V:\n    voltage", "  0.3V:\n    voltage: {value: 0.3, unit: V, kind: specified, source: notes, confidence: S}\n  0.5V:\n    voltage", "corners.0.3V", "no price set holds"),
@@ -128,10 +134,10 @@ def test_malformed_profile_is_refused_in_one_line(tmp_path, profile, old, new, k
 
 def test_average_prices_are_accepted_without_static_power(tmp_path):
     path = malformed(tmp_path, SANTOS, "          meaning: marginal\n", "          meaning: average_including_static\n")
-    assert load_profile(path).energy.prices.synaptic_op.meaning == "average_including_static"
+    assert load_profile(path).choose("hoeppner2019_as_cited").energy.prices.synaptic_op.meaning == "average_including_static"
 
 
 def test_memory_accounting_takes_event_and_byte_prices(tmp_path):
     path = malformed(tmp_path, SANTOS, "accounting: event", "accounting: memory")
     path.write_text(path.read_text(encoding="utf-8").replace("        neuron_update:\n", f"        local_read_byte: {PRICE % 'liu2018'}\n        neuron_update:\n"), encoding="utf-8")
-    assert load_profile(path).energy.prices.local_read_byte.value == 1e-12
+    assert load_profile(path).choose("hoeppner2019_as_cited").energy.prices.local_read_byte.value == 1e-12

@@ -10,13 +10,14 @@ from neurosim.accounting.pricing import price_energy
 from neurosim.accounting.sensitivity import price_sensitivity
 from neurosim.placement.sections import SECTIONS
 from neurosim.hardware import load_profile
+from neurosim.hardware.costs import Prices, StaticPower
 
 SECONDS = 3.25
 CASES = (
-    ("spinnaker2_santos", None),
-    ("spinnaker2", None),
+    ("spinnaker2_santos", "hoeppner2019_as_cited"),
+    ("spinnaker2", "scholze2026_arm_300mhz"),
     ("spinnaker2", "scholze2026_arm_150mhz"),
-    ("spinn5_board", None),
+    ("spinn5_board", "stromatias2013_marginal"),
     ("spinnaker1", "keras_spiking"),
     ("spinnaker1", "active_core_power"),
     ("loihi1", "davies2018_sim"),
@@ -74,7 +75,7 @@ def test_the_total_follows_every_price(name, price_set):
 
 
 def test_santos_by_hand():
-    profile = load_profile("spinnaker2_santos")
+    profile = load_profile("spinnaker2_santos").choose("hoeppner2019_as_cited")
     lines = [line for line in lines_of(profile) if line.component in ("synaptic_op", "neuron_update")]
     ops, updates = (sum(line.count for line in lines if line.component == name) for name in ("synaptic_op", "neuron_update"))
     first, second = price_sensitivity(profile, lines)
@@ -85,7 +86,10 @@ def test_santos_by_hand():
 
 
 def test_what_has_no_price_moves_nothing():
-    profile = load_profile("dynap_se2")
+    profile = load_profile("ese_fpga")
+    energy = profile.energy
+    nothing = energy.chosen.model_copy(update={"prices": Prices(), "static": StaticPower()})
+    profile = profile.model_copy(update={"energy": energy.model_copy(update={"price_sets": {energy.price_set: nothing}, "static": StaticPower()})})
     assert price_sensitivity(profile, lines_of(profile)) == []
 
 

@@ -21,7 +21,10 @@ from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.record import settle
 
 MOVABLE = movable_sections()
-SPIN1, SANTOS, SPIN2 = (load_profile(name) for name in ("spinnaker1", "spinnaker2_santos", "spinnaker2"))
+SPIN1, SANTOS, SPIN2 = (
+    load_profile(name).choose(prices)
+    for name, prices in (("spinnaker1", "stromatias2013_marginal"), ("spinnaker2_santos", None), ("spinnaker2", "scholze2026_arm_300mhz"))
+)
 LIMIT = SPIN1.storage.local_bytes.value
 LARGE = Workload((784, 300, 100, 10), (23_520, 9_000, 1_000), batch_size=10, theta_bits=15)
 
@@ -148,7 +151,7 @@ def test_traffic_of_what_has_moved_is_that_of_the_shared_level_and_has_a_price_o
     assert not any(line.component.startswith("local_") for line in ledger.energy), "an event's price contains its local accesses"
     inside = price_energy(experiment.profile.choose("stromatias2013_total"), ledger.events, ledger.traffic, None, None, ledger.spill.sections)
     assert not any(line.component.startswith("shared_") for line in inside)
-    priced = price_energy(with_shared_prices(experiment.profile), ledger.events, ledger.traffic, None, None, ledger.spill.sections)
+    priced = price_energy(with_shared_prices(experiment.profile.choose("stromatias2013_marginal")), ledger.events, ledger.traffic, None, None, ledger.spill.sections)
     found = {name: sum(line.energy_j for line in priced if line.component.startswith(f"shared_{name}")) for name in ("read", "write")}
     bytes_moved = (ledger.traffic * ledger.spill.sections[:, None, :, None]).sum(axis=(0, 1, 2))
     assert found == {"read": pytest.approx(bytes_moved[0] * 2e-10, rel=1e-12), "write": pytest.approx(bytes_moved[1] * 3e-10, rel=1e-12)}

@@ -99,9 +99,11 @@ def test_words_are_refused_open_or_sure():
 
 
 def test_129_synapses_of_a_neuron_are_refused_with_the_source(main_cli, tmp_path):
-    """A crossbar with 256 rows and two rows per signed weight: 128 fit, 129 do not; through the command line."""
-    for profile, source, where in (("brainscales2", "halco", "chip"), ("truenorth", "truenorth_note", "host"), ("odin", "frenkel2018", "chip")):
-        for n_inputs, code in ((128, 0), (129, 3)):
+    """A crossbar with 256 rows and two rows per signed weight: 128 fit, 129 do not, twice that where circuits merge; through the command line."""
+    for profile, source, where, most in (
+        ("brainscales2", "halco", "chip", 256), ("truenorth", "truenorth_note", "host", 128), ("odin", "frenkel2018", "chip", 128),
+    ):  # fmt: skip
+        for n_inputs, code in ((most, 0), (most + 1, 3)):
             path = tmp_path / "scenario.yaml"
             path.write_text(
                 f"name: wide\ndataset: {{name: nowhere.npz}}\nnetwork: {{layers: [{n_inputs}, 10], connectivity: 1.0}}\n"
@@ -111,7 +113,7 @@ def test_129_synapses_of_a_neuron_are_refused_with_the_source(main_cli, tmp_path
             result = main_cli("check", path)
             assert result.code == code, result.out + result.err
         said = " ".join((result.out + result.err).split())
-        assert "129" in said and "128" in said and "storage.rows // storage.rows_per_signed_weight" in said and source in said
+        assert str(most + 1) in said and str(most) in said and "storage.rows // storage.rows_per_signed_weight" in said and source in said
 
 
 def test_what_a_removed_synapse_frees_is_said():

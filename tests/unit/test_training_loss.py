@@ -107,7 +107,7 @@ def check_steps(network, batch, logits, x, y):
         assert progress.loss[0] == pytest.approx(expected[0], rel=1e-5)
         assert (progress.n_correct[0], progress.n_samples[0]) == (expected[1], (step + 1) * batch.size)
     assert (network.store.slots.weight != first_weights).any()
-    parts = (x, y, batch.scale) if isinstance(batch, Batch) else (x, batch.lengths, y, batch.scale)
+    parts = (x, batch.lengths, y, batch.scale) if batch.lengths.size else (x, y, batch.scale)
     result, (loss, n_correct) = network.evaluate(*parts), cross_entropy(logits(np.arange(len(y))), y)
     assert result.loss == pytest.approx(loss / len(y), rel=1e-5) and result.accuracy == n_correct / len(y)
 

@@ -103,6 +103,7 @@ def odd_profile(name):
         document["network"] = {"mesh": {key: number(n, "1") for key, n in (("width", 2), ("height", 3), ("cores_per_tile", 1))}}
         prices["hop"] = price(3.7e-11)
     if base == "spinnaker2_santos":
+        document["energy"]["price_set"] = "hoeppner2019_as_cited"  # events, and not the loops of the program
         prices_in_use = document["energy"]["price_sets"][document["energy"]["price_set"]]
         prices_in_use |= {"accounting": "memory" if "memory" in name else "event", "prices": prices}
     return document

@@ -45,6 +45,7 @@ def profile_with_grid(path, width, height, cores_per_tile):
         }
         for name, price in PRICES.items()
     }
+    data["energy"]["price_set"] = "hoeppner2019_as_cited"
     sizes = {"width": width, "height": height, "cores_per_tile": cores_per_tile}
     data["network"] = {"mesh": {name: {**count, "value": n} for name, n in sizes.items()}}
     path.write_text(dump_yaml(data), encoding="utf-8")

@@ -20,6 +20,9 @@ class AddressSpaceFamily(Family):
         strengths = array_bytes(slots, self.theta_bits(profile, workload))
         return array_bytes(slots, index_bits) + strengths + array_bytes(slots, word.sign_bits.value)
 
+    def bytes_beside(self, profile, n_synapses, n_words):
+        return 0  # they are in local memory
+
     def takes_widths(self, profile):
         return True
 

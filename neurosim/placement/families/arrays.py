@@ -1,5 +1,7 @@
 """What arrays of synapses have in common: the array multiplies, and the processor beside it sees its sums and its cells."""
 
+import numpy as np
+
 from neurosim.placement.checks import Check, cite
 from neurosim.placement.families.base import Family
 from neurosim.units import format_count
@@ -40,7 +42,13 @@ class CrossbarFamily(ArrayFamily):
             found.append(self.places_per_neuron(profile))
         return found
 
+    def merged_columns(self, profile, n_active, n_post, fan_in):
+        most = profile.storage.merged_columns
+        return np.clip(-(-n_active // (n_post * fan_in)), 1, 1 if most is None else most.value)
+
     def fixed_checks(self, profile, layout):
+        if profile.storage.merged_columns is not None:
+            return  # how many a neuron takes depends on its fan-in
         columns, n_neurons = profile.storage.columns, layout.own.sum(axis=0)
         yield Check("columns", n_neurons, columns.value, "columns", cite(profile, "storage.columns", columns), layout.cores)
 
@@ -49,6 +57,11 @@ class CrossbarFamily(ArrayFamily):
         source = cite(room.profile, "storage.rows // storage.rows_per_signed_weight * storage.columns", storage.rows)
         n_cells = storage.rows.value // storage.rows_per_signed_weight.value * storage.columns.value
         yield Check("synapse_array", layout.per_core(room.slots), n_cells, "slots", source, layout.cores)
+        if storage.merged_columns is not None:
+            most = room.slots if room.workload.starts_dense else room.n_active
+            fan_in, _ = self.places_per_neuron(room.profile)
+            used = layout.per_core(layout.n_post * self.merged_columns(room.profile, most, layout.n_post, fan_in))
+            yield Check("columns", used, storage.columns.value, "columns", cite(room.profile, "storage.columns", storage.columns), layout.cores)
 
     def release_text(self, placement):
         storage = placement.profile.storage

@@ -107,6 +107,25 @@ class Family(ABC):
         """(most synapses of a neuron, source) where the memory has so many places for each, else None."""
         return None
 
+    def merged_columns(self, profile, n_active, n_post, fan_in):
+        """Places of one neuron that are merged into it, where its average fan-in needs more than one: int64 array like `n_active`.
+
+        Parameters
+        ----------
+        profile : HardwareProfile
+        n_active, n_post : int64 array
+            Synapses and post neurons, of segments or matrices.
+        fan_in : int
+            Most synapses of a neuron of one place.
+        """
+        return np.ones_like(n_active)
+
+    def bytes_beside(self, profile: HardwareProfile, n_synapses: int, n_words: int) -> int:
+        """Bytes of a core's synapses that lie beside its local memory: in `n_words` words of lists, in cells, in words of neurons."""
+        word = profile.synapse_word
+        bits = sum(getattr(word, name).value for name in type(word).model_fields if getattr(word, name) is not None)
+        return -(-n_synapses * self.rows_per_weight(profile) * bits // 8)
+
     def in_axon_limits(self, profile):
         """(most distinct pre neurons of a core, source) of everything that limits them; empty where nothing does."""
         stated = profile.limits.in_axons_per_core

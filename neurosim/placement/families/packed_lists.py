@@ -30,6 +30,9 @@ class PackedListsFamily(Family):
         bits += _index_bits(storage, n_neurons)
         return Packing(bits, storage.header_bits.value, storage.block_synapses.value, storage.word_bits.value)
 
+    def bytes_beside(self, profile, n_synapses, n_words):
+        return n_words * profile.storage.word_bits.value // 8
+
     def in_axon_limits(self, profile):
         """Where learning doubles the slots of an input axon, half of them are left."""
         slots, stated = profile.storage.axon_slots_when_learning.value, profile.limits.in_axons_per_core
@@ -39,7 +42,7 @@ class PackedListsFamily(Family):
 
     def fixed_checks(self, profile, layout):
         most = profile.storage.index_bits_most
-        used = np.array([_index_bits(profile.storage, n) for n in layout.own.sum(axis=0).tolist()])
+        used = np.array(_of_each(lambda n: _index_bits(profile.storage, n), layout.own.sum(axis=0)))
         yield Check("index_bits", used, most.value, "bit", cite(profile, "storage.index_bits_most", most), layout.cores)
 
     def array_checks(self, room):
@@ -47,7 +50,7 @@ class PackedListsFamily(Family):
 
     def list_checks(self, room):
         layout = room.layout
-        packings = [self.packing(room.profile, room.workload, n) for n in layout.own.sum(axis=0).tolist()]
+        packings = _of_each(lambda n: self.packing(room.profile, room.workload, n), layout.own.sum(axis=0))
         of_segments = [packings[c] for c in layout.core.tolist()]
         words = count_words(of_segments, layout.n_post, layout.n_pre, room.n_active, room.slots, room.with_expected)
         yield drawn("synapse_words", words.map(layout.per_core), *_word_limit(room.profile), "words", layout.cores)
@@ -61,7 +64,7 @@ class PackedListsFamily(Family):
         }
 
     def release_text(self, placement):
-        packing = self.packing(placement.profile, placement.workload, max(core.n_neurons for core in placement.cores))
+        packing = self.packing(placement.profile, placement.workload, int(placement.layout.own.sum(axis=0).max()))
         unit, bits, header = packing.word_bits, packing.synapse_bits, packing.header_bits
         lone = int(packing.words(1))
         text = f"storage packed_lists: a synapse takes {bits} bits and its block {header} more, in words of {unit}: "
@@ -91,6 +94,10 @@ class PackedListsFamily(Family):
     def update(self, t, activity):
         self._read(t, "update", activity.segment["words_updated"])
         self._write(t, "update", activity.segment["words_updated"])
+        steps = t.placement.profile.time.steps
+        if steps is not None:  # an engine looks at every word in each learning epoch, and writes them when weights change
+            n_epochs = steps.of_training(len(t.topology.projections)) * steps.epochs_per_step.value
+            self._read(t, "update", np.maximum(n_epochs * activity.segment["words"] - activity.segment["words_updated"], 0))
         t.update_in_place("update", "master_weights", t.per_segment(activity.segment["updated"] * t.w.master))
 
     def propose(self, t, events, proposals):
@@ -116,6 +123,13 @@ class PackedListsFamily(Family):
 
     def _write(self, t, phase, n_words):
         t.write(phase, self.home, t.per_segment(n_words * t.placement.profile.storage.word_bits.value))
+
+
+def _of_each(function, numbers):
+    """`function` of each number of an array, called once for equal ones: list."""
+    distinct, which = np.unique(numbers, return_inverse=True)
+    found = [function(n) for n in distinct.tolist()]
+    return [found[k] for k in which.tolist()]
 
 
 def _index_bits(storage, n_neurons):

@@ -3,8 +3,8 @@
 from html import escape
 from typing import Any
 
+from neurosim.api.choosing import chosen
 from neurosim.api.frames import make_frame
-from neurosim.api.scenarios import chosen
 from neurosim.errors import DoesNotFitError, UnsuitableChipError
 from neurosim.results.metrics import limits_of
 from neurosim.results.sweep import LimitUse

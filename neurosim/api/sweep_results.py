@@ -3,9 +3,9 @@
 import tempfile
 from pathlib import Path
 
+from neurosim.api.choosing import chosen
 from neurosim.api.frames import make_frame
-from neurosim.api.run import open_run
-from neurosim.api.scenarios import chosen
+from neurosim.api.runs import open_run
 from neurosim.documents import Document, validate
 from neurosim.errors import InputError
 from neurosim.results.sweep import SweepRecord, read_sweep

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.api.check import Verdict
+from neurosim.api.choosing import chosen
 from neurosim.api.frames import make_frame
-from neurosim.api.scenarios import chosen
+from neurosim.api.verdicts import Verdict
 from neurosim.datasets import Dataset, make_dataset
 from neurosim.documents import dump_yaml, write_atomic
 from neurosim.errors import InputError

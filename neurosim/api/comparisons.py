@@ -1,7 +1,7 @@
 """Runs side by side."""
 
 from neurosim.api.frames import make_frame
-from neurosim.api.run import Run, open_run
+from neurosim.api.runs import Run, open_run
 from neurosim.errors import InputError
 from neurosim.results.comparison import compare as _compare
 
