@@ -8,6 +8,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from neurosim.kernels.compile import inlined, prefetch
@@ -26,6 +27,8 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
     Marks what is not zero at `place`, unless that is negative: a byte is exactly if its activation is, because no
     scale of ours is so small that a product with it vanishes.
     """
+    if data.dtype != types.uint8:
+        raise TypingError("samples of other types than uint8 stand in `values` of a batch: see Batch.for_kernels")
     integer = types.int64
     signature = types.void(out, integer, integer, data, order, integer, integer, integer, types.float32, bits, integer)
 

@@ -168,7 +168,7 @@ def test_forward_loss_and_gradient(n_lanes, n, dtype):
     # Left-over values of earlier batches must not matter.
     act, err = np.full((2, n_tiles, n_neurons * n_lanes), 7.0, np.float32)
     loss, n_correct = np.zeros(n_tiles), np.zeros(n_tiles, np.int64)
-    run_batch(store.slots, store.segments, store.matrices, RELU_LAYERS, NO_BIASES, batch, act, err, (0,) * n_lanes, loss, n_correct)
+    run_batch(store.slots, store.segments, store.matrices, RELU_LAYERS, NO_BIASES, batch.for_kernels(), act, err, (0,) * n_lanes, loss, n_correct)
     twin = Twin(store, batch)
 
     acts, idle_acts = lanes_to_samples(act, n_neurons, n_lanes, n)
