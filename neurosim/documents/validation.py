@@ -107,6 +107,9 @@ def _first_problem(error, data):
     messages = {}  # the members of a union each report at the same key: one problem, several expectations
     for detail in details:
         messages.setdefault(_document_path(detail, data), []).append(detail)
+    # Where one member of a union finds its problem inside a list, the list is right, and that it is no number does not matter.
+    outer = [path for path in messages if any(len(path) < len(other) and path == other[: len(path)] for other in messages)]
+    messages = {path: found for path, found in messages.items() if path not in outer}
     key_path, first = next(iter(messages.items()))
     return key_path, first, f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
 

@@ -290,6 +290,8 @@ class Scenario(Called):
             return
         if not rule.is_compiled:
             raise WrongKey(["rewiring", "matrices"], f"rule {rewiring.rule} works on all weight matrices; leave it out, or use deep_r")
+        if not rewiring.matrices:
+            raise WrongKey(["rewiring", "matrices"], "found no matrix; expected at least one, or choose rule static, under which none rewires")
         if rewiring.scope == "network":
             raise WrongKey(["rewiring", "matrices"], "found beside scope network, where a connection may move to any matrix; use scope core or layer")
         if wrong := [m for m in rewiring.matrices if m >= n]:
