@@ -22,6 +22,7 @@ for command, summary in (
     (work.check, "Say whether a scenario fits its chip, without training."),
     (work.run, "Train a scenario inside its chip's budgets."),
     (work.sweep, "Run a scenario along axes and seeds."),
+    (work.warmup, "Compile ahead what runs need."),
     (files.compare, "Show runs side by side."),
     (files.report, "Write figures and the page of a run or a sweep."),
     (files.export, "Write a run's counts for other energy estimators."),

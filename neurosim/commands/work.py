@@ -65,6 +65,27 @@ def run(
         print_written(console, folder, "result.json, epochs.csv, cores.csv, traffic.csv, energy.csv", figures)
 
 
+def warmup(
+    scenarios: Annotated[
+        Optional[list[str]], typer.Argument(metavar="[SCENARIO]...", help="Names of bundled scenarios, or paths of YAML files; without, all kinds that are bundled.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    plugins: Plugins = None,
+    jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="Processes, 1 or 2 [default: cores].")] = None,
+    quiet: IsQuiet = False,
+):
+    """Compile ahead what runs of scenarios need: for images, clusters and CI; no data are needed."""
+    from neurosim.reports.progress import CompileObserver
+    from neurosim.scenario.warmup import KINDS, warm_up
+
+    console = None if quiet else make_console()
+    with CompileObserver(console) as observer:
+        done = warm_up(scenarios or list(KINDS), overrides=overrides or (), plugins=plugins or (), jobs=jobs, callbacks=[observer])
+    if console:
+        how = f"compiled in {done.seconds:.0f} s" if done.n_compiled else "there already"
+        console.print(f"kernels of {', '.join(scenarios or KINDS)}: {how}, in {done.folder}", soft_wrap=True)
+
+
 def sweep(
     name: Annotated[
         Optional[str],

@@ -18,12 +18,16 @@ from numba.core import caching
 
 _KERNELS = Path(__file__).resolve().parent
 _PACKAGE = __name__.rpartition(".")[0]
+#: Files here that decide nothing of what is compiled, only where it lies and what is told meanwhile.
+_NO_KERNELS = ("cache.py", "compiling.py")
 
 
 def kernel_text_digest():
     """Hexadecimal SHA-256 of all kernels, by name and text, and of the options that change what they compile to."""
     digest = hashlib.sha256(repr((numba.config.OPT, numba.config.BOUNDSCHECK, sys.version_info[:2])).encode())
     for path in sorted(_KERNELS.rglob("*.py")):
+        if path.name in _NO_KERNELS and path.parent == _KERNELS:
+            continue
         digest.update(path.relative_to(_KERNELS).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

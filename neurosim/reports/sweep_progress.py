@@ -27,7 +27,7 @@ class SweepObserver(Observer):
             self.console,
             (record.name, "bold"),
             f": {n:,} points, {n - n_left:,} of them done before, "
-            f"{n_workers} worker{'s' * (n_workers != 1)}, in {folder}; compiling kernels at first use",
+            f"{n_workers} worker{'s' * (n_workers != 1)}, in {folder}",
             unbroken=True,
         )
         if self.console.is_terminal:

@@ -1,8 +1,12 @@
 """What may watch a run and end it: one protocol for progress bars, early stops and pruning."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurosim.kernels.compiling import Compiling
 
 
 class Callback:
@@ -17,6 +21,9 @@ class Callback:
     ...     def on_epoch_end(self, run, epoch):
     ...         return epoch.train_accuracy > 0.98
     """
+
+    def on_compile(self, compiling: "Compiling") -> None:
+        """Kernels are being compiled: once per version and computer, before `on_start` and after it; never when they are kept already."""
 
     def on_start(self, run: "RunInProgress") -> None:
         """The run begins, or goes on from a checkpoint."""
@@ -65,6 +72,19 @@ class RunInProgress:
     def epochs(self) -> list:
         """`EpochRecord` of every finished epoch."""
         return list(self.trainer.history)
+
+
+@contextmanager
+def tell_compiling(scenario, callbacks):
+    """Let callbacks know of every compilation inside of the block; how many are to come is known for a scenario only, which may be None."""
+    from neurosim.kernels.compiling import told
+
+    def tell(compiling):
+        for callback in callbacks:
+            callback.on_compile(compiling)
+
+    with told(tell, scenario and ("recurrent" if scenario.network.is_recurrent else "feedforward")):
+        yield
 
 
 def train(run, callbacks=(), *, stop, on_progress=None, on_epoch=None):

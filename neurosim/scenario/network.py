@@ -3,17 +3,18 @@
 from neurosim.synapses import CorePlan, Grid, SegmentPlan, StorePlan, SynapseStore, find_senders, plan_matrices
 
 
-def make_store(experiment):
+def make_store(experiment, is_drawn=True):
     """Store with the segments, capacities and limits of an experiment's placement.
 
     Parameters
     ----------
     experiment : Experiment
+    is_drawn : bool
+        Whether initial connections are drawn; without them the store is empty.
 
     Returns
     -------
     SynapseStore
-        With its initial connections drawn.
     """
     placement, rule = experiment.placement, experiment.scenario.rewiring.rule_class
     # A limit that is broken already, in a run that only reports it, cannot be kept.
@@ -43,7 +44,7 @@ def make_store(experiment):
         counts_pairs=placement.geometry.tells_packets_apart,
         sender=find_senders(topology.sizes, populations),
     )
-    return SynapseStore.random(plan, experiment.scenario.seed)
+    return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
 
 
 def make_network(experiment, store):

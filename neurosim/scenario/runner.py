@@ -1,12 +1,13 @@
 """Run a scenario: refuse early, train, checkpoint, account, write."""
 
 import time
+from contextlib import ExitStack
 
 from neurosim.documents import dump_yaml, write_atomic
 from neurosim.errors import DrawingError, InterruptedRunError, NeurosimError
 from neurosim.placement import refuse_unless_fits, summarize
 from neurosim.results import consistent, read_record, write_record, write_tables
-from neurosim.scenario.callbacks import RunInProgress, train
+from neurosim.scenario.callbacks import RunInProgress, tell_compiling, train
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.folder import check_folder, claim_folder
 from neurosim.scenario.signals import stop_on_signal
@@ -51,9 +52,10 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     DrawingError
         All is written but the figures.
     """
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, ExitStack() as scope:
         experiment = _prepare(scenario, dataset)
         check_folder(scenario.name, out, resume)
+        scope.enter_context(tell_compiling(scenario, callbacks))
         trainer, identity = make_trainer(experiment, data_dir, dataset)
         n_threads = set_threads(n_threads)
 
@@ -112,8 +114,9 @@ def train_scenario(scenario, *, data_dir=None, n_threads=None, callbacks=(), dat
         After Ctrl-C.
     TrainingDivergedError
     """
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, ExitStack() as scope:
         experiment = _prepare(scenario, dataset)
+        scope.enter_context(tell_compiling(scenario, callbacks))
         trainer, _ = make_trainer(experiment, data_dir, dataset)
         n_threads = set_threads(n_threads)
 

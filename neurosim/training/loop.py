@@ -155,8 +155,16 @@ class Trainer:
 
         So `run` neither measures this nor keeps waiting for it whoever wants to stop.
         """
+        self.compile_evaluation()
+        self.compile_steps()
+
+    def compile_steps(self):
+        """The part of `compile` that is training; the store may be empty."""
         batch = self.network.make_batch(self.dataset, np.arange(self.dataset.n_train))
         self.network.train(batch, self._step_rule(self.plan.schedule.rate(0, self.plan.n_epochs)), self._counting(), new_progress(), self.step, 0, 0)
+
+    def compile_evaluation(self):
+        """The part of `compile` that is evaluation; the store may be empty."""
         data = self.dataset
         lengths = None if data.lengths_test is None else data.lengths_test[:1]
         self.network.evaluate_on(replace(data, x_test=data.x_test[:1], y_test=data.y_test[:1], lengths_test=lengths), new_tally(self.store.plan))

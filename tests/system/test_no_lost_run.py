@@ -191,7 +191,8 @@ def test_a_signal_during_a_first_compilation_is_not_kept_waiting(cli_environment
         command, cwd=tmp_path, env={**cli_environment, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        assert any("compiling" in line for line in process.stdout), process.stderr.read()
+        # After this line a run has its folder, and then compiles its steps.
+        assert any("epochs done" in line for line in process.stdout), process.stderr.read()
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
     finally:
