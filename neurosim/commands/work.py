@@ -83,7 +83,9 @@ def warmup(
         done = warm_up(scenarios or list(KINDS), overrides=overrides or (), plugins=plugins or (), jobs=jobs, callbacks=[observer])
     if console:
         how = f"compiled in {done.seconds:.0f} s" if done.n_compiled else "there already"
-        console.print(f"kernels of {', '.join(scenarios or KINDS)}: {how}, in {done.folder}", soft_wrap=True)
+        from neurosim.reports.rich_parts import line
+
+        line(console, f"kernels of {', '.join(scenarios or KINDS)}: {how}, in {done.folder}", unbroken=True)
 
 
 def sweep(

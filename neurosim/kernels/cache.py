@@ -17,9 +17,9 @@ import numba
 from numba.core import caching
 
 _KERNELS = Path(__file__).resolve().parent
-_PACKAGE = __name__.rpartition(".")[0]
 #: Files here that decide nothing of what is compiled, only where it lies and what is told meanwhile.
 _NO_KERNELS = ("cache.py", "compiling.py")
+_PACKAGE = __name__.rpartition(".")[0]
 
 
 def kernel_text_digest():

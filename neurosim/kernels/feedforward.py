@@ -81,11 +81,11 @@ def _pass_by_tiles(
             n = min(n_lanes, n_batch - t * n_lanes)
             place = n_open + t * n_places
             input_place = place if is_marking and first_watched < n_inputs else -1
-            mlp.load_and_mark(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, lanes, tally.live, input_place)
+            mlp.load_and_mark(act[t], batch, begin, n, n_inputs, lanes, tally.live, input_place)
             # The samples that this thread loads next come from memory while it works on these.
             is_last = t + 1 == min((group + 1) * tiles_a_group, n_tiles)
             after = first + batch.size + group * tiles_a_group * n_lanes if is_last else begin + n_lanes
-            mlp.prefetch_samples(batch.data, batch.order, after, min(n_lanes, batch.size))
+            mlp.prefetch_samples(batch, after, min(n_lanes, batch.size))
             if n_lanes == 1:
                 single.forward_single(slots, segments, matrices, biases.value, act[t], work.live)
             else:
@@ -123,7 +123,7 @@ def _pass_by_rows(
         begin = first + t * n_lanes
         n = min(n_lanes, n_batch - t * n_lanes)
         input_place = n_open + t * n_places if is_marking and first_watched < n_inputs else -1
-        mlp.load_and_mark(act[t], batch.data, batch.order, begin, n, n_inputs, batch.scale, lanes, tally.live, input_place)
+        mlp.load_and_mark(act[t], batch, begin, n, n_inputs, lanes, tally.live, input_place)
     for t in range(n_tiles):
         begin = first + t * n_lanes
         n = min(n_lanes, n_batch - t * n_lanes)
@@ -222,7 +222,7 @@ def _evaluate(slots, matrices, layers, biases, batch, n_neurons, n_nonzero, act,
         for i in prange(n_here):
             begin = (group + i) * n_lanes
             n = min(n_lanes, n_samples - begin)
-            mlp.load_tile(act[i], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
+            mlp.load_tile(act[i], batch, begin, n, matrices.n_pre[0], n_lanes)
             mlp.forward(slots, matrices, layers, biases, act[i], n, lanes, activate)
             loss[group + i], correct[group + i] = mlp.softmax_errors(
                 act[i], err[i], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_samples, n_lanes

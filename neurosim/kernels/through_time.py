@@ -24,9 +24,7 @@ _pasted = with_options(kernel, inline="always")
 def _run_tile(slots, matrices, shape, bias, tile, batch, begin_sample, n, n_batch, lanes):
     """Forward pass and errors of the logits; returns loss, correct samples and first step."""
     n_lanes = len(lanes)
-    load_tile(
-        tile.inputs, batch.data, batch.order, begin_sample, n, shape.n_steps * shape.n_inputs, batch.scale, n_lanes
-    )
+    load_tile(tile.inputs, batch, begin_sample, n, shape.n_steps * shape.n_inputs, n_lanes)
     begin = recurrent.mark_steps(shape, tile, batch.lengths, batch.order, begin_sample, n, n_lanes)
     recurrent.forward(slots, matrices, shape, bias, tile, begin, lanes)
     top = shape.n_units[shape.n_units.size - 1] * n_lanes

@@ -30,6 +30,7 @@ from neurosim.kernels.threads import N_SHARES, first_of_share
 from neurosim.kernels.update import CHUNK, count_update
 
 _NO_LENGTHS = np.zeros(0, np.int32)
+_NO_BYTES, _NO_FLOATS = np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float32)
 _SAME_FOR_ALL = np.zeros((0, 4), np.float32)
 
 
@@ -42,6 +43,11 @@ class Batch(NamedTuple):
     scale: np.float32  #: stored value -> input of the network
     size: int  #: samples in a batch; the last batch of an epoch may be smaller
     lengths: np.ndarray = _NO_LENGTHS  #: int32 (n,), steps of each sequence; empty where a sample is no sequence
+    values: np.ndarray = _NO_FLOATS  #: float32, the samples where `data` holds none; see `for_kernels`
+
+    def for_kernels(self):
+        """The same batch with uint8 samples in `data` and float32 samples in `values`, so that one build of a kernel takes both."""
+        return self if self.data.dtype == np.uint8 else self._replace(data=_NO_BYTES, values=self.data)
 
 
 class StepRule(NamedTuple):

@@ -201,7 +201,7 @@ class Mlp(Network):
         n_tiles = min(_EVALUATION_TILES, -(-n_samples // EVALUATION_LANES))
         act, err = (zero_tiles(n_tiles, n_neurons, EVALUATION_LANES) for _ in range(2))
         n_nonzero, result = np.zeros(n_neurons, np.int64), np.zeros(2)
-        batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES)
+        batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES).for_kernels()
         lanes = (0,) * EVALUATION_LANES
         self._kernels.evaluate(
             s.slots, s.matrices, self._shape, self.biases, batch, n_neurons, n_nonzero, act, err, lanes, result

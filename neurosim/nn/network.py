@@ -103,7 +103,7 @@ class Network:
         s = self.store
         return int(
             self._steps(
-                s.slots, s.segments, s.matrices, self._tally(), batch, rule._replace(clip=self.clip), counting, progress, self._work,
+                s.slots, s.segments, s.matrices, self._tally(), batch.for_kernels(), rule._replace(clip=self.clip), counting, progress, self._work,
                 self._biases, self._shape, self._tiles, self._partial, (0,) * self.n_lanes, first_step, n_steps, offset, count_threads(),
             )
         )  # fmt: skip

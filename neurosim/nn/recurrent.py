@@ -173,7 +173,7 @@ class Recurrent(Network):
         n_tiles = min(_EVALUATION_TILES, -(-n_samples // EVALUATION_LANES))
         tiles = _new_tiles(self._shape, self.shape.n_classes, n_tiles, EVALUATION_LANES)
         n_nonzero, result = np.zeros(s.plan.n_neurons, np.int64), np.zeros(2)
-        batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES, lengths)
+        batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES, lengths).for_kernels()
         evaluate_sequences(
             s.slots, s.matrices, self._shape, self.biases, batch, n_nonzero, tiles, (0,) * EVALUATION_LANES, result
         )

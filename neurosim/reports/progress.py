@@ -53,7 +53,7 @@ class CompileObserver(Observer):
             now = time.monotonic()
             if self._compiling_line is None or now - self._compiling_line > _COMPILING_SECONDS:
                 self._compiling_line = now
-                self.console.print(text, soft_wrap=True)
+                line(self.console, text, unbroken=True)
         elif self.bar:
             self.bar.update(self.task, description=text)
         else:

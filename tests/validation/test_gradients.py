@@ -35,7 +35,7 @@ def run_batch(slots, segments, matrices, layers, biases, batch, act, err, lanes,
     for t in range(act.shape[0]):
         begin = t * n_lanes
         n = min(n_lanes, n_batch - begin)
-        mlp_kernels.load_tile(act[t], batch.data, batch.order, begin, n, matrices.n_pre[0], batch.scale, n_lanes)
+        mlp_kernels.load_tile(act[t], batch, begin, n, matrices.n_pre[0], n_lanes)
         mlp_kernels.forward(slots, matrices, layers, biases, act[t], n, lanes, ACTIVATE)
         loss[t], n_correct[t] = mlp_kernels.softmax_errors(
             act[t], err[t], base, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
