@@ -242,7 +242,7 @@ class ReferenceChip:
         """Core of every bias."""
         return [core for layer in range(1, self.last + 1) for core, _ in self.own(layer)] if self.has_bias else []
 
-    def counts(self, layer, value):
+    def holds(self, layer, value):
         """Whether a value of a layer is something."""
         self.seen["zero that counts"] += value == 0 and layer in self.sends_zeros
         return value != 0 or layer in self.sends_zeros
@@ -353,7 +353,7 @@ class ReferenceChip:
             self.read(core, phase, state, w.activation)
             self.write(core, phase, state, w.activation)
             self.event(core, phase, "neuron_update")
-            is_something = self.counts(layer, act[layer][i])
+            is_something = self.holds(layer, act[layer][i])
             if (core, layer) in self.inbox:
                 self.inbox[core, layer][i] = is_something
             if not is_something:
@@ -900,7 +900,7 @@ class ReferenceChip:
             for pre in range(segment.n_pre):
                 self.read_x(segment, phase)
                 value = act[segment.matrix][pre]
-                if self.style == "event_driven" and not (value != 0 if segment.matrix == 0 else self.counts(segment.matrix, value)):
+                if self.style == "event_driven" and not (value != 0 if segment.matrix == 0 else self.holds(segment.matrix, value)):
                     self.seen["skipped row"] += 1
                     continue
                 for post in segment.posts:
