@@ -53,11 +53,13 @@ def test_three_runs_into_one_folder_are_one_run(start, tmp_path):
 def test_a_run_at_work_is_not_resumed_by_another(start, run_cli, undisturbed, tmp_path):
     process = start(*LONG, "--quiet")
     wait_for(process, tmp_path / "runs" / "digits_santos", 1)
+    process.send_signal(signal.SIGSTOP)  # so that it is at work for as long as the others take
     for arguments in (("--resume",), ("--resume", "--out", "runs/digits_santos"), ("--out", "runs/digits_santos")):
         done = run_cli(*LONG, *arguments, cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert "a run is at work in it" in done.stderr or "already holds a run" in done.stderr
-    assert process.poll() is None, "the run was over too early"
+    assert not (tmp_path / "runs" / "digits_santos" / "result.json").exists(), "the run was over too early"
+    process.send_signal(signal.SIGCONT)
     assert ended(process) == (0, "", "")
     assert lasting(result_of(tmp_path / "runs" / "digits_santos")) == lasting(undisturbed())
 
