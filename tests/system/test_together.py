@@ -123,6 +123,7 @@ def kill_everywhere(folder, environment, command, continuation, step=1):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_an_lstm_run_killed_at_every_file_operation(recordings, cli_environment, tmp_path):
     (tmp_path / "words.yaml").write_text(LSTM.format(folder=recordings), encoding="utf-8")
     command = ["run", "words.yaml", "--out", "OUT", "--quiet"]
@@ -141,6 +142,7 @@ def test_a_run_killed_while_it_draws(cli_environment, tmp_path):
     assert found["n_operations"] > 70 and len([name for name in found["files"] if name.startswith("figures/")]) > 5
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_every_file_operation(cli_environment, tmp_path):
     (tmp_path / "trial.yaml").write_text(SWEEP, encoding="utf-8")
     command = ["sweep", "trial.yaml", "--out", "OUT", "--jobs", "1", "--quiet"]
@@ -185,6 +187,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_forked_pools_give_the_same_bits(cli_environment, tmp_path):
     """GNU's OpenMP does not survive a fork; the kernels do."""
     (tmp_path / "pools.py").write_text(POOLS, encoding="utf-8")
