@@ -1,22 +1,30 @@
 # make demo: train the bundled digits inside one 64 KB core and show the result.
-# make test: everything that the project checks.
+# make test: everything that the project checks. make lint: ruff and mypy, as pyproject.toml has them.
 # Both create what they need in .venv; nothing but Python 3.11+ and make has to be there.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes of the tests, one file of tests at a time each.
+WORKERS ?= 2
 
-.PHONY: demo test quick bench clean
+.PHONY: demo test quick lint bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/neurosim run digits_santos
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/neurosim warmup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # Without the acceptance runs on MNIST.
 quick: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/neurosim warmup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 # Speed beside PyTorch and SciPy, in one run on this machine; needs MNIST (NEUROSIM_DATA) for some rows.
 bench: $(VENV)/installed-bench
@@ -33,6 +41,10 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-lint: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-bench: setup.cfg pyproject.toml | $(VENV)/bin/python

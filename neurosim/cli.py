@@ -87,7 +87,7 @@ def main(arguments=None):
     os.environ.pop("NEUROSIM_DEBUG", None)
     before = sys.stdout
     if before is None:  # closed by who called
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
     elif hasattr(before, "reconfigure"):
         before.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone, a file name that is no text
     sys.stdout = _Output(sys.stdout)

@@ -11,6 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: threads that wait must not spin, and libraries of linear algebra need none. Kernels keep their threads, which
+    # tests count; what they compute does not depend on them. Read by child processes as well, before Numba loads.
+    os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 #: Variables of the caller that would change what a command prints or where it looks.
 _NOT_PASSED_ON = ("NEUROSIM_DEBUG", "NEUROSIM_DATA", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONPATH", "TERM")

@@ -79,7 +79,7 @@ def _sum_four(builder, values, n_lanes):
     def add(first, second, low, high):
         return builder.fadd(shuffle(builder, first, second, low), shuffle(builder, first, second, high))
 
-    eights = [*range(0, 8), *range(16, 24)]
+    eights = [*range(8), *range(16, 24)]
     pairs = [add(x, y, eights, [i + 8 for i in eights]) for x, y in ((a, b), (c, d))]
     fours = [i + j for i in (0, 8, 16, 24) for j in range(4)]
     quarters = add(*pairs, fours, [i + 4 for i in fours])

@@ -273,6 +273,6 @@ def _check_sizes(sizes):
     for n in sizes:
         if not isinstance(n, Integral) or isinstance(n, bool):
             raise InputError(f"layers: found {n!r}; expected a whole number")
-        if not 1 <= n <= _MAX_NEURONS:
+        if not 1 <= int(n) <= _MAX_NEURONS:
             raise InputError(f"layers: found {n:,d} neurons; expected 1 to {_MAX_NEURONS:,d} per layer")
     return tuple(int(n) for n in sizes)

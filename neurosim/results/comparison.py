@@ -45,7 +45,7 @@ def compare(names, records):
 
 def flatten(data, prefix=""):
     """Nested mappings as one: ``{"a": {"b": 1}} -> {"a.b": 1}``."""
-    flat = {}
+    flat: dict = {}
     for key, value in data.items():
         flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
     return flat

@@ -55,7 +55,7 @@ def _action(component, action, phase, counts):
 
 
 def _as_yaml(rows):
-    components = {}
+    components: dict = {}
     for row in rows:
         entry = {"name": row["action"], "arguments": {"phase": row["phase"]}, "counts": row["counts"]}
         components.setdefault(row["component"], []).append(entry)

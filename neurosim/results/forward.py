@@ -3,6 +3,8 @@
 A cell is found by its name: in `neurosim.networks.MODELS` for perceptrons, in `CELLS` for recurrent layers.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -40,7 +42,8 @@ def feedforward(network, x):
     x : float32 array or sparse array, shape (n_samples, n_features)
         As the network takes them.
     """
-    outputs, parts = [MODELS[name].output for name in network.cells], []
+    outputs: list[Any] = [MODELS[name].output for name in network.cells]
+    parts = []
     for start in range(0, max(1, x.shape[0]), _CHUNK):
         value = x[start : start + _CHUNK]
         for i, matrix in enumerate(network.matrices):

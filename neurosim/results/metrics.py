@@ -63,7 +63,7 @@ def limits_of(verdict):
     -------
     list of LimitUse
     """
-    fullest = {}
+    fullest: dict = {}
     for use in [*verdict["violations"], *verdict["headroom"]]:
         best = fullest.get(use["name"])
         if best is None or _fill(use) > _fill(best):

@@ -80,7 +80,7 @@ class WeightMatrix:
         indptr = np.concatenate([[0], np.cumsum(np.bincount(pre, minlength=shape[0]))])
         data = np.asarray(weight, np.float32)[order]
         matrix = sparse.csr_array((data, np.asarray(post, np.int32)[order], indptr), shape=shape)
-        return cls(name, *ends, matrix, np.where(np.signbit(data), -1, 1).astype(np.int8), is_recurrent)
+        return cls(name, ends[0], ends[1], matrix, np.where(np.signbit(data), -1, 1).astype(np.int8), is_recurrent)
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,7 +116,8 @@ def _architecture(grid, prices, n_units):
 
 def _network(grid, replay):
     """Text of a network: by hand, since a YAML library takes seconds for ten thousand edges."""
-    lines, mappings, units = ["network:", f"  name: {replay.name}", "  groups:"], ["mappings:"], Counter()
+    lines, mappings = ["network:", f"  name: {replay.name}", "  groups:"], ["mappings:"]
+    units: Counter = Counter()
     for name, neurons in replay.groups.items():
         lines += [f"    - name: {name}", f"      attributes: [synapse_hw_name: {replay.events or 'none'}]", "      neurons:"]
         for i, (core, train) in enumerate(neurons):

@@ -80,7 +80,7 @@ def summarize(points):
     -------
     list of Summary
     """
-    groups = {}
+    groups: dict = {}
     for point in points:
         groups.setdefault(point.group, []).append(point)
     return [_summary(group) for group in groups.values()]

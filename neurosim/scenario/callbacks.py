@@ -117,7 +117,7 @@ def train(run, callbacks=(), *, stop, on_progress=None, on_epoch=None):
         if on_epoch:
             on_epoch(record)
         # All of them: one that ends the run must not hide the epoch from the others.
-        is_enough = any([bool(callback.on_epoch_end(run, record)) for callback in callbacks])
+        is_enough = any([bool(callback.on_epoch_end(run, record)) for callback in callbacks])  # noqa: C419
 
     for callback in callbacks:
         callback.on_start(run)

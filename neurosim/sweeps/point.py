@@ -58,10 +58,12 @@ def write_outcome(folder, outcome):
 
 
 def is_abandoned(folder):
-    """Whether a process that claimed this point ended without giving the claim back, as by kill -9; the claim is free again then."""
+    """Whether a process that claimed this point ended without giving the claim back, as by kill -9; what it left goes, the claim too."""
     if not (folder / CLAIM).exists():
         return False
     with claim(folder) as is_free:
+        if is_free:
+            RunFolder(folder).remove_leftovers()
         return is_free
 
 
@@ -95,6 +97,7 @@ def run_point(folder, scenario, data_dir=None, retry=False, plugins=()):
     with claim(folder) as is_mine:
         if not is_mine:
             return "busy"
+        RunFolder(folder).remove_leftovers()
         status = status_of(folder)
         if status in ("done", "unfit") or status == "failed" and not retry:
             return status

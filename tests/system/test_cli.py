@@ -331,11 +331,11 @@ def test_data_folder_is_used(mnist_dir, run_cli, tmp_path):
         ("data fetch mnst", ["mnst", "mnist"]),
     ],
 )
-def test_an_unknown_word_is_one_line_and_exit_code_2(command, fragments, run_cli, tmp_path):
-    result = run_cli(*command.split(), cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert is_one_line(result.stderr)
-    assert all(fragment in result.stderr for fragment in fragments)
+def test_an_unknown_word_is_one_line_and_exit_code_2(command, fragments, main_cli):
+    result = main_cli(*command.split())
+    assert (result.code, result.out) == (2, "")
+    assert is_one_line(result.err)
+    assert all(fragment in result.err for fragment in fragments)
 
 
 @pytest.mark.parametrize("command", ["--help", "check digits_santos", "profiles show spinnaker2", "schema result", "profiles check"])

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from neurosim.documents import bundled_names
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "neurosim", "scenarios", "hardware_profiles")
+#: What a source distribution holds besides.
+FOR_PEOPLE = ("MANIFEST.in", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile", ".ci", "benchmarks", "docs", "program", "tests")
 
 
 def call(command, **options):
@@ -25,15 +28,22 @@ def call(command, **options):
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Wheel of the working tree, built from a copy: building leaves files beside its sources."""
-    copy, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:
+def copy(tmp_path_factory):
+    """Copy of the working tree: building leaves files beside its sources."""
+    copy = tmp_path_factory.mktemp("sources")
+    for name in (*SOURCES, *FOR_PEOPLE):
         source = REPOSITORY / name
         if source.is_dir():
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, copy / name)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(copy, tmp_path_factory):
+    """Wheel of the working tree."""
+    target = tmp_path_factory.mktemp("wheel")
     # With the tools at hand nothing is fetched; Python 3.12 and later come without setuptools.
     has_tools = all(map(importlib.util.find_spec, ("setuptools", "wheel")))
     options = ["--no-build-isolation"] if has_tools else []
@@ -59,9 +69,7 @@ def installed(wheel, tmp_path_factory):
 
 @pytest.fixture
 def neurosim(installed, cli_environment, tmp_path):
-    # Kernels are compiled anew for every place of installation: keep them out of the user's cache.
-    environment = {**cli_environment, "XDG_CACHE_HOME": str(installed.parent / "cache")}
-    return lambda *arguments: call([installed / "neurosim", *arguments], cwd=tmp_path, env=environment)
+    return lambda *arguments: call([installed / "neurosim", *arguments], cwd=tmp_path, env=cli_environment)
 
 
 def test_the_wheel_holds_code_profiles_and_scenarios(wheel):
@@ -97,3 +105,28 @@ def test_run_by_name(neurosim, tiny_run, tmp_path):
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     assert list((folder / "figures").glob("*.png"))
     assert result["accuracy"] == tiny_run.record.accuracy.model_dump()
+
+
+def test_another_environment_of_the_same_text_compiles_nothing(installed, tiny_run, cli_environment, tmp_path):
+    code = """
+import neurosim as ns
+
+class Nothing(ns.Callback):
+    def on_compile(self, compiling):
+        raise SystemExit("compiled")
+
+ns.run(ns.load_scenario("digits_santos", {"training.epochs": 2}), callbacks=[Nothing()])
+"""
+    call([installed / "python", "-c", code], cwd=tmp_path, env=cli_environment)
+
+
+def test_the_source_distribution_holds_tests_docs_and_changelog(copy, tmp_path):
+    if importlib.util.find_spec("setuptools") is None:
+        pytest.skip("without setuptools at hand it would be fetched")
+    code = f"from setuptools import build_meta; print(build_meta.build_sdist({str(tmp_path)!r}))"
+    call([sys.executable, "-c", code], cwd=copy)
+    (path,) = tmp_path.glob("neurosim-*.tar.gz")
+    names = {name.partition("/")[2] for name in tarfile.open(path).getnames()}
+    wanted = {*SOURCES, *FOR_PEOPLE, "tests/conftest.py", "tests/kernel_calls.py", "docs/architecture.md", "neurosim/py.typed", ".ci/run"}
+    tests = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "tests").rglob("test_*.py")}
+    assert (wanted | tests) - {"pyproject.toml"} <= names

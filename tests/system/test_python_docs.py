@@ -27,7 +27,7 @@ def test_python_blocks(page, tmp_path, monkeypatch, main_cli, capsys):
         if "network.npz" in block:
             for line in "".join(blocks_of(page, "sh")).splitlines():
                 assert main_cli(*line.split()[1:]).code == 0, line
-        exec(code, names)  # noqa: S102
+        exec(code, names)
     assert "ns" in names
 
 

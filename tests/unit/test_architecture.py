@@ -3,6 +3,7 @@
 import ast
 import configparser
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -55,8 +56,13 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
+@cache
 def imports_of(module):
     """(absolute dotted name, whether at module level) of every import statement of one module."""
+    return tuple(_imports_of(module))
+
+
+def _imports_of(module):
     tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"), filename=module)
     in_functions = {
         id(node)
@@ -99,38 +105,35 @@ def test_the_table_has_no_circle():
     assert len(list(TopologicalSorter(ALLOWED).static_order())) == len(ALLOWED)
 
 
-@pytest.mark.parametrize("room", LEARNING)
-def test_the_table_keeps_learning_apart_from_chips(room):
-    assert not ALLOWED[room] & CHIP_SIDE
+def test_the_table_keeps_learning_apart_from_chips():
+    assert not {room: ALLOWED[room] & CHIP_SIDE for room in LEARNING if ALLOWED[room] & CHIP_SIDE}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_follow_the_arrows(module):
-    allowed = ALLOWED.get(room_of(module), set())
-    extra = targets_of(module) - allowed
-    assert not extra, f"neurosim/{module} imports {sorted(extra)}; {room_of(module)} may import {sorted(allowed)}"
+def test_imports_follow_the_arrows():
+    extra = {module: sorted(targets_of(module) - ALLOWED.get(room_of(module), set())) for module in MODULES}
+    assert not {module: names for module, names in extra.items() if names}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_numba_stays_in_the_kernels(module):
-    numba = [at_top for name, at_top in imports_of(module) if name.split(".")[0] in ("numba", "llvmlite")]
-    if room_of(module) != "kernels":
-        assert not any(numba), f"neurosim/{module} imports numba when it is loaded"
-        assert not numba or module in LAZY_NUMBA
+def test_numba_stays_in_the_kernels():
+    for module in MODULES:
+        numba = [at_top for name, at_top in imports_of(module) if name.split(".")[0] in ("numba", "llvmlite")]
+        if room_of(module) != "kernels":
+            assert not any(numba), f"neurosim/{module} imports numba when it is loaded"
+            assert not numba or module in LAZY_NUMBA, module
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_of_one_system_is_imported_when_a_module_is_loaded(module):
-    names = {name.split(".")[0] for name, at_top in imports_of(module) if at_top}
-    assert not names & {"fcntl", "grp", "pwd", "resource", "termios", "msvcrt", "winreg"}
+def test_nothing_of_one_system_is_imported_when_a_module_is_loaded():
+    for module in MODULES:
+        names = {name.split(".")[0] for name, at_top in imports_of(module) if at_top}
+        assert not names & {"fcntl", "grp", "pwd", "resource", "termios", "msvcrt", "winreg"}, module
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_is_unpickled_and_yaml_is_read_in_one_place(module):
-    names = {name.split(".")[0] for name, _ in imports_of(module)}
-    assert not names & {"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle"}
-    assert "yaml" not in names or module == "documents/parsing.py"
-    assert "allow_pickle=True" not in (PACKAGE / module).read_text(encoding="utf-8")
+def test_nothing_is_unpickled_and_yaml_is_read_in_one_place():
+    for module in MODULES:
+        names = {name.split(".")[0] for name, _ in imports_of(module)}
+        assert not names & {"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle"}, module
+        assert "yaml" not in names or module == "documents/parsing.py", module
+        assert "allow_pickle=True" not in (PACKAGE / module).read_text(encoding="utf-8"), module
 
 
 def test_packages_of_setup_cfg_are_the_folders():

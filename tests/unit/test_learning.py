@@ -44,7 +44,7 @@ def test_the_weights_of_the_best_epoch_are_kept(chosen):
     accuracy, data = chosen.accuracy, chosen.record.scenario
     seen = accuracy.validation_per_epoch
     assert accuracy.best == accuracy.validation == max(seen) and accuracy.best_epoch == int(np.argmax(seen))
-    scenario = ns.Scenario(**{key: value for key, value in data.items()})
+    scenario = ns.Scenario(**data)
     dataset = scenario.dataset.load()
     # In memory and in the files, the network is that of the best epoch.
     for run in (chosen, ns.open_run(chosen.folder)):

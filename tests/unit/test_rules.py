@@ -187,7 +187,7 @@ def test_soft_deep_r_moves_every_parameter_once_a_step(few_digits):
     trainer = make_trainer(few_digits, QUICK["soft_deep_r"])
     lowest = trainer.plan.rule.lowest(trainer.store, 0.2)
     counts = set()
-    for step in run_by_steps(trainer):
+    for step in run_by_steps(trainer):  # noqa: B007  (the last is asked for below)
         store, dormant = trainer.store, trainer.rule_state["dormant"]
         assert store.violations() == []
         asleep = dormant < 0

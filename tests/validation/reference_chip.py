@@ -891,7 +891,7 @@ class ReferenceChip:
         """Accumulate the gradient of every position of a segment over (activations, errors); returns the sums by position."""
         w, core, phase = self.widths, segment.core, "rewire"
         sums = {(pre, post): 0.0 for post in segment.posts for pre in range(segment.n_pre)}
-        homes = dict((i, home) for home, i in self.own(segment.matrix))
+        homes = {i: home for home, i in self.own(segment.matrix)}
         for act, err in samples:
             for pre in self.remote_pres(segment):
                 self.read(homes[pre], phase, "neuron_state", w.activation)
