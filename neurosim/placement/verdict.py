@@ -99,6 +99,7 @@ class Verdict:
             "fits": self.fits,
             "profile": self.placement.profile.name,
             "n_cores": self.placement.n_cores,
+            "changed": [change.to_dict() for change in self.placement.profile.changes],
             "n_active": list(self.placement.workload.n_active),
             "violations": [usage.to_dict() for usage in self.violations],
             "headroom": [usage.to_dict() for usage in self.headroom],
