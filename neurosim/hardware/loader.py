@@ -72,7 +72,7 @@ def _expand_assumed(document):
     note, good, wrong = note if isinstance(note, str) else "", {}, []
     for key, value in numbers.items():
         try:
-            changes = change_numbers(HardwareProfile, data, {key: value}, ASSUMED, assume["source"], note or assume["source"])
+            changes = change_numbers(HardwareProfile, data, {key: value}, ASSUMED, assume["source"], note or "given under assume")
         except WrongKey as error:
             wrong.append(str(input_error(document.where(("assume", "numbers", key)), f"assume.numbers.{key}: {error}")))
             continue

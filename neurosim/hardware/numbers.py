@@ -277,7 +277,7 @@ def _change(data, place, value, source, note):
     texts = data["sources"] if isinstance(data["sources"], dict) else {}
     change = Change(place.path, value, place.within.unit, old, texts.get(old_source, old_source))
     record = {"value": value, "unit": place.within.unit, "kind": "assumed", "source": source, "confidence": "A"}
-    record["note"] = "; ".join([*([note] if note else []), change.text])
+    record["note"] = "; ".join([*([note] if note else []), *([change.text] if old is not None or not note else [])])
     if issubclass(place.record, Price):
         record["meaning"] = before["meaning"] if isinstance(before, dict) and "meaning" in before else "marginal"
     level = data

@@ -79,7 +79,7 @@ class Assume(Strict):
 
     source: Text
     note: str | None = None
-    numbers: dict[str, int | float | str] = {}
+    numbers: dict[str, int | float | str] | None = None
 
 
 class HardwareProfile(Strict):

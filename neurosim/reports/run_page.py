@@ -164,6 +164,8 @@ def _time_tile(record):
 def _verdict_text(record):
     profile, n = record.profile, len(record.cores)
     head = f"{format_count(record.connectivity.active)} synapses on {n_cores_text(n)} of {profile.name}: {profile.title}."
+    if (record.verdict or {}).get("fit"):
+        head += f" {record.verdict['fit']['text']}."
     if changed := changed_texts(record.verdict):
         head += f" Numbers of the chip that the scenario changed: {'; '.join(changed)}."
     found = tightest(record.verdict) if record.verdict else []

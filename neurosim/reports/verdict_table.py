@@ -36,6 +36,8 @@ def print_verdict(console, verdict, *, name=None):
     if violations:
         _print_violations(console, violations)
         _print_sections_over(console, verdict["section_over"])
+    if verdict.get("fit"):
+        heading(console, "largest network", verdict["fit"]["text"])
     if verdict["hints"]:
         heading(console, "what would help")
         bullets(console, verdict["hints"])
