@@ -1,8 +1,10 @@
 """Finds, loads and lists hardware profiles."""
 
 import copy
+import os
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 
 from neurosim.documents import Document, WrongKey, bundled_names, find_document, read_yaml, validate
 from neurosim.documents.wording import input_error
@@ -40,8 +42,18 @@ def load_profile(name_or_path):
     InputError
         One line with file, line and key.
     """
-    document = read_yaml(find_document(name_or_path, FOLDER, what="hardware profile"))
-    return make_profile(document)
+    path = find_document(name_or_path, FOLDER, what="hardware profile")
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return make_profile(read_yaml(path))  # which says what is wrong
+    return _load_once(path, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _load_once(path, *_):
+    """The profile in a file as it stands: profiles are frozen, and one command asks for the same one many times."""
+    return make_profile(read_yaml(path))
 
 
 def make_profile(document):

@@ -18,7 +18,7 @@ def print_survey(console, scenario, rows, note=""):
     """
     n = sum(row.state == "fits" for row in rows)
     line(console, (scenario.name, "bold"), f"  fits {n} of {len(rows)} chips")
-    grid = Grid("=chip", "<", "<learns", "cores", "=fullest limit", "use", "bytes, fullest core", "largest network")
+    grid = Grid("=chip", "=", "=learns", "cores", "=fullest limit", "use", "fullest core", "largest network")
     order = {"fits": 0, "does not fit": 1, "cannot run": 2}
     rows = sorted(rows, key=lambda row: order[row.state])
     for row in rows:
@@ -34,7 +34,9 @@ def print_survey(console, scenario, rows, note=""):
         bullets(console, [f"{row.profile} cannot run it: {row.reason}" for row in stopped])
     if note:
         line(console, note)
-    line(console, "largest network: connectivity that fits, of all matrices alike, on all cores that it may use; whatever positions are drawn")
+    if any(row.fullest and row.state == "fits" and row.fullest["used"] > row.fullest["limit"] for row in rows):
+        line(console, "use above 100 %: the limit is kept at every step, and slots without a position stay dormant")
+    line(console, "largest network: connectivity, alike for all matrices, that all its cores hold whatever is drawn")
 
 
 def _largest(row):
