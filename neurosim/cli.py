@@ -121,8 +121,8 @@ def _run(arguments):
         known = _as_known(error)
         if known is None:
             raise
-        if str(known):
-            _complain(known)
+        for line in getattr(known, "lines", [known] if str(known) else []):
+            _complain(line)
         return known.exit_code
 
 

@@ -27,6 +27,15 @@ class InputError(NeurosimError):
     exit_code = 2
 
 
+class InputErrors(InputError):
+    """All that is wrong with a file: `lines`, one line each; its text is the first, and how many more there are."""
+
+    def __init__(self, lines):
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        super().__init__(lines[0] + more)
+        self.lines = tuple(lines)
+
+
 class UnsuitableChipError(InputError):
     """A chip that cannot run such a network at all, whatever its size."""
 

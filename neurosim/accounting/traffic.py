@@ -42,12 +42,13 @@ class TrafficCounter(PassTraffic):
             self._rewire(training)
 
     def _take_from_host(self, training):
-        """The host learns: it reads activations and logits, and writes weights that changed and synapses that came or went."""
+        """The host learns: it reads activations and logits, and writes weights and biases that changed and synapses that came or went."""
         events, n = training.segment, training.n_samples
         self.write("input", "input_buffer", self._inputs(training))
         self._forward("forward", training)
         self.read("forward", "neuron_state", n * self.shape.own.sum(axis=0) * self.w.activation)
         self.family.take_weights(self, events)
+        self.write("update", "neuron_state", training.n_steps * self.shape.n_biases * self.w.activation)
         self.family.take_exchange(self, events, count_arrivals(self.placement, training))
 
     def _take_norm(self, n_steps):

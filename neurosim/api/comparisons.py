@@ -1,9 +1,11 @@
 """Runs side by side."""
 
 from neurosim.api.frames import make_frame
-from neurosim.api.runs import Run, open_run
+from neurosim.api.runs import Run
 from neurosim.errors import InputError
 from neurosim.results.comparison import compare as _compare
+from neurosim.scenario.schema import Scenario
+from neurosim.sweeps.subjects import compared_scenario, read_subject
 
 
 class Comparison:
@@ -40,12 +42,12 @@ class Comparison:
 
 
 def compare(*runs):
-    """Compare finished runs.
+    """Compare finished runs, and scenarios, which are placed on their chips and not trained.
 
     Parameters
     ----------
-    *runs : Run, or path-like
-        Runs or their folders, at least two.
+    *runs : Run, Scenario, str or path-like
+        Runs or their folders, folders of points of a sweep, scenarios or their names, at least two.
 
     Returns
     -------
@@ -56,10 +58,16 @@ def compare(*runs):
     InputError
         Fewer than two runs, or a folder that holds none.
     """
-    found = [one if isinstance(one, Run) else open_run(one) for one in runs]
-    names = [str(one.folder or one.name) for one in found]
+    found = [_subject(one) for one in runs]
+    names = [str(one.folder or one.name) if isinstance(one, Run) else one.name if isinstance(one, Scenario) else str(one) for one in runs]
     # Runs in memory often share a name.
     names = [f"{name} ({i + 1})" if names.count(name) > 1 else name for i, name in enumerate(names)]
     if len(names) < 2:
         raise InputError(f"compare: found {len(names)} run; expected at least two")
-    return Comparison(_compare(names, [one.record for one in found]))
+    return Comparison(_compare(names, found))
+
+
+def _subject(one):
+    if isinstance(one, Run):
+        return one.record
+    return compared_scenario(one) if isinstance(one, Scenario) else read_subject(one)

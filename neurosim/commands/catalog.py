@@ -64,6 +64,46 @@ def profiles_check(
         raise InputError("; ".join(problems))
 
 
+@profiles_app.command("new", short_help="Write the file of a chip of your own.")
+def profiles_new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the chip, and of its file NAME.yaml.")],
+    base: Annotated[
+        Optional[str],
+        typer.Option("--from", metavar="PROFILE", help="Begin with a copy of this one [default: a small chip of assumed numbers].", autocompletion=complete_profiles),
+    ] = None,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="FILE", help="Write here [default: NAME.yaml].")] = None,
+):
+    """Write a commented profile file to change, and print its path. An existing file is never touched."""
+    from neurosim.documents import write_atomic
+    from neurosim.hardware.template import new_profile
+
+    text, path = new_profile(name, base), out or Path(f"{name}.yaml")
+    if path.exists():
+        raise InputError(f"{path}: is there already; give another name, or --out")
+    write_atomic(path, text)
+    print(path)
+
+
+@profiles_app.command("diff", short_help="Show in which numbers two profiles differ.")
+def profiles_diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="Name or path of a profile.", autocompletion=complete_profiles)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Name or path of another.", autocompletion=complete_profiles)],
+    as_json: AsJson = False,
+):
+    """Show in which numbers two profiles differ; of their price sets those in use."""
+    from neurosim.hardware import load_profile
+    from neurosim.hardware.template import diff_profiles
+
+    profiles = [load_profile(first), load_profile(second)]
+    rows = diff_profiles(*profiles)
+    if as_json:
+        print_json({"profiles": [profile.name for profile in profiles], "differences": rows})
+    else:
+        from neurosim.reports.profile_table import print_profile_diff
+
+        print_profile_diff(make_console(), profiles, rows)
+
+
 @scenarios_app.command("list")
 def scenarios_list(as_json: AsJson = False):
     """List the bundled scenarios."""

@@ -14,16 +14,22 @@ _KINDS = ("scenario", "sweep", "profile", "result", "sweep-result")
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN", show_default=False)],
+    runs: Annotated[
+        list[str], typer.Argument(help="Folders of finished runs or of points of a sweep, scenarios (names, files).", metavar="RUN", show_default=False)
+    ],
     as_json: AsJson = False,
 ):
-    """Show runs side by side: how their scenarios differ, accuracy, memory, traffic, energy and time."""
-    from neurosim.results import consistent, read_record
-    from neurosim.results.comparison import compare as compare_records
+    """Show runs side by side: how their scenarios differ, accuracy, memory, traffic, energy and time.
 
-    records = [read_record(run) for run in runs]
-    with consistent(*runs):
-        comparison = compare_records([str(run) for run in runs], records)
+    Scenarios are placed on their chips and not trained: of these, synapses, cores and memory are known.
+    """
+    from neurosim.results import consistent
+    from neurosim.results.comparison import compare as compare_records
+    from neurosim.sweeps.subjects import read_subject
+
+    records = [read_subject(run) for run in runs]
+    with consistent(*(run for run in runs if Path(run).exists())):
+        comparison = compare_records(runs, records)
         if as_json:
             print_json(comparison)
         else:

@@ -8,13 +8,34 @@ import typer
 from neurosim.commands.common import (
     AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json, print_written,
 )  # fmt: skip
-from neurosim.commands.complete import complete_sweeps, complete_words
+from neurosim.commands.complete import complete_profiles, complete_sweeps, complete_words
 from neurosim.errors import InputError
 
 
-def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins = None, as_json: AsJson = False):
-    """Say whether a scenario fits its chip, without training (exit code 3 if not)."""
+def check(
+    scenario: ScenarioName,
+    overrides: Overrides = None,
+    profiles: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--profile", metavar="PROFILE", help="Another chip; several, or all, for one row each.",
+            autocompletion=lambda incomplete: [*complete_words("all")(incomplete), *complete_profiles(incomplete)],
+        ),
+    ] = None,
+    plugins: Plugins = None,
+    as_json: AsJson = False,
+):  # fmt: skip
+    """Say whether a scenario fits its chip, without training (exit code 3 if not).
+
+    With several --profile, or --profile all: whether it fits each of these chips, and how large it could be there (exit code 3 if it fits none).
+    """
     from neurosim.errors import DoesNotFitError
+
+    if profiles and (len(profiles) > 1 or profiles == ["all"]):
+        return _check_many(scenario, list(overrides or ()), profiles, plugins or (), as_json)
+    if profiles:
+        chip = [f"hardware.profile={profiles[0]}", "hardware.price_set=null", "hardware.corner=null", "hardware.override=null"]
+        overrides = [*chip, *(overrides or ())]
     from neurosim.scenario.experiment import prepare
     from neurosim.scenario.load import load_scenario
 
@@ -32,6 +53,30 @@ def check(scenario: ScenarioName, overrides: Overrides = None, plugins: Plugins 
         print_verdict(make_console(), verdict.to_dict())
         print_data_notes(make_console(), notes)
     if not verdict.fits:
+        raise typer.Exit(DoesNotFitError.exit_code)
+
+
+def _check_many(name, overrides, profiles, plugins, as_json):
+    """Print one row a chip."""
+    from neurosim.errors import DoesNotFitError
+    from neurosim.hardware import list_profiles
+    from neurosim.scenario.load import load_scenario
+    from neurosim.scenario.survey import OF_A_CHIP, survey
+
+    if "all" in profiles:
+        profiles = [*list_profiles(), *(each for each in profiles if each != "all")]
+    scenario = load_scenario(name, overrides, plugins)
+    said = [key for key in OF_A_CHIP if any(each.partition("=")[0].startswith(f"hardware.{key}") for each in overrides)]
+    rows = survey(scenario, dict.fromkeys(profiles), kept=said)
+    if as_json:
+        print_json([row.to_dict() for row in rows])
+    else:
+        from neurosim.reports.survey_table import print_survey
+
+        own = [key for key in OF_A_CHIP if key not in said and getattr(scenario.hardware, key) not in (None, "auto", {})]
+        note = f"{', '.join(f'hardware.{key}' for key in own)}: on {scenario.hardware.profile} alone; every other chip its fewest cores that fit" if own else ""
+        print_survey(make_console(), scenario, rows, note)
+    if not any(row.state == "fits" for row in rows):
         raise typer.Exit(DoesNotFitError.exit_code)
 
 

@@ -6,7 +6,7 @@ A document is refused as a whole or understood as a whole. Every refusal is one 
 
 from neurosim.documents.files import bundled_folder, bundled_names, check_regular, find_document, read_bytes, remove_leftovers, write_atomic
 from neurosim.documents.parsing import MAX_BYTES, MAX_DEPTH, Document, dump_yaml, parse_yaml, read_yaml, set_key
-from neurosim.documents.validation import Called, Strict, WrongKey, as_tuple, check_part, validate, validate_data
+from neurosim.documents.validation import Called, Strict, WrongKey, as_tuple, check_part, collect_wrong, validate, validate_data
 
 __all__ = [
     "MAX_BYTES",
@@ -20,6 +20,7 @@ __all__ = [
     "bundled_names",
     "check_part",
     "check_regular",
+    "collect_wrong",
     "dump_yaml",
     "find_document",
     "parse_yaml",

@@ -287,6 +287,10 @@ def put_key(data, dotted, value, label):
         raise input_error(label, f"found the key {short(dotted)}; expected words joined by dots, such as training.epochs")
     level, key_path = data, ()
     for depth, part in enumerate(parts):
+        rest = ".".join(parts[depth:])
+        if isinstance(level, dict) and depth < len(parts) - 1 and rest in level:  # a key of free text, with dots of its own
+            level[rest] = value
+            return (*key_path, rest)
         if isinstance(level, list):
             if not re.fullmatch(r"[0-9]{1,9}", part) or int(part) >= len(level):
                 expected = f"an index from 0 to {len(level) - 1}" if level else "another key, since the list is empty"

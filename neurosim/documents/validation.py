@@ -7,7 +7,7 @@ import pydantic
 
 from neurosim.documents.parsing import Document
 from neurosim.documents.wording import input_error, join_keys, short
-from neurosim.errors import nearest
+from neurosim.errors import InputErrors, nearest
 
 
 class Strict(pydantic.BaseModel):
@@ -48,9 +48,36 @@ class WrongKey(ValueError):
     def __init__(self, keys, message):
         super().__init__(message)
         self.keys = tuple(keys)
+        #: Further ones, found by the same validator.
+        self.more = ()
+
+    @staticmethod
+    def raise_all(found):
+        """Raise the first of some, with the others as its `more`; nothing where there are none."""
+        if found:
+            flat = [one for error in found for one in (error, *error.more)]
+            flat[0].more = tuple(flat[1:])
+            raise flat[0]
 
 
-def validate(model_class, document, *, what, context=None):
+def collect_wrong(*checks):
+    """Call every check, and raise all that they find to be wrong at once.
+
+    Raises
+    ------
+    WrongKey
+        The first, with the others as its `more`.
+    """
+    found = []
+    for check in checks:
+        try:
+            check()
+        except WrongKey as error:
+            found.append(error)
+    WrongKey.raise_all(found)
+
+
+def validate(model_class, document, *, what, context=None, every=False):
     """Turn a document into a frozen object.
 
     Parameters
@@ -62,6 +89,8 @@ def validate(model_class, document, *, what, context=None):
         What the document is, for messages: ``"scenario"``.
     context : dict, optional
         What validators may ask for.
+    every : bool
+        Whether all errors are told, one line each, and not only the first.
 
     Raises
     ------
@@ -71,8 +100,16 @@ def validate(model_class, document, *, what, context=None):
     try:
         return model_class.model_validate(document.data, context=context)
     except pydantic.ValidationError as error:
-        key_path, first, more = _first_problem(error, document.data)
-    raise input_error(document.where(key_path), _explain(key_path, first, model_class, what) + more)
+        problems = _problems(error, document.data)
+    lines = [(key_path, _explain(key_path, details, model_class, what)) for key_path, details in problems]
+    for key_path, details in problems:
+        error = details[0].get("ctx", {}).get("error")
+        base = key_path[: len(key_path) - len(getattr(error, "keys", ()))]
+        lines += [((*base, *one.keys), f"{join_keys((*base, *one.keys))}: {one}") for one in getattr(error, "more", ())]
+    if every:
+        raise InputErrors([str(input_error(document.where(key_path), text)) for key_path, text in lines])
+    (key_path, text), more = lines[0], f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    raise input_error(document.where(key_path), text + more)
 
 
 def check_part(model_class, data, *, what):
@@ -94,21 +131,27 @@ def check_part(model_class, data, *, what):
     try:
         return model_class.model_validate(data)
     except pydantic.ValidationError as error:
-        key_path, first, more = _first_problem(error, data)
-    if first[0]["type"] == "extra_forbidden":
-        raise WrongKey(key_path, f"{what} does not use it; {nearest(key_path[-1], _known_keys(model_class, first[0]['loc']))}{more}")
-    raise WrongKey(key_path, _problem(first) + more)
+        problems = _problems(error, data)
+    found = []
+    for key_path, details in problems:
+        text = _problem(details)
+        if details[0]["type"] == "extra_forbidden":
+            text = f"{what} does not use it; {nearest(key_path[-1], _known_keys(model_class, details[0]['loc']))}"
+        found.append(WrongKey(key_path, text))
+    WrongKey.raise_all(found)
 
 
-def _first_problem(error, data):
-    """Key path of the first problem of a pydantic error, its details, and how many more there are, in words."""
+def _problems(error, data):
+    """Problems of a pydantic error, worst first: key path and details of each."""
     # Unknown keys first: a missing key is most often a misspelt one.
     details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
     messages = {}  # the members of a union each report at the same key: one problem, several expectations
     for detail in details:
         messages.setdefault(_document_path(detail, data), []).append(detail)
-    key_path, first = next(iter(messages.items()))
-    return key_path, first, f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+    # Where one member of a union finds its problem inside a list, the list is right, and that it is no number does not matter.
+    outer = [path for path in messages if any(len(path) < len(other) and path == other[: len(path)] for other in messages)]
+    messages = {path: found for path, found in messages.items() if path not in outer}
+    return list(messages.items())
 
 
 def validate_data(model_class, data, *, name, what):

@@ -1,6 +1,6 @@
 """Hardware profiles: what a chip can hold and what its events cost, each number with its source."""
 
-from neurosim.hardware.loader import audit_profile, check_profile, list_profiles, load_profile, make_profile
+from neurosim.hardware.loader import audit_profile, check_profile, list_profiles, load_profile, make_profile, override_profile
 from neurosim.hardware.quantities import Price, Quantity, iter_quantities
 from neurosim.hardware.schema import KNOWN_LIMITS, HardwareProfile
 
@@ -15,4 +15,5 @@ __all__ = [
     "list_profiles",
     "load_profile",
     "make_profile",
+    "override_profile",
 ]

@@ -1,13 +1,22 @@
 """Finds, loads and lists hardware profiles."""
 
+import copy
+import os
 from collections import Counter
+from dataclasses import replace
+from functools import lru_cache
 
-from neurosim.documents import bundled_names, find_document, read_yaml, validate
+from neurosim.documents import Document, WrongKey, bundled_names, find_document, read_yaml, validate
+from neurosim.documents.wording import input_error
+from neurosim.errors import InputErrors
+from neurosim.hardware.numbers import CHANGED, CHANGED_TEXT, change_numbers
 from neurosim.hardware.program import load_program
 from neurosim.hardware.quantities import ZERO_SAID, iter_quantities
 from neurosim.hardware.schema import HardwareProfile
 
 FOLDER = "hardware_profiles"
+#: Key in `sources` of the numbers of `assume`.
+ASSUMED = "assumed"
 
 
 def list_profiles():
@@ -33,20 +42,91 @@ def load_profile(name_or_path):
     InputError
         One line with file, line and key.
     """
-    document = read_yaml(find_document(name_or_path, FOLDER, what="hardware profile"))
-    return make_profile(document)
+    path = find_document(name_or_path, FOLDER, what="hardware profile")
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return make_profile(read_yaml(path))  # which says what is wrong
+    return _load_once(path, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _load_once(path, *_):
+    """The profile in a file as it stands: profiles are frozen, and one command asks for the same one many times."""
+    return make_profile(read_yaml(path))
 
 
 def make_profile(document):
-    """Checked profile from an already parsed document, for instance after overrides.
+    """Checked profile from an already parsed document.
 
     Raises
     ------
-    InputError
+    InputErrors
+        All that is wrong with it, one line each.
     """
-    profile = validate(HardwareProfile, document, what="hardware profile")
+    document, lines = _expand_assumed(document)
+    try:
+        profile = validate(HardwareProfile, document, what="hardware profile", every=True)
+    except InputErrors as error:
+        raise InputErrors([*lines, *error.lines]) from None
+    if lines:
+        raise InputErrors(lines)
     profile._path, profile._sha256, profile._text = document.path, document.sha256, document.text
     return profile
+
+
+def _expand_assumed(document):
+    """The document with the numbers of its `assume` as records in their places, and a line for each that has none."""
+    assume = document.data.get("assume")
+    if not isinstance(assume, dict) or not isinstance(numbers := assume.get("numbers"), dict) or not isinstance(assume.get("source"), str):
+        return document, []
+    data, note, lines = copy.deepcopy(document.data), assume.get("note"), dict(document.lines)
+    note, good, wrong = note if isinstance(note, str) else "", {}, []
+    for key, value in numbers.items():
+        try:
+            changes = change_numbers(HardwareProfile, data, {key: value}, ASSUMED, assume["source"], note or "given under assume")
+        except WrongKey as error:
+            wrong.append(str(input_error(document.where(("assume", "numbers", key)), f"assume.numbers.{key}: {error}")))
+            continue
+        path = tuple(changes[0].path)
+        if path in good:
+            wrong.append(str(input_error(document.where(("assume", "numbers", key)), f"assume.numbers.{key}: is {good[path]}, which stands there, too")))
+        good[path] = key
+        for n in range(1, len(path) + 1):
+            lines.setdefault(path[:n], document.line(("assume", "numbers", key)))
+        lines |= {(*path, part): document.line(("assume", "numbers", key)) for part in ("value", "unit", "kind", "source", "confidence", "note")}
+    data["sources"] = {**data["sources"], ASSUMED: assume["source"]} if isinstance(data.get("sources"), dict) else data.get("sources")
+    return replace(document, data=data, lines=lines), wrong
+
+
+def override_profile(profile, numbers):
+    """The same chip with some numbers changed by a scenario; `HardwareProfile.changes` says which, and what they were.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    numbers : dict of str to number or str
+        By key, see `neurosim.hardware.numbers`.
+
+    Returns
+    -------
+    HardwareProfile
+        Every changed number is assumed, with the scenario as its source.
+
+    Raises
+    ------
+    WrongKey
+        An unknown key (the nearest is named), another unit, or numbers that do not go together; the key is that of `numbers` where it is known.
+    """
+    data = profile.model_dump()
+    changes = change_numbers(HardwareProfile, data, numbers, CHANGED, CHANGED_TEXT)
+    try:
+        changed = validate(HardwareProfile, Document(data=data, path="", text="", is_text=False), what="hardware profile", every=True)
+    except InputErrors as error:
+        raise WrongKey([], error.lines[0].removeprefix(": ")) from None
+    changed._path, changed._sha256, changed._text = profile.path, profile.sha256, profile.text
+    changed._changes = tuple(changes)
+    return changed
 
 
 def audit_profile(profile):

@@ -1,5 +1,6 @@
 """Numbers with their unit, kind and source: the records of which a hardware profile is made."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -102,27 +103,39 @@ class Price(Quantity):
     meaning: Meaning
 
 
-def _within(unit, low, high, whole=False):
+@dataclass(frozen=True)
+class Within:
     """Validator of a number's unit and physical range, both ends included."""
 
-    label = "(a count)" if unit == "1" else unit
+    unit: str
+    low: float
+    high: float
+    whole: bool = False
 
-    def check(quantity):
-        if quantity.unit != unit:
-            raise WrongKey(["unit"], f"found {quantity.unit!r}; expected {unit!r}")
+    @property
+    def label(self):
+        """The unit as people read it."""
+        return "(a count)" if self.unit == "1" else self.unit
+
+    def __call__(self, quantity):
+        if quantity.unit != self.unit:
+            raise WrongKey(["unit"], f"found {quantity.unit!r}; expected {self.unit!r}")
         numbers = [((), quantity), *((("alternatives", i), other) for i, other in enumerate(quantity.alternatives))]
         for keys, number in numbers:
-            if whole and not isinstance(number.value, int):
-                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected a whole number, {low:g} to {high:g} {label}")
+            expected = f"{self.low:g} to {self.high:g} {self.label}"
+            if self.whole and not isinstance(number.value, int):
+                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected a whole number, {expected}")
             is_said = isinstance(quantity, Price) and number.value == 0 and ZERO_SAID in (number.note or "")
-            if not is_said and not low <= number.value <= high:
+            if not is_said and not self.low <= number.value <= self.high:
                 hint = "; leave an unknown number out" if number.value == 0 else ""
                 if hint and isinstance(quantity, Price):
                     hint += ", or write in its note that the source states 0"
-                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected {low:g} to {high:g} {label}{hint}")
+                raise WrongKey([*keys, "value"], f"found {number.value!r}; expected {expected}{hint}")
         return quantity
 
-    return AfterValidator(check)
+
+def _within(*limits, **options):
+    return AfterValidator(Within(*limits, **options))
 
 
 Count = Annotated[Quantity, _within("1", 1, 10**12, whole=True)]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from neurosim.documents import Strict, WrongKey, as_tuple
+from neurosim.documents import Strict, WrongKey, as_tuple, collect_wrong
 from neurosim.errors import nearest
 from neurosim.hardware.costs import CornerName, Energy, Time
 from neurosim.hardware.structure import ChipClass, Corner, Network
@@ -64,6 +64,24 @@ class Learning(Strict):
     note: str | None = None
 
 
+class Assume(Strict):
+    """Short form of numbers that are assumed: one source and one note for all. They take the place of what the file says elsewhere.
+
+    Attributes
+    ----------
+    source : str
+        Who assumes them; it stands in `sources` as ``assumed``.
+    note : str, optional
+        Why.
+    numbers : dict of str to number or str
+        By dotted key (`neurosim.hardware.numbers`), as a number in its unit, or as a text with a unit, such as ``64 KiB``.
+    """
+
+    source: Text
+    note: str | None = None
+    numbers: dict[str, int | float | str] | None = None
+
+
 class HardwareProfile(Strict):
     """One chip, each number with its source. Made by `load_profile`.
 
@@ -76,6 +94,10 @@ class HardwareProfile(Strict):
     corner : str, optional
         Operating point in use; a scenario may choose another with ``hardware.corner``.
     corners : dict of str to Corner
+    assume : Assume, optional
+        Its numbers are expanded by `make_profile`.
+    changes : tuple of `numbers.Change`
+        Numbers that a scenario changed (`override_profile`).
     path, sha256 : str
         File it was loaded from and the digest of its bytes; empty for a profile made in Python.
     """
@@ -97,7 +119,9 @@ class HardwareProfile(Strict):
     network: Network = Network()
     time: Time = Time()
     energy: Energy
+    assume: Assume | None = None
 
+    _changes: tuple = PrivateAttr(())
     _path: str = PrivateAttr("")
     _sha256: str = PrivateAttr("")
     _text: str = PrivateAttr("")
@@ -111,6 +135,10 @@ class HardwareProfile(Strict):
         head = "".join(f"<th>{name}</th>" for name in ("number", "value", "unit", "kind", "source"))
         about = f"<p><b>{escape(self.name)}</b>: {escape(self.title)}, price set {escape(self.energy.price_set)}</p>"
         return f"{about}<details><summary>{len(cells)} numbers</summary><table><tr>{head}</tr>{rows}</table></details>"
+
+    @property
+    def changes(self):
+        return self._changes
 
     @property
     def path(self):
@@ -174,28 +202,33 @@ class HardwareProfile(Strict):
         return self.model_copy(update={"energy": energy, "corner": corner or sets[price_set].corner or self.corner})
 
     @model_validator(mode="after")
-    def _check_sources(self):
-        for key_path, quantity in iter_quantities(self):
-            self._check_source(key_path, quantity.source)
-            for index, other in enumerate(quantity.alternatives):
-                self._check_source((*key_path, "alternatives", index), other.source)
-        self._check_source(("learning",), self.learning.source)
-        for name, prices in self.energy.price_sets.items():
-            self._check_source(("energy", "price_sets", name), prices.source)
+    def _check(self):
+        """All that does not go together, at once."""
+        collect_wrong(
+            self._check_sources, self._check_chips, self._check_mesh, self._check_corners, self._check_word, self._check_programs, self._check_spill,
+        )  # fmt: skip
         return self
 
-    def _check_source(self, key_path, source):
-        if source not in self.sources:
-            raise WrongKey([*key_path, "source"], f"found {source!r}, which is not in sources; {nearest(source, self.sources)}")
+    def _check_sources(self):
+        found = [(key_path, quantity.source) for key_path, quantity in iter_quantities(self)]
+        found += [
+            ((*key_path, "alternatives", index), other.source)
+            for key_path, quantity in iter_quantities(self)
+            for index, other in enumerate(quantity.alternatives)
+        ]
+        found += [(("learning",), self.learning.source)]
+        found += [(("energy", "price_sets", name), prices.source) for name, prices in self.energy.price_sets.items()]
+        WrongKey.raise_all([
+            WrongKey([*key_path, "source"], f"found {source!r}, which is not in sources; {nearest(source, self.sources)}")
+            for key_path, source in found
+            if source not in self.sources
+        ])
 
-    @model_validator(mode="after")
     def _check_chips(self):
         total = sum(chip.n_cores for chip in self.chips)
         if self.chips and total != self.cores.value:
             raise WrongKey(["cores", "value"], f"found {self.cores.value}; expected {total}, the cores of chips that are not reserved")
-        return self
 
-    @model_validator(mode="after")
     def _check_mesh(self):
         mesh = self.network.mesh
         if mesh is not None and None not in (mesh.width, mesh.height, mesh.cores_per_tile):
@@ -204,9 +237,7 @@ class HardwareProfile(Strict):
             if places < most:
                 message = f"found {mesh.cores_per_tile.value}; width x height x cores_per_tile is {places}, the chip has {most} cores"
                 raise WrongKey(["network", "mesh", "cores_per_tile", "value"], message)
-        return self
 
-    @model_validator(mode="after")
     def _check_corners(self):
         """Every corner that is named exists, has a price set, and the two defaults agree."""
         sets = self.energy.price_sets
@@ -225,27 +256,19 @@ class HardwareProfile(Strict):
             raise WrongKey(["energy", "price_set"], message)
         if self.time.clock is not None and any(corner.clock is not None for corner in self.corners.values()):
             raise WrongKey(["time", "clock"], "found beside the clocks of corners; expected one of the two")
-        return self
 
-    @model_validator(mode="after")
     def _check_word(self):
-        for key in self.storage.word_fields:
-            if getattr(self.synapse_word, key) is None:
-                raise WrongKey(["synapse_word", key], f"missing; storage family {self.storage.family} needs it")
-        return self
+        needs = f"missing; storage family {self.storage.family} needs it"
+        WrongKey.raise_all([WrongKey(["synapse_word", key], needs) for key in self.storage.word_fields if getattr(self.synapse_word, key) is None])
 
-    @model_validator(mode="after")
     def _check_programs(self):
         for name, prices in self.energy.price_sets.items():
             if prices.program is not None and self.storage.family != "address_space":
                 message = f"found accounting program with storage family {self.storage.family}; its loops walk words in local memory"
                 raise WrongKey(["energy", "price_sets", name, "accounting"], message)
-        return self
 
-    @model_validator(mode="after")
     def _check_spill(self):
         for key in KNOWN_LIMITS:
             limit = getattr(self.limits, key)
             if limit is not None and limit.action == "spill" and getattr(self.storage, "shared_bytes", None) is None:
                 raise WrongKey(["limits", key, "action"], "found 'spill' but storage has no shared_bytes to spill to; expected 'error'")
-        return self

@@ -218,6 +218,11 @@ def add_storage(storage_class):
         _ADDED[family_name(storage_class)] = storage_class
 
 
+def storage_class(family):
+    """Class of a storage family by its name; None for an unknown one."""
+    return {family_name(one): one for one in (*typing.get_args(_BUILT_IN), *_ADDED.values())}.get(family) if isinstance(family, str) else None
+
+
 def _validate_added(value, handler):
     if isinstance(value, tuple(_ADDED.values())):
         return value

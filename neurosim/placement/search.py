@@ -1,11 +1,12 @@
 """Searches by the model itself: the most synapses that fit, the fewest cores, and the most steps of unrolling."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
 from neurosim.errors import InputError
+from neurosim.placement.checks import Usage
 from neurosim.placement.layout import make_layout, n_slots
 from neurosim.placement.limits import depends_on_draw, fixed_checks, slot_checks
 from neurosim.placement.memory import fixed_sections
@@ -112,6 +113,77 @@ def largest_fit(profile, workload, n_cores, may_spill=False):
             break
         best = better
     return counts(best) if best >= low else None
+
+
+@dataclass(frozen=True)
+class FitStop:
+    """What keeps a network from one synapse more: the limit that breaks then, or None where every possible connection is there.
+
+    Attributes
+    ----------
+    n_synapses, n_cores : int
+        The largest network, and the cores that were asked for; of ``auto`` all of the chip.
+    usage : Usage or None
+        Of one synapse more, at its fullest place, as the worst draw has it.
+    n_places : int
+        Where that limit breaks.
+    """
+
+    n_synapses: int
+    n_cores: int
+    usage: Usage | None
+    n_places: int = 0
+
+    @property
+    def text(self):
+        """In one sentence."""
+        on = f"{self.n_synapses:,d} synapses, the most on {self.n_cores:,d} core{'s' * (self.n_cores != 1)}"
+        use = self.usage
+        if use is None:
+            return f"{on}: every possible connection is there, and no limit stops it"
+        more = f" (of {self.n_places:,d} places)" if self.n_places > 1 else ""
+        return f"{on}: one more would need {use.used:,d} of {use.limit:,d} {use.unit} of {use.name} at {use.where}{more}; limit from {use.source}"
+
+
+def find_stop(profile, workload, n_cores):
+    """What stops `largest_fit` at a workload that it found.
+
+    Parameters
+    ----------
+    profile : HardwareProfile
+    workload : Workload
+        With the synapses that fit.
+    n_cores : int or None
+        As given to `largest_fit`.
+
+    Returns
+    -------
+    FitStop
+    """
+    n_cores = profile.cores.value if n_cores is None else n_cores
+    positions, total = workload.n_positions, workload.n_synapses
+    if total >= sum(positions):
+        return FitStop(total, n_cores, None)
+    layout = make_layout(workload.topology, n_cores)
+    fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
+    # A step that gives each core one more is enough where a single one finds room in the remainders.
+    for more in (1, 2 * n_cores, 8 * n_cores * len(positions)):
+        divided = layout.divide(scale_counts(positions, positions, min(total + more, sum(positions))))
+        slots = n_slots(divided, layout.n_positions, workload)
+        for may_spill in (False, can_spill(profile)):
+            checks = list(slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False, may_spill=may_spill))
+            broken = [check for check in checks if not check.is_guaranteed]
+            if broken:
+                return FitStop(total, n_cores, *_fullest(broken))
+    return FitStop(total, n_cores, None)
+
+
+def _fullest(checks):
+    """The use that is beyond its limit by the largest factor, as the worst draw has it, and in how many places that limit is broken."""
+    uses = [replace(use, used=use.used if use.most is None else use.most, least=None, most=None) for check in checks for use in check.usages()]
+    broken = [use for use in uses if use.used > use.limit]
+    worst = max(broken, key=lambda use: use.used / max(1, use.limit))
+    return worst, sum(use.n_places for use in broken if use.name == worst.name)
 
 
 def tries_all_totals(workload, n_cores):

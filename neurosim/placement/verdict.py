@@ -11,7 +11,7 @@ from neurosim.placement.families import family_of
 from neurosim.placement.memory import host_rewires
 from neurosim.placement.place import Placement
 from neurosim.placement.remedies import Remedy, find_remedies
-from neurosim.placement.search import MOST_STEPS, most_unrolled
+from neurosim.placement.search import MOST_STEPS, FitStop, most_unrolled
 from neurosim.placement.sections import SECTIONS
 
 
@@ -49,6 +49,8 @@ class Verdict:
     most_steps : int, optional
         Of a network that takes a sample step by step: the most through which training could go back on these cores, in windows or
         longer samples; None where no memory limits it.
+    fit : FitStop, optional
+        Of a network as large as the chip holds (``connectivity: fit``): what stopped it.
     """
 
     placement: Placement
@@ -59,6 +61,7 @@ class Verdict:
     section_over: list[SectionOver]
     remedies: list[Remedy]
     storage: list[str] = field(default_factory=list)
+    fit: FitStop | None = None
     most_steps: int | None = None
 
     @property
@@ -99,6 +102,7 @@ class Verdict:
             "fits": self.fits,
             "profile": self.placement.profile.name,
             "n_cores": self.placement.n_cores,
+            "changed": [change.to_dict() for change in self.placement.profile.changes],
             "n_active": list(self.placement.workload.n_active),
             "violations": [usage.to_dict() for usage in self.violations],
             "headroom": [usage.to_dict() for usage in self.headroom],
@@ -108,6 +112,7 @@ class Verdict:
             "hints": self.hints,
             "unrolling": self.unrolling,
             "storage": list(self.storage),
+            "fit": None if self.fit is None else {"text": self.fit.text, "limit": None if self.fit.usage is None else self.fit.usage.to_dict()},
             "cores": [_core_dict(core, n_alike) for core, n_alike in self.placement.distinct_cores],
         }
 
@@ -123,7 +128,7 @@ def _core_dict(core, n_alike):
     return {**asdict(core), "n_bytes": core.n_bytes, **more}
 
 
-def judge(placement, for_every_draw=False):
+def judge(placement, for_every_draw=False, with_remedies=True):
     """Compare every use with its limit, and search for remedies when something does not fit.
 
     Parameters
@@ -131,6 +136,8 @@ def judge(placement, for_every_draw=False):
     placement : Placement
     for_every_draw : bool
         Whether it must fit whichever positions are drawn, as ``connectivity: fit`` promises; else one draw that fits is enough.
+    with_remedies : bool
+        Whether to search for what would help, which takes longer than the verdict.
 
     Returns
     -------
@@ -145,7 +152,7 @@ def judge(placement, for_every_draw=False):
         unstated=[name for name in KNOWN_LIMITS if getattr(placement.profile.limits, name) is None],
         not_modelled=_not_modelled(placement.profile, placement.workload),
         section_over=[_section_over(placement.core(u.core), u) for u in violations if u.name == "local_memory"],
-        remedies=(find_remedies(placement, for_every_draw) if violations else []),
+        remedies=(find_remedies(placement, for_every_draw) if violations and with_remedies else []),
         most_steps=_most_steps(placement),
         storage=[text for text in (family_of(placement.profile).release_text(placement), _spill_text(placement), _rewiring_text(placement), *_draw_texts(placement)) if text],
     )

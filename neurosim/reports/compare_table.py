@@ -37,9 +37,11 @@ def print_comparison(console, comparison):
     comparison : dict
         From `neurosim.results.comparison.compare`.
     """
-    names = comparison["runs"]
+    names = comparison.get("labels", comparison["runs"])
     if comparison["does_not_fit"]:
-        line(console, ("DOES NOT FIT", "bold red"), f"  its chip, and is shown for comparison: {', '.join(comparison['does_not_fit'])}")
+        line(console, ("DOES NOT FIT", "bold red"), f"  its chip, shown for comparison: {', '.join(comparison['does_not_fit'])}")
+    if not_run := comparison.get("not_run"):
+        line(console, ("not run", "bold"), f"  placed on its chip, and not trained: {', '.join(not_run)}")
     if comparison["differences"]:
         line(console, ("differences", "bold"), "  of scenario, chip, data and software; all else is equal")
         grid = Grid("=key", *(f"<{name}" for name in names))
@@ -47,9 +49,11 @@ def print_comparison(console, comparison):
             grid.row(row["key"], *map(_value, row["values"]), style="yellow")
         grid.print(console)
     else:
-        line(console, ("no differences", "bold"), "  the runs are of one scenario, chip, data set and version")
+        line(console, ("no differences", "bold"), "  all are of one scenario, chip, data set and version")
     heading(console, "results", "in brackets: beside the first run")
     grid = Grid("=", *names)
+    if names != comparison["runs"]:
+        grid.row("what", *comparison["runs"])
     for row in metric_rows(comparison):
         grid.row(*row)
     grid.print(console)

@@ -226,6 +226,11 @@ def percent_text(fraction):
     return "" if fraction is None else f"{100 * fraction:.2f} %"
 
 
+def changed_texts(verdict):
+    """Numbers of the chip that the scenario changed, one text each, with what they were and who said so."""
+    return [f"{row['key']} {row['value']:,g} {row['unit']}".removesuffix(" 1") + f", {row['text']}" for row in (verdict or {}).get("changed", ())]
+
+
 def misfit_text(verdict):
     """What a network breaks that was trained although it does not fit; empty when it fits."""
     # An expected use above its limit breaks nothing: the run keeps the limit.

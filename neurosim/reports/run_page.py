@@ -2,6 +2,7 @@
 
 from neurosim.documents import dump_yaml
 from neurosim.reports.facts import (
+    changed_texts,
     CHOSEN,
     EVALUATION,
     PHASES,
@@ -163,6 +164,10 @@ def _time_tile(record):
 def _verdict_text(record):
     profile, n = record.profile, len(record.cores)
     head = f"{format_count(record.connectivity.active)} synapses on {n_cores_text(n)} of {profile.name}: {profile.title}."
+    if (record.verdict or {}).get("fit"):
+        head += f" {record.verdict['fit']['text']}."
+    if changed := changed_texts(record.verdict):
+        head += f" Numbers of the chip that the scenario changed: {'; '.join(changed)}."
     found = tightest(record.verdict) if record.verdict else []
     # What is chosen is no answer to how tight it is, unless it is broken or there is nothing else.
     found = sorted(found, key=lambda pair: pair[0]["name"] in CHOSEN and pair[0]["used"] <= pair[0]["limit"])

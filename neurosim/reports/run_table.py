@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from neurosim.reports.facts import (
+    changed_texts,
     EVALUATION,
     PHASES,
     STATIC,
@@ -75,6 +76,8 @@ def _print_summary(console, record):
         line(console, ("LEARNING", "bold red"), f"  {warning}")
     rows = [
         ("chip", f"{profile.name}: {profile.title}; {n_cores_text(len(record.cores))} used, prices {profile.price_set}"),
+        *([("fit", record.verdict["fit"]["text"])] if (record.verdict or {}).get("fit") else []),
+        *[("changed", text) for text in changed_texts(record.verdict)],
         (
             "data",
             f"{data.name}, {data.n_train:,d} training"

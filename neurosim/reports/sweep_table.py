@@ -2,6 +2,7 @@
 
 from neurosim.reports.facts import words
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, percent
+from neurosim.results.comparison import flatten
 from neurosim.units import format_bytes, format_count, format_si
 
 
@@ -22,6 +23,8 @@ def print_sweep(console, record):
     for group in record.summary:
         cells = [_value(group.overrides.get(key)) for key in keys]
         grid.row(group.profile, *cells, *_measured(group, fullest.get(group.group)))
+    if override := {k: v for k, v in _override(record.base).items() if f"hardware.override.{k}" not in keys}:
+        line(console, "numbers of the chip changed at every point: ", ", ".join(f"{key} {value}" for key, value in override.items()))
     heading(console, "points", "mean over n seeds ± 95 % interval of the mean (Student's t); >=: a lower bound")
     grid.print(console)
     reasons = {}
@@ -32,6 +35,12 @@ def print_sweep(console, record):
     if reasons:
         heading(console, "without a result")
         bullets(console, [f"{'; '.join(places)}: {reason}" for reason, places in reasons.items()])
+
+
+def _override(base):
+    """Changed numbers of the chip in a base scenario as it was written."""
+    hardware = base.get("hardware")
+    return flatten(hardware.get("override") or {}) if isinstance(hardware, dict) and isinstance(hardware.get("override"), dict) else {}
 
 
 def _measured(group, limit):

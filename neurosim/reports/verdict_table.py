@@ -1,6 +1,6 @@
 """Does it fit: the verdict of a placement as tables."""
 
-from neurosim.reports.facts import n_cores_text, needed, span, tightest, unrolling_text, words
+from neurosim.reports.facts import changed_texts, n_cores_text, needed, span, tightest, unrolling_text, words
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, percent
 from neurosim.units import format_count
@@ -30,9 +30,14 @@ def print_verdict(console, verdict, *, name=None):
         f"  {name + ': ' if name else ''}{format_count(n_synapses)} synapses on {n_cores_text(n_cores)} of {verdict['profile']}",
         "" if verdict["fits"] else f"; {broken} limit{'s' * (broken != 1)} exceeded{places}",
     )
+    if changed := changed_texts(verdict):
+        heading(console, "changed by the scenario", "such a number has no source")
+        bullets(console, changed)
     if violations:
         _print_violations(console, violations)
         _print_sections_over(console, verdict["section_over"])
+    if verdict.get("fit"):
+        heading(console, "largest network", verdict["fit"]["text"])
     if verdict["hints"]:
         heading(console, "what would help")
         bullets(console, verdict["hints"])

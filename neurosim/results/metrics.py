@@ -51,6 +51,33 @@ def _stored_bytes(core):
     return core.memory_bytes.used if core.stored_bytes is None else core.stored_bytes
 
 
+def metrics_of_verdict(verdict, n_possible):
+    """The few metrics that are known without training.
+
+    Parameters
+    ----------
+    verdict : dict
+        As `Verdict.to_dict` gives it.
+    n_possible : int
+        Possible connections.
+
+    Returns
+    -------
+    Metrics
+    """
+    n_active = sum(verdict["n_active"])
+    memory = next((use for use in limits_of(verdict) if use.name == "local_memory"), None)
+    return Metrics(
+        n_active=n_active,
+        n_possible=n_possible,
+        connectivity=n_active / n_possible,
+        n_cores=verdict["n_cores"],
+        synapses_per_core_max=max((core["n_slots"] for core in verdict["cores"]), default=None),
+        bytes_per_core_max=memory and memory.used,
+        bytes_per_core_limit=memory and memory.limit,
+    )
+
+
 def limits_of(verdict):
     """Every limit in a verdict at its fullest place, fullest first.
 

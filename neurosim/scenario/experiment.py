@@ -1,13 +1,13 @@
 """From a scenario to a network on a chip: everything that is decided before training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurosim.datasets import DATASETS
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, summarize, synapse_counts
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
-from neurosim.placement.search import scale_counts
+from neurosim.placement.search import find_stop, scale_counts
 from neurosim.placement.spill import can_spill
 from neurosim.networks import Topology
 from neurosim.scenario.load import chosen_profile
@@ -26,7 +26,7 @@ class Experiment:
     data_notes: tuple[str, ...] = ()
 
 
-def prepare(scenario, shape=None):
+def prepare(scenario, shape=None, with_remedies=True):
     """Load the profile, settle the number of synapses and cores, place the network and judge it.
 
     Parameters
@@ -34,6 +34,8 @@ def prepare(scenario, shape=None):
     scenario : Scenario
     shape : DataShape, optional
         Of samples in memory, which take the place of those that the scenario names.
+    with_remedies : bool
+        Whether the verdict on what does not fit says what would help.
 
     Returns
     -------
@@ -49,19 +51,32 @@ def prepare(scenario, shape=None):
         ``connectivity: fit``, and not even one synapse per matrix fits.
     """
     profile = chosen_profile(scenario)
-    _refuse_unless_computes(scenario, profile)
-    _refuse_unless_learns(scenario, profile)
-    _refuse_unless_stores(scenario, profile)
+    refuse_unless_suitable(scenario, profile)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     shape = shape or scenario.dataset.shape()
     workload = _workload(scenario, profile, n_cores, shape)
     placement = place(profile, workload, n_cores)
-    return Experiment(scenario, profile, placement, judge(placement), shape.notes if shape else ())
+    fit = find_stop(profile, workload, n_cores) if scenario.network.connectivity == "fit" else None
+    verdict = replace(judge(placement, with_remedies=with_remedies), fit=fit)
+    return Experiment(scenario, profile, placement, verdict, shape.notes if shape else ())
 
 
-def _workload(scenario, profile, n_cores, shape):
+def refuse_unless_suitable(scenario, profile):
+    """Refuse a chip that cannot run such a network at all, whatever its size.
+
+    Raises
+    ------
+    UnsuitableChipError
+        It does not learn, does not compute such cells, or does not store weights of this width.
+    """
+    _refuse_unless_computes(scenario, profile)
+    _refuse_unless_learns(scenario, profile)
+    _refuse_unless_stores(scenario, profile)
+
+
+def _make_workload(scenario, shape):
+    """Function of the synapses of each matrix: the `Workload` of a scenario with so many; and its topology."""
     topology, hardware, rule = make_topology(scenario, shape), scenario.hardware, scenario.rewiring.rule_class
-    positions = topology.n_positions
 
     def workload(n_active):
         return Workload(
@@ -86,6 +101,32 @@ def _workload(scenario, profile, n_cores, shape):
             clips=scenario.training.clip is not None,
         )
 
+    return workload, topology
+
+
+def most_synapses(scenario, profile, shape=None):
+    """Synapses of each matrix of the largest network that a chip holds, in equal fractions: tuple of int, or None where it holds none.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Its ``network.connectivity`` does not count; its ``hardware.cores`` do, of which ``auto`` means all.
+    profile : HardwareProfile
+    shape : DataShape, optional
+    """
+    workload, topology = _make_workload(scenario, shape)
+    n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
+    return _largest(profile, workload(topology.n_positions), n_cores)
+
+
+def _largest(profile, full, n_cores):
+    # Where the cores themselves hold nothing, their shared memory may.
+    return largest_fit(profile, full, n_cores) or largest_fit(profile, full, n_cores, may_spill=can_spill(profile))
+
+
+def _workload(scenario, profile, n_cores, shape):
+    workload, topology = _make_workload(scenario, shape)
+    positions, rule = topology.n_positions, scenario.rewiring.rule_class
     if rule.starts_dense and not rule.rewires:
         return workload(positions)
 
@@ -96,9 +137,7 @@ def _workload(scenario, profile, n_cores, shape):
         return workload(scale_counts(positions, positions, wanted))
     if scenario.network.connectivity != "fit":
         return workload(synapse_counts(topology, scenario.network.connectivity))
-    full = workload(positions)
-    # Where the cores themselves hold nothing, their shared memory may.
-    counts = largest_fit(profile, full, n_cores) or largest_fit(profile, full, n_cores, may_spill=can_spill(profile))
+    counts = _largest(profile, workload(positions), n_cores)
     if counts is None:
         placement = place(profile, workload([1] * len(positions)), n_cores)
         verdict = judge(placement, for_every_draw=True)

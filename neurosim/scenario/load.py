@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from neurosim.documents import WrongKey, bundled_names, find_document, read_yaml, validate
-from neurosim.errors import InputError
-from neurosim.hardware import load_profile
+from neurosim.errors import InputError, printable
+from neurosim.hardware import load_profile, override_profile
 from neurosim.scenario.rules import load_plugin
 from neurosim.scenario.schema import Scenario
 
@@ -44,24 +44,34 @@ def load_scenario(name_or_path, overrides=(), plugins=()):
         for assignment in overrides:
             document.override(assignment)
     scenario = validate(Scenario, document, what="scenario", context={"plugins": [load_plugin(name) for name in plugins]})
-    if scenario.hardware.price_set or scenario.hardware.corner:
+    if scenario.hardware.price_set or scenario.hardware.corner or scenario.hardware.override:
         chosen_profile(scenario, document)  # here the line of a wrong name is known
     return scenario
 
 
 def chosen_profile(scenario, document=None):
-    """Profile of a scenario with the price set and the operating corner that the scenario chooses.
+    """Profile of a scenario with the price set, the operating corner and the numbers that the scenario chooses.
 
     Raises
     ------
     InputError
-        Unknown or malformed profile, or a price set or corner that it does not have.
+        Unknown or malformed profile, a price set or corner that it does not have, or numbers that it cannot have.
     """
     hardware = scenario.hardware
     profile = load_profile(hardware.profile)
     try:
-        return profile.choose(hardware.price_set, hardware.corner)
+        profile = profile.choose(hardware.price_set, hardware.corner)
+        return override_profile(profile, hardware.override) if hardware.override else profile
     except WrongKey as error:
-        keys = ("hardware", *error.keys)
-        where = f"{document.where(keys)}: " if document else ""
-        raise InputError(f"{where}{'.'.join(keys)}: {error}") from None
+        keys = ("hardware", "override", *error.keys) if hardware.override and error.keys[:1] not in (("price_set",), ("corner",)) else ("hardware", *error.keys)
+        where = f"{document.where(_as_written(document, keys))}: " if document else ""
+        raise InputError(printable(f"{where}{'.'.join(keys)}: {error}")) from None
+
+
+def _as_written(document, keys):
+    """Path in a document of a dotted key of ``hardware.override``, which may be nested there, or in part."""
+    dotted = ".".join(keys[2:])
+    for path in (*document.overridden, *document.lines):
+        if keys[2:] and path[:2] == keys[:2] and ".".join(map(str, path[2:])) == dotted:
+            return path
+    return keys

@@ -6,7 +6,7 @@ Every key has a default except the name, the data set, the sizes of the network 
 import sys
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from neurosim.documents import Called, Document, Strict, WrongKey, as_tuple, validate
 from neurosim.networks.optimizers import NUMBERS, OPTIMIZERS
@@ -20,6 +20,20 @@ from neurosim.scenario.schema_types import Decay, Positive, PositiveInt, PowerOf
 def _check_weight_format(name):
     parse_weight_format(name)
     return name
+
+
+def _flatten(numbers):
+    """Nested mappings as one with dotted keys, without what is null; a record is its value."""
+    if not isinstance(numbers, dict):
+        return {} if numbers is None else numbers
+    flat = {}
+    for key, value in numbers.items():
+        value = value["value"] if isinstance(value, dict) and set(value) <= {"value", "unit"} and "value" in value else value
+        below = {f"{key}.{name}": one for name, one in _flatten(value).items()} if isinstance(value, dict) else {key: value}
+        if twice := next((name for name in below if name in flat), None):
+            raise ValueError(f"{twice} stands twice")
+        flat.update({name: one for name, one in below.items() if one is not None})
+    return flat
 
 
 class Hardware(Strict):
@@ -41,6 +55,9 @@ class Hardware(Strict):
         Bytes reserved for the program on each core, instead of the profile's figure.
     price_set, corner : str, optional
         Price set and operating point (voltage, clock) of the profile, instead of its defaults.
+    override : dict of str to number or text
+        Numbers of the profile that are others here, by dotted key, such as ``{"storage.local_bytes": "32 KiB"}``; see
+        `neurosim.hardware.numbers`.
     learning : str
         ``chip``: the chip learns, where it can. ``host``: the host learns, and the chip runs the forward pass; what travels between
         them is counted.
@@ -65,6 +82,7 @@ class Hardware(Strict):
     code_bytes: PositiveInt | None = None
     price_set: Annotated[str, Field(min_length=1)] | None = None
     corner: Annotated[str, Field(min_length=1)] | None = None
+    override: Annotated[dict[str, int | float | str], BeforeValidator(_flatten)] = {}
     learning: Literal["chip", "host"] = "chip"
     on_violation: Literal["refuse", "report"] = "refuse"
     weight_format: Annotated[str, AfterValidator(_check_weight_format)] = "float32"
@@ -290,6 +308,8 @@ class Scenario(Called):
             return
         if not rule.is_compiled:
             raise WrongKey(["rewiring", "matrices"], f"rule {rewiring.rule} works on all weight matrices; leave it out, or use deep_r")
+        if not rewiring.matrices:
+            raise WrongKey(["rewiring", "matrices"], "found no matrix; expected at least one, or choose rule static, under which none rewires")
         if rewiring.scope == "network":
             raise WrongKey(["rewiring", "matrices"], "found beside scope network, where a connection may move to any matrix; use scope core or layer")
         if wrong := [m for m in rewiring.matrices if m >= n]:

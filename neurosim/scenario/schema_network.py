@@ -19,7 +19,7 @@ _KEYS_OF_TYPE = {"mlp": ("layers", "activation", "bias"), "lstm": ("units", "rea
 def _check_activation(name):
     known = [key for key, model in MODELS.items() if not model.is_recurrent and key != "softmax"]
     if name not in known:
-        raise ValueError(f"found {name!r}; {nearest(name, known)}")
+        raise ValueError(nearest(name, known))
     return name
 
 

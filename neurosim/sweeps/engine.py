@@ -82,8 +82,6 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
     with _backend(engine, scheduler, jobs) as (make_parallel, n_workers):
         on_begin(n_workers)
         left, strikes = {point.id: point for point in points}, {}
-        for point in points:
-            is_abandoned(point_folder(folder, point))  # of an earlier sweep: such a claim goes
         waited_since, has_told = time.monotonic(), False
         while left:
             n_before = len(left)

@@ -15,6 +15,7 @@ from neurosim.documents import Document, bundled_names, dump_yaml, find_document
 from neurosim.errors import InputError
 from neurosim.hardware import list_profiles, load_profile
 from neurosim.results.sweep import Axis
+from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.rules import load_plugin
 from neurosim.scenario.schema import Scenario
 from neurosim.sweeps.schema import Sweep, list_of_sets
@@ -128,12 +129,14 @@ def expand(sweep, document, *, overrides=(), plugins=(), yes=False):
     points, profiles, seeds = [], {}, sweep.seeds
     context = {"plugins": [load_plugin(name) for name in plugins]}
     for combination in itertools.product(*axes):
-        scenario = _scenario(base, combination, document, context)
+        scenario, chosen = _scenario(base, combination, document, context)
         seeds = seeds if seeds is not None else (scenario.seed,)
         changed = {key: value for part in combination for key, (value, _) in part.items()}
         name = scenario.hardware.profile
         if name not in profiles:
             profiles[name] = load_profile(name)
+        if scenario.hardware.override:
+            chosen_profile(scenario, chosen)  # before anything runs, and with the line of what is wrong
         points += [_point(scenario, seed, changed, profiles[name]) for seed in seeds]
     _refuse_equal_points(points, document)
     data = {**sweep.model_dump(mode="json", exclude_none=True), "base": base.data, "set": {}, "seeds": list(seeds)}
@@ -171,7 +174,7 @@ def _scenario(base, combination, document, context):
     for part in combination:
         for key, (value, place) in part.items():
             chosen.put(key, copy.deepcopy(value), document.where(place))
-    return validate(Scenario, chosen, what="scenario", context=context)
+    return validate(Scenario, chosen, what="scenario", context=context), chosen
 
 
 def _point(scenario, seed, overrides, profile):

@@ -11,7 +11,7 @@ import pydantic
 
 from neurosim.documents import Document, read_bytes, validate, write_atomic
 from neurosim.errors import CheckpointError, DoesNotFitError, DrawingError, InputError, InterruptedRunError, TrainingDivergedError
-from neurosim.results.metrics import limits_of
+from neurosim.results.metrics import limits_of, metrics_of_verdict
 from neurosim.results.reading import parse_json
 from neurosim.results.sweep import LimitUse, Metrics
 from neurosim.scenario.callbacks import Callback
@@ -58,10 +58,12 @@ def write_outcome(folder, outcome):
 
 
 def is_abandoned(folder):
-    """Whether a process that claimed this point ended without giving the claim back, as by kill -9; the claim is free again then."""
+    """Whether a process that claimed this point ended without giving the claim back, as by kill -9; what it left goes, the claim too."""
     if not (folder / CLAIM).exists():
         return False
     with claim(folder) as is_free:
+        if is_free:
+            RunFolder(folder).remove_leftovers()
         return is_free
 
 
@@ -95,6 +97,7 @@ def run_point(folder, scenario, data_dir=None, retry=False, plugins=()):
     with claim(folder) as is_mine:
         if not is_mine:
             return "busy"
+        RunFolder(folder).remove_leftovers()
         status = status_of(folder)
         if status in ("done", "unfit") or status == "failed" and not retry:
             return status
@@ -199,17 +202,5 @@ def _facts(verdict, scenario):
     if verdict is None:
         return {}
     data = verdict.to_dict()
-    limits = limits_of(data)
-    n_possible = sum(make_topology(scenario).n_positions)
-    n_active = sum(data["n_active"])
-    memory = next((use for use in limits if use.name == "local_memory"), None)
-    metrics = Metrics(
-        n_active=n_active,
-        n_possible=n_possible,
-        connectivity=n_active / n_possible,
-        n_cores=data["n_cores"],
-        synapses_per_core_max=max((core["n_slots"] for core in data["cores"]), default=None),
-        bytes_per_core_max=memory and memory.used,
-        bytes_per_core_limit=memory and memory.limit,
-    )
-    return {"limits": limits, "metrics": metrics}
+    metrics = metrics_of_verdict(data, sum(make_topology(scenario).n_positions))
+    return {"limits": limits_of(data), "metrics": metrics}

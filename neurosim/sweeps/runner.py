@@ -13,7 +13,7 @@ from neurosim.scenario.experiment import check_shape
 from neurosim.scenario.folder import RESULT
 from neurosim.sweeps.collect import collect, point_folder
 from neurosim.sweeps.engine import check_engine, run_points
-from neurosim.sweeps.point import status_of
+from neurosim.sweeps.point import is_abandoned, status_of
 
 #: Seconds between two writings of sweep.json while points run.
 _COLLECT_SECONDS = 10.0
@@ -67,6 +67,8 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
     def begin(n_workers):
         _make(folder)
         remove_leftovers(folder, is_claimed=False)
+        for point in plan.points:  # those that have ended, too: the kill may have come right after the result
+            is_abandoned(point_folder(folder, point))
         write_atomic(folder / "sweep.yaml", plan.text)
         record = save()
         if observer:

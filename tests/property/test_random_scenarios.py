@@ -83,7 +83,7 @@ def draw_once(rng, recordings):
     if is_recurrent:
         sizes = {"type": one_of("lstm", "rnn"), "units": [int(n) for n in rng.integers(2, 9, rng.integers(1, 3))], "readout": one_of("last", "mean")}
         training |= {key: value for key, value in (("window", int(rng.integers(1, 7))), ("clip", 0.5)) if rng.random() < 0.5}
-        data = {"name": str(recordings), "max_steps": 8, "features": {"bands": 6, "hop_ms": 20.0, "frame_ms": 40.0}}
+        data = {"name": str(recordings), "max_steps": 13, "features": {"bands": 6, "hop_ms": 20.0, "frame_ms": 40.0}}
     else:
         sizes = {"layers": [64, *(int(n) for n in rng.integers(2, 40, rng.integers(0, 3))), 10]}
         data = {"name": "digits"}

@@ -97,6 +97,19 @@ def test_a_checkpoint_is_thrown_away_only_when_it_cannot_be_used(sweep, tmp_path
     assert began == [2, 1]
 
 
+def test_what_a_kill_leaves_in_a_point_goes_though_the_point_has_ended(sweep, tmp_path):
+    """Between the result and the claim there is a moment, too."""
+    assert sweep().code == 0
+    before = sorted(path.relative_to(tmp_path) for path in (tmp_path / "out").rglob("*"))
+    for folder in (tmp_path / "out" / "points").iterdir():
+        (folder / "claim").touch()
+        (folder / f".outcome.json.{2**22 + 1}.0a1b2c3d.tmp").touch()
+        if not (folder / "result.json").exists():  # killed before the outcome had its name
+            (folder / "outcome.json").unlink()
+    assert sweep().code == 0
+    assert sorted(path.relative_to(tmp_path) for path in (tmp_path / "out").rglob("*")) == before
+
+
 def test_a_scenario_that_is_refused_for_what_it_says_is_a_result(main_cli, tmp_path):
     text = SWEEP.split("axes:")[0] + "axes:\n  - list: [{network.connectivity: 0.05}, {hardware.profile: truenorth}]\n"
     (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")

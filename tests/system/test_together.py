@@ -53,11 +53,13 @@ def test_three_runs_into_one_folder_are_one_run(start, tmp_path):
 def test_a_run_at_work_is_not_resumed_by_another(start, run_cli, undisturbed, tmp_path):
     process = start(*LONG, "--quiet")
     wait_for(process, tmp_path / "runs" / "digits_santos", 1)
+    process.send_signal(signal.SIGSTOP)  # so that it is at work for as long as the others take
     for arguments in (("--resume",), ("--resume", "--out", "runs/digits_santos"), ("--out", "runs/digits_santos")):
         done = run_cli(*LONG, *arguments, cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert "a run is at work in it" in done.stderr or "already holds a run" in done.stderr
-    assert process.poll() is None, "the run was over too early"
+    assert not (tmp_path / "runs" / "digits_santos" / "result.json").exists(), "the run was over too early"
+    process.send_signal(signal.SIGCONT)
     assert ended(process) == (0, "", "")
     assert lasting(result_of(tmp_path / "runs" / "digits_santos")) == lasting(undisturbed())
 
@@ -121,6 +123,7 @@ def kill_everywhere(folder, environment, command, continuation, step=1):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_an_lstm_run_killed_at_every_file_operation(recordings, cli_environment, tmp_path):
     (tmp_path / "words.yaml").write_text(LSTM.format(folder=recordings), encoding="utf-8")
     command = ["run", "words.yaml", "--out", "OUT", "--quiet"]
@@ -139,6 +142,7 @@ def test_a_run_killed_while_it_draws(cli_environment, tmp_path):
     assert found["n_operations"] > 70 and len([name for name in found["files"] if name.startswith("figures/")]) > 5
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_every_file_operation(cli_environment, tmp_path):
     (tmp_path / "trial.yaml").write_text(SWEEP, encoding="utf-8")
     command = ["sweep", "trial.yaml", "--out", "OUT", "--jobs", "1", "--quiet"]
@@ -183,6 +187,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_forked_pools_give_the_same_bits(cli_environment, tmp_path):
     """GNU's OpenMP does not survive a fork; the kernels do."""
     (tmp_path / "pools.py").write_text(POOLS, encoding="utf-8")

@@ -152,12 +152,20 @@ class ReferenceChip:
         The chip learns; the host reads its weights and exchanges connections.
     spilled : dict of int to set of str, optional
         Sections that a core has in the memory that it shares with others.
+    has_bias : bool
+        Whether every sum starts at a bias.
+    sends_zeros : set of int
+        Layers whose values all count as not zero.
+    clips : bool
+        Whether the norm of the gradient is taken.
+    fixed : set of int
+        Matrices that do not rewire, and have no noise.
     """
 
     def __init__(
         self, layers, home, segments, scopes, widths, style, batch_size, n_draws,
         n_labels=None, fan_in_limit=None, lists=None, limits=None, has_accumulators=None, is_soft=False, places=None, host_learns=False,
-        spilled=None, host_rewires=False,
+        spilled=None, host_rewires=False, has_bias=False, sends_zeros=(), clips=False, has_noise=False, fixed=(),
     ):  # fmt: skip
         self.layers, self.home, self.segments, self.scopes = list(layers), home, segments, scopes
         self.widths, self.style, self.n_draws = widths, style, n_draws
@@ -171,6 +179,7 @@ class ReferenceChip:
         self.spilled, self.shared_bits = spilled or {}, Counter()
         self.last = len(self.layers) - 1
         self.inbox = {}
+        self.has_bias, self.sends_zeros, self.clips, self.has_noise, self.fixed = has_bias, set(sends_zeros), clips, has_noise, set(fixed)
 
     # What is measured
 
@@ -229,6 +238,15 @@ class ReferenceChip:
             return []
         return [i for core, i in self.own(segment.matrix) if core != segment.core]
 
+    def bias_cores(self):
+        """Core of every bias."""
+        return [core for layer in range(1, self.last + 1) for core, _ in self.own(layer)] if self.has_bias else []
+
+    def holds(self, layer, value):
+        """Whether a value of a layer is something."""
+        self.seen["zero that counts"] += value == 0 and layer in self.sends_zeros
+        return value != 0 or layer in self.sends_zeros
+
     def read_x(self, segment, phase):
         if segment.matrix == 0:
             self.read(segment.core, phase, "input_buffer", self.widths.x)
@@ -272,6 +290,8 @@ class ReferenceChip:
                 if not self.lists:
                     self.write(segment.core, "update", self.words, w.weight)
                 self.event(segment.core, "update", "synaptic_write")
+        for core in self.bias_cores():
+            self.write(core, "update", "neuron_state", w.activation)
 
     def by_host(self, work, *args):
         """Let the host do something: it takes nothing of the chip."""
@@ -311,10 +331,12 @@ class ReferenceChip:
             for layer in range(1, self.last + 1):
                 for core, _ in self.own(layer):
                     self.write(core, phase, state, w.activation)
+        for core in self.bias_cores():
+            self.read(core, phase, state, w.activation)
         received, self.inbox = [], {}
         for segment in self.segments:
             self.inbox[segment.core, segment.matrix] = list(act[0]) if segment.matrix == 0 else [0] * segment.n_pre
-            for _ in self.remote_pres(segment):
+            for _ in self.remote_pres(segment) if segment.matrix not in self.sends_zeros else ():
                 self.write(segment.core, phase, state, w.activation)
         for matrix in range(self.last):
             for segment in self.segments:
@@ -331,9 +353,10 @@ class ReferenceChip:
             self.read(core, phase, state, w.activation)
             self.write(core, phase, state, w.activation)
             self.event(core, phase, "neuron_update")
+            is_something = self.holds(layer, act[layer][i])
             if (core, layer) in self.inbox:
-                self.inbox[core, layer][i] = act[layer][i]
-            if act[layer][i] == 0:
+                self.inbox[core, layer][i] = is_something
+            if not is_something:
                 self.seen["zero activation"] += 1
                 continue
             self.seen["non-zero activation"] += 1
@@ -341,7 +364,7 @@ class ReferenceChip:
                 self.read(core, phase, state, w.activation)
                 self.packet(core, other, phase)
                 self.write(other, phase, state, w.activation)
-                self.inbox[other, layer][i] = act[layer][i]
+                self.inbox[other, layer][i] = is_something
                 received.append((layer, i, core, other))
         return received
 
@@ -519,6 +542,10 @@ class ReferenceChip:
                 self.gradient_events(segment, self.inbox[segment.core, segment.matrix], err[segment.matrix + 1])
             else:
                 self.gradient_scan(segment)
+        for core in self.bias_cores():
+            self.read(core, "gradient", "neuron_state", self.widths.error)
+            self.read(core, "gradient", "neuron_state", self.widths.gradient)
+            self.write(core, "gradient", "neuron_state", self.widths.gradient)
 
     def gradient_scan(self, segment):
         w, core, phase = self.widths, segment.core, "gradient"
@@ -573,8 +600,35 @@ class ReferenceChip:
             self.read(core, phase, "optimizer_state", self.widths.gradient)
             self.write(core, phase, "optimizer_state", self.widths.gradient)
 
+    def take_norm(self):
+        """Every accumulator once more, and a packet from each core with neurons to each other."""
+        for segment in self.segments:
+            for _ in segment.slots:
+                self.read(segment.core, "update", "gradients", self.widths.gradient)
+                self.event(segment.core, "update", "synaptic_op")
+        for core in self.bias_cores():
+            self.read(core, "update", "neuron_state", self.widths.gradient)
+            self.event(core, "update", "neuron_update")
+        cores = sorted({core for layer in range(1, self.last + 1) for core, _ in self.own(layer)})
+        for core in cores:
+            for other in cores:
+                if other != core:
+                    self.packet(core, other, "update")
+        self.seen["norm"] += 1
+
+    def update_biases(self):
+        w = self.widths
+        for core in self.bias_cores():
+            for width in (w.activation, w.gradient, *[w.gradient] * w.n_state):
+                self.read(core, "update", "neuron_state", width)
+                self.write(core, "update", "neuron_state", width)
+            self.event(core, "update", "neuron_update")
+
     def update(self):
         w, phase = self.widths, "update"
+        if self.clips:
+            self.take_norm()
+        self.update_biases()
         for core in sorted({core for layer in range(1, self.last + 1) for core, _ in self.own(layer)}):
             self.read(core, phase, "optimizer_state", w.step_count)
             self.write(core, phase, "optimizer_state", w.step_count)
@@ -604,7 +658,7 @@ class ReferenceChip:
                     self.write(core, phase, self.words, w.weight)
                 self.event(core, phase, "synaptic_update")
                 self.touch_state(core, phase)
-                for _ in range(self.n_draws):
+                for _ in range(self.n_draws - (self.has_noise and segment.matrix in self.fixed)):
                     self.event(core, phase, "random_draw")
                 if self.has_accumulators:
                     self.read(core, phase, "gradients", w.gradient)
@@ -615,6 +669,8 @@ class ReferenceChip:
     def show_weights(self):
         """A host that rewires reads every weight before anything leaves."""
         for segment in self.segments if self.host_rewires else ():
+            if segment.matrix in self.fixed:
+                continue
             if self.lists:
                 self.read_all_lists(segment, "rewire")
                 continue
@@ -843,7 +899,8 @@ class ReferenceChip:
                 self.write(core, phase, "neuron_state", w.activation)
             for pre in range(segment.n_pre):
                 self.read_x(segment, phase)
-                if self.style == "event_driven" and act[segment.matrix][pre] == 0:
+                value = act[segment.matrix][pre]
+                if self.style == "event_driven" and not (value != 0 if segment.matrix == 0 else self.holds(segment.matrix, value)):
                     self.seen["skipped row"] += 1
                     continue
                 for post in segment.posts:

@@ -39,10 +39,11 @@ class UnrolledChip(ReferenceChip):
         As in `ReferenceChip`; posts of a segment are sums.
     """
 
-    def __init__(self, cell, n_inputs, n_units, n_outputs, window, readout, home, segments, scopes, widths, batch_size, n_draws, places=None):
+    def __init__(self, cell, n_inputs, n_units, n_outputs, window, readout, home, segments, scopes, widths, batch_size, n_draws, places=None, clips=False):
         super().__init__(
-            [n_inputs, *n_units, n_outputs], home, segments, scopes, widths, "scan", batch_size, n_draws, has_accumulators=True, places=places
-        )
+            [n_inputs, *n_units, n_outputs], home, segments, scopes, widths, "scan", batch_size, n_draws, has_accumulators=True, places=places,
+            has_bias=True, clips=clips,
+        )  # fmt: skip
         self.cell, self.window, self.readout = CELLS[cell], window, readout
         self.n_layers = len(n_units)
         self.readout_matrix = 2 * self.n_layers
@@ -73,6 +74,9 @@ class UnrolledChip(ReferenceChip):
         """Core of every sum of a population."""
         n_sums = 1 if population == self.last else self.cell.n_sums
         return [core for core, _ in self.own(population) for _ in range(n_sums)]
+
+    def bias_cores(self):
+        return [core for population in range(1, self.last + 1) for core in self.own_sums(population)]
 
     def remote_pres(self, segment):
         pre = self.pre_of(segment.matrix)
@@ -263,16 +267,6 @@ class UnrolledChip(ReferenceChip):
             self.read(core, "gradient", "neuron_state", self.widths.error)
             self.read(core, "gradient", "neuron_state", self.widths.gradient)
             self.write(core, "gradient", "neuron_state", self.widths.gradient)
-
-    def update(self):
-        super().update()
-        w, phase, state = self.widths, "update", "neuron_state"
-        for population in range(1, self.last + 1):
-            for core in self.own_sums(population):
-                for width in (w.activation, w.gradient, *[w.gradient] * w.n_state):
-                    self.read(core, phase, state, width)
-                    self.write(core, phase, state, width)
-                self.event(core, phase, "neuron_update")
 
     def dense_gradient(self, segment, n_walks):
         """Accumulate the gradient of every position of a segment, walk by walk."""

@@ -231,7 +231,7 @@ def test_clipping(n, cells, is_parallel, monkeypatch):
     twin = twin_of(plain, batch, cells)
     norm, norm_bound = norm_of(plain, twin)
     every = np.sqrt((at_slots(plain.store, twin.slots) ** 2).sum() + (twin.biases**2).sum())
-    assert every > norm + 100 * norm_bound, "free slots must make a difference here"
+    assert every > norm + 20 * norm_bound, "free slots must make a difference here"
     of_slots, of_biases, _ = gradients_of(plain, batch)
 
     clip = 0.5 * norm
@@ -260,7 +260,7 @@ def test_a_step_moves_biases_by_the_rate_alone():
     assert (network.biases != before.astype(np.float32)).sum() > 60
 
 
-BY_MATRIX = np.array([(0.3, 0.01, 0.0, 0), (0.05, 0.0, 0.02, 0), (2.0, 0.0, 0.0, 1), (0.1, 0.2, 0.005, 0)], np.float32)
+BY_MATRIX = np.array([(0.3, 0.01, 0.0, 0), (0.05, 0.0, 0.02, 0), (20.0, 0.0, 0.0, 1), (0.1, 0.2, 0.005, 0)], np.float32)
 
 
 def test_rates_pulls_and_noise_by_matrix_and_a_matrix_with_free_signs():

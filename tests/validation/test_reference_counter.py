@@ -35,7 +35,7 @@ from neurosim.scenario.record import settle
 from neurosim.scenario.trainer import make_trainer
 from neurosim.scenario.schema import Scenario
 
-RELU = join_cells(("relu",))
+cells_of = cache(join_cells)
 forward_tile, errors_of_outputs, backward_tile = (call_of(f) for f in (mlp.forward, mlp.softmax_errors, mlp.backward))
 
 PROFILES = Path(__file__).parents[2] / "hardware_profiles"
@@ -161,6 +161,8 @@ class Case:
     changes: tuple = ()  # (old, new) texts of a profile of `FAMILIES`
     rule: tuple = ()
     weights: tuple = ()  # items of `hardware`: weight_format, rounding, master
+    network: tuple = ()  # items of `network`
+    clip: float | None = None
 
     def __str__(self):
         parts = (self.profile, self.execution, f"{self.cores}core", f"batch{self.batch}", self.scope, f"every{self.period}")
@@ -170,6 +172,7 @@ class Case:
         more += [self.optimizer] if self.optimizer != "sgd" else []
         more += ["tight"] if self.changes else []
         more += [str(value) for _, value in self.weights]
+        more += ["biases"] * ("bias" in dict(self.network)) + ["cells"] * ("activation" in dict(self.network)) + ["clip"] * (self.clip is not None)
         return "-".join([*parts, *more, "quiet" if self.noise is None else "noise"])
 
 
@@ -194,6 +197,10 @@ REWIRED_BY_HOST = (("rewiring: on_chip", "rewiring: host"),)
 SET = (("rule", "set"), ("drop_fraction", 0.4), ("period", 2), ("stop", 1.0))
 RIGL = (("rule", "rigl"), *SET[1:])
 PRUNE = (("rule", "prune"), ("period", 2), ("start", 0.1), ("end", 0.7))
+FIXED_TWO = (("rule", "deep_r"), ("l1", 1e-3), ("noise_std", 0.3), ("matrices", (0, 2)))
+CELLS = (("activation", ("tanh", "leaky_relu", "relu")),)
+BIASES = (("bias", True),)
+FOUR = {"layers": (12, 9, 8, 7, 4), "connectivity": (0.3, 0.35, 0.35, 0.5)}
 SOFT = (("rule", "soft_deep_r"), ("l1", 0.03), ("noise_std", 0.5))
 
 CASES = (
@@ -305,6 +312,24 @@ CASES = (
     Case("packed_lists", cores=2, batch=1, connectivity=(0.4, 0.5, 0.5), changes=WORDS, weights=BY_HOST, shows=(*MOVED, "packet", "row limit")),
     Case("crossbar_binary", cores=2, batch=4, weights=BY_HOST, shows=(*MOVED, "packet")),
     Case("cam_per_neuron", cores=2, batch=1, weights=BY_HOST, shows=(*MOVED, "packet")),
+    # Cells whose zeros have errors: without biases a neuron without synapses is one. And biases, alone and with them.
+    Case(ODD, cores=3, batch=4, network=CELLS, **FOUR, shows=(*REWIRED, "packet", "zero that counts")),
+    Case(ODD, EVENTS, cores=3, batch=1, network=CELLS, **FOUR, shows=(*REWIRED, *ERRORS, "packet", "merge", "zero that counts")),
+    Case(ODD, EVENTS, cores=4, batch=4, network=CELLS + BIASES, clip=0.5, optimizer="momentum", **FOUR,
+         shows=(*MOVED, "non-zero error", "packet", "merge", "norm")),
+    Case(ODD, EVENTS, cores=3, batch=4, rule=RIGL, network=CELLS, **FOUR, shows=("placed", "search", "packet", "merge", "zero that counts")),
+    Case("brainscales2_odd", EVENTS, cores=2, batch=1, network=CELLS + BIASES, **FOUR, shows=(*MOVED, "packet")),
+    Case("packed_lists", cores=2, batch=4, network=CELLS + BIASES, clip=0.5, **FOUR, shows=(*MOVED, "packet", "norm")),
+    Case(SANTOS, batch=1, network=BIASES, shows=REWIRED),
+    Case(ODD, EVENTS, cores=3, batch=1, network=BIASES, optimizer="adam", rate=0.02, shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(ODD, cores=3, batch=1, network=BIASES, weights=BY_HOST, clip=0.5, shows=(*MOVED, "packet")),
+    # The norm of the gradient: accumulators also where samples come one by one, free slots, packets over tiles and chips.
+    Case(ODD, cores=4, batch=1, period=3, clip=0.5, shows=(*REWIRED, "packet", "free slot", "norm")),
+    Case(ODD, EVENTS, cores=3, batch=1, clip=0.5, shows=(*REWIRED, *ERRORS, "packet", "merge", "norm")),
+    Case("mesh_odd", cores=8, batch=4, clip=0.5, shows=(*REWIRED, *HOPS, "packet within a tile", "packet to another chip", "norm")),
+    # A matrix that does not rewire: no noise, no looks.
+    Case(ODD, cores=3, batch=4, rule=FIXED_TWO, shows=(*REWIRED, "packet")),
+    Case("santos_odd_host", EVENTS, cores=3, batch=1, rule=FIXED_TWO, shows=(*MOVED, *ERRORS, "packet")),
 )
 
 
@@ -350,9 +375,9 @@ def make_scenario(case, folder):
             "name": "reference",
             "seed": 5,
             "dataset": dataset,
-            "network": {"layers": case.layers, "connectivity": case.connectivity},
+            "network": {"layers": case.layers, "connectivity": case.connectivity} | dict(case.network),
             "hardware": {"profile": profile, "cores": case.cores, "execution": case.execution, "headroom": case.headroom} | dict(case.weights),
-            "training": {"epochs": case.epochs, "batch_size": case.batch, "learning_rate": case.rate, "optimizer": case.optimizer},
+            "training": {"epochs": case.epochs, "batch_size": case.batch, "learning_rate": case.rate, "optimizer": case.optimizer, "clip": case.clip},
             "rewiring": rewiring,
         }
     )
@@ -428,12 +453,17 @@ def make_chip(experiment, store, has_noise):
         lists=lists,
         limits=limits if is_limited else None,
         is_soft=experiment.scenario.rewiring.rule == "soft_deep_r",
-        # A rounded strength cannot hold half an update until the pass over all slots.
-        has_accumulators=True if is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space" else None,
+        # A rounded strength cannot hold half an update until the pass over all slots; a gradient that is clipped waits for its norm.
+        has_accumulators=True if experiment.scenario.training.clip or is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space" else None,
         places=places,
         host_learns=hardware.learning == "host",
         host_rewires=hardware.learning == "chip" and profile.learning.rewiring == "host" and experiment.scenario.rewiring.rule_class.rewires,
         spilled={core.id: spilled_of(core, profile) for core in placement.cores},
+        has_bias=bool(experiment.scenario.network.bias),
+        sends_zeros={layer for layer, cell in enumerate(experiment.scenario.network.cells, 1) if cell != "relu"},
+        clips=experiment.scenario.training.clip is not None,
+        has_noise=has_noise,
+        fixed=set(range(len(layers) - 1)) - set(experiment.scenario.rewiring.matrices) if experiment.scenario.rewiring.matrices else (),
     )
     take_connections(chip, store)
     return chip
@@ -480,33 +510,39 @@ def assert_same_connections(chip, store):
         assert sorted(pairs) == sorted(segment.connections)
 
 
-def run_sample(store, x, label, scale, n_batch):
-    """Activations and errors of one sample, by layer, from the package's kernels with a single lane."""
+def run_sample(network, cells, x, label, scale, n_batch):
+    """Activations and errors of one sample, by layer, from the package's kernels with a single lane; `cells` of the hidden layers."""
+    store, joined = network.store, cells_of(tuple(sorted(set(cells))) or ("relu",))
     layers = [store.plan.matrices[0].n_pre, *(m.n_post for m in store.plan.matrices)]
     act, err = np.zeros(sum(layers), np.float32), np.zeros(sum(layers), np.float32)
     act[: layers[0]] = x.astype(np.float32) * np.float32(scale)
-    layers_of_cells = mlp.Layers(1, np.zeros(len(layers), np.int64), np.zeros(len(layers), np.uint8))
-    forward_tile(store.slots, store.matrices, layers_of_cells, np.zeros(0, np.float32), act, 1, (0,), RELU.forward)
-    check_dense(store, act, layers)
+    kinds = mlp.Layers(1, np.array([*(sorted(set(cells)).index(cell) for cell in cells), 0]), np.zeros(len(layers), np.uint8))
+    forward_tile(store.slots, store.matrices, kinds, network.biases, act, 1, (0,), joined.forward)
+    check_dense(network, cells, act, layers)
     if label is not None:
         base = sum(layers[:-1])
         labels, order = np.array([label], np.int32), np.zeros(1, np.int64)
         errors_of_outputs(act, err, base, labels, order, 0, 1, layers[-1], n_batch, 1)
         gradient = np.zeros(store.n_slots, np.float32)
         backward_tile(
-            store.slots, store.segments, store.matrices, layers_of_cells, act, err, gradient, 1, (0,), RELU.backward
+            store.slots, store.segments, store.matrices, kinds, act, err, gradient, 1, (0,), joined.backward
         )
     return by_layer(act, layers), by_layer(err, layers)
 
 
-def check_dense(store, act, layers):
-    """The activations are those of dense matrices, to float32 rounding: fan-in is at most 64."""
-    act = by_layer(act, layers)
+OUTPUTS = {"relu": lambda z: np.maximum(z, 0), "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z), "tanh": np.tanh}
+
+
+def check_dense(network, cells, act, layers):
+    """The activations are those of dense matrices, to float32 rounding: fan-in is at most 64, a tanh within 2e-7."""
+    act, store = by_layer(act, layers), network.store
+    biases = by_layer(network.biases.astype(float), layers[1:]) if network.biases.size else [[0.0]] * (len(layers) - 1)
     for m in range(len(layers) - 1):
-        z = np.array(act[m]) @ store.dense(m).astype(float)
-        bound = 65 * np.finfo(np.float32).eps * (np.abs(act[m]) @ np.abs(store.dense(m).astype(float)))
-        z = z if m == len(layers) - 2 else np.maximum(z, 0)
-        assert (np.abs(z - act[m + 1]) <= bound).all()
+        z = np.array(act[m]) @ store.dense(m).astype(float) + biases[m]
+        bound = 66 * np.finfo(np.float32).eps * (np.abs(act[m]) @ np.abs(store.dense(m).astype(float)) + np.abs(biases[m]))
+        y = z if m == len(layers) - 2 else OUTPUTS[cells[m]](z)
+        bound += 2e-7 if m < len(layers) - 2 and cells[m] == "tanh" else np.finfo(np.float32).eps * np.abs(y)
+        assert (np.abs(y - act[m + 1]) <= bound).all()
 
 
 class Watch:
@@ -525,6 +561,7 @@ class Watch:
         self.rule = trainer.plan.rule
         self.chip = self.make_chip(experiment, self.store, self.rule.step_noise(1.0) > 0)
         self.n_wanted = list(self.store.plan.n_wanted)
+        self.cells = getattr(experiment.scenario.network, "cells", ()) if not experiment.scenario.network.is_recurrent else ()
         self.n_trained = self.n_evaluated = 0
         self.make_batch, self.settle = trainer.network.make_batch, trainer.network.settle
         trainer.network = self
@@ -572,10 +609,10 @@ class Watch:
 
     def sample(self, batch, i, n_batch):
         """What the reference is told of a sample that is trained."""
-        return run_sample(self.store, batch.data[i], batch.labels[i], batch.scale, n_batch)
+        return run_sample(self.network, self.cells, batch.data[i], batch.labels[i], batch.scale, n_batch)
 
     def evaluation_samples(self, dataset):
-        return [run_sample(self.store, sample, None, dataset.scale, 1)[0] for sample in dataset.x_test]
+        return [run_sample(self.network, self.cells, sample, None, dataset.scale, 1)[0] for sample in dataset.x_test]
 
     def sizes(self, g):
         """abs(weight) of each connection of a segment."""
