@@ -51,7 +51,7 @@ def chosen(scenario, profile=None, **changes) -> Scenario:
     """
     scenario = scenario if isinstance(scenario, Scenario) else _load(scenario)
     if profile is not None:
-        hardware = {"profile": str(profile), "price_set": None, "corner": None, "override": {}}  # these are of a chip
+        hardware: dict = {"profile": str(profile), "price_set": None, "corner": None, "override": {}}  # these are of a chip
         if isinstance(profile, HardwareProfile):
             changed = {change.key: change.value for change in profile.changes}
             hardware = {"profile": str(profile.path), "price_set": profile.energy.price_set, "corner": profile.corner, "override": changed}

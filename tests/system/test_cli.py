@@ -322,7 +322,7 @@ def test_data_folder_is_used(mnist_dir, run_cli, tmp_path):
         ("chek digits_santos", ["chek"]),
         ("profiles lst", ["lst"]),
         ("run digits_santos --threds 1", ["--threds"]),
-        ("run", ["scenario"]),
+        ("run", ["SCENARIO"]),
         ("check digits_santos extra", ["extra"]),
         ("check digits_santos --set", ["--set"]),
         ("schema scenarios", ["scenarios", "nearest: scenario"]),
