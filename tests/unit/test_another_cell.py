@@ -101,18 +101,16 @@ def test_it_trains(run):
 
 
 def test_it_is_accounted(run):
-    """Two values written where a sum is turned; every hidden value is sent and walked, since its zeros have errors."""
+    """Every hidden value is sent and walked, since its zeros have errors."""
     record, folder = run
     rows = json.loads((folder / "result.json").read_text(encoding="utf-8"))["traffic_bytes"]["rows"]
     backward_words = [row["read"] for row in rows if (row["phase"], row["section"]) == ("backward", "synapses")]
     assert len(backward_words) == 2 and min(backward_words) > 0
     experiment = prepare(scenario_of(hardware={"execution": "event_driven"}))
     trainer, _ = make_trainer(experiment, None)
-    trainer.plan.schedule  # noqa: B018  (a trainer of the same kernels)
-    trainer.compile()
     assert trainer.probe() == 10
     active, wrong = trainer.network.last_nonzero(10)
-    assert active[1].all() and not active[0].all() or active[0].all()
+    assert active[1].all(), "hidden values count, whatever they are"
     assert trainer.store.tally.nonzero[4:44].tolist() == [10] * 40 and wrong[1].any()
 
 
