@@ -1,5 +1,7 @@
 """A classifier for scikit-learn: a sparse network that learns inside the budgets of a chip."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
@@ -167,7 +169,7 @@ class SparseNetworkClassifier(ClassifierMixin, BaseEstimator):
         training = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate, "optimizer": self.optimizer}
         if self.validation_fraction is not None:
             dataset["validation_fraction"], training["keep"] = self.validation_fraction, "best"
-        return Scenario(
+        keys: dict[str, Any] = dict(
             name=type(self).__name__,
             seed=int(seed),
             dataset=dataset,
@@ -176,5 +178,6 @@ class SparseNetworkClassifier(ClassifierMixin, BaseEstimator):
             training=training,
             rewiring={"rule": self.rule, **(self.rule_options or {})},
         )
+        return Scenario(**keys)
 
 

@@ -250,7 +250,7 @@ class TrainedNetwork:
         arrays |= {f"home{p}": array for p, array in self.homes.items()}
         arrays |= {name: array for name in ("mean", "spread", "classes") if (array := getattr(self, name)) is not None}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from neurosim.documents import write_atomic
 from neurosim.results.files import write_table
@@ -93,15 +94,17 @@ def _summary(points):
         if values and name not in _FLAGS:
             metrics[name] = estimate(values)
     flags = {name: [getattr(p.metrics, name) for p in points if getattr(p.metrics, name) is not None] for name in _FLAGS}
+    counts: dict[str, Any] = {f"n_{status}": sum(point.status == status for point in points) for status in _STATUSES}
+    shared: dict[str, Any] = {name: all(values) if values else None for name, values in flags.items()}
     return Summary(
         group=first.group,
         overrides=first.overrides,
         profile=first.profile,
         profile_title=first.profile_title,
         n_points=len(points),
-        **{f"n_{status}": sum(point.status == status for point in points) for status in _STATUSES},
+        **counts,
         reason=next((point.reason for point in points if point.reason), None),
-        **{name: all(values) if values else None for name, values in flags.items()},
+        **shared,
         metrics=metrics,
     )
 
