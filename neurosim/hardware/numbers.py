@@ -165,7 +165,7 @@ def parse_number(value, within):
     expected = f"expected a number in {within.unit}" if within.unit != "1" else "expected a count"
     hint = {"1": "", "bit": "", "B": ", or with its unit, such as '32 KiB'"}.get(within.unit, f", or with its unit, such as '2.5 {within.unit}'")
     if isinstance(value, str):
-        found = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*?)\s*", value)
+        found = re.fullmatch(r"\s*([-+]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][-+]?\d{1,3})?)\s*(\S*?)\s*", value)
         factor = _factor(found[2], within.unit) if found else None
         if factor is None:
             raise ValueError(f"found {short(value)}; {expected}{hint}")

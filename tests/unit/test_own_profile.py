@@ -29,7 +29,7 @@ def test_a_copy_says_the_same_and_every_number_of_it_can_be_taken(name, tmp_path
     taken = load_profile(written(tmp_path, re.sub(r"(?m)^    # (\S+: .*)$", r"    \1", text)))
     assert {row["key"]: row["value"] for row in check_profile(taken)} == {row["key"]: row["value"] for row in check_profile(base)}
     assumed = [row for row in check_profile(taken) if row["kind"] == "assumed" and row["source"].startswith("Design of mine")]
-    assert len(assumed) == text.split("numbers:", 1)[1].split("\nsources:")[0].count("    # ")
+    assert len(assumed) == text.split("numbers:", 1)[1].split("\nsources:")[0].count("\n    # ")
     assert all("changed from" in row["note"] for row in assumed)
 
 
@@ -63,7 +63,7 @@ def test_all_errors_of_a_file_at_once(tmp_path, main_cli):
 
 
 def test_all_that_does_not_go_together_at_once(tmp_path):
-    text = new_profile("mine").replace("synapse_word.sign_bits: 1 ", "# ").replace("synapse_word.pre_index_bits: 16 ", "# ").replace("source: assumed}\nenergy", "source: nobody}\nenergy")
+    text = new_profile("mine").replace("synapse_word.sign_bits: 1\n", "# \n").replace("synapse_word.pre_index_bits: 16 ", "# ").replace("source: assumed}\nenergy", "source: nobody}\nenergy")
     with pytest.raises(InputErrors) as caught:
         load_profile(written(tmp_path, text))
     assert len(caught.value.lines) == 3
