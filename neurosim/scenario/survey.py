@@ -90,9 +90,8 @@ def _row(scenario, name, shape, kept):
     try:
         try:
             refuse_unless_suitable(chosen, profile)
-        except UnsuitableChipError:
-            chosen = chosen.with_(hardware={"learning": "host"})
-            refuse_unless_suitable(chosen, profile)
+        except UnsuitableChipError as error:
+            chosen = _with_host(chosen, profile, error)
         experiment = prepare(chosen, shape, with_remedies=False)
     except (UnsuitableChipError, WrongKey) as error:
         return ChipRow(**about, state="cannot run", reason=str(error))
@@ -118,6 +117,16 @@ def _row(scenario, name, shape, kept):
         largest_connectivity=largest / sum(placement.workload.n_positions),
         reason=None if verdict.fits else summarize_short(verdict),
     )
+
+
+def _with_host(scenario, profile, error):
+    """The scenario with the host learning, where the chip then suits; else the error that it met without."""
+    try:
+        scenario = scenario.with_(hardware={"learning": "host"})
+        refuse_unless_suitable(scenario, profile)
+    except InputError:
+        raise error from None
+    return scenario
 
 
 def summarize_short(verdict):
