@@ -12,7 +12,6 @@ from neurosim.scenario.experiment import prepare
 from neurosim.scenario.folder import check_folder, claim_folder
 from neurosim.scenario.signals import stop_on_signal
 from neurosim.scenario.trainer import make_trainer, set_threads
-from neurosim.scenario.weights import NETWORK, network_of
 
 #: Seconds between checkpoints inside a long epoch; after each epoch there is one anyway.
 _CHECKPOINT_SECONDS = 30.0
@@ -82,6 +81,8 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
                 _train(RunInProgress(experiment, trainer, folder.path), folder, saver, callbacks, stop)
                 record = make_record(experiment, trainer, n_threads)
                 if scenario.training.keep == "best":  # the checkpoint holds the last epoch, from which a run would go on
+                    from neurosim.scenario.weights import NETWORK, network_of
+
                     network_of(experiment, trainer).to_npz(folder.path / NETWORK)
                 # Before the figures: a folder with a result is complete, whatever becomes of these.
                 write_record(record, folder.path)
@@ -124,6 +125,8 @@ def train_scenario(scenario, *, data_dir=None, n_threads=None, callbacks=(), dat
 
         if not train(RunInProgress(experiment, trainer), callbacks, stop=stop):
             raise InterruptedRunError(f"{_where(trainer)}; nothing was written")
+        from neurosim.scenario.weights import network_of
+
         return make_record(experiment, trainer, n_threads), network_of(experiment, trainer)
 
 

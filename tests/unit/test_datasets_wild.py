@@ -368,7 +368,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, monkeypatch, name, make):
 
 def test_a_pipe_as_result_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "result.json")
-    with within(5), pytest.raises(InputError, match="no regular file"):
+    with within(5), pytest.raises(InputError, match="a pipe or a device, not a file"):
         read_record(tmp_path)
 
 

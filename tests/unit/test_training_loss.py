@@ -1,16 +1,11 @@
 """The loss and the correct samples that training reports, step by step, on every path that a batch can take, against NumPy."""
 
-from typing import NamedTuple
 
-import numba
 import numpy as np
 import pytest
-from numba.core import compiler, ir, ir_utils
-from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.typed_passes import ParforPreLoweringPass
 
 from neurosim.kernels.train import Batch, Counting, StepRule
-from neurosim.nn import Mlp, mlp, recurrent
+from neurosim.nn import Mlp, mlp
 from neurosim.nn.recurrent import Recurrent, RecurrentShape, recurrent_plan
 from neurosim.synapses import SynapseStore, layered_plan
 from neurosim.training.loop import new_progress
@@ -119,109 +114,3 @@ def test_a_loss_that_is_not_finite_stops_training_in_threads(path, monkeypatch):
     network.store.slots.weight[network.store.slots.active == 1] = np.float32(np.inf)
     batch = Batch(x, y, order, np.float32(1 / 255), network.batch_size)
     assert network.train(batch, RULE, COUNTING, new_progress(), 0, 2, 0) == 1
-
-
-# the kind: numba drops, without a word, elements that it believes nobody reads
-
-
-@register_pass(mutates_CFG=False, analysis_only=True)
-class _Stop(FunctionPass):
-    _name = "stop_after_parallel_loops"
-
-    def __init__(self):
-        super().__init__()
-
-    def run_pass(self, state):
-        raise InterruptedError
-
-
-class _UntilParallelLoops(compiler.CompilerBase):
-    def define_pipelines(self):
-        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        if not self.state.flags.auto_parallel.enabled:
-            return [passes]
-        passes.add_pass_after(_Stop, ParforPreLoweringPass)  # the last that drops anything
-        passes.finalize()
-        return [passes]
-
-
-def dropped_stores(function, arguments, monkeypatch):
-    """Places of the element stores that numba removes from a kernel with parallel loops, up to where its machine code would begin."""
-    dropped, remove = set(), ir_utils.remove_dead_block
-
-    def watched(block, *rest):
-        before = [statement for statement in block.body if isinstance(statement, (ir.SetItem, ir.StaticSetItem))]
-        removed = remove(block, *rest)
-        kept = {id(statement) for statement in block.body}
-        dropped.update(str(statement.loc) for statement in before if id(statement) not in kept)
-        return removed
-
-    monkeypatch.setattr(ir_utils, "remove_dead_block", watched)
-    with pytest.raises(InterruptedError):
-        numba.njit(parallel=True, nogil=True, error_model="numpy", pipeline_class=_UntilParallelLoops)(function)(*arguments)
-    return dropped
-
-
-class Outputs(NamedTuple):
-    loss: np.ndarray
-
-
-@numba.njit
-def _touch(x, i):
-    x[i] += 1
-
-
-@numba.njit(inline="always")
-def _pasted(outputs, x):
-    for i in numba.prange(x.size):
-        for t in range(2):
-            outputs.loss[t] = x[t]
-            _touch(x, i)
-
-
-def _trap(outputs, x):
-    for _ in range(x.size):
-        _pasted(outputs, x)
-    return outputs.loss.sum()
-
-
-def test_the_watch_sees_what_numba_drops(monkeypatch):
-    """Should this fail with a later numba, it drops nothing any more, and `passes._keep` can go."""
-    assert len(dropped_stores(_trap, (Outputs(np.zeros(3)), np.zeros(3)), monkeypatch)) == 1
-
-
-def call_of(module, name, call, monkeypatch):
-    """A kernel and the arguments that `call` gives it."""
-    kernel, caught = getattr(module, name), []
-
-    def catch(*arguments):
-        caught.append(arguments)
-        return 0
-
-    monkeypatch.setattr(module, name, catch)
-    call()
-    return kernel.py_func, caught[0]
-
-
-@pytest.mark.parametrize("path", [path for path, (_, kernel, _) in PATHS.items() if kernel != "train_steps"][-2:])
-def test_no_store_of_a_training_kernel_is_dropped(path, monkeypatch):
-    network = make_perceptron(path, monkeypatch)
-    x, y, order = make_samples(LAYERS[0], LAYERS[-1])
-    batch = Batch(x, y, order, np.float32(1 / 255), network.batch_size)
-    call = call_of(network, "_steps", lambda: network.train(batch, RULE, COUNTING, new_progress(), 0, 0, 0), monkeypatch)
-    assert dropped_stores(*call, monkeypatch) == set()
-
-
-def test_no_store_of_the_other_kernels_is_dropped(monkeypatch):
-    x, y, order = make_samples(24, 5)
-    lengths = np.full(N_SAMPLES, 6, np.int32)
-    shape = RecurrentShape("lstm", 4, 6, (9,), 5)
-    network = Recurrent(SynapseStore.random(recurrent_plan(shape, [70, 100, 30]), 7), shape, 10)
-    batch = Batch(x, y, order, np.float32(1 / 255), 10, lengths)
-    flat = Mlp(SynapseStore.random(layered_plan((24, 9, 5), (70, 30)), 7), 10)
-    for module, name, call in (
-        (network, "_steps", lambda: network.train(batch, RULE, COUNTING, new_progress(), 0, 0, 0)),
-        (recurrent, "evaluate_sequences", lambda: network.evaluate(x, lengths, y, 1.0)),
-        (flat._kernels, "evaluate", lambda: flat.evaluate(x, y, 1.0)),
-    ):
-        assert dropped_stores(*call_of(module, name, call, monkeypatch), monkeypatch) == set(), name

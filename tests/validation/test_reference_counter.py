@@ -39,6 +39,13 @@ cells_of = cache(join_cells)
 forward_tile, errors_of_outputs, backward_tile = (call_of(f) for f in (mlp.forward, mlp.softmax_errors, mlp.backward))
 
 PROFILES = Path(__file__).parents[2] / "hardware_profiles"
+#: Price sets of events, where the default prices the loops of the program: the counter prices events.
+EVENT_PRICES = {
+    "spinnaker2": "scholze2026_arm_300mhz",
+    "spinnaker2_santos": "hoeppner2019_as_cited",
+    "spinnaker1": "stromatias2013_marginal",
+    "spinn5_board": "stromatias2013_marginal",
+}
 FAMILIES = Path(__file__).parents[1] / "profiles"
 NEVER = 2**62
 ENERGY_RTOL = 1e-12
@@ -376,7 +383,9 @@ def make_scenario(case, folder):
             "seed": 5,
             "dataset": dataset,
             "network": {"layers": case.layers, "connectivity": case.connectivity} | dict(case.network),
-            "hardware": {"profile": profile, "cores": case.cores, "execution": case.execution, "headroom": case.headroom} | dict(case.weights),
+            "hardware": {"profile": profile, "cores": case.cores, "execution": case.execution, "headroom": case.headroom}
+            | {"price_set": EVENT_PRICES.get(profile)}
+            | dict(case.weights),
             "training": {"epochs": case.epochs, "batch_size": case.batch, "learning_rate": case.rate, "optimizer": case.optimizer, "clip": case.clip},
             "rewiring": rewiring,
         }

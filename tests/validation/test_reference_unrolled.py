@@ -16,6 +16,7 @@ import yaml
 from reference_chip import Segment
 from reference_unrolled import UnrolledChip
 from test_reference_counter import (
+    EVENT_PRICES,
     ENERGY_RTOL, HOPS, ODD, REWIRED, SANTOS, Watch, differences, events_of, hand_bytes, hand_events, odd_profile, priced_energy,
     take_connections, traffic_of, widths_of,
 )  # fmt: skip
@@ -129,7 +130,7 @@ def make_scenario(case, folder, recordings=None, max_steps=MAX_STEPS, n_bands=N_
                 "features": {"frame_ms": 10.0, "hop_ms": 10.0, "bands": n_bands},
             },
             "network": {"type": case.cell, "units": case.units, "readout": case.readout, "connectivity": case.connectivity},
-            "hardware": {"profile": profile, "cores": case.cores, "headroom": case.headroom} | dict(case.weights),
+            "hardware": {"profile": profile, "cores": case.cores, "headroom": case.headroom, "price_set": EVENT_PRICES.get(profile)} | dict(case.weights),
             "training": training | ({"window": case.window} if case.window else {}),
             "rewiring": rewiring,
         }
