@@ -218,11 +218,19 @@ def test_healthy_runs_are_left_alone(name):
     assert ns.run(ns.load_scenario(name, {"report.figures": False})).warnings == []
 
 
+#: Weights of one bit: nearly every update brings one below zero, and it stays far behind the others.
+_SICK = "mnist_morphic"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ns.scenarios() if name.startswith("mnist") and "rows" not in name])
 def test_healthy_bundled_scenarios_are_left_alone(name, mnist_dir):
-    scenario = ns.load_scenario(name, {"training.epochs": 2, "report.figures": False, "hardware.on_violation": "report"})
-    assert ns.run(scenario, data_dir=mnist_dir).warnings == []
+    scenario = ns.load_scenario(name, {"training.epochs": 2, "report.figures": False})
+    if not ns.check(scenario):
+        return  # refused: nobody trains it
+    warnings = ns.run(scenario, data_dir=mnist_dir).warnings
+    assert [w for w in warnings if not (name == _SICK and "times the whole network is rewired" in w)] == []
+    assert bool(warnings) == (name == _SICK)
 
 
 def test_what_is_watched_changes_no_bit(tiny_run):

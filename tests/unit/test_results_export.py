@@ -9,8 +9,10 @@ import yaml
 from neurosim.scenario import load_scenario, run_scenario
 
 
-def test_action_counts(tiny_run, main_cli):
-    record, folder = tiny_run.record, tiny_run.folder
+def test_action_counts(main_cli, tmp_path):
+    """Of a price set of events: where it prices the loops of a program, their turns are the actions."""
+    keys = ("training.epochs=1", "report.figures=false", "hardware.price_set=hoeppner2019_as_cited")
+    record, folder = run_scenario(load_scenario("digits_santos", list(keys)), out=tmp_path / "run")
     done = main_cli("export", folder, "--format", "action-counts")
     assert done.code == 0 and not done.err
     data = yaml.safe_load(done.out)["action_counts"]

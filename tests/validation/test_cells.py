@@ -203,7 +203,7 @@ def test_gradients(n, cells, is_parallel, has_bias, monkeypatch):
     assert np.all(np.abs(of_slots - want)[active] <= bound[active]) and np.all(of_slots[~active] == 0)
     # The bound must be able to fail, and the gradients must reach every matrix.
     reached = active & (want != 0) & (bound < np.inf)
-    assert np.median(bound[reached]) < 1e-3 * np.median(np.abs(want[reached])) and reached.sum() > 200
+    assert np.median(bound[reached]) < 1e-3 * np.median(np.abs(want[reached])) and reached.sum() > 100
     if has_bias:
         assert np.all(np.abs(of_biases - twin.biases) <= twin.bias_bounds)
         assert np.median(twin.bias_bounds) < 1e-3 * np.median(np.abs(twin.biases[twin.biases != 0]))
