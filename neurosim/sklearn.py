@@ -169,15 +169,15 @@ class SparseNetworkClassifier(ClassifierMixin, BaseEstimator):
         training = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate, "optimizer": self.optimizer}
         if self.validation_fraction is not None:
             dataset["validation_fraction"], training["keep"] = self.validation_fraction, "best"
-        keys: dict[str, Any] = dict(
-            name=type(self).__name__,
-            seed=int(seed),
-            dataset=dataset,
-            network={"layers": layers, "connectivity": connectivity},
-            hardware={"profile": self.profile, "cores": self.cores, **(self.hardware or {})},
-            training=training,
-            rewiring={"rule": self.rule, **(self.rule_options or {})},
-        )
+        keys: dict[str, Any] = {
+            "name": type(self).__name__,
+            "seed": int(seed),
+            "dataset": dataset,
+            "network": {"layers": layers, "connectivity": connectivity},
+            "hardware": {"profile": self.profile, "cores": self.cores, **(self.hardware or {})},
+            "training": training,
+            "rewiring": {"rule": self.rule, **(self.rule_options or {})},
+        }
         return Scenario(**keys)
 
 
