@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 
@@ -266,7 +267,7 @@ def _predict_refusal(point, read_profile):
         if point.workload is not None:
             price_workload(profile, point.workload)
     except InputError as error:
-        message = str(error)
+        message = re.sub(r"\S*/(?=\w+\.yaml:)", "", str(error))  # the folder is the reader's own
         if point.because in message:
             return None, REFUSED, message
         return None, "refused for another reason", message
