@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from neurosim.errors import InputError, MachineError, NeurosimError, nearest
 from neurosim.sweeps.collect import point_folder
@@ -90,12 +90,14 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
                 for point in left.values()
             ]
             try:
-                for name, status, trouble in _run_round(make_parallel, tasks, data_dir, retry, plugins):
-                    if status == "interrupted":
-                        raise KeyboardInterrupt
-                    if status != "busy":
-                        waited_since = time.monotonic()
-                        on_point(left.pop(name), status, trouble)
+                # Closed here: joblib complains of a round that the collector ends, in whichever thread.
+                with closing(_run_round(make_parallel, tasks, data_dir, retry, plugins)) as outcomes:
+                    for name, status, trouble in outcomes:
+                        if status == "interrupted":
+                            raise KeyboardInterrupt
+                        if status != "busy":
+                            waited_since = time.monotonic()
+                            on_point(left.pop(name), status, trouble)
             except NeurosimError:
                 raise
             except OSError as error:  # of a cluster: the files of points have errors of their own
