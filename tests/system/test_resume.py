@@ -218,7 +218,11 @@ def test_interrupted_before_the_training_starts(start, tmp_path):
     if (tmp_path / "run").exists():
         pytest.skip("this machine was faster than the signal")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=DEADLINE_S)
+    try:
+        _, err = process.communicate(timeout=2)
+    except subprocess.TimeoutExpired:  # Python drops what is raised inside of callbacks of an import: a user asks again
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode in (130, -signal.SIGINT)  # the latter while Python itself starts
     if process.returncode == 130:
         assert "Traceback" not in err
