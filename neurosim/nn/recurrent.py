@@ -9,7 +9,7 @@ from neurosim.kernels.cells import gated as cells
 from neurosim.kernels.through_time import evaluate_sequences, train_sequences
 from neurosim.kernels.train import Batch, make_work
 from neurosim.kernels.walks import book_forward
-from neurosim.networks import MODELS
+from neurosim.networks import MODELS, Topology
 from neurosim.nn.network import EVALUATION_LANES, Evaluation, Network, choose_tile
 from neurosim.synapses import one_core_plan
 
@@ -47,25 +47,29 @@ class RecurrentShape:
     window: int | None = None
 
     @property
+    def topology(self):
+        """The same network as data."""
+        return Topology.recurrent(self.cell, self.n_inputs, self.units, self.n_classes, self.n_steps, self.window, self.readout)
+
+    @property
     def n_gates(self):
         """Gate sums of one unit."""
-        return cells.N_GATES[KINDS[self.cell]]
+        return MODELS[self.cell].sums
 
     @property
     def sizes(self):
         """(neurons, sums of a neuron) of the inputs, of each layer and of the classes."""
-        return ((self.n_inputs, 1), *((n, self.n_gates) for n in self.units), (self.n_classes, 1))
+        return self.topology.neurons_and_sums
 
     @property
     def projections(self):
         """(pre, post) of each matrix, as indices of `sizes`: input and recurrent matrix of every layer, then the read-out."""
-        layers = range(1, len(self.units) + 1)
-        return (*((layer - before, layer) for layer in layers for before in (1, 0)), (len(self.units), len(self.units) + 1))
+        return self.topology.pairs
 
     @property
     def matrices(self):
         """(n_pre, n_post) of each matrix."""
-        return tuple((self.sizes[pre][0], self.sizes[post][0] * self.sizes[post][1]) for pre, post in self.projections)
+        return self.topology.shapes
 
 
 def recurrent_plan(shape, n_active, **options):
@@ -215,25 +219,8 @@ def _shape_arrays(shape):
         recurrent_matrix=(2 * layers + 1).astype(np.int64),
         output_matrix=2 * len(units),
         bias_start=np.concatenate([[0], np.cumsum(gates)]).astype(np.int64),
-        walks=_count_walks(shape.n_steps, len(units), window, shape.readout),
+        walks=shape.topology.walks_by_length.copy(),  # numba tells arrays that cannot be written apart
     )
-
-
-def _count_walks(n_steps, n_layers, window, readout):
-    """Walks of a sequence of each length: int64 (n_steps + 1, 3, M); see `kernels.recurrent.Shape`.
-
-    At its first step a sequence has no state before it; no error passes from one window to the one before, nor to the inputs.
-    """
-    length = np.arange(n_steps + 1)
-    before = np.maximum(length - 1, 0)
-    reached = np.minimum(length, window) if readout == "last" else length
-    back = np.maximum(reached - 1, 0) if readout == "last" else before - before // window
-    walks = np.zeros((n_steps + 1, 3, 2 * n_layers + 1), np.int64)
-    for layer in range(n_layers):
-        walks[:, :, 2 * layer] = np.stack([length, reached if layer else 0 * length, reached], axis=1)
-        walks[:, :, 2 * layer + 1] = np.stack([before, back, np.minimum(reached, before)], axis=1)
-    walks[1:, :, -1] = 1
-    return walks
 
 
 def _new_tiles(arrays, n_classes, n_tiles, n_lanes):
