@@ -224,5 +224,5 @@ def _help(what, bounds, parent):
             return
         try:
             _PARTS[part](scenarios[i])
-        except Exception:
+        except Exception:  # the first process compiles it again, and tells
             continue
