@@ -74,8 +74,7 @@ def join_cells(names):
         Its functions take the number of the layer's cell in `names` before all other arguments.
     """
     cells = [find_cell(name) for name in names]
-    number, (_, forward, backward) = len(cells) - 1, cells[-1]
-    joined = _only(forward, backward)
+    joined = _only(cells[-1].forward, cells[-1].backward)
     for number in range(len(cells) - 2, -1, -1):
         joined = _either(number, cells[number].forward, cells[number].backward, *joined)
     return Cell("_".join(cell.name for cell in cells), *joined)

@@ -18,8 +18,6 @@ from neurosim.kernels.compile import inlined
 from neurosim.kernels.softmax import fast_exp
 
 RNN, LSTM = 0, 1
-#: Gate sums of one unit, by kind of cell.
-N_GATES = (1, 4)
 
 _ONE = np.float32(1.0)
 
