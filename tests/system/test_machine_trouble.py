@@ -237,8 +237,13 @@ def test_markup_in_a_sweep(main_cli, tmp_path):
     assert result.code == 0 and "Written to [/b]sweep/: sweep.json" in result.out
 
 
-def test_a_profile_with_windows_line_ends_is_copied_byte_for_byte(main_cli, tmp_path):
-    content = ("\ufeff" + PROFILE).replace("\n", "\r\n").encode()
+@pytest.mark.parametrize("change", [
+    lambda text: ("\ufeff" + text).replace("\n", "\r\n"),
+    lambda text: text.replace("\n", "\r"),  # as old Macs did
+    lambda text: text.replace("\n", "\r\n", 9),  # two editors at one file
+], ids=["Windows", "old Mac", "mixed"])  # fmt: skip
+def test_a_profile_of_any_line_ends_is_copied_byte_for_byte(change, main_cli, tmp_path):
+    content = change(PROFILE).encode()
     (tmp_path / "chip.yaml").write_bytes(content)
     assert main_cli("run", "digits_santos", "--set", "hardware.profile=chip.yaml", "--set", "training.epochs=1", "--quiet", "--out", "run").code == 0
     copied = (tmp_path / "run" / "profile.yaml").read_bytes()
