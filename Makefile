@@ -24,6 +24,7 @@ quick: $(VENV)/installed-test
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Speed beside PyTorch and SciPy, in one run on this machine; needs MNIST (NEUROSIM_DATA) for some rows.

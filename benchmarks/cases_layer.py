@@ -113,11 +113,7 @@ def run(settings):
 
 
 def _measure(ours, title, key, settings):
-    peers = {
-        f"torch csr {product}, threads {n}": (n, torch_csr.prepare(ours.peer, product=product))
-        for product in ("mkl", "native")
-        for n in (1, 2)
-    }
+    peers = {f"torch csr {product}, threads {n}": (n, torch_csr.prepare(ours.peer, product=product)) for product in ("mkl", "native") for n in (1, 2)}
     scipy = scipy_csr.prepare(ours.peer)
     rows = []
     for number, what, own, parts, bar in (

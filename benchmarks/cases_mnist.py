@@ -61,9 +61,7 @@ def _batch_10(dataset, data, settings):
     row.notes.append(f"{contestants[ours].n_rewired()} synapses rewired by ours")
     best, whole = _best_masked(data, 10, "whole")
     once = interleave({ours: contestants[ours], f"torch masked whole, {best}": whole}, 1, warmup=0)
-    more = ratio_row(
-        once, "mnist_batch10_whole", "1", "same, peer on whole tensors (once)", ours, [f"torch masked whole, {best}"]
-    )
+    more = ratio_row(once, "mnist_batch10_whole", "1", "same, peer on whole tensors (once)", ours, [f"torch masked whole, {best}"])
     return [row, more]
 
 
@@ -74,9 +72,7 @@ def _batch_128(dataset, data, settings):
         online: Epochs(dataset, 1, rule=ONLINE_RULE, schedule=ONLINE_SCHEDULE),
     }
     dense = {
-        f"torch dense {form}, threads {n}": TorchEpochs(
-            torch_dense, data, 128, n, lambda epoch: DENSE_LEARNING_RATE, form=form
-        )
+        f"torch dense {form}, threads {n}": TorchEpochs(torch_dense, data, 128, n, lambda epoch: DENSE_LEARNING_RATE, form=form)
         for form in torch_dense.STEPS
         for n in N_THREADS
     }
@@ -115,6 +111,4 @@ def _best_masked(data, batch_size, form):
 
 def _accuracies(contestants):
     n_epochs = next(iter(contestants.values())).trainer.epoch
-    return [f"test accuracy after {n_epochs} epochs:"] + [
-        f"  {program.accuracy():.4f} {name}" for name, program in contestants.items()
-    ]
+    return [f"test accuracy after {n_epochs} epochs:"] + [f"  {program.accuracy():.4f} {name}" for name, program in contestants.items()]

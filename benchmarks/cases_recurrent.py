@@ -35,9 +35,7 @@ def make_lstm(dataset, batch_size):
     n_active = [round(c * a * b) for c, (a, b) in zip(CONNECTIVITY, shape.matrices, strict=True)]
     optimizer = Optimizer("adam")
     store = SynapseStore.random(recurrent_plan(shape, n_active, n_moments=optimizer.n_moments), 0)
-    plan = TrainingPlan(
-        0, 10**6, batch_size, Schedule("exponential", 0.01, torch_lstm.DECAY), RULE, MERGE_ENTRIES, optimizer=optimizer
-    )
+    plan = TrainingPlan(0, 10**6, batch_size, Schedule("exponential", 0.01, torch_lstm.DECAY), RULE, MERGE_ENTRIES, optimizer=optimizer)
     return Trainer(store, dataset, plan, Recurrent(store, shape, batch_size, clip=torch_lstm.CLIP))
 
 

@@ -83,7 +83,9 @@ def fit_table(found):
 
 def refused_table(found):
     """Markdown: why chips without a row of figures have none."""
-    rows = [(f"`{e.profile.name}`", f"{v.where}: {words(v.name)} {v.used:,d} of {v.limit:,d}; {v.source}") for e in found for v in [e.verdict.worst] if v]
+    rows = [
+        (f"`{e.profile.name}`", f"{v.where}: {words(v.name)} {v.used:,d} of {v.limit:,d}; {v.source}") for e in found for v in [e.verdict.worst] if v
+    ]
     for profile in map(load_profile, list_profiles()):
         if scenario_of(profile.name) is None:
             learning = profile.learning

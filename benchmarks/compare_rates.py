@@ -78,9 +78,7 @@ def rows(done, names, seeds):
                 mean[rate] = statistics.fmean(done[f"{name} {density} {rate} {seed}"]["accuracy"] for seed in seeds)
             best = max((rate for rate in rates if mean[rate] == mean[rate]), key=mean.get)
             auto = done[f"{name} {density} auto {seeds[0]}"]
-            yield (
-                f"| {title} | {density:.0%} | {auto['fan_in']:.3g} | {best:g} | {mean[best]:.1f} | {auto['rate']:.2g} | {mean['auto']:.1f} |"
-            )
+            yield (f"| {title} | {density:.0%} | {auto['fan_in']:.3g} | {best:g} | {mean[best]:.1f} | {auto['rate']:.2g} | {mean['auto']:.1f} |")
 
 
 def main():

@@ -34,8 +34,7 @@ def find_losses(result, baseline):
             loss = _loss(old, new)
             if loss > MAX_LOSS:
                 lines.append(
-                    f"{old['key']}: {new['figure']:.3g} {new['unit']}, {loss:.0%} worse than the baseline's "
-                    f"{old['figure']:.3g} ({new['case']})"
+                    f"{old['key']}: {new['figure']:.3g} {new['unit']}, {loss:.0%} worse than the baseline's {old['figure']:.3g} ({new['case']})"
                 )
     return lines
 

@@ -26,9 +26,7 @@ def main(n_active, n_hidden, batch_size):
 
 def _train(n_active, n_hidden, batch_size):
     layers, counts = sparse_layers(n_hidden, n_active)
-    trainer = make_trainer(
-        layers, counts, random_data(n_hidden, 2 * batch_size), batch_size, schedule=Schedule("constant", 0.01)
-    )
+    trainer = make_trainer(layers, counts, random_data(n_hidden, 2 * batch_size), batch_size, schedule=Schedule("constant", 0.01))
     Steps(trainer, 2)()
     return trainer
 

@@ -179,5 +179,3 @@ class SparseNetworkClassifier(ClassifierMixin, BaseEstimator):
             "rewiring": {"rule": self.rule, **(self.rule_options or {})},
         }
         return Scenario(**keys)
-
-

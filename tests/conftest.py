@@ -58,9 +58,7 @@ def run_cli(cli_environment):
 
     def run(*arguments, cwd, timeout=300):
         command = [sys.executable, "-W", "error", "-m", "neurosim.cli", *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=cwd, env=cli_environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
-        )
+        return subprocess.run(command, cwd=cwd, env=cli_environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
 
     return run
 

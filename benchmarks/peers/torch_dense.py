@@ -35,10 +35,7 @@ def make_state(sizes=MNIST_SIZES, *, seed=0):
     list of float32 tensor, shape (n_pre, n_post)
     """
     generator = torch.Generator().manual_seed(seed)
-    return [
-        torch.randn(n_pre, n_post, generator=generator) * (2.0 / n_pre) ** 0.5
-        for n_pre, n_post in zip(sizes, sizes[1:])
-    ]
+    return [torch.randn(n_pre, n_post, generator=generator) * (2.0 / n_pre) ** 0.5 for n_pre, n_post in zip(sizes, sizes[1:])]
 
 
 def forward(weights, x):

@@ -189,8 +189,4 @@ def _same(what, a, b):
 def count_by_phase(ledger):
     """Events of all cores: dict of phase to dict of kind to int, zeros left out."""
     total = ledger.events.sum(axis=0)
-    return {
-        phase: {kind: int(total[p, k]) for k, kind in enumerate(KINDS) if total[p, k]}
-        for p, phase in enumerate(PHASES)
-        if total[p].any()
-    }
+    return {phase: {kind: int(total[p, k]) for k, kind in enumerate(KINDS) if total[p, k]} for p, phase in enumerate(PHASES) if total[p].any()}

@@ -29,7 +29,9 @@ _PAID_ELSEWHERE = {
     "memory": ("packet_received", "synaptic_write"),
     # The loops of the program do all of it.
     "program": (
-        "packet_received", "proposal_accepted", "proposal_rejected",
+        "packet_received",
+        "proposal_accepted",
+        "proposal_rejected",
         *(kind for kind in PRICE_OF if kind not in ("packet_sent", "host_byte")),
     ),
 }

@@ -53,6 +53,7 @@ def count_hops(geometry, packets):
     dict of str to int64 array, shape (n_cores,)
         Kind of event to count: ``packet_local`` (within a tile), ``packet_offchip``, ``hop_east_west``, ``hop_north_south``.
     """
+
     def between(values):
         return np.abs(values[:, None] - values[None, :])
 

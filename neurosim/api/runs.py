@@ -263,5 +263,3 @@ def _dataset(data, scenario):
         standardize=choice.standardize,
         seed=choice.split_seed,
     )
-
-

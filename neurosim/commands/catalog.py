@@ -29,7 +29,10 @@ def profiles_list(as_json: AsJson = False):
 
 
 @profiles_app.command("show")
-def profiles_show(profile: Annotated[str, typer.Argument(metavar="PROFILE", help="Name or path of a profile.", autocompletion=complete_profiles)], as_json: AsJson = False):
+def profiles_show(
+    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="Name or path of a profile.", autocompletion=complete_profiles)],
+    as_json: AsJson = False,
+):
     """Show every number of a profile with its kind and source."""
     from neurosim.hardware import check_profile, load_profile
 
@@ -69,7 +72,12 @@ def profiles_new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the chip, and of its file NAME.yaml.")],
     base: Annotated[
         Optional[str],
-        typer.Option("--from", metavar="PROFILE", help="Begin with a copy of this one [default: a small chip of assumed numbers].", autocompletion=complete_profiles),
+        typer.Option(
+            "--from",
+            metavar="PROFILE",
+            help="Begin with a copy of this one [default: a small chip of assumed numbers].",
+            autocompletion=complete_profiles,
+        ),
     ] = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="FILE", help="Write here [default: NAME.yaml].")] = None,
 ):

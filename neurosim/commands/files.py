@@ -15,7 +15,8 @@ _KINDS = ("scenario", "sweep", "profile", "result", "sweep-result")
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(help="Folders of finished runs or of points of a sweep, scenarios (names, files).", metavar="RUN", show_default=False)
+        list[str],
+        typer.Argument(help="Folders of finished runs or of points of a sweep, scenarios (names, files).", metavar="RUN", show_default=False),
     ],
     as_json: AsJson = False,
 ):
@@ -40,11 +41,10 @@ def compare(
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)],
-    formats: Annotated[
-        str, typer.Option("--format", metavar="NAMES", help="Of the figures, with commas: png, svg, pdf.")
-    ] = "png,svg",
+    formats: Annotated[str, typer.Option("--format", metavar="NAMES", help="Of the figures, with commas: png, svg, pdf.")] = "png,svg",
     width: Annotated[
-        str, typer.Option("--width", metavar="WIDTH", help="page or column (3.4 inches, for papers).", autocompletion=complete_words("page", "column"))
+        str,
+        typer.Option("--width", metavar="WIDTH", help="page or column (3.4 inches, for papers).", autocompletion=complete_words("page", "column")),
     ] = "page",
     plain: Annotated[bool, typer.Option("--plain", help="Figures without the line at their foot that says where they come from.")] = False,
 ):
@@ -81,7 +81,9 @@ def export(
     what: Annotated[
         str,
         typer.Option(
-            "--format", metavar="FORMAT", help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.",
+            "--format",
+            metavar="FORMAT",
+            help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.",
             autocompletion=complete_words("npz", "action-counts", "action-counts-csv", "sanafe"),
         ),
     ],  # fmt: skip
@@ -122,9 +124,7 @@ def export(
 
 
 def schema(
-    what: Annotated[
-        str, typer.Argument(metavar="KIND", help=", ".join(_KINDS[:-1]) + f" or {_KINDS[-1]}.", autocompletion=complete_words(*_KINDS))
-    ],
+    what: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(_KINDS[:-1]) + f" or {_KINDS[-1]}.", autocompletion=complete_words(*_KINDS))],
 ):
     """Print the JSON Schema of scenario, sweep and profile files, of result.json or sweep.json."""
     if what == "scenario":

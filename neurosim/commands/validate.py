@@ -70,9 +70,7 @@ def validate_posterior(
     temperature: Annotated[float, typer.Option(metavar="T", help="Temperature.")] = 1.0,
     step_size: Annotated[float, typer.Option(metavar="ETA", help="Learning rate.")] = 1e-3,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random streams.")] = 0,
-    steps: Annotated[
-        Optional[int], typer.Option(metavar="N", help="Counted steps of each copy [default: 100 relaxation times].")
-    ] = None,
+    steps: Annotated[Optional[int], typer.Option(metavar="N", help="Counted steps of each copy [default: 100 relaxation times].")] = None,
     as_json: AsJson = False,
 ):
     """Hard DEEP R under constant drift: simulated inclusion probabilities and means against theory (exit code 4 outside)."""
@@ -88,9 +86,7 @@ def validate_soft_deep_r(
     temperature: Annotated[float, typer.Option(metavar="T", help="Temperature.")] = 0.01,
     step_size: Annotated[float, typer.Option(metavar="ETA", help="Learning rate.")] = 0.03,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random streams.")] = 0,
-    steps: Annotated[
-        Optional[int], typer.Option(metavar="N", help="Counted steps of each copy [default: 100 relaxation times].")
-    ] = None,
+    steps: Annotated[Optional[int], typer.Option(metavar="N", help="Counted steps of each copy [default: 100 relaxation times].")] = None,
     as_json: AsJson = False,
 ):
     """soft DEEP R without a loss: simulated activation and mean against theory (exit code 4 outside)."""

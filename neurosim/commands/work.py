@@ -74,7 +74,11 @@ def _check_many(name, overrides, profiles, plugins, as_json):
         from neurosim.reports.survey_table import print_survey
 
         own = [key for key in OF_A_CHIP if key not in said and getattr(scenario.hardware, key) not in (None, "auto", {})]
-        note = f"{', '.join(f'hardware.{key}' for key in own)}: on {scenario.hardware.profile} alone; every other chip its fewest cores that fit" if own else ""
+        note = (
+            f"{', '.join(f'hardware.{key}' for key in own)}: on {scenario.hardware.profile} alone; every other chip its fewest cores that fit"
+            if own
+            else ""
+        )
         print_survey(make_console(), scenario, rows, note)
     if not any(row.state == "fits" for row in rows):
         raise typer.Exit(DoesNotFitError.exit_code)
@@ -112,7 +116,12 @@ def run(
 
 def warmup(
     scenarios: Annotated[
-        Optional[list[str]], typer.Argument(metavar="[SCENARIO]...", help="Names of bundled scenarios, or paths of YAML files; without, all kinds that are bundled.", show_default=False)
+        Optional[list[str]],
+        typer.Argument(
+            metavar="[SCENARIO]...",
+            help="Names of bundled scenarios, or paths of YAML files; without, all kinds that are bundled.",
+            show_default=False,
+        ),
     ] = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
@@ -142,7 +151,9 @@ def sweep(
     plugins: Plugins = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the sweep [default: runs/NAME].")] = None,
     jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
-    engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))] = "local",
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))
+    ] = "local",
     scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
     data: DataFolder = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,

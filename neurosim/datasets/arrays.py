@@ -64,9 +64,7 @@ def make_dataset(
     >>> data.class_names, data.n_train, data.n_test
     (('cat', 'dog'), 2, 2)
     """
-    preparation = Preparation(
-        test_fraction=test_fraction, validation_fraction=validation_fraction, split_seed=seed, standardize=standardize
-    )
+    preparation = Preparation(test_fraction=test_fraction, validation_fraction=validation_fraction, split_seed=seed, standardize=standardize)
     if (x_test is None) != (y_test is None) and not isinstance(y, str):
         given, missing = ("y_test", "x_test") if x_test is None else ("x_test", "y_test")
         raise refuse(name, f"{given} without {missing}", "both or neither", f"give {missing} too")
@@ -248,7 +246,10 @@ def as_labels(y, place):
             position = np.unravel_index(int(is_whole.argmin()), y.shape)
             what = "a missing label" if np.isnan(y[position]) else f"label {y[position]}"
             raise refuse(
-                place, f"{what} in row {int(position[0])}", "classes, whole numbers or text", "a quantity to be predicted is no class; remove rows without a label"
+                place,
+                f"{what} in row {int(position[0])}",
+                "classes, whole numbers or text",
+                "a quantity to be predicted is no class; remove rows without a label",
             )
         y = y.astype(np.int64)
     return y
@@ -266,7 +267,12 @@ def _labels_among_objects(y, place):
         return y.astype(np.float64) if any(issubclass(kind, (float, np.floating)) for kind in kinds) else _whole(y)
     if kinds and not all(issubclass(kind, (str, bytes)) for kind in kinds):
         row = next(i for i, value in enumerate(flat) if not isinstance(value, str))
-        raise refuse(place, f"{flat[row]!r:.40} in row {row} among labels of other types", "only text or only whole numbers", "convert all labels, such as with astype(str)")
+        raise refuse(
+            place,
+            f"{flat[row]!r:.40} in row {row} among labels of other types",
+            "only text or only whole numbers",
+            "convert all labels, such as with astype(str)",
+        )
     return y.astype(str)
 
 
@@ -307,7 +313,12 @@ def _take_label_column(x, y, place):
         return x, y
     columns = _columns_of(x)
     if not columns or columns.count(y) != 1:
-        raise refuse(place, f"no column {y}" if not columns or y not in columns else f"two columns {y}", f"one of {_list(columns or ())}", "give y as an array, or the name of a column")
+        raise refuse(
+            place,
+            f"no column {y}" if not columns or y not in columns else f"two columns {y}",
+            f"one of {_list(columns or ())}",
+            "give y as an array, or the name of a column",
+        )
     number = columns.index(y)
     if hasattr(x, "iloc"):
         return x.iloc[:, [i for i in range(len(columns)) if i != number]], x.iloc[:, number]

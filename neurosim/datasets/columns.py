@@ -45,7 +45,11 @@ def choose_columns(names, place, label, drop, has_text):
         usual = [i for i in left if names[i].lower() in USUAL_LABELS]
         candidates = usual or [i for i in left if has_text(i)]
         if len(candidates) != 1:
-            found = f"several columns that may hold the labels ({list_columns([names[i] for i in candidates])})" if candidates else "no column that is called label or class"
+            found = (
+                f"several columns that may hold the labels ({list_columns([names[i] for i in candidates])})"
+                if candidates
+                else "no column that is called label or class"
+            )
             raise refuse(place, found, "one column of labels", f"name it in dataset.label: {list_columns([names[i] for i in candidates or left])}")
         number = candidates[0]
     features = [i for i in left if i != number]

@@ -240,7 +240,12 @@ def _check_part(arrays, places, part, n_steps):
     arrays[f"y_{part}"] = check_labels(arrays[f"y_{part}"], y_place)
     check_same_sample(x.shape, x_place, arrays["x_train"].shape, places["x_train"])
     if x.dtype != arrays["x_train"].dtype:
-        raise refuse(x_place, f"type {x.dtype}", f"{arrays['x_train'].dtype} as in {places['x_train']}, because one scale serves both", "give all parts the same type")
+        raise refuse(
+            x_place,
+            f"type {x.dtype}",
+            f"{arrays['x_train'].dtype} as in {places['x_train']}, because one scale serves both",
+            "give all parts the same type",
+        )
     if f"lengths_{part}" in arrays:
         arrays[f"lengths_{part}"] = check_lengths(arrays[f"lengths_{part}"], len(x), n_steps, places[f"lengths_{part}"])
 
@@ -330,7 +335,9 @@ def _note_constant(x, columns):
         return []
     names = ", ".join(f"{columns[i]} ({x[0, i]:g})" for i in constant[:6]) + (", ..." if len(constant) > 6 else "")
     plural = "s" if len(constant) > 1 else ""
-    return [f"constant column{plural} {names}: nothing can be learned from {'them' if plural else 'it'}; name {'them' if plural else 'it'} in dataset.drop"]
+    return [
+        f"constant column{plural} {names}: nothing can be learned from {'them' if plural else 'it'}; name {'them' if plural else 'it'} in dataset.drop"
+    ]
 
 
 def _as_kept(key, array):

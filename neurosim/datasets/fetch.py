@@ -97,17 +97,12 @@ def _download_mnist(folder, n_samples):
         # scikit-learn keeps its download for ever; a temporary home leaves nothing behind.
         with tempfile.TemporaryDirectory() as data_home, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one per retry; the last failure is reported
-            bunch = datasets.fetch_openml(
-                "mnist_784", version=1, as_frame=False, parser="liac-arff", data_home=data_home
-            )
+            bunch = datasets.fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff", data_home=data_home)
     except Exception as error:
         # Broad on purpose: sockets, HTTP, gzip, JSON and ARFF each raise their own types,
         # and the way out is the same for all of them.
         raise InputError(
-            one_line(
-                f"data set 'mnist': download from openml.org failed ({describe(error)}); "
-                f"check the network and try again, {by_hand}"
-            )
+            one_line(f"data set 'mnist': download from openml.org failed ({describe(error)}); check the network and try again, {by_hand}")
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
@@ -161,9 +156,7 @@ def _write_all(arrays):
         for path in arrays:
             os.replace(temporary[path], path)
     except OSError as error:
-        raise InputError(
-            one_line(f"{path}: cannot be written ({describe(error)}); free space or choose another folder")
-        ) from error
+        raise InputError(one_line(f"{path}: cannot be written ({describe(error)}); free space or choose another folder")) from error
     finally:
         for path in temporary.values():
             path.unlink(missing_ok=True)

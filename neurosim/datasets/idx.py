@@ -66,9 +66,7 @@ def read_idx(path, n_dims, types=(UNSIGNED_BYTE,)):
             ADVICE,
         ) from error
     except (OSError, MemoryError) as error:
-        raise refuse(
-            path, f"an unreadable file ({describe(error)})", "a readable IDX file", ADVICE
-        ) from error
+        raise refuse(path, f"an unreadable file ({describe(error)})", "a readable IDX file", ADVICE) from error
 
 
 def encode_idx(array):
@@ -84,9 +82,7 @@ def encode_idx(array):
     bytes
     """
     array = np.ascontiguousarray(array, dtype=np.uint8)
-    header = struct.pack(
-        f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape
-    )
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape)
     return header + array.tobytes()
 
 
@@ -96,9 +92,7 @@ def _read_stream(stream, path, n_dims, types, n_file_bytes, is_gzip):
     n_header_bytes = 4 + 4 * found_dims
     header += stream.read(n_header_bytes - 4)
     if len(header) < n_header_bytes:
-        raise refuse(
-            path, f"a header of {len(header)} bytes", f"{n_header_bytes} bytes", ADVICE
-        )
+        raise refuse(path, f"a header of {len(header)} bytes", f"{n_header_bytes} bytes", ADVICE)
     shape = struct.unpack_from(f">{found_dims}I", header, 4)
     n_values = math.prod(shape) * value_type.itemsize  # Python integers: 2**32 * 2**32 does not overflow
     announced = f"{n_header_bytes + n_values} bytes, as its header announces with shape {shape}"
@@ -108,18 +102,12 @@ def _read_stream(stream, path, n_dims, types, n_file_bytes, is_gzip):
         raise refuse(path, f"a file of {n_file_bytes} bytes, {kind}", announced, ADVICE)
     if is_gzip:
         if n_values > MAX_DEFLATE_RATIO * n_file_bytes:
-            raise refuse(
-                path, f"a gzip file of {n_file_bytes} bytes, too small to hold it", announced, ADVICE
-            )
+            raise refuse(path, f"a gzip file of {n_file_bytes} bytes, too small to hold it", announced, ADVICE)
         check_unpacked(path, n_values, n_file_bytes)
     values = _read_values(stream, n_values)
     if len(values) != n_values:
         n_found = n_header_bytes + len(values)
-        found = (
-            f"{n_found} bytes, truncated"
-            if len(values) < n_values
-            else f"at least {n_found} bytes, with trailing bytes"
-        )
+        found = f"{n_found} bytes, truncated" if len(values) < n_values else f"at least {n_found} bytes, with trailing bytes"
         raise refuse(path, found, announced, ADVICE)
     array = np.frombuffer(values, value_type).reshape(shape)
     return array if value_type == np.uint8 else array.astype(np.int64)

@@ -69,9 +69,7 @@ def load_dataset(
     if data_dir is not None:
         data_dir = Path(os.path.expanduser(data_dir))
         if not os.path.isdir(data_dir):
-            raise InputError(
-                one_line(f"{data_dir}: found no such folder; expected a data folder; check `--data DIR`")
-            )
+            raise InputError(one_line(f"{data_dir}: found no such folder; expected a data folder; check `--data DIR`"))
     reading = Reading(data_dir, speech, label, tuple(drop))
     info = DATASETS.get(name)
     if info is not None:
@@ -163,7 +161,9 @@ def _not_understood(name):
     path = os.path.expanduser(name)
     kind = kind_of(path)
     if kind == "a folder":
-        return refuse(name, f"a folder without data ({len(list_folder(path))} files)", "the four IDX files of the MNIST layout, or WAV files", "check the path")
+        return refuse(
+            name, f"a folder without data ({len(list_folder(path))} files)", "the four IDX files of the MNIST layout, or WAV files", "check the path"
+        )
     if kind is not None:
         return refuse(name, kind, "a file or a folder", "check the path")
     if os.path.isfile(path):

@@ -82,9 +82,7 @@ def read_npz(path, reading=None):
         except Exception as error:
             # Broad on purpose: on damaged bytes the readers of zip, DEFLATE and npy headers
             # raise more than ten types, and each of them means the same to the user.
-            raise refuse(
-                path, f"no readable NPZ content ({describe(error)})", "a complete NPZ file", HOW_TO_SAVE
-            ) from error
+            raise refuse(path, f"no readable NPZ content ({describe(error)})", "a complete NPZ file", HOW_TO_SAVE) from error
 
     places = {key: member.place for key, member in members.items()}
     for key, array in arrays.items():
@@ -166,7 +164,9 @@ def _check_together(members):
         check_same_sample(x.shape, x.place, train.shape, train.place)
         lengths = members.get(f"lengths_{part}")
         if lengths is not None and lengths.shape != x.shape[:1]:
-            raise refuse(lengths.place, f"lengths of shape {lengths.shape}", f"{x.shape[:1]}, one for each sequence", "save one number for each sequence")
+            raise refuse(
+                lengths.place, f"lengths of shape {lengths.shape}", f"{x.shape[:1]}, one for each sequence", "save one number for each sequence"
+            )
 
 
 def _advice_on(dtype):

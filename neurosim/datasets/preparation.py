@@ -57,8 +57,5 @@ def check_limit(limit):
     except TypeError:
         number = 0
     if isinstance(limit, bool) or number < 1:
-        raise InputError(
-            f"data set limit: found {limit!r}; expected a whole number of at least 1; "
-            "leave it out to use all samples"
-        )
+        raise InputError(f"data set limit: found {limit!r}; expected a whole number of at least 1; leave it out to use all samples")
     return number

@@ -53,7 +53,9 @@ def read_table(path, reading):
             with io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
                 return _read(file, path, reading)
         except UnicodeDecodeError as error:
-            raise refuse(path, f"bytes that are no UTF-8 ({error.reason} at {error.start})", "text in UTF-8", "save the file as CSV in UTF-8") from None
+            raise refuse(
+                path, f"bytes that are no UTF-8 ({error.reason} at {error.start})", "text in UTF-8", "save the file as CSV in UTF-8"
+            ) from None
         except (csv.Error, OSError) as error:
             raise refuse(path, f"no readable CSV ({describe(error)})", EXPECTED, "save the file again") from None
 
@@ -157,18 +159,34 @@ def _refuse_cell(file, path, separator, has_names, names, features, label, has_f
             continue
         line = f"line {reader.line_num}"
         if len(row) != len(names):
-            raise refuse(path, f"{len(row)} cells in {line}", f"{len(names)}, as in the first", "complete the row; put text with separators in quotes")
+            raise refuse(
+                path, f"{len(row)} cells in {line}", f"{len(names)}, as in the first", "complete the row; put text with separators in quotes"
+            )
         for i in (*features, label):
             cell = row[i].strip()
             where = f"column {names[i]}, {line}"
             if cell in MISSING:
-                raise refuse(path, f"a missing cell ({cell or 'empty'}) in {where}", "a value in every cell", "fill it in, or remove the row or the column (dataset.drop)")
+                raise refuse(
+                    path,
+                    f"a missing cell ({cell or 'empty'}) in {where}",
+                    "a value in every cell",
+                    "fill it in, or remove the row or the column (dataset.drop)",
+                )
             if i == label:
                 if has_fraction and not float(cell).is_integer():
-                    raise refuse(path, f"label {cell} in {where}", "classes, whole numbers or text", "a quantity to be predicted is no class; name another column in dataset.label")
+                    raise refuse(
+                        path,
+                        f"label {cell} in {where}",
+                        "classes, whole numbers or text",
+                        "a quantity to be predicted is no class; name another column in dataset.label",
+                    )
                 continue
             if not _is_number(cell):
-                advice = "write a point for the decimal comma" if re.fullmatch(r"[+-]?\d+,\d+", cell) else "make it a number, or name the column in dataset.drop"
+                advice = (
+                    "write a point for the decimal comma"
+                    if re.fullmatch(r"[+-]?\d+,\d+", cell)
+                    else "make it a number, or name the column in dataset.drop"
+                )
                 raise refuse(path, f"text {cell!r:.40} in {where}, a column of numbers", "a number", advice)
             with np.errstate(over="ignore"):
                 if not np.isfinite(np.float32(float(cell))):

@@ -53,7 +53,11 @@ def read_samples(path, sample_rate, max_samples):
             (f"{n_bits}-bit samples", n_bits == 16 or "16-bit samples", "convert the file"),
             (f"{rate} samples per second", rate == sample_rate or f"{sample_rate}", "resample, or set sample_rate"),
             (f"{n_bytes // 2} samples", n_bytes >= 2 or "at least one", "remove the file"),
-            (f"{n_there // 2} samples of {n_bytes // 2}", n_there == n_bytes and n_bytes % 2 == 0 or "all of them", "the file is cut off: replace it"),
+            (
+                f"{n_there // 2} samples of {n_bytes // 2}",
+                n_there == n_bytes and n_bytes % 2 == 0 or "all of them",
+                "the file is cut off: replace it",
+            ),
         ):
             if expected is not True:
                 raise refuse(path, found, expected, advice)

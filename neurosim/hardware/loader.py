@@ -90,7 +90,9 @@ def _expand_assumed(document):
             continue
         path = tuple(changes[0].path)
         if path in good:
-            wrong.append(str(input_error(document.where(("assume", "numbers", key)), f"assume.numbers.{key}: is {good[path]}, which stands there, too")))
+            wrong.append(
+                str(input_error(document.where(("assume", "numbers", key)), f"assume.numbers.{key}: is {good[path]}, which stands there, too"))
+            )
         good[path] = key
         for n in range(1, len(path) + 1):
             lines.setdefault(path[:n], document.line(("assume", "numbers", key)))
@@ -199,9 +201,7 @@ def _stated_rows(profile):
             "source": profile.sources[quantity.source],
             "confidence": quantity.confidence,
             "note": _note(quantity),
-            "alternatives": [
-                {"value": other.value, "source": profile.sources[other.source], "note": other.note} for other in quantity.alternatives
-            ],
+            "alternatives": [{"value": other.value, "source": profile.sources[other.source], "note": other.note} for other in quantity.alternatives],
         }
         for key_path, quantity in iter_quantities(profile)
     ]

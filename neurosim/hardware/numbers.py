@@ -125,7 +125,16 @@ def find_number(places, key, data):
     energy = data.get("energy") if isinstance(data.get("energy"), dict) else {}
     in_set, corner = f"energy.price_sets.{energy.get('price_set')}.", f"corners.{data.get('corner')}."
     first = [f"{corner}clock"] if bare in ("clock", "time.clock") and data.get("corner") else []
-    tried = [*first, bare, f"{bare}.max", f"{in_set}{bare}", f"{in_set}{bare.removeprefix('energy.')}", f"time.{bare}", f"{corner}{bare}", f"energy.{bare}"]
+    tried = [
+        *first,
+        bare,
+        f"{bare}.max",
+        f"{in_set}{bare}",
+        f"{in_set}{bare.removeprefix('energy.')}",
+        f"time.{bare}",
+        f"{corner}{bare}",
+        f"energy.{bare}",
+    ]
     # Cycles of all sets stand in `time`, unless the set in use has its own.
     if bare.startswith("cycles.") and not _get(data, tuple(in_set.split(".")[:-1]) + ("cycles",)):
         tried = [f"time.{bare}", *tried]

@@ -218,11 +218,13 @@ class HardwareProfile(Strict):
         ]
         found += [(("learning",), self.learning.source)]
         found += [(("energy", "price_sets", name), prices.source) for name, prices in self.energy.price_sets.items()]
-        WrongKey.raise_all([
-            WrongKey([*key_path, "source"], f"found {source!r}, which is not in sources; {nearest(source, self.sources)}")
-            for key_path, source in found
-            if source not in self.sources
-        ])
+        WrongKey.raise_all(
+            [
+                WrongKey([*key_path, "source"], f"found {source!r}, which is not in sources; {nearest(source, self.sources)}")
+                for key_path, source in found
+                if source not in self.sources
+            ]
+        )
 
     def _check_chips(self):
         total = sum(chip.n_cores for chip in self.chips)

@@ -157,7 +157,12 @@ def diff_profiles(first, second):
 def _told(profile):
     """What a profile says, flat: number or word, and unit. Of price sets that in use alone."""
     storage, learning, energy = profile.storage, profile.learning, profile.energy
-    words = {"storage.family": storage.family, "storage.release": storage.release, "learning.where": learning.where, "learning.rewiring": learning.rewiring}
+    words = {
+        "storage.family": storage.family,
+        "storage.release": storage.release,
+        "learning.where": learning.where,
+        "learning.rewiring": learning.rewiring,
+    }
     words |= {"corner": profile.corner, "price set": energy.price_set, "accounting": energy.accounting, "program": energy.chosen.program}
     told = {key: (value, None) for key, value in words.items() if value is not None}
     chosen = f"energy.price_sets.{energy.price_set}."

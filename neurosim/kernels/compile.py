@@ -103,9 +103,7 @@ def prefetch(typingctx, data, index):
         place = builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
         byte = builder.bitcast(place, ir.IntType(8).as_pointer())
         i32 = ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [byte.type, i32, i32, i32]), "llvm.prefetch.p0"
-        )
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [byte.type, i32, i32, i32]), "llvm.prefetch.p0")
         to_read, keep_long, is_data = (ir.Constant(i32, n) for n in (0, 3, 1))
         builder.call(function, [byte, to_read, keep_long, is_data])
         return context.get_dummy_value()

@@ -90,9 +90,7 @@ def _pass_by_tiles(
                 single.forward_single(slots, segments, matrices, biases.value, act[t], work.live)
             else:
                 mlp.forward(slots, matrices, layers, biases.value, act[t], n, lanes, activate)
-            loss, correct = mlp.softmax_errors(
-                act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
-            )
+            loss, correct = mlp.softmax_errors(act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes)
             keep_outcome(work, t, (loss, correct, 0))
             if n_lanes == 1:
                 single.backward_single(slots, segments, matrices, act[t], err[t], work.live, pairs)
@@ -132,9 +130,7 @@ def _pass_by_rows(
         for m in range(n_matrices):
             for share in prange(n_shares):
                 forward_share(slots, segments, matrices, layers, biases.value, m, np.int64(share), n_shares, act[t], n, lanes)
-        loss, correct = mlp.softmax_errors(
-            act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
-        )
+        loss, correct = mlp.softmax_errors(act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes)
         keep_outcome(work, t, (loss, correct, 0))
         mlp.mark_rows(err[t], out, out + n_classes, tally.wrong, error_place, lanes)
         for m in range(n_matrices - 1, -1, -1):

@@ -38,8 +38,7 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
         i64, byte_vector = ir.IntType(64), ir.VectorType(ir.IntType(8), _BLOCK)
         float_vector = ir.VectorType(ir.FloatType(), _BLOCK)
         source, samples, target = (
-            context.make_array(ty)(context, builder, array).data
-            for ty, array in ((data_ty, data_), (order_ty, order_), (out_ty, out_))
+            context.make_array(ty)(context, builder, array).data for ty, array in ((data_ty, data_), (order_ty, order_), (out_ty, out_))
         )
         offsets, scales, filled = [], ir.Constant(float_vector, [0.0] * _BLOCK), ir.Constant(i64, 0)
         for lane in range(_BLOCK):
@@ -57,8 +56,7 @@ def _load_group(typingctx, out, group, stride, data, order, first, n_samples, n_
         def load_blocks(is_marking):
             with cgutils.for_range_slice(builder, ir.Constant(i64, 0), n_done, block, inc=True) as (column, _):
                 lanes = [
-                    builder.load(builder.bitcast(builder.gep(source, [builder.add(o, column)]), byte_vector.as_pointer()), align=1)
-                    for o in offsets
+                    builder.load(builder.bitcast(builder.gep(source, [builder.add(o, column)]), byte_vector.as_pointer()), align=1) for o in offsets
                 ]
                 rows = transpose(builder, lanes)
                 place = builder.add(builder.mul(column, stride_), group_)

@@ -93,9 +93,7 @@ def backward(
                 backward_slots(gradient, act, err, e_base, d_base, pre, post, weight, start, stop, lanes)
         if m > 0:
             first = matrices.pre_neuron[m]
-            turn_back(
-                layers.kinds[m - 1], err, act, first, first + matrices.n_pre[m], live, live_place, wrong, wrong_place, n_samples, lanes
-            )
+            turn_back(layers.kinds[m - 1], err, act, first, first + matrices.n_pre[m], live, live_place, wrong, wrong_place, n_samples, lanes)
 
 
 @inlined
@@ -109,9 +107,7 @@ def backward_of_group(
     a choice between two arrays inside a parallel loop is taken for a race.
     """
     gradient = slots.gradient if group == 0 else partial[group - 1]
-    backward(
-        slots, segments, matrices, layers, act, err, gradient, n_samples, lanes, turn_back, live, live_place, wrong, wrong_place
-    )
+    backward(slots, segments, matrices, layers, act, err, gradient, n_samples, lanes, turn_back, live, live_place, wrong, wrong_place)
 
 
 @inlined

@@ -6,7 +6,6 @@ kernel that calls it is compiled: that halves what the first start costs. It res
 document promises, so versions that were not tried compile as Numba does (`IS_SUPPORTED`).
 """
 
-
 import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder

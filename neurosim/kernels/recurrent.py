@@ -230,9 +230,7 @@ def add_gradient(slots, matrices, shape, tile, begin, start, stop, lanes):
         n = shape.n_steps - low
         if layer == 0:
             wide = shape.n_inputs * n_lanes
-            gradient_over_steps(
-                gradient, tile.inputs, low * wide, wide, err, low * step + gates, step, n, pre, post, a, b, lanes
-            )
+            gradient_over_steps(gradient, tile.inputs, low * wide, wide, err, low * step + gates, step, n, pre, post, a, b, lanes)
         else:
             below = low * step + shape.hidden_row[layer - 1] * n_lanes
             gradient_over_steps(gradient, act, below, step, err, low * step + gates, step, n, pre, post, a, b, lanes)

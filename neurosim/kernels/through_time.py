@@ -29,9 +29,7 @@ def _run_tile(slots, matrices, shape, bias, tile, batch, begin_sample, n, n_batc
     recurrent.forward(slots, matrices, shape, bias, tile, begin, lanes)
     top = shape.n_units[shape.n_units.size - 1] * n_lanes
     n_classes = matrices.n_post[shape.output_matrix]
-    loss, correct = softmax_errors(
-        tile.head, tile.head_err, top, batch.labels, batch.order, begin_sample, n, n_classes, n_batch, n_lanes
-    )
+    loss, correct = softmax_errors(tile.head, tile.head_err, top, batch.labels, batch.order, begin_sample, n, n_classes, n_batch, n_lanes)
     return loss, correct, begin
 
 
@@ -72,9 +70,7 @@ def _close_counts(slots, segments, matrices, tally, counting, work, lanes, is_la
 
 
 train_sequences = parallel_kernel(
-    make_steps(
-        "train_sequences", pass_batch=_pass_through_time, count_batch=_count_batch, gather_chunk=_gather_chunk, close_counts=_close_counts
-    )
+    make_steps("train_sequences", pass_batch=_pass_through_time, count_batch=_count_batch, gather_chunk=_gather_chunk, close_counts=_close_counts)
 )
 
 
@@ -97,9 +93,7 @@ def evaluate_sequences(slots, matrices, shape, bias, batch, n_nonzero, tiles, la
             tile = recurrent.tile_of(tiles, i)
             start = (group + i) * n_lanes
             n = min(n_lanes, n_samples - start)
-            loss[group + i], correct[group + i], begin = _run_tile(
-                slots, matrices, shape, bias, tile, batch, start, n, n_samples, lanes
-            )
+            loss[group + i], correct[group + i], begin = _run_tile(slots, matrices, shape, bias, tile, batch, start, n, n_samples, lanes)
             recurrent.count_nonzero(shape, tile, matrices, begin, nonzero[i], lanes)
         for i in range(n_here):
             add_counts(n_nonzero, nonzero[i], n_nonzero.size)

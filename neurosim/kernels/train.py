@@ -293,9 +293,7 @@ def _train_steps(
             exchange_share(share, n_exchanging, slots, segments, matrices, tally, rule, step, below, is_rewiring, before, unfilled)
             if is_rewiring and keeps_order(lanes):
                 deal_share(share, n_exchanging, slots, segments, matrices, before)
-        close_exchange(
-            n_exchanging, slots, segments, matrices, tally, progress, is_rewiring, counting.merge_entries, before, unfilled
-        )
+        close_exchange(n_exchanging, slots, segments, matrices, tally, progress, is_rewiring, counting.merge_entries, before, unfilled)
         if keeps_order(lanes) and note_disorder(slots, n_tiles * shape.n_steps):
             for share in prange(N_SHARES):
                 for segment in range(first_of_share(share), segments.matrix.size, N_SHARES):
@@ -311,6 +309,4 @@ def _train_steps(
 
 def make_steps(name, *, pass_batch, count_batch, gather_chunk, close_counts):
     """The training steps of a network, to be compiled; see `_train_steps`."""
-    return bind(
-        _train_steps, name, pass_batch=pass_batch, count_batch=count_batch, gather_chunk=gather_chunk, close_counts=close_counts
-    )
+    return bind(_train_steps, name, pass_batch=pass_batch, count_batch=count_batch, gather_chunk=gather_chunk, close_counts=close_counts)

@@ -64,7 +64,6 @@ class NeuronModel:
         return not self.zero_means_no_error
 
 
-
 def _relu(z):
     return np.maximum(z, np.float32(0))
 

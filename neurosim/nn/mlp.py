@@ -203,9 +203,7 @@ class Mlp(Network):
         n_nonzero, result = np.zeros(n_neurons, np.int64), np.zeros(2)
         batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES).for_kernels()
         lanes = (0,) * EVALUATION_LANES
-        self._kernels.evaluate(
-            s.slots, s.matrices, self._shape, self.biases, batch, n_neurons, n_nonzero, act, err, lanes, result
-        )
+        self._kernels.evaluate(s.slots, s.matrices, self._shape, self.biases, batch, n_neurons, n_nonzero, act, err, lanes, result)
         if tally is not None:
             tally.by_neuron[:] = n_nonzero
             tally.n_destinations[:] = s.tally.n_destinations

@@ -178,9 +178,7 @@ class Recurrent(Network):
         tiles = _new_tiles(self._shape, self.shape.n_classes, n_tiles, EVALUATION_LANES)
         n_nonzero, result = np.zeros(s.plan.n_neurons, np.int64), np.zeros(2)
         batch = Batch(x, y, np.arange(n_samples), np.float32(scale), EVALUATION_LANES, lengths).for_kernels()
-        evaluate_sequences(
-            s.slots, s.matrices, self._shape, self.biases, batch, n_nonzero, tiles, (0,) * EVALUATION_LANES, result
-        )
+        evaluate_sequences(s.slots, s.matrices, self._shape, self.biases, batch, n_nonzero, tiles, (0,) * EVALUATION_LANES, result)
         if tally is not None:
             tally.n_destinations[:] = s.tally.n_destinations
             book_forward(s.slots, s.segments, s.matrices, tally, self._shape.walks, lengths, batch.order)

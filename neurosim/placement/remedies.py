@@ -35,7 +35,9 @@ def find_remedies(placement, for_every_draw=False):
     if for_every_draw and placement.fits:
         return [
             *_cores_for_every_draw(placement),
-            Remedy("a number for network.connectivity asks for less: the limit is then kept at every step, and a slot without a position stays dormant"),
+            Remedy(
+                "a number for network.connectivity asks for less: the limit is then kept at every step, and a slot without a position stays dormant"
+            ),
         ]
     if n_cores > profile.cores.value:  # no change of the network helps on cores that are not there
         return [Remedy(f"not even one synapse per matrix fits on {_cores(n_cores)}"), _other_cores(profile, workload)]
@@ -96,7 +98,9 @@ def _cores_for_every_draw(placement):
     """Fewer or more cores on which every draw fits."""
     n_cores = smallest_cores(placement.profile, placement.workload)
     if n_cores is not None and largest_fit(placement.profile, placement.workload, n_cores) is not None:
-        yield Remedy(f"{_cores(n_cores)} would fit {placement.workload.n_synapses:,d} synapses whichever positions are drawn", placement.workload, n_cores)
+        yield Remedy(
+            f"{_cores(n_cores)} would fit {placement.workload.n_synapses:,d} synapses whichever positions are drawn", placement.workload, n_cores
+        )
 
 
 def _changes(placement):

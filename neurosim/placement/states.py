@@ -43,7 +43,8 @@ def state_sections(formats, workload, layout):
         array_bytes(once, activation)
         + once_copies
         + array_bytes(biases, activation)
-        + learns * (array_bytes(errors, error) + partial + array_bytes(logits, activation) + (1 + workload.state_words) * array_bytes(biases, gradient))
+        + learns
+        * (array_bytes(errors, error) + partial + array_bytes(logits, activation) + (1 + workload.state_words) * array_bytes(biases, gradient))
     )
     return sections
 

@@ -154,7 +154,16 @@ def judge(placement, for_every_draw=False, with_remedies=True):
         section_over=[_section_over(placement.core(u.core), u) for u in violations if u.name == "local_memory"],
         remedies=(find_remedies(placement, for_every_draw) if violations and with_remedies else []),
         most_steps=_most_steps(placement),
-        storage=[text for text in (family_of(placement.profile).release_text(placement), _spill_text(placement), _rewiring_text(placement), *_draw_texts(placement)) if text],
+        storage=[
+            text
+            for text in (
+                family_of(placement.profile).release_text(placement),
+                _spill_text(placement),
+                _rewiring_text(placement),
+                *_draw_texts(placement),
+            )
+            if text
+        ],
     )
 
 

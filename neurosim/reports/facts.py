@@ -68,10 +68,7 @@ def unplaced_text(n_unplaced, unplaced_by):
     if not n_unplaced:
         return ""
     limits = ", ".join(map(words, unplaced_by))
-    return (
-        f"{n_unplaced:,d} connection{'s' * (n_unplaced != 1)} found no place at the start"
-        + (f"; limits that bound: {limits}" if limits else "")
-    )
+    return f"{n_unplaced:,d} connection{'s' * (n_unplaced != 1)} found no place at the start" + (f"; limits that bound: {limits}" if limits else "")
 
 
 def in_order(names, order):
@@ -235,9 +232,7 @@ def misfit_text(verdict):
     """What a network breaks that was trained although it does not fit; empty when it fits."""
     # An expected use above its limit breaks nothing: the run keeps the limit.
     broken = [usage for usage, _ in tightest({"violations": verdict["violations"], "headroom": []})] if verdict else []
-    return "; ".join(
-        f"{words(usage['name'])} {needed(usage):,d} of {usage['limit']:,d} {usage['unit']} ({usage['where']})" for usage in broken
-    )
+    return "; ".join(f"{words(usage['name'])} {needed(usage):,d} of {usage['limit']:,d} {usage['unit']} ({usage['where']})" for usage in broken)
 
 
 def needed(usage):

@@ -17,9 +17,7 @@ def draw_traffic(record, figure):
     found.pop(EVALUATION, None)
     phases = in_order(found, style.PHASE_LOOKS)
     bars = [
-        (x, level, [way / n for way in found[phase][level]])
-        for x, phase in enumerate(phases)
-        for level in in_order(found[phase], style.LEVEL_LOOKS)
+        (x, level, [way / n for way in found[phase][level]]) for x, phase in enumerate(phases) for level in in_order(found[phase], style.LEVEL_LOOKS)
     ]
     highest = max((sum(ways) for _, _, ways in bars), default=0)
     size, unit = style.byte_scale(highest)

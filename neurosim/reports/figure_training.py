@@ -47,9 +47,7 @@ def draw_training(record, figure):
         bottom, 0.995, 1.03, "arrivals per epoch, of the active synapses", transform=bottom.transAxes,
         fontsize=7.5, color=style.FAINT, ha="right", va="bottom",
     )  # fmt: skip
-    top.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize=8, borderaxespad=0.1, handlelength=3
-    )
+    top.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize=8, borderaxespad=0.1, handlelength=3)
 
 
 def _panels(figure, room):

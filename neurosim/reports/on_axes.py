@@ -19,7 +19,9 @@ class AxesFigure:
         self._is_alone = len(rooms) == 1
         self._has_title = False
         self._left, self._bottom = (min(room[i] for room in rooms) for i in (0, 1)) if rooms else (0, 0)
-        self._width, self._height = (max(room[i] + room[i + 2] for room in rooms) - low for i, low in enumerate((self._left, self._bottom))) if rooms else (1, 1)
+        self._width, self._height = (
+            (max(room[i] + room[i + 2] for room in rooms) - low for i, low in enumerate((self._left, self._bottom))) if rooms else (1, 1)
+        )
         if not self._is_alone:
             axes.set_axis_off()
 

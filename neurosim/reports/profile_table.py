@@ -28,7 +28,10 @@ def print_profile(console, profile):
         [
             ("storage", f"{words(profile.storage.family)}; a removed synapse frees: {words(profile.storage.release)}"),
             ("learning", f"where: {words(learning.where)}; rewiring: {words(learning.rewiring)} ({profile.sources[learning.source]})"),
-            ("energy", f"prices {energy.price_set}" + (f"; other sets: {', '.join(others)}" if others else "") + (f". {energy.note}" if energy.note else "")),
+            (
+                "energy",
+                f"prices {energy.price_set}" + (f"; other sets: {', '.join(others)}" if others else "") + (f". {energy.note}" if energy.note else ""),
+            ),
         ],
     )
     rows, sources = check_profile(profile), Sources()
@@ -61,8 +64,7 @@ def _print_side_by_side(console, energy):
     """One row per number, one column per price set: what is empty is unknown in that set."""
     heading(console, "price sets side by side", "empty: unknown in that set")
     found = {
-        name: {".".join(map(str, key_path)): quantity for key_path, quantity in iter_quantities(prices)}
-        for name, prices in energy.price_sets.items()
+        name: {".".join(map(str, key_path)): quantity for key_path, quantity in iter_quantities(prices)} for name, prices in energy.price_sets.items()
     }
     grid = Grid("=", *energy.price_sets)
     for part in ("prices", "latencies", "static"):

@@ -64,9 +64,7 @@ class CompileObserver(Observer):
                 self._compiling_bar = Progress(*columns, console=self.console, transient=True)
                 self._compiling_task = self._compiling_bar.add_task(text, total=None)
                 self._compiling_bar.start()
-            self._compiling_bar.update(
-                self._compiling_task, description=text, completed=compiling.n_done, total=compiling.n_expected
-            )
+            self._compiling_bar.update(self._compiling_task, description=text, completed=compiling.n_done, total=compiling.n_expected)
 
     def _end_compiling(self):
         if self._compiling_bar:
@@ -116,16 +114,13 @@ class RunObserver(CompileObserver):
             line(
                 self.console,
                 ("DOES NOT FIT", "bold red"),
-                f" and is trained all the same: {worst.where}: {worst.name} needs {worst.used:,d} of "
-                f"{worst.limit:,d} {worst.unit}",
+                f" and is trained all the same: {worst.where}: {worst.name} needs {worst.used:,d} of {worst.limit:,d} {worst.unit}",
                 unbroken=True,
             )
         if self.console.is_terminal:
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-            self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=self.console
-            )
+            self.bar = Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=self.console)
             done = trainer.epoch * trainer.steps_per_epoch + trainer.step_in_epoch
             self.task = self.bar.add_task(self.description, total=self.n_epochs * trainer.steps_per_epoch, completed=done)
             self.bar.start()

@@ -179,9 +179,7 @@ def _verdict_text(record):
 
 
 def _limits(verdict):
-    table = PageTable(
-        "Limits of the chip, each at its tightest place", "=limit", "=tightest at", "used", "allowed", "=unit", "share", "=from"
-    )
+    table = PageTable("Limits of the chip, each at its tightest place", "=limit", "=tightest at", "used", "allowed", "=unit", "share", "=from")
     for usage, n_places in tightest(verdict) if verdict else ():
         share = usage["used"] / max(1, usage["limit"])
         table.row(
@@ -215,7 +213,9 @@ def _accuracy_text(record):
 
 
 def _classes(record):
-    table = PageTable("Accuracy of each class on the test set", "=class", "test samples", "right", "accuracy", "taken for this class", "=most often taken for")
+    table = PageTable(
+        "Accuracy of each class on the test set", "=class", "test samples", "right", "accuracy", "taken for this class", "=most often taken for"
+    )
     for i, name in enumerate(record.classes.names if record.classes else ()):
         classes = record.classes
         n, share = classes.n_samples[i], classes.accuracy[i]

@@ -148,7 +148,9 @@ def _curves_text(record):
 
 def _best_settings(record, bindings):
     """The best setting of each series, best first, and what stops it."""
-    table = PageTable("Best setting of each series", "=series", "test accuracy", "synapses", "memory/core", "energy/sample", "=setting", "=stopped by")
+    table = PageTable(
+        "Best setting of each series", "=series", "test accuracy", "synapses", "memory/core", "energy/sample", "=setting", "=stopped by"
+    )
     stops = {binding.series.label: words(binding.limit.name) for binding in bindings if binding.is_reached}
     for series, group in _best(record):
         metrics = group.metrics

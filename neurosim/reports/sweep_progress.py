@@ -26,8 +26,7 @@ class SweepObserver(Observer):
         line(
             self.console,
             (record.name, "bold"),
-            f": {n:,} points, {n - n_left:,} of them done before, "
-            f"{n_workers} worker{'s' * (n_workers != 1)}, in {folder}",
+            f": {n:,} points, {n - n_left:,} of them done before, {n_workers} worker{'s' * (n_workers != 1)}, in {folder}",
             unbroken=True,
         )
         if self.console.is_terminal:

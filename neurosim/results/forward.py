@@ -13,6 +13,7 @@ from neurosim.networks import MODELS
 #: Samples that are computed at once.
 _CHUNK = 1024
 
+
 def _sigmoid(z):
     e = np.exp(-np.abs(z))
     return np.where(z >= 0, np.float32(1), e) / (np.float32(1) + e)

@@ -80,8 +80,7 @@ def write_sanafe(folder, grid, prices, replays, summary):
     for replay in replays:
         write_atomic(folder / f"{replay.name}.yaml", _NETWORK_NOTE + _network(grid, replay))
     listed = [
-        {"network": f"{r.name}.yaml", "phase": r.phase, "steps": r.n_steps, "synaptic_events": r.events, "packets": r.has_packets}
-        for r in replays
+        {"network": f"{r.name}.yaml", "phase": r.phase, "steps": r.n_steps, "synaptic_events": r.events, "packets": r.has_packets} for r in replays
     ]
     write_atomic(folder / "replay.yaml", _SUMMARY_NOTE + dump_yaml({**summary, "replays": listed}))
 

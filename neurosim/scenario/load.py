@@ -63,7 +63,11 @@ def chosen_profile(scenario, document=None):
         profile = profile.choose(hardware.price_set, hardware.corner)
         return override_profile(profile, hardware.override) if hardware.override else profile
     except WrongKey as error:
-        keys = ("hardware", "override", *error.keys) if hardware.override and error.keys[:1] not in (("price_set",), ("corner",)) else ("hardware", *error.keys)
+        keys = (
+            ("hardware", "override", *error.keys)
+            if hardware.override and error.keys[:1] not in (("price_set",), ("corner",))
+            else ("hardware", *error.keys)
+        )
         where = f"{document.where(_as_written(document, keys))}: " if document else ""
         raise InputError(printable(f"{where}{'.'.join(keys)}: {error}")) from None
 

@@ -28,9 +28,7 @@ def make_store(experiment, is_drawn=True):
     )
     plan = StorePlan(
         matrices=matrices,
-        segments=tuple(
-            SegmentPlan(s.matrix, s.core, s.post_start, s.post_stop, s.n_active, s.n_slots) for s in placement.segments
-        ),
+        segments=tuple(SegmentPlan(s.matrix, s.core, s.post_start, s.post_stop, s.n_active, s.n_slots) for s in placement.segments),
         scope=experiment.scenario.rewiring.scope,
         home=tuple(core for i in populations for core in placement.homes[i].tolist()),
         n_cores=placement.n_cores,

@@ -317,9 +317,7 @@ def _traffic_part(ledger):
         "by_phase": {p: int(n) for p, n in zip(PHASES, by_phase) if n},
         "by_level": {level: sum(phases.values()) for level, phases in levels.items()},
         "by_level_and_phase": levels,
-        "rows": [
-            dict(zip(("core", "phase", "section", "level", "read_bytes", "write_bytes"), row)) for row in rows
-        ],
+        "rows": [dict(zip(("core", "phase", "section", "level", "read_bytes", "write_bytes"), row)) for row in rows],
     }
 
 

@@ -81,9 +81,7 @@ def _refuse_unless_replayable(experiment):
             "run it with --set hardware.execution=event_driven on a chip whose synapses are words in memory"
         )
     if placement.workload.has_places:
-        raise InputError(
-            f"{scenario.name}: rule {scenario.rewiring.rule} moves dormant positions, which no synapse stands for; choose another run"
-        )
+        raise InputError(f"{scenario.name}: rule {scenario.rewiring.rule} moves dormant positions, which no synapse stands for; choose another run")
 
 
 def _grid(placement):
@@ -150,9 +148,7 @@ class _Steps:
             silent = np.zeros_like(self.active[layer])  # logits are no activations
             replay.groups[f"layer{layer}"] = self._neurons(layer, self.active[layer] if layer < len(self.homes) - 1 else silent)
         for layer, pairs in enumerate(self._pairs()):
-            replay.edges += [
-                (f"layer{layer}", i if layer else number[i, int(home[j])], f"layer{layer + 1}", j) for i, j in pairs
-            ]
+            replay.edges += [(f"layer{layer}", i if layer else number[i, int(home[j])], f"layer{layer + 1}", j) for i, j in pairs]
         return replay
 
     def logits(self):
@@ -179,11 +175,7 @@ class _Steps:
 
     def products(self, phase, first):
         """A neuron per synapse on its core, which fires where its activation and its error are both not zero."""
-        trains = [
-            self.active[layer][:, i] & self.wrong[layer + 1][:, j]
-            for layer, pairs in list(enumerate(self._pairs()))[first:]
-            for i, j in pairs
-        ]
+        trains = [self.active[layer][:, i] & self.wrong[layer + 1][:, j] for layer, pairs in list(enumerate(self._pairs()))[first:] for i, j in pairs]
         return self._slots(phase, self.n_samples, "synaptic_op", first, trains)
 
     def update(self):

@@ -189,7 +189,11 @@ def _train(run, folder, saver, callbacks, stop):
         folder.log(
             f"epoch {record.epoch + 1}/{trainer.plan.n_epochs}: train loss {record.train_loss:.4f}, {_seen_text(record)}, "
             f"{record.n_arrived} rewired, {record.train_s:.2f} s"
-            + (f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by or trainer.store.unplaced_by)}" if record.n_unfilled else "")
+            + (
+                f"; {record.n_unfilled} slots dormant, limits: {', '.join(trainer.store.unfilled_by or trainer.store.unplaced_by)}"
+                if record.n_unfilled
+                else ""
+            )
         )
         saver.save()
 
@@ -197,9 +201,7 @@ def _train(run, folder, saver, callbacks, stop):
     if not is_over:
         saver.save()
         folder.log(f"interrupted in epoch {trainer.epoch + 1}, step {trainer.step_in_epoch}")
-        raise InterruptedRunError(
-            f"{_where(trainer)}; checkpoint written: continue with --resume --out {folder.path}"
-        )
+        raise InterruptedRunError(f"{_where(trainer)}; checkpoint written: continue with --resume --out {folder.path}")
     if not trainer.is_done:
         folder.log(f"ended by a callback after epoch {trainer.epoch} of {trainer.plan.n_epochs}")
 

@@ -282,7 +282,10 @@ class Scenario(Called):
             )
         self._check_recurrence()
         if self.training.keep == "best" and self.dataset.validation_fraction is None:
-            raise WrongKey(["training", "keep"], "found best without a validation set, on which epochs are compared; set dataset.validation_fraction, such as 0.1")
+            raise WrongKey(
+                ["training", "keep"],
+                "found best without a validation set, on which epochs are compared; set dataset.validation_fraction, such as 0.1",
+            )
         n = len(self.network.matrices)
         if isinstance(self.hardware.weight_range, tuple) and len(self.hardware.weight_range) != n:
             found = len(self.hardware.weight_range)
@@ -303,7 +306,9 @@ class Scenario(Called):
             if isinstance(value, tuple) and len(value) != n:
                 raise WrongKey([part, key], f"found {len(value)} numbers; expected one number or {n}, one per weight matrix")
         if isinstance(self.training.learning_rate, tuple) and rule.has_places and not rule.starts_dense:
-            raise WrongKey(["training", "learning_rate"], f"found {n} numbers with rule {rewiring.rule}, whose dormant parameters have one rate; use one number")
+            raise WrongKey(
+                ["training", "learning_rate"], f"found {n} numbers with rule {rewiring.rule}, whose dormant parameters have one rate; use one number"
+            )
         if rewiring.matrices is None:
             return
         if not rule.is_compiled:

@@ -196,9 +196,7 @@ class Network(Strict):
         n = len(self.matrices)
         if isinstance(self.connectivity, tuple) and len(self.connectivity) != n:
             which = f" ({', '.join(self.matrices)})" if self.is_recurrent else ""
-            raise WrongKey(
-                ["connectivity"], f"found {len(self.connectivity)} fractions; expected one number or {n}, one per weight matrix{which}"
-            )
+            raise WrongKey(["connectivity"], f"found {len(self.connectivity)} fractions; expected one number or {n}, one per weight matrix{which}")
         return self
 
     def _check_layers(self):

@@ -81,9 +81,7 @@ def read_run_network(folder, record=None):
     matrices = record.connectivity.matrices
     ends = np.cumsum([m.active for m in matrices])
     if active.sum() != ends[-1]:
-        raise InputError(
-            f"{path}: {active.sum():,d} active synapses, result.json counts {ends[-1]:,d}: the files are of different runs; run again"
-        )
+        raise InputError(f"{path}: {active.sum():,d} active synapses, result.json counts {ends[-1]:,d}: the files are of different runs; run again")
     connections = list(zip(*(np.split(values[active], ends[:-1]) for values in slots), strict=True))
     shapes = [(m.n_pre, m.n_post) for m in matrices]
     if any((pre >= n_pre).any() or (post >= n_post).any() for (pre, post, _), (n_pre, n_post) in zip(connections, shapes, strict=True)):

@@ -107,9 +107,7 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         if not folder.exists():
             raise
         n_left = save().count("missing")
-        raise InterruptedRunError(
-            f"interrupted with {n_left} of {len(plan.points)} points to do; the same command continues in {folder}"
-        ) from None
+        raise InterruptedRunError(f"interrupted with {n_left} of {len(plan.points)} points to do; the same command continues in {folder}") from None
     record = save()
     if troubles:
         raise NeurosimError(

@@ -37,9 +37,7 @@ def draw_connections(store):
             choose_positions(chosen, n_positions, np.uint64(key) + np.uint64(g))
             occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)
         else:
-            n_unplaced += fill_scope(
-                store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0), True
-            )
+            n_unplaced += fill_scope(store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0), True)
     set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
     load_strengths(store.slots, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_ROUNDING)))
     store.n_unplaced, store.unplaced_by = int(n_unplaced), store.unfilled_by

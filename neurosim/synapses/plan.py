@@ -202,9 +202,7 @@ def find_senders(sizes, populations):
     return tuple(senders)
 
 
-def one_core_plan(
-    sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False
-):
+def one_core_plan(sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False):
     """Plan of a network on a single core.
 
     Parameters

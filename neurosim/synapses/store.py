@@ -179,9 +179,7 @@ class SynapseStore:
         """
         unfilled = 0
         for scope, wanted in enumerate(self.segments.n_wanted):
-            unfilled += fill_scope(
-                self.slots, self.segments, self.matrices, self.tally, scope, wanted, np.uint64(key), np.float32(theta), True
-            )
+            unfilled += fill_scope(self.slots, self.segments, self.matrices, self.tally, scope, wanted, np.uint64(key), np.float32(theta), True)
         return int(unfilled)
 
     def place(self, segment, positions, n_wanted, theta=0.0):
@@ -197,9 +195,7 @@ class SynapseStore:
         theta : float
             Strength of the arrivals.
         """
-        return int(
-            place_first(self.slots, self.segments, self.matrices, self.tally, segment, positions, n_wanted, np.float32(theta))
-        )
+        return int(place_first(self.slots, self.segments, self.matrices, self.tally, segment, positions, n_wanted, np.float32(theta)))
 
     def smallest(self, segment, n):
         """The `n` active slots of one segment with the smallest ``abs(weight)``: int64, ascending by it.
@@ -255,7 +251,10 @@ class SynapseStore:
 
     def state(self):
         """What a checkpoint needs: dict of arrays (copies are not made)."""
-        return {name: getattr(self.slots, name) for name in ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "disorder", "is_stray")}
+        return {
+            name: getattr(self.slots, name)
+            for name in ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "disorder", "is_stray")
+        }
 
     def restore(self, state):
         """Take over the arrays of `state` and recompute everything that follows from them."""
@@ -354,7 +353,6 @@ def _segment_arrays(plan):
         target_place=per_core(limits.target_place, 0),
         target_limit=per_core(limits.targets, NO_LIMIT),
     )
-
 
 
 def _each_in_a_line(values):

@@ -45,7 +45,5 @@ def load_checkpoint(path, identity):
     if content["version"] != _VERSION:
         raise CheckpointError(f"{path}: checkpoint version {content['version']}, this neurosim reads {_VERSION}; run again")
     if content["identity"] != identity:
-        raise CheckpointError(
-            f"{path}: belongs to a different scenario, profile or data set; use --out for another folder or run without --resume"
-        )
+        raise CheckpointError(f"{path}: belongs to a different scenario, profile or data set; use --out for another folder or run without --resume")
     return arrays, content["values"]

@@ -122,9 +122,7 @@ class Trainer:
         self._noise_key = np.uint64(stream_key(plan.seed, Stream.NOISE))
         self._proposal_key = np.uint64(stream_key(plan.seed, Stream.PROPOSAL))
         self._rule_key = stream_key(plan.seed, Stream.RULE_NOISE)
-        self.rule_state = plan.rule.first_state(
-            store, plan.schedule.rate(0, plan.n_epochs), stream_key(plan.seed, Stream.RULE_START)
-        )
+        self.rule_state = plan.rule.first_state(store, plan.schedule.rate(0, plan.n_epochs), stream_key(plan.seed, Stream.RULE_START))
         self._rounding_key = np.uint64(stream_key(plan.seed, Stream.ROUNDING))
 
     @property
@@ -296,9 +294,7 @@ class Trainer:
             due = self.plan.rule.next_rewiring(self.step, self.n_steps)
             n_steps = min(n_steps, self.steps_per_epoch - self.step_in_epoch, self.n_steps if due is None else due - self.step)
             begin = time.perf_counter()
-            done = self.network.train(
-                batch, rule, counting, self.progress, self.step, n_steps, self.step_in_epoch * self.plan.batch_size
-            )
+            done = self.network.train(batch, rule, counting, self.progress, self.step, n_steps, self.step_in_epoch * self.plan.batch_size)
             seconds = time.perf_counter() - begin
             self._seconds += seconds
             self.step += done

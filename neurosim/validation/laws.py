@@ -75,9 +75,7 @@ def mean_maximum(beta):
     """E[M]: mean of the maximum of that walk, the start included."""
     if beta < _SERIES_BELOW:
         return 1 / (2 * beta) + _Z12 / _ROOT + beta / 4 + _Z_12 * beta**2 / (2 * _ROOT)
-    return math.fsum(
-        math.exp(-(beta**2) * n / 2) / (_ROOT * math.sqrt(n)) - beta * _upper_tail(beta * math.sqrt(n)) for n in _terms(beta)
-    )
+    return math.fsum(math.exp(-(beta**2) * n / 2) / (_ROOT * math.sqrt(n)) - beta * _upper_tail(beta * math.sqrt(n)) for n in _terms(beta))
 
 
 def _upper_tail(x):

@@ -184,7 +184,9 @@ def _busy_lines(profile, workload):
         return []
     price, clock = profile.energy.prices.core_cycle, profile.clock
     if price is None or clock is None or workload.seconds is None:
-        raise InputError(f"validation case: busy_cores needs seconds, a clock and a price of core_cycle; price set {profile.energy.price_set} lacks one")
+        raise InputError(
+            f"validation case: busy_cores needs seconds, a clock and a price of core_cycle; price set {profile.energy.price_set} lacks one"
+        )
     cycles = round(workload.busy_cores * clock.value * workload.seconds)
     return [EnergyLine(0, "forward", "core_cycle", cycles, price.value, cycles * price.value)]
 

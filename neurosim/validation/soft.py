@@ -110,9 +110,7 @@ def simulate_soft(plan, kernel=walk_soft):
     home = (-1,) * _SIDE + (0,) * _SIDE
     rule = SoftDeepR(l1=plan.l1, temperature=plan.temperature, theta_min=plan.theta_min)
     matrix = MatrixPlan(_SIDE, _SIDE, 0, _SIDE)
-    store = SynapseStore.random(
-        StorePlan((matrix,), (segment,), "core", home, 1, signs=rule.signs, is_strict=rule.is_strict), plan.seed
-    )
+    store = SynapseStore.random(StorePlan((matrix,), (segment,), "core", home, 1, signs=rule.signs, is_strict=rule.is_strict), plan.seed)
     dormant = rule.first_state(store, plan.step_size, stream_key(plan.seed, Stream.INITIAL_THETA))["dormant"]
     steps = StepRule(
         eta=np.float32(plan.step_size),

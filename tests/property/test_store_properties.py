@@ -63,9 +63,7 @@ def check_full(store):
     assert tuple(int(counts[a:b].sum()) for a, b in zip(starts, starts[1:], strict=False)) == store.plan.n_wanted
 
 
-OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["exchange", "release", "sort", "restore"]), st.integers(0, 2**64 - 1)), max_size=8
-)
+OPERATIONS = st.lists(st.tuples(st.sampled_from(["exchange", "release", "sort", "restore"]), st.integers(0, 2**64 - 1)), max_size=8)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -71,9 +71,7 @@ def schema_of(run_cli, what, cwd):
     ],
 )
 def test_commands_without_training_load_nothing_heavy(command, code, cli_environment, tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-c", PROBE, *command.split()], cwd=tmp_path, env=cli_environment, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", PROBE, *command.split()], cwd=tmp_path, env=cli_environment, capture_output=True, text=True)
     assert result.returncode == code
     assert result.stderr.splitlines()[-1] == "LOADED"
 
@@ -112,7 +110,20 @@ def test_the_console_script_is_the_same_program(run_cli, cli_environment, tmp_pa
 
 @pytest.mark.parametrize(
     "command",
-    ["", "check", "run", "schema", "profiles", "profiles list", "profiles show", "profiles check", "scenarios list", "scenarios show", "data fetch", "data list"],
+    [
+        "",
+        "check",
+        "run",
+        "schema",
+        "profiles",
+        "profiles list",
+        "profiles show",
+        "profiles check",
+        "scenarios list",
+        "scenarios show",
+        "data fetch",
+        "data list",
+    ],
 )
 def test_every_command_has_help(command, main_cli):
     result = main_cli(*command.split(), "--help")

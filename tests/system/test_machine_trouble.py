@@ -61,7 +61,9 @@ def test_a_name_of_300_letters(arguments, one_line):
     assert LONG in line and ("File name too long" in line or "no such" in line or "no checkpoint" in line) and "output" not in line
 
 
-@pytest.mark.parametrize("arguments", [["check", "loop.yaml"], ["compare", "loop", "loop"], ["report", "loop"], ["run", "digits_santos", "--out", "loop"]])
+@pytest.mark.parametrize(
+    "arguments", [["check", "loop.yaml"], ["compare", "loop", "loop"], ["report", "loop"], ["run", "digits_santos", "--out", "loop"]]
+)
 def test_a_link_to_itself(arguments, one_line, tmp_path):
     for name in ("loop", "loop.yaml"):
         (tmp_path / name).symlink_to(name)
@@ -253,6 +255,8 @@ def test_a_profile_of_any_line_ends_is_copied_byte_for_byte(change, main_cli, tm
 
 def test_a_chip_that_cannot_be_learned_says_its_title_in_one_line(one_line, tmp_path):
     """A neighbour: text of a profile in an error line."""
-    text, _ = replaced(PROFILE, "specified, source: hoeppner2019, confidence: V}\n\n#", "specified, source: hoeppner2019, confidence: V, note: \"\\e[31m\\n\"}\n\n#")
+    text, _ = replaced(
+        PROFILE, "specified, source: hoeppner2019, confidence: V}\n\n#", 'specified, source: hoeppner2019, confidence: V, note: "\\e[31m\\n"}\n\n#'
+    )
     (tmp_path / "chip.yaml").write_text(text.replace("where: same_core", "where: none"), encoding="utf-8")
     one_line(2, "check", "digits_santos", "--set", "hardware.profile=chip.yaml")

@@ -563,8 +563,16 @@ OPTIONS = [
     ("override inside a number", ["--set", "seed.x=3"], ["--set seed.x", "no keys"]),
     ("override beyond a list", ["--set", "network.layers.9=3"], ["--set network.layers.9", "0 to 2"]),
     ("price set of another chip", ["--set", "hardware.price_set=davies2018_sim"], ["--set: hardware.price_set", "known: derived_from_program"]),
-    ("corner of a chip without any", ["--set", "hardware.profile=brainscales2", "--set", "hardware.corner=high"], ["--set: hardware.corner", "states no operating corners"]),
-    ("price set of another corner", ["--set", "hardware.profile=spinnaker2", "--set", "hardware.corner=0.5V", "--set", "hardware.price_set=scholze2026_arm_300mhz"], ["--set: hardware.price_set", "holds at corner 0.8V", "derived_from_program_150mhz"]),
+    (
+        "corner of a chip without any",
+        ["--set", "hardware.profile=brainscales2", "--set", "hardware.corner=high"],
+        ["--set: hardware.corner", "states no operating corners"],
+    ),
+    (
+        "price set of another corner",
+        ["--set", "hardware.profile=spinnaker2", "--set", "hardware.corner=0.5V", "--set", "hardware.price_set=scholze2026_arm_300mhz"],
+        ["--set: hardware.price_set", "holds at corner 0.8V", "derived_from_program_150mhz"],
+    ),
     ("override with broken YAML", ["--set", "network.layers=[1,"], ["--set network.layers"]),
     ("override of the wrong kind", ["--set", "training.epochs=many"], ["--set", "training.epochs", "'many'", "whole number"]),
     ("no threads", ["--threads", "0"], ["--threads", "found 0", "1 to"]),

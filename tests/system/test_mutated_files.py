@@ -112,7 +112,7 @@ def assert_said(result, codes=(0, 2), says_all=False):
     """
     assert result.code in codes, result
     lines = result.err.splitlines()
-    assert (0 < len(lines) < 60 if says_all and result.code in (1, 2) else len(lines) == (result.code in (1, 2))), result.err
+    assert 0 < len(lines) < 60 if says_all and result.code in (1, 2) else len(lines) == (result.code in (1, 2)), result.err
     assert "Traceback" not in result.err and all(map(str.isprintable, lines)) and len(result.err) < 5000 * max(1, len(lines)), result.err
 
 
@@ -134,7 +134,11 @@ def test_profiles(main_cli, bounded, tmp_path):
 
     def work(number):
         (tmp_path / "chip.yaml").write_bytes(mutate(PROFILE.encode(), random.Random(number)))
-        for arguments in (["profiles", "check", "chip.yaml"], ["profiles", "show", "chip.yaml"], ["check", "digits_santos", "--set", "hardware.profile=chip.yaml"]):
+        for arguments in (
+            ["profiles", "check", "chip.yaml"],
+            ["profiles", "show", "chip.yaml"],
+            ["check", "digits_santos", "--set", "hardware.profile=chip.yaml"],
+        ):
             result = main_cli(*arguments)
             assert_said(result, (0, 2, 3), says_all=True)
             codes.add(result.code)
@@ -180,7 +184,11 @@ def test_results(main_cli, bounded, tiny_run, tmp_path):
 
     def work(number):
         (tmp_path / "result.json").write_bytes(mutate_json(good, random.Random(number)))
-        commands = [["compare", "result.json", "good"], ["compare", "--json", "result.json", "good"], ["export", "result.json", "--format", "action-counts"]]
+        commands = [
+            ["compare", "result.json", "good"],
+            ["compare", "--json", "result.json", "good"],
+            ["export", "result.json", "--format", "action-counts"],
+        ]
         for arguments in [*commands, *([["report", "result.json"]] if number < N_DRAWN else [])]:
             result = main_cli(*arguments)
             assert_said(result)
@@ -194,7 +202,9 @@ def test_results(main_cli, bounded, tiny_run, tmp_path):
 def plan(tmp_path, monkeypatch):
     """A sweep of two points that have ended: one with a result, one without."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "trial.yaml").write_text("name: trial\nbase: digits_santos\nset: {training.epochs: 2}\nseeds: [0, 1]\naxes:\n  - grid: {training.batch_size: [10]}\n", encoding="utf-8")
+    (tmp_path / "trial.yaml").write_text(
+        "name: trial\nbase: digits_santos\nset: {training.epochs: 2}\nseeds: [0, 1]\naxes:\n  - grid: {training.batch_size: [10]}\n", encoding="utf-8"
+    )
     return expand(*load_sweep("trial.yaml"), overrides=(), yes=False)
 
 

@@ -133,7 +133,9 @@ def test_a_record_has_bounds(part, key, value, tiny_run, tmp_path):
     where = data[part][0] if part == "epochs" else data[part]
     where[key] = value
     (tmp_path / "result.json").write_text(json.dumps(data))
-    with pytest.raises(InputError, match=rf"result.json: ({part}\.[\w.]*: Input should be|not a readable result \((NaN|Infinity) is not a finite number\))"):
+    with pytest.raises(
+        InputError, match=rf"result.json: ({part}\.[\w.]*: Input should be|not a readable result \((NaN|Infinity) is not a finite number\))"
+    ):
         read_record(tmp_path)
 
 
@@ -188,7 +190,12 @@ def test_a_signal_during_a_first_compilation_is_not_kept_waiting(cli_environment
     """Of the minute or more that compilation takes, at most the function that LLVM works on is waited for."""
     command = [sys.executable, "-m", "neurosim.cli", *PLAIN]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**cli_environment, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env={**cli_environment, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         # After this line a run has its folder, and then compiles its steps.
@@ -203,7 +210,9 @@ def test_a_signal_during_a_first_compilation_is_not_kept_waiting(cli_environment
 def test_a_threading_layer_that_is_not_there_is_one_line(cli_environment, tmp_path):
     for layer in ("tbb", "nonsense"):
         command = [sys.executable, "-m", "neurosim.cli", *PLAIN]
-        done = subprocess.run(command, cwd=tmp_path, env={**cli_environment, "NUMBA_THREADING_LAYER": layer}, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**cli_environment, "NUMBA_THREADING_LAYER": layer}, capture_output=True, text=True, timeout=300
+        )
         if layer == "tbb" and done.returncode == 0:
             continue  # this computer has it
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -243,7 +243,17 @@ def test_sweeps(tmp_path):
         ns.SweepResult(sweep.record).open(frame.iloc[0])
 
 
-@pytest.mark.parametrize("module", ["neurosim.api.choosing", "neurosim.api.verdicts", "neurosim.api.runs", "neurosim.scenario.schema", "neurosim.scenario.learning", "neurosim.sklearn"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "neurosim.api.choosing",
+        "neurosim.api.verdicts",
+        "neurosim.api.runs",
+        "neurosim.scenario.schema",
+        "neurosim.scenario.learning",
+        "neurosim.sklearn",
+    ],
+)
 def test_examples_of_the_docstrings(module):
     import doctest
 

@@ -53,9 +53,7 @@ def start(cli_environment, tmp_path):
 
     def begin(*arguments):
         command = [sys.executable, "-W", "error", "-m", "neurosim.cli", *arguments]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=cli_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen(command, cwd=tmp_path, env=cli_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         processes.append(process)
         return process
 

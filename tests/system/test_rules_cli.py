@@ -80,8 +80,10 @@ def test_a_users_rule_resumes(main_cli, user_module, tmp_path, monkeypatch):
     assert main_cli("run", *SMALL, *MINE, *PLUGIN, "--out", "whole", "--quiet").code == 0
     run, calls = Trainer.run, []
     with monkeypatch.context() as patch:
+
         def stopped(self, *, should_stop, **others):
             return run(self, should_stop=lambda: calls.append(0) or len(calls) >= 9, **others)
+
         patch.setattr(Trainer, "run", stopped)
         assert main_cli("run", *SMALL, *MINE, *PLUGIN, "--out", "half", "--quiet").code == 130
     assert not (tmp_path / "half" / "result.json").exists()

@@ -30,7 +30,11 @@ def test_stand_ins_have_the_shape_and_type_of_the_data(name, request):
     scenario = warmup.load_scenario(name)
     data = warmup.stand_in(scenario)
     assert data.shape == scenario.dataset.shape()
-    real = scenario.dataset.load(request.getfixturevalue("mnist_dir" if "mnist" in name else "fsdd_dir")) if "digits" not in name else scenario.dataset.load()
+    real = (
+        scenario.dataset.load(request.getfixturevalue("mnist_dir" if "mnist" in name else "fsdd_dir"))
+        if "digits" not in name
+        else scenario.dataset.load()
+    )
     for part in ("x_train", "y_train", "x_test", "y_test"):
         ours, theirs = getattr(data, part), getattr(real, part)
         assert (ours.dtype, ours.ndim, ours.shape[1:], ours.flags.c_contiguous, ours.flags.writeable) == (

@@ -34,7 +34,15 @@ def check_counts(record):
 
 @pytest.mark.parametrize(
     "rule, keys",
-    [("static", {}), ("dense", {}), ("deep_r", {}), ("set", {"period": 4}), ("rigl", {"period": 4}), ("prune", {"period": 4}), ("soft_deep_r", {"temperature": 1e-4})],
+    [
+        ("static", {}),
+        ("dense", {}),
+        ("deep_r", {}),
+        ("set", {"period": 4}),
+        ("rigl", {"period": 4}),
+        ("prune", {"period": 4}),
+        ("soft_deep_r", {"temperature": 1e-4}),
+    ],
 )
 def test_connections_without_a_place_at_the_start_are_reported(rule, keys, tmp_path):
     record = run(tmp_path / "run", rule, **keys)

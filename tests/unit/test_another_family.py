@@ -86,7 +86,14 @@ def chip(tmp_path):
 
 
 def scenario_of(chip, *overrides):
-    common = (f"hardware.profile={chip}", "hardware.cores=1", "training.epochs=1", "training.batch_size=10", "dataset.limit=200", "report.figures=false")
+    common = (
+        f"hardware.profile={chip}",
+        "hardware.cores=1",
+        "training.epochs=1",
+        "training.batch_size=10",
+        "dataset.limit=200",
+        "report.figures=false",
+    )
     return load_scenario("digits_santos", [*common, *overrides])
 
 

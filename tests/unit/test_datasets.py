@@ -48,9 +48,7 @@ def write_folder(folder, arrays=None, *, suffix="", dotted=False):
     for key, array in (arrays or make_arrays()).items():
         name = IDX_FILES[key][0].replace("-idx", ".idx") if dotted else IDX_FILES[key][0]
         content = encode_idx(array)
-        (folder / f"{name}{suffix}").write_bytes(
-            gzip.compress(content) if suffix == ".gz" else content
-        )
+        (folder / f"{name}{suffix}").write_bytes(gzip.compress(content) if suffix == ".gz" else content)
     return folder
 
 
@@ -267,9 +265,7 @@ def test_digits_split(has_table, tmp_path, monkeypatch):
 
 def test_split_every_fifth_by_hand():
     #  class 0 at 0, 2, 4 and class 1 at 1, 3, 5: the list is 0 2 4 1 3 5
-    np.testing.assert_array_equal(
-        split_every_fifth(np.array([0, 1, 0, 1, 0, 1])), [True, False, False, False, False, True]
-    )
+    np.testing.assert_array_equal(split_every_fifth(np.array([0, 1, 0, 1, 0, 1])), [True, False, False, False, False, True])
 
 
 # --- Real MNIST --------------------------------------------------------------------------

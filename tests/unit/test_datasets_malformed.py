@@ -269,7 +269,10 @@ def test_random_damage_never_escapes(tmp_path, kind):
     packed = io.BytesIO()
     np.savez_compressed(packed, **GOOD_NPZ)
     content = {
-        "idx": pixels, "gzip": gzip.compress(pixels), "npz": npz_bytes(), "npz packed": packed.getvalue(),
+        "idx": pixels,
+        "gzip": gzip.compress(pixels),
+        "npz": npz_bytes(),
+        "npz packed": packed.getvalue(),
     }[kind]
     path = tmp_path / "data.npz"
     n_refused = 0

@@ -192,7 +192,12 @@ def of_qmnist(part, what):
 IDX = {
     "int32 labels": (usual, Y, 0x0C, ""),
     "int16 labels": (usual, Y, 0x0B, ""),
-    "a folder for each file": (lambda part, what: f"{usual(part, what).replace('-idx', '.idx')}/{usual(part, what).replace('-idx', '.idx')}", Y, 8, ""),
+    "a folder for each file": (
+        lambda part, what: f"{usual(part, what).replace('-idx', '.idx')}/{usual(part, what).replace('-idx', '.idx')}",
+        Y,
+        8,
+        "",
+    ),
     "torchvision": (lambda part, what: f"MNIST/raw/{usual(part, what)}", Y, 8, ""),
     "raw": (lambda part, what: f"raw/{usual(part, what)}", Y, 8, "raw"),
     "a dataset's folder of torchvision": (lambda part, what: f"raw/{usual(part, what)}", Y, 8, ""),
@@ -305,7 +310,10 @@ def test_recordings_of_other_formats_are_said(tmp_path):
 WAV = {
     "header cut by three bytes": (wav_bytes()[:30] + wav_bytes()[33:], ["1_ann_5.wav"]),
     "floating point": (wav_bytes(code=3), ["floating point"]),
-    "extensible floating point": (wav_bytes(code=0xFFFE).replace(bytes.fromhex("0100000000001000"), bytes.fromhex("0300000000001000")), ["floating point"]),
+    "extensible floating point": (
+        wav_bytes(code=0xFFFE).replace(bytes.fromhex("0100000000001000"), bytes.fromhex("0300000000001000")),
+        ["floating point"],
+    ),
     "mu-law": (wav_bytes(code=7), ["mu-law"]),
     "no format": (b"RIFF\x64\0\0\0WAVEdata\x04\0\0\0abcd", ["before their format"]),
     "a format of 2 GB": (b"RIFF\x64\0\0\0WAVEfmt \0\0\0\x80abcd", ["fmt"]),
@@ -393,7 +401,10 @@ BOMBS = {
     "a bomb": {"x_train": (npy_start((MANY // 100, 100)), MANY), "y_train": (npy_start((MANY // 100,)), MANY // 100)},
     "labels of another number": {"x_train": (npy_start((MANY // 100, 100)), MANY), "y_train": (npy_start((5,)), 5)},
     "no labels": {"x_train": (npy_start((MANY // 100, 100)), MANY)},
-    "samples of a type that is refused": {"x_train": (npy_start((MANY // 800, 100), "<i8"), MANY // 1), "y_train": (npy_start((MANY // 800,)), MANY // 800)},
+    "samples of a type that is refused": {
+        "x_train": (npy_start((MANY // 800, 100), "<i8"), MANY // 1),
+        "y_train": (npy_start((MANY // 800,)), MANY // 800),
+    },
     "a header of 4 GB": {"x_train": (npy_start((4, 4), version=2, announced=MANY), MANY)},
     "one feature in all bytes": {"x_train": (npy_start((1, MANY)), MANY), "y_train": (npy_start((1,)), 1)},
 }

@@ -93,7 +93,8 @@ def refusal(call, *args, **kwargs):
 
 def test_scalars_follow_the_yaml_1_2_core():
     document = parse_yaml(
-        "a: 1e-12\nb: on\nc: yes\nd: 1:30\ne: 010\nf: 0o10\ng: 0x1F\nh: 2020-01-01\ni: true\nj: ~\nk: 1_000\nl: .5\nm: '3'\nn: -2\no:\np: -.inf\n", "x"
+        "a: 1e-12\nb: on\nc: yes\nd: 1:30\ne: 010\nf: 0o10\ng: 0x1F\nh: 2020-01-01\ni: true\nj: ~\nk: 1_000\nl: .5\nm: '3'\nn: -2\no:\np: -.inf\n",
+        "x",
     )
     expected = {
         "a": 1e-12, "b": "on", "c": "yes", "d": "1:30", "e": 10, "f": 8, "g": 31, "h": "2020-01-01", "i": True, "j": None,
@@ -205,8 +206,16 @@ def test_validate_returns_a_frozen_object():
 CHANGES = {
     "unknown key": ("  epochs: 3", "  epochs: 3\n  epoch: 3", "x.yaml:4: training.epoch is not a key of the experiment; nearest: epochs"),
     "misspelt required key": ("epochs:", "epoch:", "x.yaml:3: training.epoch is not a key of the experiment; nearest: epochs (and 1 more)"),
-    "unknown in union": ("    rate: 1e-3", "    rate: 1\n    beta: 1", "x.yaml:7: training.optimizer.beta is not a key of the experiment; known: kind, rate"),
-    "unknown in free key": ("    size: 300", "    size: 3\n    sise: 3", "x.yaml:11: layers.hidden.sise is not a key of the experiment; nearest: size"),
+    "unknown in union": (
+        "    rate: 1e-3",
+        "    rate: 1\n    beta: 1",
+        "x.yaml:7: training.optimizer.beta is not a key of the experiment; known: kind, rate",
+    ),
+    "unknown in free key": (
+        "    size: 300",
+        "    size: 3\n    sise: 3",
+        "x.yaml:11: layers.hidden.sise is not a key of the experiment; nearest: size",
+    ),
     "missing": ("    rate: 1e-3\n", "", "x.yaml:4: training.optimizer.rate: this key is required and missing"),
     "no tag": ("    kind: sgd\n", "", "x.yaml:4: training.optimizer.kind: this key is required and missing"),
     "wrong tag": ("kind: sgd", "kind: sdg", "x.yaml:5: training.optimizer.kind: found 'sdg'; nearest: sgd"),
@@ -299,7 +308,9 @@ def test_dumped_yaml_reads_back_equal(data):
     assert again == data and repr(again) == repr(data)  # repr: 1.0 is not 1, and the order of keys stands
 
 
-@pytest.mark.parametrize("value", ["1e-12", "on", "1:30", "010", "0o7", "2020-01-01", "~", "<<", "null", "", " ", "a: b", "é\n", "=", ".5", "1_0", 5e-324, 1e22, 0.1])
+@pytest.mark.parametrize(
+    "value", ["1e-12", "on", "1:30", "010", "0o7", "2020-01-01", "~", "<<", "null", "", " ", "a: b", "é\n", "=", ".5", "1_0", 5e-324, 1e22, 0.1]
+)
 def test_dumped_values_keep_their_type(value):
     assert parse_yaml(dump_yaml({"a": value, "b": (value,)}), "x").data == {"a": value, "b": [value]}
 

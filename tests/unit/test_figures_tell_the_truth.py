@@ -136,7 +136,11 @@ def test_the_sweep_page_says_chance_dense_and_best():
     assert "Best setting: hardware.profile chip_b, network.connectivity 1.0." in head
     assert "Dense reference: 97.00 % on chip_b." in head and "Chance: 10.00 %." in head
     best = Page(render_sweep_page(record, {})).tables["Best setting of each series"]
-    assert best[1][0] == "chip_b" and best[1][2] == "10,000" and best[1][-2:] == ["hardware.profile chip_b, network.connectivity 1.0", "nothing in this sweep"]
+    assert (
+        best[1][0] == "chip_b"
+        and best[1][2] == "10,000"
+        and best[1][-2:] == ["hardware.profile chip_b, network.connectivity 1.0", "nothing in this sweep"]
+    )
     assert [row[-1] for row in best[2:]] == ["local memory", "local memory"]
     assert "dense: 97.00 %" in words_of(make_figure("accuracy_memory", record))
     sparse = make_sweep(points=[make_point("chip_a", 0.1, s) for s in range(3)])
@@ -194,7 +198,11 @@ def test_report_writes_what_a_paper_needs(main_cli, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--format", "jpg"], ["--format", "'jpg'", "nearest: png"]), (["--format", ""], ["--format"]), (["--width", "colum"], ["--width", "nearest: column"])],
+    [
+        (["--format", "jpg"], ["--format", "'jpg'", "nearest: png"]),
+        (["--format", ""], ["--format"]),
+        (["--width", "colum"], ["--width", "nearest: column"]),
+    ],
 )
 def test_unknown_options_of_a_report(options, words, main_cli, tmp_path):
     write_sweep(make_sweep(), tmp_path)

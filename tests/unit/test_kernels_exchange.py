@@ -47,9 +47,7 @@ def arrivals_of(store, n, scope=0, key=1):
     starts = store.plan.scope_start
     missing = int(store.segments.n_wanted[scope] - store.n_active_by_segment[starts[scope] : starts[scope + 1]].sum())
     out = np.empty((n, missing, 3), np.int64)
-    done = draw_arrivals(
-        store.slots, store.segments, store.matrices, store.tally, scope, store.segments.n_wanted[scope], np.uint64(key), out
-    )
+    done = draw_arrivals(store.slots, store.segments, store.matrices, store.tally, scope, store.segments.n_wanted[scope], np.uint64(key), out)
     assert done == n
     assert store.violations() == []
     return out
@@ -142,9 +140,7 @@ def test_arrivals_are_uniform_under_a_fan_in_limit(n_active, exact):
 def two_core_plan(scope, n_active, n_slots, fan_in_limit=None):
     """One matrix of 12 x 10 over two cores with 3 and 7 columns."""
     matrix = MatrixPlan(12, 10, 0, 12, fan_in_limit)
-    segments = tuple(
-        SegmentPlan(0, core, a, b, k, s) for core, (a, b), k, s in zip((0, 1), ((0, 3), (3, 10)), n_active, n_slots, strict=True)
-    )
+    segments = tuple(SegmentPlan(0, core, a, b, k, s) for core, (a, b), k, s in zip((0, 1), ((0, 3), (3, 10)), n_active, n_slots, strict=True))
     return StorePlan((matrix,), segments, scope, (-1,) * 12 + (0,) * 3 + (1,) * 7, 2)
 
 

@@ -51,8 +51,7 @@ def watch(store, network, batch, settlings):
         assert network.train(batch, rule_of(), Counting(True, 0, True, 2), progress, step, 1, step * batch.size) == 1
         n = min(batch.size, batch.order.size - step * batch.size)
         act, err = (
-            tiles.reshape(len(tiles), -1, network.n_lanes).transpose(0, 2, 1).reshape(-1, store.plan.n_neurons)[:n] != 0
-            for tiles in network._tiles
+            tiles.reshape(len(tiles), -1, network.n_lanes).transpose(0, 2, 1).reshape(-1, store.plan.n_neurons)[:n] != 0 for tiles in network._tiles
         )
         nonzero[:-n_outputs] += act[:, :-n_outputs].sum(0)
         for g, segment in enumerate(store.plan.segments):

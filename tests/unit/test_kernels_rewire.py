@@ -30,9 +30,7 @@ def exchange(n_shares, slots, segments, matrices, tally, progress, rule, step, b
 def make_store(scope="core", fan_in_limit=None, seed=3, **plan):
     """Six matrices, each on two cores: every share has some, and segments and chunks have no common bounds."""
     starts = np.cumsum((0,) + LAYERS)
-    matrices = tuple(
-        MatrixPlan(LAYERS[i], LAYERS[i + 1], int(starts[i]), int(starts[i + 1]), fan_in_limit) for i in range(len(LAYERS) - 1)
-    )
+    matrices = tuple(MatrixPlan(LAYERS[i], LAYERS[i + 1], int(starts[i]), int(starts[i + 1]), fan_in_limit) for i in range(len(LAYERS) - 1))
     segments = []
     for m, matrix in enumerate(matrices):
         cut = matrix.n_post // 3
@@ -54,7 +52,9 @@ def mark(store, share, seed):
 def contents(store, progress):
     """Everything that an exchange writes, except what lies unused on the stacks of free slots."""
     slots = store.slots
-    held = {name: getattr(slots, name) for name in ("pre", "post", "weight", "active", "n_free", "disorder", "is_stray", "fan_in", "fan_out", "table")}
+    held = {
+        name: getattr(slots, name) for name in ("pre", "post", "weight", "active", "n_free", "disorder", "is_stray", "fan_in", "fan_out", "table")
+    }
     stacks = {f"stack {g}": slots.free_slot[start : start + n] for g, (start, n) in enumerate(zip(store.segments.slot_start, slots.n_free))}
     return held | stacks | store.tally._asdict() | progress._asdict()
 

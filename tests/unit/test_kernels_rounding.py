@@ -214,14 +214,14 @@ def few_digits():
     return load_dataset("digits", limit=300)
 
 
-def make_trainer(dataset, name="int6", is_stochastic=True, has_master=False, batch_size=10, n_epochs=3, rate=0.2, optimizer=None, full_scale=None, **rule):
+def make_trainer(
+    dataset, name="int6", is_stochastic=True, has_master=False, batch_size=10, n_epochs=3, rate=0.2, optimizer=None, full_scale=None, **rule
+):
     optimizer = optimizer or Optimizer()
     grids = [grid_of(name, n, full_scale) for n in (64, 40)]
     plan = layered_plan((64, 40, 10), (256, 120), headroom=0.1, grids=grids, has_master=has_master, n_moments=optimizer.n_moments)
     rule = DeepR(**({"l1": 1e-4, "noise_std": 1e-2} | rule))
-    plan_ = TrainingPlan(
-        0, n_epochs, batch_size, Schedule("constant", rate), rule, 64, optimizer=optimizer, is_stochastic=is_stochastic
-    )
+    plan_ = TrainingPlan(0, n_epochs, batch_size, Schedule("constant", rate), rule, 64, optimizer=optimizer, is_stochastic=is_stochastic)
     return Trainer(SynapseStore.random(plan, 0), dataset, plan_)
 
 

@@ -98,9 +98,7 @@ def run_shares(store, act, err, n_shares, shares):
             run_forward_share(store.slots, store.segments, store.matrices, LAYERS, NO_BIASES, m, share, n_shares, act, N_LANES, LANES)
     for m in (1, 0):
         for share in shares:
-            run_backward_share(
-                store.slots, store.segments, store.matrices, LAYERS, m, share, n_shares, act, err, N_LANES, LANES, live, 1, wrong, 1
-            )
+            run_backward_share(store.slots, store.segments, store.matrices, LAYERS, m, share, n_shares, act, err, N_LANES, LANES, live, 1, wrong, 1)
     gradient = store.slots.gradient.copy()
     store.slots.gradient[:] = 0
     return act, err, gradient, live, wrong

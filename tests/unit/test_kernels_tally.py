@@ -96,15 +96,11 @@ def make_batch(n_samples, size, seed=0):
 
 
 def new_progress():
-    return Progress(
-        np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64), np.full(1, 10**9), np.zeros(1, np.int64), np.zeros(1, np.int64)
-    )
+    return Progress(np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64), np.full(1, 10**9), np.zeros(1, np.int64), np.zeros(1, np.int64))
 
 
 def rule_of(noise_std=0.06, period=1):
-    return StepRule(
-        np.float32(0.1), np.float32(0.02), np.float32(noise_std), np.float32(0.01), period, np.uint64(5), np.uint64(6)
-    )
+    return StepRule(np.float32(0.1), np.float32(0.02), np.float32(noise_std), np.float32(0.01), period, np.uint64(5), np.uint64(6))
 
 
 def run_and_count(store, batch, rule, counting, settle_every=10**9):
@@ -119,9 +115,7 @@ def run_and_count(store, batch, rule, counting, settle_every=10**9):
         before = store.tally.by_segment.copy()
         assert network.train(batch, rule, counting, progress, step, 1, step * batch.size) == 1
         n = min(batch.size, batch.order.size - step * batch.size)
-        acts, errs = (
-            a.reshape(-1, n_neurons, n_lanes).transpose(0, 2, 1).reshape(-1, n_neurons)[:n] for a in network._tiles
-        )
+        acts, errs = (a.reshape(-1, n_neurons, n_lanes).transpose(0, 2, 1).reshape(-1, n_neurons)[:n] for a in network._tiles)
         reference.add_step(rows, acts, errs, rule.noise_std > 0)
         change = store.tally.by_segment - before
         arrived = change[:, SegmentEvent.ACCEPTED] + change[:, SegmentEvent.EXACT]
@@ -166,9 +160,7 @@ def test_training_counts_equal_a_recount(n_cores, scope, size, n_samples):
 def test_counts_may_be_settled_at_any_time(n_cores, settle_every, period):
     """Closing the running sums between steps changes nothing; also with slots that stay empty for a while."""
     store = SynapseStore.random(make_plan(n_cores, "layer"), 4)
-    reference, booked = run_and_count(
-        store, make_batch(200, 10), rule_of(period=period), Counting(True, 0, True, 3), settle_every
-    )
+    reference, booked = run_and_count(store, make_batch(200, 10), rule_of(period=period), Counting(True, 0, True, 3), settle_every)
     reference.compare(store.tally)
     assert booked["RELEASED"] > 20
     settled = store.tally.by_segment.copy(), store.tally.sent.copy(), store.tally.received.copy()

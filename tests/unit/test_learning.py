@@ -27,7 +27,9 @@ def digits(**overrides):
 @pytest.fixture(scope="module")
 def chosen(tmp_path_factory):
     """A run that keeps its best epoch of a validation set."""
-    scenario = ns.load_scenario("digits_santos", {**VALID, "training.keep": "best", "training.learning_rate": 1.5, "training.schedule": {"kind": "constant"}})
+    scenario = ns.load_scenario(
+        "digits_santos", {**VALID, "training.keep": "best", "training.learning_rate": 1.5, "training.schedule": {"kind": "constant"}}
+    )
     return ns.run(scenario, out=tmp_path_factory.mktemp("valid") / "run")
 
 
@@ -101,7 +103,9 @@ def test_files_and_pages_say_it(chosen, main_cli):
 def test_sweeps_choose_on_the_validation_set(tmp_path):
     from neurosim.reports.sweep_facts import score_of
 
-    sweep = ns.sweep(ns.load_scenario("digits_santos", {**VALID, "training.epochs": 1}), {"network.connectivity": [0.05, 0.3]}, out=tmp_path / "s", jobs=1)
+    sweep = ns.sweep(
+        ns.load_scenario("digits_santos", {**VALID, "training.epochs": 1}), {"network.connectivity": [0.05, 0.3]}, out=tmp_path / "s", jobs=1
+    )
     frame = sweep.to_frame()
     assert frame.validation_accuracy.between(0, 1).all()
     for group, value in zip(sweep.record.summary, frame.validation_accuracy):
@@ -111,7 +115,9 @@ def test_sweeps_choose_on_the_validation_set(tmp_path):
 # --- rates -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("optimizer", "fan_in", "rate"), [("sgd", 0.1, 4), ("sgd", 1, 3.2), ("sgd", 100, 0.16), ("momentum", 100, 0.016), ("adam", 25, 0.01)])
+@pytest.mark.parametrize(
+    ("optimizer", "fan_in", "rate"), [("sgd", 0.1, 4), ("sgd", 1, 3.2), ("sgd", 100, 0.16), ("momentum", 100, 0.016), ("adam", 25, 0.01)]
+)
 def test_the_automatic_rate(optimizer, fan_in, rate):
     assert auto_rate(optimizer, fan_in) == pytest.approx(rate, rel=0.06)
     assert auto_rate(optimizer, fan_in) > auto_rate(optimizer, 20 * fan_in)
@@ -209,7 +215,11 @@ def test_features_that_are_not_scaled_are_named():
 
 
 def test_weights_wider_than_the_chip_are_named():
-    run = ns.run(ns.load_scenario("digits_brainscales2", {**FAST, "hardware.weight_format": "float32", "hardware.rounding": "nearest", "hardware.on_violation": "report"}))
+    run = ns.run(
+        ns.load_scenario(
+            "digits_brainscales2", {**FAST, "hardware.weight_format": "float32", "hardware.rounding": "nearest", "hardware.on_violation": "report"}
+        )
+    )
     assert any("wider than the chip's" in w and "weight_format" in w for w in run.warnings)
 
 

@@ -28,7 +28,14 @@ CASES = {
     "biases, leaky": ("digits_santos", [*QUICK, "network.activation=leaky_relu", "network.bias=true", "hardware.cores=2"]),
     "biases, two activations": (
         "digits_santos",
-        [*QUICK, "network.layers=[64, 40, 30, 10]", "network.connectivity=0.3", "network.activation=[tanh, relu]", "network.bias=true", "training.learning_rate=0.1"],
+        [
+            *QUICK,
+            "network.layers=[64, 40, 30, 10]",
+            "network.connectivity=0.3",
+            "network.activation=[tanh, relu]",
+            "network.bias=true",
+            "training.learning_rate=0.1",
+        ],
     ),
     "quantised": ("digits_brainscales2", QUICK),
     "lstm": (LSTM, []),
@@ -45,7 +52,9 @@ def case(request, tmp_path_factory, recordings):
     else:
         scenario = load_scenario(base, overrides)
     record, folder = run_scenario(scenario, out=tmp_path_factory.mktemp("out") / "run")
-    return SimpleNamespace(name=request.param, scenario=scenario, record=record, folder=folder, network=read_run_network(folder), data=scenario.dataset.load())
+    return SimpleNamespace(
+        name=request.param, scenario=scenario, record=record, folder=folder, network=read_run_network(folder), data=scenario.dataset.load()
+    )
 
 
 def dense_logits(network, x, lengths):

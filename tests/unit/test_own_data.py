@@ -117,7 +117,10 @@ def test_given_test_set_and_names_of_columns():
 @pytest.mark.parametrize(
     ("name", "role"),
     [
-        *((name, "x_train") for name in ("x_train", "X_train", "xtrain", "X", "data", "train_images", "images", "train_x", "trainX", "features", "training_data")),
+        *(
+            (name, "x_train")
+            for name in ("x_train", "X_train", "xtrain", "X", "data", "train_images", "images", "train_x", "trainX", "features", "training_data")
+        ),
         *((name, "y_train") for name in ("y", "Y_TRAIN", "labels", "target", "train_labels", "label", "trainy")),
         *((name, "x_test") for name in ("test_images", "test_data", "testX", "X_test")),
         *((name, "y_validation") for name in ("y_val", "val_labels", "y_valid", "validation_targets")),
@@ -131,7 +134,9 @@ def test_usual_names_of_arrays(name, role):
 
 def test_npz_with_other_names_and_a_validation_set(tmp_path):
     x, y = table()
-    np.savez(tmp_path / "data.npz", train_images=x, train_labels=y[:, None], val_images=x[:9], val_labels=y[:9], test_images=x[:30], test_labels=y[:30])
+    np.savez(
+        tmp_path / "data.npz", train_images=x, train_labels=y[:, None], val_images=x[:9], val_labels=y[:9], test_images=x[:30], test_labels=y[:30]
+    )
     data = load_dataset(tmp_path / "data.npz", standardize=True)
     assert (data.n_train, data.n_validation, data.n_test) == (90, 9, 30)
     assert "leave dataset.validation_fraction out" in refused(tmp_path / "data.npz", validation_fraction=0.1)
@@ -273,7 +278,12 @@ def test_sequences_of_different_lengths(tmp_path):
 
 @pytest.mark.parametrize(
     ("lengths", "words"),
-    [([4] * 9, "shape \\(9,\\)"), ([4] * 9 + [5], "length 5 at position 9; expected 1 to 4"), ([0] + [4] * 9, "length 0 at position 0"), ([1.5] * 10, "float64")],
+    [
+        ([4] * 9, "shape \\(9,\\)"),
+        ([4] * 9 + [5], "length 5 at position 9; expected 1 to 4"),
+        ([0] + [4] * 9, "length 0 at position 0"),
+        ([1.5] * 10, "float64"),
+    ],
 )
 def test_lengths_refused(lengths, words):
     with pytest.raises(InputError, match=words):
@@ -552,15 +562,15 @@ def test_the_example_of_the_docstring():
     assert arrays.make_dataset is make_dataset
 
 
-
-
 # --- One file and one line ---------------------------------------------------------------
 
 
 def test_a_data_set_is_one_entry_of_the_catalog(main_cli, monkeypatch):
     def read(info, reading):
         x = np.arange(24.0, dtype=np.float32).reshape(12, 2) / 24
-        return Samples({"x_train": x, "y_train": np.arange(12) % 3, "x_test": x, "y_test": np.arange(12) % 3}, dict.fromkeys(KEYS, "toy"), "made up", n_classes=3)
+        return Samples(
+            {"x_train": x, "y_train": np.arange(12) % 3, "x_test": x, "y_test": np.arange(12) % 3}, dict.fromkeys(KEYS, "toy"), "made up", n_classes=3
+        )
 
     monkeypatch.setitem(DATASETS, "toy", DatasetInfo("toy", 2, 3, None, 1.0, "twelve samples", "made up", read))
     assert load_dataset("toy", validation_fraction=0.5).n_validation == 6

@@ -51,7 +51,14 @@ def test_all_errors_of_a_file_at_once(tmp_path, main_cli):
     path = written(tmp_path, text.replace("where: same_core", "where: somewhere").replace("learning:", "lerning: 3\nlearning:"))
     with pytest.raises(InputErrors) as caught:
         load_profile(path)
-    words = ("coress: is no number of the profile; nearest: cores", "found '64 kHz'; expected a number in B", "weight_bits: found 99", "lerning is not a key", "where: found 'somewhere'", "cores: this key is required")
+    words = (
+        "coress: is no number of the profile; nearest: cores",
+        "found '64 kHz'; expected a number in B",
+        "weight_bits: found 99",
+        "lerning is not a key",
+        "where: found 'somewhere'",
+        "cores: this key is required",
+    )
     for word in words:
         assert sum(word in line for line in caught.value.lines) == 1, (word, caught.value.lines)
     lines = text.splitlines()
@@ -63,7 +70,12 @@ def test_all_errors_of_a_file_at_once(tmp_path, main_cli):
 
 
 def test_all_that_does_not_go_together_at_once(tmp_path):
-    text = new_profile("mine").replace("synapse_word.sign_bits: 1\n", "# \n").replace("synapse_word.pre_index_bits: 16 ", "# ").replace("source: assumed}\nenergy", "source: nobody}\nenergy")
+    text = (
+        new_profile("mine")
+        .replace("synapse_word.sign_bits: 1\n", "# \n")
+        .replace("synapse_word.pre_index_bits: 16 ", "# ")
+        .replace("source: assumed}\nenergy", "source: nobody}\nenergy")
+    )
     with pytest.raises(InputErrors) as caught:
         load_profile(written(tmp_path, text))
     assert len(caught.value.lines) == 3

@@ -86,7 +86,10 @@ def test_check_and_run_agree_where_no_draw_is_safe(options, main_cli, tmp_path):
     if options:
         verdict = json.loads(checked.out)
         assert verdict["fits"] is False
-        assert [(u["name"], u["used"], u["fits"]) for u in verdict["violations"]] == [("targets_per_neuron", 8, False), ("targets_per_neuron", 2, False)]
+        assert [(u["name"], u["used"], u["fits"]) for u in verdict["violations"]] == [
+            ("targets_per_neuron", 8, False),
+            ("targets_per_neuron", 2, False),
+        ]
     else:
         assert "does not fit" in checked.out and "1 core would fit" in checked.out
 

@@ -83,7 +83,11 @@ def test_a_limit_on_routes_is_sure_or_open_or_broken(name, tmp_path):
     document = yaml.safe_load(Path(load_profile("truenorth").path).read_text(encoding="utf-8"))
     del document["limits"]["in_axons_per_core"]
     document["storage"]["rows"]["value"] = 4096
-    limit = {"max": {"value": 1, "unit": "1", "kind": "assumed", "source": "neurosim", "confidence": "A", "note": "test"}, "kind": "wall", "action": "error"}
+    limit = {
+        "max": {"value": 1, "unit": "1", "kind": "assumed", "source": "neurosim", "confidence": "A", "note": "test"},
+        "kind": "wall",
+        "action": "error",
+    }
     document["limits"].pop("targets_per_neuron")
     document["limits"][name] = limit | ({"of": "core"} if name == "targets_per_neuron" else {})
     workload = Workload((6, 12, 8, 4), (30, 60, 12), host_learns=True)

@@ -28,7 +28,9 @@ def test_what_is_unknown_and_where_sources_disagree():
     unknown = {row[0].strip("`"): row[1:] for row in rows("unknown")}
     assert unknown["spinnaker2_santos"][0].split(", ") == ["packet", "host_byte"] and unknown["spinnaker2_santos"][1] == "of the program's loops"
     assert unknown["loihi2"][1] == "unknown" and unknown["brainscales2"][1] == "of whole forward pass alone"
-    assert ["`spinnaker2_santos`", "hoeppner2019_as_cited: synaptic_op", "450 pJ", "1.50 nJ: same citation, likely another DVFS level"] in rows("conflicts")
+    assert ["`spinnaker2_santos`", "hoeppner2019_as_cited: synaptic_op", "450 pJ", "1.50 nJ: same citation, likely another DVFS level"] in rows(
+        "conflicts"
+    )
 
 
 def test_profiles_that_the_text_names_exist():

@@ -110,7 +110,9 @@ def test_load_by_path(tmp_path):
     assert load_profile(path).path == str(path)
 
 
-@pytest.mark.parametrize("name, words", [("spinaker2", "nearest: spinnaker2"), ("zzz", "known: anp_i"), ("no/such.yaml", "no such file"), ("", "known")])
+@pytest.mark.parametrize(
+    "name, words", [("spinaker2", "nearest: spinnaker2"), ("zzz", "known: anp_i"), ("no/such.yaml", "no such file"), ("", "known")]
+)
 def test_unknown_profile(name, words):
     with pytest.raises(InputError) as caught:
         load_profile(name)

@@ -139,5 +139,10 @@ def test_average_prices_are_accepted_without_static_power(tmp_path):
 
 def test_memory_accounting_takes_event_and_byte_prices(tmp_path):
     path = malformed(tmp_path, SANTOS, "accounting: event", "accounting: memory")
-    path.write_text(path.read_text(encoding="utf-8").replace("        neuron_update:\n", f"        local_read_byte: {PRICE % 'liu2018'}\n        neuron_update:\n"), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(
+            "        neuron_update:\n", f"        local_read_byte: {PRICE % 'liu2018'}\n        neuron_update:\n"
+        ),
+        encoding="utf-8",
+    )
     assert load_profile(path).choose("hoeppner2019_as_cited").energy.prices.local_read_byte.value == 1e-12

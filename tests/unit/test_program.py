@@ -105,7 +105,9 @@ def test_sensitivity_has_the_settings_of_the_compiler():
     ledger = ledger_of(profile, batch_size=4)
     (row,) = (row for row in price_sensitivity(profile, ledger.energy) if row["price"] == "cycles of the program")
     table = load_program("cortex_m4f")
-    turns = [(line.component.removeprefix(LOOP), line.count * profile.energy.prices.core_cycle.value) for line in ledger.energy if LOOP in line.component]
+    turns = [
+        (line.component.removeprefix(LOOP), line.count * profile.energy.prices.core_cycle.value) for line in ledger.energy if LOOP in line.component
+    ]
     totals = [ledger.total_energy_j + math.fsum(n * (table.loops[loop][k] - table.loops[loop][0]) for loop, n in turns) for k in (1, 2)]
     assert [other["total_j"] for other in row["published"]] == pytest.approx(totals, rel=1e-12)
 

@@ -70,8 +70,13 @@ def make_record(n_cores=1, priced="some", n_epochs=10, array=False):
             "not_modelled": [],
         },
         dataset={
-            "name": "digits", "source": "by hand", "sha256": "1" * 64,
-            "n_train": N_TRAIN, "n_test": N_TEST, "n_features": 64, "n_classes": 10,
+            "name": "digits",
+            "source": "by hand",
+            "sha256": "1" * 64,
+            "n_train": N_TRAIN,
+            "n_test": N_TEST,
+            "n_features": 64,
+            "n_classes": 10,
         },
         accuracy={
             "test": epochs[-1]["test_accuracy"],
@@ -81,8 +86,13 @@ def make_record(n_cores=1, priced="some", n_epochs=10, array=False):
         },
         epochs=epochs,
         connectivity={
-            "active": 740, "possible": 7400, "fraction": 0.1, "rewired": sum(e["n_arrived"] for e in epochs),
-            "least_active": 740, "most_active": 740, "unfilled": 0,
+            "active": 740,
+            "possible": 7400,
+            "fraction": 0.1,
+            "rewired": sum(e["n_arrived"] for e in epochs),
+            "least_active": 740,
+            "most_active": 740,
+            "unfilled": 0,
             "matrices": [
                 {"n_pre": 64, "n_post": 100, "active": 640, "possible": 6400, "fraction": 0.1, "weights": WEIGHTS, "fan_in": FAN_IN},
                 {"n_pre": 100, "n_post": 10, "active": 100, "possible": 1000, "fraction": 0.1, "weights": None, "fan_in": ONE_FAN_IN},

@@ -151,7 +151,9 @@ def test_traffic_of_what_has_moved_is_that_of_the_shared_level_and_has_a_price_o
     assert not any(line.component.startswith("local_") for line in ledger.energy), "an event's price contains its local accesses"
     inside = price_energy(experiment.profile.choose("stromatias2013_total"), ledger.events, ledger.traffic, None, None, ledger.spill.sections)
     assert not any(line.component.startswith("shared_") for line in inside)
-    priced = price_energy(with_shared_prices(experiment.profile.choose("stromatias2013_marginal")), ledger.events, ledger.traffic, None, None, ledger.spill.sections)
+    priced = price_energy(
+        with_shared_prices(experiment.profile.choose("stromatias2013_marginal")), ledger.events, ledger.traffic, None, None, ledger.spill.sections
+    )
     found = {name: sum(line.energy_j for line in priced if line.component.startswith(f"shared_{name}")) for name in ("read", "write")}
     bytes_moved = (ledger.traffic * ledger.spill.sections[:, None, :, None]).sum(axis=(0, 1, 2))
     assert found == {"read": pytest.approx(bytes_moved[0] * 2e-10, rel=1e-12), "write": pytest.approx(bytes_moved[1] * 3e-10, rel=1e-12)}
@@ -160,7 +162,9 @@ def test_traffic_of_what_has_moved_is_that_of_the_shared_level_and_has_a_price_o
 def with_shared_prices(profile):
     energy = profile.energy
     price = energy.prices.synaptic_op
-    prices = energy.prices.model_copy(update={f"shared_{way}_byte": price.model_copy(update={"value": n}) for way, n in (("read", 2e-10), ("write", 3e-10))})
+    prices = energy.prices.model_copy(
+        update={f"shared_{way}_byte": price.model_copy(update={"value": n}) for way, n in (("read", 2e-10), ("write", 3e-10))}
+    )
     chosen = energy.chosen.model_copy(update={"prices": prices})
     return profile.model_copy(update={"energy": energy.model_copy(update={"price_sets": {energy.price_set: chosen}})})
 

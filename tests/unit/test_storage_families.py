@@ -74,6 +74,7 @@ def test_a_lone_synapse_takes_a_full_word_and_the_verdict_says_so():
 
 def test_a_narrower_weight_that_the_chip_takes_packs_more_synapses_in_a_word():
     """Loihi's lists have fields of the chosen width; 7 bits are refused by the command, see tests/system/test_malformed.py."""
+
     def bits(weight_bits):
         workload = Workload((64, 100, 10), (640, 300), theta_bits=None if weight_bits is None else weight_bits - 1)
         placement = place(load_profile("loihi1"), workload, 1)
@@ -142,7 +143,6 @@ def test_a_host_that_learns_takes_no_memory_of_the_chip():
     assert by_host["synapses"] == own["synapses"] and by_host["row_pointers"] == own["row_pointers"]
     # 15 neurons of its own; activations of 10 others.
     assert by_host["neuron_state"] == 4 * (15 + 10) < own["neuron_state"]
-
 
 
 def test_dormant_slots_are_reported_with_the_limit_that_binds(main_cli, tmp_path):

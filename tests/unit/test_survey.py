@@ -53,7 +53,9 @@ def test_the_table_is_one_screen_and_one_profile_is_a_whole_verdict(main_cli):
 @pytest.mark.parametrize(("profile", "limit"), [("spinnaker2_santos", "local_memory"), ("brainscales2", None), ("loihi1", None), ("dynap_se2", None)])
 def test_fit_says_which_limit_stopped_it(profile, limit):
     learning = "host" if profile == "dynap_se2" else "chip"
-    scenario = load_scenario("mnist_santos_64kb").with_(network={"connectivity": "fit"}, hardware={"profile": profile, "cores": "auto", "learning": learning})
+    scenario = load_scenario("mnist_santos_64kb").with_(
+        network={"connectivity": "fit"}, hardware={"profile": profile, "cores": "auto", "learning": learning}
+    )
     experiment = prepare(scenario)
     fit, workload = experiment.verdict.fit, experiment.placement.workload
     assert fit.n_synapses == workload.n_synapses

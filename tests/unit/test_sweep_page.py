@@ -65,8 +65,7 @@ CASES = {
     "nothing_fits": {"points": [make_point("chip_c", 1.0, s) for s in range(3)]},
     "many_series": {
         "points": [make_point(c, b, 0, extra={"rewiring.rule": f"rule_{k}"}) for c in CHIPS for k in range(4) for b in BUDGETS],
-        "axes": [Axis(keys=["rewiring.rule"], values=[{"rewiring.rule": f"rule_{k}"} for k in range(4)])]
-        + make_sweep().axes,
+        "axes": [Axis(keys=["rewiring.rule"], values=[{"rewiring.rule": f"rule_{k}"} for k in range(4)])] + make_sweep().axes,
     },
 }
 

@@ -79,7 +79,9 @@ def test_one_value_does_not_leak_into_the_next_point():
 
 def test_names_follow_the_resolved_scenario_and_not_the_words():
     one = plan_of(HEAD + "seeds: [0, 1]\naxes: [{grid: {training.epochs: [1, 2]}}]")
-    same = plan_of("name: other\nbase: digits_santos\nseeds: [1, 0]\naxes: [{list: [{training.epochs: 2, description: hello}, {training.epochs: 1}]}]")
+    same = plan_of(
+        "name: other\nbase: digits_santos\nseeds: [1, 0]\naxes: [{list: [{training.epochs: 2, description: hello}, {training.epochs: 1}]}]"
+    )
     assert {point.id for point in one.points} == {point.id for point in same.points}
     assert len({point.id for point in one.points}) == 4
     assert len({point.group for point in one.points}) == 2

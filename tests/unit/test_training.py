@@ -452,9 +452,7 @@ def test_schedules_by_hand():
     assert rates(9, "step", 0.05, 0.5, (3, 5, 7)) == [0.05] * 3 + [0.025] * 2 + [0.0125] * 2 + [0.00625] * 2
     # Their TensorFlow script: times 0.8 after each epoch. Powers of a decimal: float64 rounding.
     assert rates(4, "exponential", 0.5, 0.8) == pytest.approx([0.5, 0.4, 0.32, 0.256], rel=1e-15)
-    assert rates(5, "cosine", 1.0, 0.0) == pytest.approx(
-        [1.0, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125), 0.0], abs=1e-15
-    )
+    assert rates(5, "cosine", 1.0, 0.0) == pytest.approx([1.0, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125), 0.0], abs=1e-15)
     assert rates(3, "cosine", 0.4, 0.5) == pytest.approx([0.4, 0.3, 0.2], rel=1e-15)
     assert rates(1, "cosine", 0.4, 0.5) == [0.4]
 

@@ -1,6 +1,5 @@
 """The loss and the correct samples that training reports, step by step, on every path that a batch can take, against NumPy."""
 
-
 import numpy as np
 import pytest
 
@@ -12,9 +11,7 @@ from neurosim.training.loop import new_progress
 
 LAYERS, N_SAMPLES = (12, 30, 20, 5), 330
 #: Weights learn, nobody leaves.
-RULE = StepRule(
-    np.float32(0.05), np.float32(0), np.float32(0), np.float32(0), 2**62, np.uint64(1), np.uint64(2), has_free_signs=True
-)
+RULE = StepRule(np.float32(0.05), np.float32(0), np.float32(0), np.float32(0), 2**62, np.uint64(1), np.uint64(2), has_free_signs=True)
 COUNTING = Counting(True, 0, True, 64)
 
 

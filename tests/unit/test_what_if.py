@@ -50,7 +50,9 @@ def test_a_changed_number_says_what_it_was_and_who_said_so():
 
 
 def test_short_keys_mean_the_price_set_and_the_corner_in_use():
-    changed = override_profile(SPINNAKER2.choose(corner="0.5V"), {"prices.core_cycle": "12 pJ", "static.core": "1 mW", "clock": "100 MHz", "cycles.packet": 7})
+    changed = override_profile(
+        SPINNAKER2.choose(corner="0.5V"), {"prices.core_cycle": "12 pJ", "static.core": "1 mW", "clock": "100 MHz", "cycles.packet": 7}
+    )
     chosen = changed.energy.chosen
     assert changed.energy.price_set == "derived_from_program_150mhz"
     assert (chosen.prices.core_cycle.value, chosen.static.core.value, changed.clock.value, changed.cycles.packet.value) == (12e-12, 1e-3, 1e8, 7)
@@ -85,7 +87,10 @@ def test_units(text, unit, whole, value):
     assert found == pytest.approx(value, rel=1e-15) and (not whole or isinstance(found, int))
 
 
-@pytest.mark.parametrize(("text", "unit"), [("3 kHz", "B"), ("3 J", "W"), ("4 kB", "B"), ("3 KiB", "bit"), ("16 cores", "1"), ("x", "J"), (True, "1"), ("1e999999999", "x")])
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("3 kHz", "B"), ("3 J", "W"), ("4 kB", "B"), ("3 KiB", "bit"), ("16 cores", "1"), ("x", "J"), (True, "1"), ("1e999999999", "x")],
+)
 def test_other_units_are_refused(text, unit):
     with pytest.raises(ValueError, match="expected"):
         parse_number(text, Within(unit, 0, 1e18))

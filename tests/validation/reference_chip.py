@@ -854,7 +854,6 @@ class ReferenceChip:
         self.seen["merge"] += n_passes
         self.seen["long merge"] += n_passes > 1
 
-
     # Rules that choose by themselves: section 4.1 of the document
 
     def search_smallest(self, segment, sizes, n):

@@ -39,7 +39,9 @@ class UnrolledChip(ReferenceChip):
         As in `ReferenceChip`; posts of a segment are sums.
     """
 
-    def __init__(self, cell, n_inputs, n_units, n_outputs, window, readout, home, segments, scopes, widths, batch_size, n_draws, places=None, clips=False):
+    def __init__(
+        self, cell, n_inputs, n_units, n_outputs, window, readout, home, segments, scopes, widths, batch_size, n_draws, places=None, clips=False
+    ):
         super().__init__(
             [n_inputs, *n_units, n_outputs], home, segments, scopes, widths, "scan", batch_size, n_draws, has_accumulators=True, places=places,
             has_bias=True, clips=clips,

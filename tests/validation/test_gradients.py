@@ -37,9 +37,7 @@ def run_batch(slots, segments, matrices, layers, biases, batch, act, err, lanes,
         n = min(n_lanes, n_batch - begin)
         mlp_kernels.load_tile(act[t], batch, begin, n, matrices.n_pre[0], n_lanes)
         mlp_kernels.forward(slots, matrices, layers, biases, act[t], n, lanes, ACTIVATE)
-        loss[t], n_correct[t] = mlp_kernels.softmax_errors(
-            act[t], err[t], base, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes
-        )
+        loss[t], n_correct[t] = mlp_kernels.softmax_errors(act[t], err[t], base, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes)
         mlp_kernels.backward(slots, segments, matrices, layers, act[t], err[t], slots.gradient, n, lanes, TURN_BACK)
 
 
@@ -231,9 +229,7 @@ NO_COUNTING = Counting(False, 10**6, False, 1)
 
 def rule_of(eta, l1=0.0, noise_std=0.0, period=1000):
     """Rule without rewiring inside the first `period` steps: slots that left stay empty."""
-    return StepRule(
-        np.float32(eta), np.float32(l1), np.float32(noise_std), np.float32(0.0), period, np.uint64(91), np.uint64(92)
-    )
+    return StepRule(np.float32(eta), np.float32(l1), np.float32(noise_std), np.float32(0.0), period, np.uint64(91), np.uint64(92))
 
 
 def train_one_step(store, batch, rule, step=0):

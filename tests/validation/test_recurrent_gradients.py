@@ -20,9 +20,7 @@ N_SAMPLES, N_STEPS, N_INPUTS, N_CLASSES = 70, 9, 6, 5
 SCALE = np.float32(1 / 16)
 SHAPES = {
     f"{cell}-{len(units)}-{readout}-{window}": RecurrentShape(cell, N_INPUTS, N_STEPS, units, N_CLASSES, readout, window)
-    for cell, units, readout, window in itertools.product(
-        ("lstm", "rnn"), ((12,), (12, 7)), ("last", "mean"), (None, 4)
-    )
+    for cell, units, readout, window in itertools.product(("lstm", "rnn"), ((12,), (12, 7)), ("last", "mean"), (None, 4))
 }
 
 

@@ -216,8 +216,17 @@ CASES = (
     Case(SANTOS, cores=4, batch=4, period=3, shows=(*REWIRED, "packet", "free slot")),
     Case(SANTOS, EVENTS, shows=(*REWIRED, *ERRORS, "merge")),
     Case(SANTOS, EVENTS, cores=4, batch=4, shows=(*REWIRED, *ERRORS, "packet", "merge")),
-    Case(SANTOS, EVENTS, cores=4, batch=4, layers=(64, 12, 10), connectivity=(0.15, 0.4), dataset="digits", n_train=18,
-         shows=(*REWIRED, *ERRORS, "packet", "merge")),
+    Case(
+        SANTOS,
+        EVENTS,
+        cores=4,
+        batch=4,
+        layers=(64, 12, 10),
+        connectivity=(0.15, 0.4),
+        dataset="digits",
+        n_train=18,
+        shows=(*REWIRED, *ERRORS, "packet", "merge"),
+    ),
     Case(ODD, cores=3, batch=1, noise=None, rate=0.5, l1=0.03, shows=(*REWIRED, "packet")),
     Case(ODD, cores=4, batch=4, shows=(*REWIRED, "packet")),
     Case(ODD, EVENTS, batch=4, period=3, shows=(*REWIRED, *ERRORS, "merge")),
@@ -235,8 +244,7 @@ CASES = (
     Case(ODD, EVENTS, cores=3, batch=1, connectivity=(0.97, 0.97, 0.9), shows=("arrival", "exact draw", "merge")),
     Case(ODD, cores=3, batch=4, connectivity=0.95, scope="layer", headroom=0.04, shows=("arrival", "exact draw")),
     # So much noise that a segment takes more arrivals than one merge pass.
-    Case(ODD, EVENTS, batch=4, noise=8.0, period=3, layers=(12, 24, 4), connectivity=(0.7, 0.5), epochs=1,
-         shows=("arrival", "long merge")),
+    Case(ODD, EVENTS, batch=4, noise=8.0, period=3, layers=(12, 24, 4), connectivity=(0.7, 0.5), epochs=1, shows=("arrival", "long merge")),
     Case("santos_odd_memory", EVENTS, cores=3, batch=4, shows=(*REWIRED, *ERRORS, "packet", "merge")),
     # Rules that choose by themselves.
     Case(ODD, cores=3, batch=4, rule=SET, shows=("arrival", "rejected", "search", "packet")),
@@ -261,25 +269,40 @@ CASES = (
     Case("brainscales2_odd", EVENTS, cores=2, batch=1, period=3, shows=(*REWIRED, "packet", "free slot")),
     Case("brainscales2_odd", cores=1, batch=4, connectivity=(0.97, 0.97, 0.9), shows=("arrival", "exact draw")),
     # The fan-in limit of the array (26 rows: 13 slots) binds in the second matrix: 12 of 20 on average.
-    Case("brainscales2_odd", cores=2, batch=4, layers=(12, 20, 4), connectivity=(0.3, 0.6), scope="layer", headroom=0.3,
-         shows=(*REWIRED, "packet")),
+    Case("brainscales2_odd", cores=2, batch=4, layers=(12, 20, 4), connectivity=(0.3, 0.6), scope="layer", headroom=0.3, shows=(*REWIRED, "packet")),
     # Optimizers with state per slot.
     Case(ODD, cores=3, batch=1, optimizer="momentum", shows=(*REWIRED, "packet")),
     Case(ODD, EVENTS, cores=3, batch=1, optimizer="momentum", shows=(*REWIRED, *ERRORS, "packet", "merge")),
     Case(ODD, EVENTS, cores=3, batch=1, rate=0.02, optimizer="adam", shows=(*REWIRED, *ERRORS, "packet", "merge")),
     Case(ODD, EVENTS, cores=4, batch=4, period=3, rate=0.02, optimizer="adam", shows=(*REWIRED, *ERRORS, "packet", "merge")),
-    Case(ODD, cores=4, batch=4, layers=(12, 3, 7, 2), connectivity=0.6, dataset="sparse2", rate=0.02, optimizer="adam",
-         shows=(*REWIRED, "packet")),
+    Case(ODD, cores=4, batch=4, layers=(12, 3, 7, 2), connectivity=0.6, dataset="sparse2", rate=0.02, optimizer="adam", shows=(*REWIRED, "packet")),
     Case(ODD, cores=4, batch=4, scope="layer", headroom=0.3, optimizer="momentum", shows=(*REWIRED, "packet", "free slot")),
     Case("brainscales2_odd", EVENTS, cores=2, batch=1, period=3, rate=0.02, optimizer="adam", shows=(*REWIRED, "packet", "free slot")),
     # Packed lists, with room and without: words, in-axons (half of the slots: 2 for a list that learns) and out-axons bind.
     Case("packed_lists", shows=REWIRED),
     Case("packed_lists", cores=3, batch=4, period=3, shows=(*REWIRED, "packet", "free slot")),
     Case("packed_lists", EVENTS, cores=2, batch=1, connectivity=(0.4, 0.5, 0.5), changes=WORDS, shows=(*REWIRED, "packet", "row limit")),
-    Case("packed_lists", cores=2, batch=4, scope="layer", headroom=0.3, connectivity=(0.15, 0.2, 0.3), changes=AXONS,
-         shows=(*REWIRED, "packet", "row limit")),
-    Case("packed_lists", cores=3, batch=1, scope="network", headroom=0.3, connectivity=(0.15, 0.2, 0.3), changes=(*FEW_WORDS, *FEW_AXONS),
-         optimizer="momentum", shows=(*REWIRED, "packet", "row limit")),
+    Case(
+        "packed_lists",
+        cores=2,
+        batch=4,
+        scope="layer",
+        headroom=0.3,
+        connectivity=(0.15, 0.2, 0.3),
+        changes=AXONS,
+        shows=(*REWIRED, "packet", "row limit"),
+    ),
+    Case(
+        "packed_lists",
+        cores=3,
+        batch=1,
+        scope="network",
+        headroom=0.3,
+        connectivity=(0.15, 0.2, 0.3),
+        changes=(*FEW_WORDS, *FEW_AXONS),
+        optimizer="momentum",
+        shows=(*REWIRED, "packet", "row limit"),
+    ),
     Case("cam_per_neuron", cores=2, batch=4, shows=(*REWIRED, "packet")),
     Case("cam_per_neuron", cores=1, connectivity=(0.97, 0.97, 0.9), shows=("arrival", "exact draw")),
     Case("crossbar_binary", cores=2, batch=1, connectivity=(0.1, 0.1, 0.3), changes=ROWS, shows=(*REWIRED, "row limit")),
@@ -299,15 +322,32 @@ CASES = (
     Case("grid_odd", EVENTS, cores=6, batch=1, period=3, shows=(*REWIRED, *ERRORS, *HOPS)),
     # Routing entries of two chips, and one target core for each neuron.
     Case("mesh_odd_routes", cores=8, batch=4, shows=(*REWIRED, "packet to another chip", "row limit")),
-    Case("santos_odd_targets", EVENTS, cores=3, batch=1, scope="layer", headroom=0.3, connectivity=(0.3, 0.2, 0.3),
-         shows=(*REWIRED, *ERRORS, "packet", "row limit")),
+    Case(
+        "santos_odd_targets",
+        EVENTS,
+        cores=3,
+        batch=1,
+        scope="layer",
+        headroom=0.3,
+        connectivity=(0.3, 0.2, 0.3),
+        shows=(*REWIRED, *ERRORS, "packet", "row limit"),
+    ),
     # Sections in the memory that the cores of a chip share.
     Case("santos_odd_spill", cores=3, batch=4, optimizer="momentum", shows=(*REWIRED, "packet", "spilled access")),
     Case("santos_odd_memory_spill", EVENTS, cores=3, batch=4, period=3, shows=(*REWIRED, *ERRORS, "packet", "merge", "spilled access")),
     # The chip learns, and its host rewires: it reads all weights and writes what changed; searches and draws are its own.
     Case("packed_lists", cores=3, batch=4, changes=REWIRED_BY_HOST, shows=(*MOVED, "packet")),
-    Case("packed_lists", EVENTS, cores=2, batch=1, period=3, connectivity=(0.4, 0.5, 0.5), changes=(*WORDS, *REWIRED_BY_HOST), optimizer="momentum",
-         shows=(*MOVED, "packet", "row limit", "free slot")),
+    Case(
+        "packed_lists",
+        EVENTS,
+        cores=2,
+        batch=1,
+        period=3,
+        connectivity=(0.4, 0.5, 0.5),
+        changes=(*WORDS, *REWIRED_BY_HOST),
+        optimizer="momentum",
+        shows=(*MOVED, "packet", "row limit", "free slot"),
+    ),
     Case("crossbar_binary", cores=2, batch=1, changes=REWIRED_BY_HOST, shows=(*MOVED, "packet")),
     Case("santos_odd_host", cores=3, batch=4, optimizer="adam", rate=0.02, shows=(*MOVED, "packet")),
     Case("santos_odd_host", EVENTS, cores=3, batch=1, period=3, optimizer="momentum", shows=(*MOVED, *ERRORS, "packet")),
@@ -322,8 +362,17 @@ CASES = (
     # Cells whose zeros have errors: without biases a neuron without synapses is one. And biases, alone and with them.
     Case(ODD, cores=3, batch=4, network=CELLS, **FOUR, shows=(*REWIRED, "packet", "zero that counts")),
     Case(ODD, EVENTS, cores=3, batch=1, network=CELLS, **FOUR, shows=(*REWIRED, *ERRORS, "packet", "merge", "zero that counts")),
-    Case(ODD, EVENTS, cores=4, batch=4, network=CELLS + BIASES, clip=0.5, optimizer="momentum", **FOUR,
-         shows=(*MOVED, "non-zero error", "packet", "merge", "norm")),
+    Case(
+        ODD,
+        EVENTS,
+        cores=4,
+        batch=4,
+        network=CELLS + BIASES,
+        clip=0.5,
+        optimizer="momentum",
+        **FOUR,
+        shows=(*MOVED, "non-zero error", "packet", "merge", "norm"),
+    ),
     Case(ODD, EVENTS, cores=3, batch=4, rule=RIGL, network=CELLS, **FOUR, shows=("placed", "search", "packet", "merge", "zero that counts")),
     Case("brainscales2_odd", EVENTS, cores=2, batch=1, network=CELLS + BIASES, **FOUR, shows=(*MOVED, "packet")),
     Case("packed_lists", cores=2, batch=4, network=CELLS + BIASES, clip=0.5, **FOUR, shows=(*MOVED, "packet", "norm")),
@@ -463,7 +512,9 @@ def make_chip(experiment, store, has_noise):
         limits=limits if is_limited else None,
         is_soft=experiment.scenario.rewiring.rule == "soft_deep_r",
         # A rounded strength cannot hold half an update until the pass over all slots; a gradient that is clipped waits for its norm.
-        has_accumulators=True if experiment.scenario.training.clip or is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space" else None,
+        has_accumulators=True
+        if experiment.scenario.training.clip or is_narrow and hardware.execution == "event_driven" and profile.storage.family == "address_space"
+        else None,
         places=places,
         host_learns=hardware.learning == "host",
         host_rewires=hardware.learning == "chip" and profile.learning.rewiring == "host" and experiment.scenario.rewiring.rule_class.rewires,
@@ -533,9 +584,7 @@ def run_sample(network, cells, x, label, scale, n_batch):
         labels, order = np.array([label], np.int32), np.zeros(1, np.int64)
         errors_of_outputs(act, err, base, labels, order, 0, 1, layers[-1], n_batch, 1)
         gradient = np.zeros(store.n_slots, np.float32)
-        backward_tile(
-            store.slots, store.segments, store.matrices, kinds, act, err, gradient, 1, (0,), joined.backward
-        )
+        backward_tile(store.slots, store.segments, store.matrices, kinds, act, err, gradient, 1, (0,), joined.backward)
     return by_layer(act, layers), by_layer(err, layers)
 
 

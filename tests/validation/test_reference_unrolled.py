@@ -56,7 +56,13 @@ class Case:
     def __str__(self):
         units = "-".join(map(str, self.units))
         parts = (self.cell, units, self.profile, f"{self.cores}core", self.readout, f"window{self.window or 'all'}", f"batch{self.batch}")
-        parts += (self.optimizer, self.scope, f"every{self.period}", *(value for key, value in self.rule if key == "rule"), *dict(self.weights).values())
+        parts += (
+            self.optimizer,
+            self.scope,
+            f"every{self.period}",
+            *(value for key, value in self.rule if key == "rule"),
+            *dict(self.weights).values(),
+        )
         return "-".join(parts)
 
 
@@ -130,7 +136,8 @@ def make_scenario(case, folder, recordings=None, max_steps=MAX_STEPS, n_bands=N_
                 "features": {"frame_ms": 10.0, "hop_ms": 10.0, "bands": n_bands},
             },
             "network": {"type": case.cell, "units": case.units, "readout": case.readout, "connectivity": case.connectivity},
-            "hardware": {"profile": profile, "cores": case.cores, "headroom": case.headroom, "price_set": EVENT_PRICES.get(profile)} | dict(case.weights),
+            "hardware": {"profile": profile, "cores": case.cores, "headroom": case.headroom, "price_set": EVENT_PRICES.get(profile)}
+            | dict(case.weights),
             "training": training | ({"window": case.window} if case.window else {}),
             "rewiring": rewiring,
         }

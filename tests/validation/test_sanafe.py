@@ -41,7 +41,13 @@ def profile_with_grid(path, width, height, cores_per_tile):
     count, energy = data["cores"], data["energy"]["price_sets"]["hoeppner2019_as_cited"]
     energy["prices"] = {
         name: {
-            "value": price, "unit": "J", "kind": "assumed", "meaning": "marginal", "source": "neurosim", "confidence": "A", "note": "told apart",
+            "value": price,
+            "unit": "J",
+            "kind": "assumed",
+            "meaning": "marginal",
+            "source": "neurosim",
+            "confidence": "A",
+            "note": "told apart",
         }
         for name, price in PRICES.items()
     }
@@ -74,13 +80,19 @@ def exported(request, tmp_path_factory):
     assert main(["export", str(folder / "run"), "--format", "sanafe", "--out", str(replays), "--data", str(data_dir)]) == 0
     assert result == ((folder / "run" / "result.json").read_bytes(), (folder / "run" / "checkpoint.npz").read_bytes())
     summary = yaml.safe_load((replays / "replay.yaml").read_text(encoding="utf-8"))
-    counted = {
-        row["network"]: replay(replays / "architecture.yaml", replays / row["network"], row["steps"]) for row in summary["replays"]
-    }
+    counted = {row["network"]: replay(replays / "architecture.yaml", replays / row["network"], row["steps"]) for row in summary["replays"]}
     name = "mnist" if is_mnist else "digits"
     data = load_dataset(name, data_dir=data_dir, limit=48)
     return SimpleNamespace(
-        data=data, sizes=sizes, shares=shares, folder=folder, replays=replays, counts=summary["counts"], energy=summary["energy_j"], rows=summary["replays"], counted=counted
+        data=data,
+        sizes=sizes,
+        shares=shares,
+        folder=folder,
+        replays=replays,
+        counts=summary["counts"],
+        energy=summary["energy_j"],
+        rows=summary["replays"],
+        counted=counted,
     )
 
 

@@ -66,5 +66,7 @@ def family_of(profile: HardwareProfile) -> Family:
     """
     name = profile.storage.family
     if name not in FAMILIES:
-        raise InputError(f"profile {profile.name}: storage.family: found {name!r}, of which nobody says how it stores synapses; {nearest(name, FAMILIES)}")
+        raise InputError(
+            f"profile {profile.name}: storage.family: found {name!r}, of which nobody says how it stores synapses; {nearest(name, FAMILIES)}"
+        )
     return FAMILIES[name]
