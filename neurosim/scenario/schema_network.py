@@ -7,13 +7,22 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from neurosim.datasets import DATASETS, Encoding, EventChoice, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.errors import InputError, nearest
-from neurosim.networks import MODELS
+from neurosim.networks import MODELS, READOUTS, SURROGATES
 from neurosim.scenario.schema_types import Fraction, LayerSize, Positive, PositiveInt
 
 #: Samples of a frame: what a table of all mel filters is good for.
 MOST_FRAME = 65_536
 #: Keys that only some types of network use.
-_KEYS_OF_TYPE = {"mlp": ("layers", "activation", "bias"), "lstm": ("units", "readout"), "rnn": ("units", "readout")}
+_DYNAMICS = ("tau_m", "tau_a", "tau_out", "v_th", "beta", "refractory", "adaptive", "surrogate", "gamma", "slope")
+_KEYS_OF_TYPE = {
+    "mlp": ("layers", "activation", "bias"),
+    "lstm": ("units", "readout"),
+    "rnn": ("units", "readout"),
+    "lif": ("units", "readout", "readout_steps", "recurrent", *(key for key in _DYNAMICS if key not in ("tau_a", "beta", "adaptive"))),
+    "alif": ("units", "readout", "readout_steps", "recurrent", *_DYNAMICS),
+}
+#: Types whose neurons spike.
+SPIKING = ("lif", "alif")
 
 
 def _check_activation(name):
@@ -31,6 +40,8 @@ def _as_sizes(value):
     return (value,) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
 
 
+#: A time constant in steps: below one step nothing of a state would be left after it.
+TimeConstant = Annotated[float, Field(ge=1, le=1e6)]
 Units = Annotated[tuple[LayerSize, ...], BeforeValidator(_as_sizes, json_schema_input_type=LayerSize | tuple[LayerSize, ...])]
 
 
@@ -72,7 +83,7 @@ class EncodeChoice(Strict):
     @model_validator(mode="after")
     def _check(self):
         try:
-            self.encoding
+            Encoding(**dict(self))
         except InputError as error:  # "encode.KEY: what"
             key, _, what = str(error).removeprefix("encode.").partition(": ")
             raise WrongKey([key], what) from None
@@ -187,7 +198,8 @@ class Network(Strict):
     ----------
     type : str
         ``mlp``: multilayer perceptron. ``lstm``, ``rnn``: recurrent layers, which take a sample step by step, and a
-        read-out; sizes of inputs and outputs come from the data.
+        read-out; sizes of inputs and outputs come from the data. ``lif``, ``alif``: layers of leaky integrate-and-fire neurons, all or some of
+        which adapt, and a leaky read-out.
     layers : tuple of int, optional
         Of an ``mlp``: neurons of each layer, inputs first.
     activation : str or tuple of str, optional
@@ -198,7 +210,14 @@ class Network(Strict):
     units : tuple of int, optional
         Of the others: units of each recurrent layer. A file may give one number for one layer.
     readout : str, optional
-        Of the others: whether the outputs see the ``last`` state of a sample, which they do when left out, or the ``mean`` of all.
+        Of the others: whether the outputs see the ``last`` state of a sample, which they do when left out, or the ``mean`` of all. Of spiking
+        ones: whether the loss is of the ``last`` read-out, of their ``mean``, which it is when left out, or of ``every`` one.
+    readout_steps : int, optional
+        Of spiking networks: steps at the end of a sample that ``mean`` and ``every`` are about; all when left out.
+    recurrent : bool, optional
+        Of spiking networks: whether the neurons of a layer project to each other, which they do when left out.
+    tau_m, tau_a, tau_out, v_th, beta, refractory, adaptive, surrogate, gamma, slope : optional
+        Of spiking networks: see `neurosim.networks.Spiking`. Of an ``alif`` all neurons adapt when left out, with a beta of 1.8.
     connectivity : float, tuple of float or 'fit'
         Fraction of the possible connections, for all matrices or for each; ``fit`` takes the most that
         the chip's budgets allow, in equal fractions.
@@ -206,12 +225,24 @@ class Network(Strict):
         Total number of connections instead, shared by the matrices in equal fractions.
     """
 
-    type: Literal["mlp", "lstm", "rnn"] = "mlp"
+    type: Literal["mlp", "lstm", "rnn", "lif", "alif"] = "mlp"
     layers: Annotated[tuple[LayerSize, ...], as_tuple] | None = None
     activation: Activation | Annotated[tuple[Activation, ...], as_tuple] | None = None
     bias: bool | None = None
     units: Units | None = None
-    readout: Literal["last", "mean"] | None = None
+    readout: Literal[*READOUTS] | None = None
+    readout_steps: PositiveInt | None = None
+    recurrent: bool | None = None
+    tau_m: TimeConstant | None = None
+    tau_a: TimeConstant | None = None
+    tau_out: TimeConstant | None = None
+    v_th: Positive | None = None
+    beta: Positive | None = None
+    refractory: Annotated[int, Field(ge=0, le=1000)] | None = None
+    adaptive: Fraction | None = None
+    surrogate: Literal[*SURROGATES] | None = None
+    gamma: Positive | None = None
+    slope: Positive | None = None
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
     synapses: PositiveInt | None = None
 
@@ -219,6 +250,22 @@ class Network(Strict):
     def is_recurrent(self):
         """Whether a sample is taken step by step."""
         return self.type != "mlp"
+
+    @property
+    def is_spiking(self):
+        """Whether its neurons spike."""
+        return self.type in SPIKING
+
+    @property
+    def has_recurrent_matrices(self):
+        """Whether the neurons of a layer project to each other."""
+        return self.is_recurrent and self.recurrent is not False
+
+    @property
+    def dynamics(self):
+        """Keyword arguments of `neurosim.networks.Spiking` that a spiking network decides: dict."""
+        given = {key: getattr(self, key) for key in (*_DYNAMICS, "readout", "readout_steps") if getattr(self, key) is not None}
+        return ({"adaptive": 1.0, "beta": 1.8} if self.type == "alif" else {}) | given
 
     @property
     def cells(self):
@@ -233,16 +280,20 @@ class Network(Strict):
             return tuple(f"layer {i} to layer {i + 1}" for i in range(len(self.layers) - 1))
         names, before = [], "inputs"
         for i in range(1, len(self.units) + 1):
-            names += [f"{before} to {self.type} {i}", f"{self.type} {i} to itself"]
+            names += [f"{before} to {self.type} {i}"] + [f"{self.type} {i} to itself"] * self.has_recurrent_matrices
             before = f"{self.type} {i}"
         return (*names, f"{before} to outputs")
 
     @model_validator(mode="after")
     def _check(self):
         takes = _KEYS_OF_TYPE[self.type]
-        for key in ("layers", "activation", "bias", "units", "readout"):
+        for key in dict.fromkeys(key for keys in _KEYS_OF_TYPE.values() for key in keys):
             if key not in takes and getattr(self, key) is not None:
                 raise WrongKey([key], f"a network of type {self.type} does not use it, it has {' and '.join(takes)}; leave it out")
+        if self.readout == "every" and not self.is_spiking:
+            raise WrongKey(["readout"], f"found every with a network of type {self.type}, whose outputs come once a sample; use last or mean")
+        if self.readout_steps is not None and self.readout == "last":
+            raise WrongKey(["readout_steps"], "found beside readout last, which is one step; leave it out, or use readout mean or every")
         if getattr(self, takes[0]) is None:
             raise WrongKey([takes[0]], f"this key is required and missing; a network of type {self.type} needs it")
         if self.is_recurrent and not self.units:
