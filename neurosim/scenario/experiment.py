@@ -171,7 +171,9 @@ def make_topology(scenario, shape=None):
     if network.is_spiking:
         spiking = Spiking(**network.dynamics, **scenario.training.spiking_keys)
         if (network.readout_steps or 0) > shape.n_steps:
-            raise InputError(f"network.readout_steps: found {network.readout_steps}; data set {scenario.dataset.name} has samples of {shape.n_steps} steps")
+            raise InputError(
+                f"network.readout_steps: found {network.readout_steps}; data set {scenario.dataset.name} has samples of {shape.n_steps} steps"
+            )
         return Topology.spikes(
             spiking, shape.n_inputs, network.units, shape.n_classes, shape.n_steps, scenario.training.window, network.has_recurrent_matrices
         )

@@ -193,7 +193,9 @@ class Training(Strict):
     def _check(self):
         known = METHODS[self.method or "bptt"].feedbacks
         if self.feedback is not None and self.feedback not in known:
-            raise WrongKey(["feedback"], f"found {self.feedback} with method {self.method or 'bptt'}, whose errors go back along the weights; leave it out")
+            raise WrongKey(
+                ["feedback"], f"found {self.feedback} with method {self.method or 'bptt'}, whose errors go back along the weights; leave it out"
+            )
         if self.feedback_decay is not None and self.feedback != "adaptive":
             raise WrongKey(["feedback_decay"], f"found with feedback {self.feedback or 'symmetric'}, which does not learn; leave it out")
         if (self.rate_cost is None) != (self.rate_target is None):

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from neurosim.datasets import DATASETS, SpeechFeatures, dataset_shape, load_dataset
+from neurosim.datasets import DATASETS, Encoding, EventChoice, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
-from neurosim.errors import nearest
+from neurosim.errors import InputError, nearest
 from neurosim.networks import MODELS, READOUTS, SURROGATES
 from neurosim.scenario.schema_types import Fraction, LayerSize, Positive, PositiveInt
 
@@ -61,6 +61,43 @@ class FeatureChoice(Strict):
         return self
 
 
+class EncodeChoice(Strict):
+    """How values become spikes; see `neurosim.datasets.Encoding`."""
+
+    kind: Literal["latency", "integrate", "level_crossing", "rate"]
+    steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
+    range: Annotated[tuple[float, float], as_tuple] | None = None
+    tau: Positive | None = None
+    threshold: Positive | None = None
+    leak: Annotated[float, Field(ge=0, le=1)] | None = None
+    levels: Annotated[int, Field(ge=1, le=1000)] | None = None
+    rate: Fraction | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    silence: Annotated[int, Field(ge=0, le=10**4)] = 0
+
+    @property
+    def encoding(self):
+        """The `Encoding`."""
+        return Encoding(**dict(self))
+
+    @model_validator(mode="after")
+    def _check(self):
+        try:
+            Encoding(**dict(self))
+        except InputError as error:  # "encode.KEY: what"
+            key, _, what = str(error).removeprefix("encode.").partition(": ")
+            raise WrongKey([key], what) from None
+        return self
+
+
+class EventFileChoice(Strict):
+    """How events become steps; see `neurosim.datasets.EventChoice`."""
+
+    units: Annotated[int, Field(ge=1, le=10**5)] | None = None
+    step_ms: Annotated[float, Field(gt=0, le=10**6)] = EventChoice.step_ms
+    steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
+
+
 class DatasetChoice(Strict):
     """Which samples are learned.
 
@@ -87,6 +124,12 @@ class DatasetChoice(Strict):
         Of recordings: the longest sequence, for which the network is laid out; a longer recording is refused.
     features : FeatureChoice, optional
         Of recordings.
+    encode : EncodeChoice, optional
+        Turn values into spikes, in steps; without it a network takes them as they are.
+    events : EventFileChoice, optional
+        Of files of events.
+    task : dict of str to number, optional
+        Of data that are made: their numbers that are not the defaults.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -99,6 +142,14 @@ class DatasetChoice(Strict):
     standardize: bool = False
     max_steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
     features: FeatureChoice | None = None
+    encode: EncodeChoice | None = None
+    events: EventFileChoice | None = None
+    task: dict[str, int | float] | None = None
+
+    @property
+    def encoding(self):
+        """The `Encoding`, or None."""
+        return self.encode and self.encode.encoding
 
     @property
     def speech(self):
@@ -110,7 +161,9 @@ class DatasetChoice(Strict):
     @property
     def _options(self):
         plain = ("limit", "label", "test_fraction", "validation_fraction", "split_seed", "standardize")
-        return {key: getattr(self, key) for key in plain} | {"speech": self.speech, "drop": self.drop or ()}
+        events = None if self.events is None else EventChoice(**dict(self.events))
+        special = {"speech": self.speech, "drop": self.drop or (), "encode": self.encoding, "events": events, "task": self.task}
+        return {key: getattr(self, key) for key in plain} | special
 
     def load(self, data_dir=None):
         """The `Dataset`; see `neurosim.datasets.load_dataset`."""
@@ -130,6 +183,11 @@ class DatasetChoice(Strict):
         for key, reason in (("label", "is no table"), ("drop", "is no table"), ("test_fraction", "has a test set")) if info else ():
             if getattr(self, key) is not None:
                 raise WrongKey([key], f"data set {self.name} {reason}; leave it out")
+        if info and self.events is not None:
+            raise WrongKey(["events"], f"data set {self.name} is no file of events; leave it out")
+        if self.task is not None and not (info and info.make_task):
+            made = ", ".join(name for name, one in DATASETS.items() if one.make_task)
+            raise WrongKey(["task"], f"data set {self.name} is read and not made; leave it out, or choose one of {made}")
         return self
 
 

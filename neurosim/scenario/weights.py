@@ -151,7 +151,7 @@ def _homes(network, shapes, connections, record):
 def _inputs_of(dataset):
     """How samples enter, and what the outputs stand for."""
     found = {"scale": dataset.scale, "classes": None if _are_numbers(dataset.classes) else np.array(dataset.classes)}
-    if dataset.standardization is not None:
+    if dataset.standardization is not None and dataset.encoding is None:
         known = dataset.standardization
         found |= {"scale": known.scale, "mean": known.mean, "spread": known.spread}
     return found
