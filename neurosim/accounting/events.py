@@ -31,6 +31,11 @@ KINDS = (
     "packet_offchip",
     "hop_east_west",
     "hop_north_south",
+    # Of spiking networks: visits of synapses to their traces, steps of the past that they read, and errors of outputs sent to cores with neurons,
+    # which are among the packets.
+    "trace_update",
+    "history_read",
+    "target_broadcast",
 )
 PHASE = {name: i for i, name in enumerate(PHASES)}
 KIND = {name: i for i, name in enumerate(KINDS)}

@@ -20,13 +20,14 @@ PARTS = ("train", "test", "validation")
 class DataShape:
     """Sizes that a network must agree with: a sample is `n_steps` times `n_inputs` values, of one of `n_classes` classes.
 
-    `notes` are what a user should know of the data, as far as they were read.
+    `notes` are what a user should know of the data, as far as they were read; `is_spikes` says whether all values are 0 or 1.
     """
 
     n_inputs: int
     n_steps: int
     n_classes: int
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    is_spikes: bool = field(default=False, compare=False, repr=False)
 
     @property
     def n_features(self):
@@ -76,6 +77,8 @@ class Dataset:
         Steps and values per step of a sample before it became spikes; those of now where there is no encoding.
     stored_scale : float, optional
         What maps values as they are in the files, before anything was standardized or encoded.
+    is_spikes : bool
+        Whether values are events: all are 0 or 1.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Dataset:
     encoding: Encoding | None = None
     stored: tuple[int, int] | None = None
     stored_scale: float | None = None
+    is_spikes: bool = False
 
     def __post_init__(self):
         for key, like in (("x_validation", self.x_train), ("y_validation", self.y_train)):
@@ -125,7 +129,7 @@ class Dataset:
     @property
     def shape(self):
         """The `DataShape`."""
-        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes)
+        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes, self.is_spikes)
 
     @property
     def n_train(self):
@@ -168,6 +172,8 @@ class Samples:
     columns : tuple of str, optional
         Names of the features, of a table.
     notes : list of str
+    is_spikes : bool
+        Whether x are events: bytes of 0 and 1.
     """
 
     arrays: dict
@@ -178,6 +184,7 @@ class Samples:
     n_steps: int = 1
     columns: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
+    is_spikes: bool = False
 
 
 def assemble(name, samples, preparation=None):
@@ -246,6 +253,7 @@ def assemble(name, samples, preparation=None):
         encoding=encoding,
         stored=stored,
         stored_scale=float(samples.scale),
+        is_spikes=encoding is not None or samples.is_spikes and not preparation.standardize,
     )
 
 

@@ -180,7 +180,7 @@ def _encoded(shape, encode):
     if encode is None:
         return shape
     units, steps = encode.shape(shape.n_inputs, shape.n_steps)
-    return replace(shape, n_inputs=units, n_steps=steps)
+    return replace(shape, n_inputs=units, n_steps=steps, is_spikes=True)
 
 
 def _not_understood(name):

@@ -76,6 +76,7 @@ def refuse_unless_suitable(scenario, profile):
 
 def _make_workload(scenario, shape):
     """Function of the synapses of each matrix: the `Workload` of a scenario with so many; and its topology."""
+    shape = shape or scenario.dataset.shape()
     topology, hardware, rule = make_topology(scenario, shape), scenario.hardware, scenario.rewiring.rule_class
 
     def workload(n_active):
@@ -99,6 +100,9 @@ def _make_workload(scenario, shape):
             has_float16=hardware.format.name == "float16",
             draws_rounding=hardware.format.is_rounded and hardware.rounding == "stochastic",
             clips=scenario.training.clip is not None,
+            program=hardware.program,
+            trace_cutoff=hardware.trace_cutoff,
+            has_spike_inputs=topology.spiking is not None and bool(shape and shape.is_spikes),
         )
 
     return workload, topology

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from neurosim.documents import Called, Document, Strict, WrongKey, as_tuple, validate
 from neurosim.networks import METHODS
 from neurosim.networks.optimizers import NUMBERS, OPTIMIZERS
+from neurosim.placement.programs import PROGRAMS
 from neurosim.rewiring import RULES
 from neurosim.scenario.formats import parse_weight_format
 from neurosim.scenario.rules import RewiringChoice, keys_of
@@ -72,6 +73,10 @@ class Hardware(Strict):
     master : str
         ``float32``: a wide copy of the weights, used by updates only, learns, and takes memory. ``none``: the
         stored weight itself learns.
+    program : str, optional
+        Of a spiking network: what the chip keeps so that it can learn (`neurosim.placement.programs`); that of its learning method when left out.
+    trace_cutoff : int, optional
+        Of program ``eprop_spike``: steps for which a trace is followed; until it has lost 99 % when left out.
     weight_range : float, tuple of float or 'auto'
         Of ``intN``: full scale of all matrices or of each, a power of two just above the largest strength.
     """
@@ -89,6 +94,8 @@ class Hardware(Strict):
     weight_format: Annotated[str, AfterValidator(_check_weight_format)] = "float32"
     rounding: Literal["nearest", "stochastic"] = "nearest"
     master: Literal["none", "float32"] = "none"
+    program: Literal[*PROGRAMS] | None = None
+    trace_cutoff: PositiveInt | None = None
     weight_range: PowerOfTwo | Annotated[tuple[PowerOfTwo, ...], as_tuple] | Literal["auto"] = "auto"
 
     @property
@@ -356,6 +363,9 @@ class Scenario(Called):
         if self.network.is_spiking:
             self._check_spiking()
             return
+        for key in ("program", "trace_cutoff"):
+            if getattr(self.hardware, key) is not None:
+                raise WrongKey(["hardware", key], f"a network of type {kind} does not spike; leave it out")
         for key in self.training.spiking_keys:
             raise WrongKey(["training", key], f"a network of type {kind} does not spike; leave it out")
         if not self.network.is_recurrent:
@@ -374,6 +384,10 @@ class Scenario(Called):
         """What does not go together with spikes."""
         training, hardware = self.training, self.hardware
         method, feedback = METHODS[training.method or "bptt"], training.feedback or "symmetric"
+        if hardware.trace_cutoff is not None and hardware.program != "eprop_spike":
+            raise WrongKey(["hardware", "trace_cutoff"], f"program {hardware.program or 'of the method'} does not use it; leave it out, or use eprop_spike")
+        if hardware.program is not None and hardware.learning == "host":
+            raise WrongKey(["hardware", "program"], "found beside learning host, where the chip keeps nothing to learn by; leave it out")
         if training.window is not None and method.is_online:
             raise WrongKey(["training", "window"], f"method {method.name} keeps no past steps; leave it out, or use method bptt")
         if len(self.network.units) > 1 and not method.layer_errors and feedback != "random":
