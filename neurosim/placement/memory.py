@@ -89,10 +89,10 @@ def has_accumulators(profile, workload):
 
 def _learns_at_once(profile, workload):
     """Whether a spiking network with steps updates its weights without a sum of their gradients: at the end of a sample, or, as an engine may, in each step."""
-    if workload.topology.spiking is None or workload.program == "bptt":
+    if workload.topology.spiking is None or workload.program in ("bptt", "eprop_spike"):
         return False
-    # At the end of a sample the gradient is in a register: its one trace times its one signal, or what was replayed.
-    return has_one_signal(workload.topology) or workload.program == "eprop_spike" or profile.learning.updates == "step"
+    # At the end of a sample the gradient is in a register: its one trace times its one signal.
+    return has_one_signal(workload.topology) or profile.learning.updates == "step"
 
 
 def section_bytes(profile, workload, layout, slots):

@@ -73,9 +73,8 @@ def count_state(workload):
     if workload.host_learns:
         return (values, 0), (2 + (spiking.readout == "mean"), 0)
     values += program.has_traces  # psi
-    errors = model.errors if program.name == "bptt" else 1  # the learning signal
-    keeps_errors = program.has_history and spiking.readout == "every"
-    return (values, errors), (2 + (spiking.readout == "mean"), int(not keeps_errors))
+    errors = model.errors + has_one_signal(topology) if program.name == "bptt" else 1  # the learning signal
+    return (values, errors), (2 + (spiking.readout == "mean"), 1)
 
 
 def spiking_sections(profile, workload, layout):
@@ -109,6 +108,8 @@ def spiking_sections(profile, workload, layout):
         partial = layout.per_core(array_bytes(remote * (backward > 0)[layout.matrix], error))
         logits = np.where(n_outputs > 0, topology.sizes[-1] - n_outputs, 0)
         state = state + is_program * (array_bytes(n_hidden * hidden_errors + n_outputs * output_errors, error) + partial + array_bytes(logits, activation))
+        if spiking.feedback != "symmetric":  # errors of the outputs of other cores
+            state = state + is_program * np.where(n_hidden > 0, array_bytes(topology.sizes[-1] - n_outputs, error), 0)
         state = state + is_program * (1 + workload.state_words) * array_bytes(biases, gradient)
     sections = {"neuron_state": state}
     if kept:

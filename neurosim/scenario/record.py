@@ -67,6 +67,7 @@ def _activity(placement, tally, lengths, n_steps):
         walks=topology.count_walks(lengths),
         n_samples=len(lengths),
         n_steps=n_steps,
+        n_losses=int(topology.count_losses(lengths).sum()),
     )
 
 
