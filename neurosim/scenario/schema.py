@@ -134,6 +134,12 @@ class ScheduleChoice(Strict):
         return self
 
 
+def learning_of(training):
+    """Keyword arguments of `neurosim.networks.Spiking` that the keys of the training decide: dict from dict."""
+    keys = ("method", "feedback", "feedback_decay", "rate_cost", "rate_target")
+    return {key: training[key] for key in keys if training.get(key) is not None}
+
+
 class Training(Strict):
     """How the weights learn.
 
@@ -192,9 +198,8 @@ class Training(Strict):
 
     @property
     def spiking_keys(self):
-        """What is said of how a spiking network learns: dict of the keys that are given."""
-        keys = ("method", "feedback", "feedback_decay", "rate_cost", "rate_target")
-        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+        """See `learning_of`."""
+        return learning_of(self.model_dump())
 
     @model_validator(mode="after")
     def _check(self):

@@ -45,6 +45,12 @@ TimeConstant = Annotated[float, Field(ge=1, le=1e6)]
 Units = Annotated[tuple[LayerSize, ...], BeforeValidator(_as_sizes, json_schema_input_type=LayerSize | tuple[LayerSize, ...])]
 
 
+def dynamics_of(network):
+    """Keyword arguments of `neurosim.networks.Spiking` that the keys of a spiking network decide: dict from dict."""
+    given = {key: network[key] for key in (*_DYNAMICS, "readout", "readout_steps") if network.get(key) is not None}
+    return ({"adaptive": 1.0, "beta": 1.8} if network["type"] == "alif" else {}) | given
+
+
 class FeatureChoice(Strict):
     """How recordings become sequences; see `neurosim.datasets.SpeechFeatures`."""
 
@@ -263,9 +269,8 @@ class Network(Strict):
 
     @property
     def dynamics(self):
-        """Keyword arguments of `neurosim.networks.Spiking` that a spiking network decides: dict."""
-        given = {key: getattr(self, key) for key in (*_DYNAMICS, "readout", "readout_steps") if getattr(self, key) is not None}
-        return ({"adaptive": 1.0, "beta": 1.8} if self.type == "alif" else {}) | given
+        """See `dynamics_of`."""
+        return dynamics_of(self.model_dump())
 
     @property
     def cells(self):

@@ -164,3 +164,55 @@ def test_online_traces_are_errors_followed_back_without_the_recurrent_ones(cell,
         assert again == loss
         for a, b in zip((found[0][0], found[1][0], *found[2:]), (want[0][0], want[1][0], *want[2:]), strict=True):
             assert np.abs(a - b).max() <= 1e-12 * max(np.abs(b).max(), 1e-12)
+
+
+def torch_gradients(twin, x, label):
+    """Loss and gradients of one layer by autograd, in float64: e-prop is the network whose recurrent spikes are detached."""
+    torch = pytest.importorskip("torch", reason="PyTorch is compared with where it is installed")
+    s, n = twin.spiking, len(x)
+
+    class Step(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, distance):
+            ctx.save_for_backward(distance)
+            return (distance > 0).to(distance.dtype)
+
+        @staticmethod
+        def backward(ctx, error):
+            (distance,) = ctx.saved_tensors
+            return error * s.gamma * torch.clamp(1 - s.slope * distance.abs(), min=0)
+
+    leaves = [torch.tensor(w, requires_grad=True) for w in (twin.inputs[0], twin.recurrent[0], twin.output, twin.bias)]
+    w_in, w_rec, w_out, bias = leaves
+    beta, events = torch.tensor(twin.beta[0]), torch.tensor(x)
+    v, a, z, wait = (torch.zeros(w_in.shape[1], dtype=torch.float64) for _ in range(4))
+    y, ys = torch.zeros_like(bias), []
+    for t in range(n):
+        sent = z if s.learning.recurrent_errors else z.detach()
+        a = s.rho * a + z
+        v = s.alpha * v + events[t] @ w_in + sent @ w_rec - s.v_th * z.detach()
+        free = (wait == 0).to(v.dtype)
+        z = Step.apply((v - s.v_th - beta * a) / s.v_th) * free / 1.0
+        wait = torch.where(z > 0, torch.tensor(float(s.refractory), dtype=v.dtype), torch.clamp(wait - 1, min=0)).detach()
+        y = s.kappa * y + z @ w_out + bias
+        ys.append(y)
+    first = n - s.count_readouts(n)
+    rows = torch.stack(ys[first:]) if s.readout == "every" else torch.stack(ys[first:]).mean(0, keepdim=True)
+    loss = torch.nn.functional.cross_entropy(rows, torch.full((len(rows),), label))
+    loss.backward()
+    return loss.item(), [leaf.grad.numpy() for leaf in leaves]
+
+
+@pytest.mark.parametrize("cell", ["lif", "alif", "refractory"])
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("method", ["bptt", "eprop"])
+def test_the_twin_is_what_autograd_makes_of_the_network(cell, readout, method):
+    # The derivative by v is gamma / v_th * surrogate: autograd divides by v_th in the distance.
+    store, network = make(Spiking(**BASE | NETWORKS[cell] | READOUTS[readout], method=method))
+    twin, data = twin_of(store, network), Data(3, seed=4)
+    for i in range(3):
+        loss, want = torch_gradients(twin, data.sample(i), int(data.y_train[i]))
+        again, found = twin.back_through_time(data.sample(i), int(data.y_train[i]))
+        assert again == pytest.approx(loss, rel=1e-12)
+        for a, b in zip((found[0][0], found[1][0], *found[2:]), want, strict=True):
+            assert np.linalg.norm(a - b) <= 1e-12 * max(np.linalg.norm(b), 1e-12)
