@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurosim.accounting.activity import Shape
-from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, count_steps, logit_bits, state_bits
+from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, broadcast_pairs, count_steps, logit_bits, states_read
 from neurosim.accounting.routes import count_packets
 from neurosim.accounting.loops import count_loops
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy, range_energy

@@ -8,6 +8,7 @@ from neurosim.placement import Workload, judge, largest_fit, place, summarize, s
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import find_stop, scale_counts
+from neurosim.placement.programs import count_synapse_words, default_program, find_program, why_not
 from neurosim.placement.spill import can_spill
 from neurosim.networks import Spiking, Topology
 from neurosim.scenario.load import chosen_profile
@@ -71,6 +72,7 @@ def refuse_unless_suitable(scenario, profile):
     """
     _refuse_unless_computes(scenario, profile)
     _refuse_unless_learns(scenario, profile)
+    _refuse_unless_traces(scenario, profile)
     _refuse_unless_stores(scenario, profile)
 
 
@@ -191,7 +193,7 @@ def _refuse_unless_learns(scenario, profile):
     learning = profile.learning
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
-        advice = "" if scenario.network.is_recurrent else "set hardware.learning to host, or "
+        advice = "" if scenario.network.is_recurrent and not scenario.network.is_spiking else "set hardware.learning to host, or "
         raise UnsuitableChipError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
             f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
@@ -205,6 +207,58 @@ def _refuse_unless_computes(scenario, profile):
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
+
+
+def _refuse_unless_traces(scenario, profile):
+    """Refuse a spiking network that learns on a chip whose circuits keep less than its program needs, whatever its size."""
+    network, training = scenario.network, scenario.training
+    if not network.is_spiking or scenario.hardware.learning == "host":
+        return
+    spiking = Spiking(**network.dynamics, **training.spiking_keys)
+    # No more than the kind of the network: sizes come later.
+    topology = Topology.spikes(spiking, 1, [max(2, n) for n in network.units], 2, 2, is_recurrent=network.has_recurrent_matrices)
+    program = find_program(scenario.hardware.program or default_program(topology))
+    where = f"hardware.program: found {program.name}"
+    if program.name == "eprop_spike" and family_of(profile).is_program and scenario.hardware.execution != "event_driven":
+        raise InputError(f"{where}, which visits the synapses of a neuron at its spikes, with execution scan; use hardware.execution event_driven")
+    if reason := why_not(program, topology):
+        raise InputError(f"{where}: {reason}")
+    if family_of(profile).is_program:
+        return
+    learning = profile.learning
+    said = f"{learning.source}: {profile.sources[learning.source]}"
+    if learning.traces is None:
+        raise UnsuitableChipError(
+            f"{where}, but the neurons of {profile.name} are circuits, and its profile states no traces by which they learn (learning.traces; {said}); "
+            "set hardware.learning to host, or choose a chip that keeps traces, such as loihi1 or reckon"
+        )
+    if program.has_history:
+        raise UnsuitableChipError(
+            f"{where}, which keeps a history, but {profile.name} keeps traces alone (learning.traces; {said}); use program eprop_clock or eprop_factorised"
+        )
+    words = count_synapse_words(program, topology)
+    most = 0 if learning.traces.synapse is None else learning.traces.synapse.value
+    if words > most:
+        raise UnsuitableChipError(
+            f"{where}, which keeps {words} number{'s' * (words > 1)} for each synapse{_words_text(program, topology)}, but {profile.name} has {most or 'none'} "
+            f"beside the weight (learning.traces.synapse; {said}); {_less_text(program, topology, most)}"
+        )
+
+
+def _words_text(program, topology):
+    """What these numbers are."""
+    spiking = topology.spiking
+    names = ["the trace of the pre neuron"] * program.repeats_traces + ["eps of the adaptation"] * (spiking.adaptive > 0 and program.has_synapse_traces)
+    names += ["a sum of eligibility" if spiking.readout != "every" else "a filtered trace"]
+    return f" ({' and '.join(names)})"
+
+
+def _less_text(program, topology, most):
+    if topology.spiking.adaptive > 0:
+        return "use neurons that do not adapt (network.type lif), or hardware.learning host"
+    if most == 0:
+        return "use training.method eprop_factorised with network.readout every, or hardware.learning host"
+    return "use hardware.program eprop_clock without a cost of rates"
 
 
 def _refuse_unless_stores(scenario, profile):

@@ -41,6 +41,7 @@ def make_store(experiment, is_drawn=True):
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
         counts_pairs=placement.geometry.tells_packets_apart,
+        counts_replays=placement.workload.program == "eprop_spike",
         sender=find_senders(topology.sizes, populations),
     )
     return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
@@ -58,7 +59,7 @@ def make_network(experiment, store):
         hidden, outputs = topology.populations[1:-1], topology.populations[-1]
         return Mlp(store, training.batch_size, [population.cell for population in hidden], outputs.has_bias, training.clip)
     if topology.spiking:
-        return SpikingNetwork(store, topology, training.batch_size, training.clip)
+        return SpikingNetwork(store, topology, training.batch_size, training.clip, experiment.placement.workload.trace_cutoff)
     sizes = topology.sizes
     shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout, topology.window)
     return Recurrent(store, shape, training.batch_size, training.clip)

@@ -274,6 +274,7 @@ def new_tally(plan):
     return Tally(
         by_segment=np.zeros((len(plan.segments), N_SEGMENT_EVENTS), np.int64),
         by_neuron=np.zeros(n_neurons, np.int64),
+        replayed=np.zeros(n_neurons if plan.counts_replays else 0, np.int64),
         recent=np.zeros(n_neurons, np.uint16),
         n_recent=np.zeros(1, np.int64),
         sent=np.zeros((n_matrices, n_cores), np.int64),
