@@ -86,7 +86,7 @@ class Slow:
         self.history = self.program in ("bptt", "eprop_spike")
         self.past = "history" if self.history else "neuron_state"
         self.traces = not self.history
-        self.width = 16 if False else self.grad  # of a trace, where the profile states none
+        self.width = self.grad  # of a trace, where the profile states none
         self.has_gradients = self.work.batch_size > 1 or self.history or not self.one
         kappa = self.spiking.kappa > 0
         filtered = self.spiking.learning.filtered_errors
@@ -170,7 +170,7 @@ class Slow:
         for t in range(n_steps):
             self.move_traces(trains, t)
         self.gradients(trains, n_steps, n_losses)
-        for neuron, core in enumerate(self.home[-1]):
+        for core in self.home[-1]:
             for _ in range(n_losses):
                 self.read(core, "gradient", "neuron_state", self.err)
                 self.update(core, "gradient", "neuron_state", self.grad)
