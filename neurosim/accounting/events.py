@@ -192,7 +192,6 @@ def _count_norm(add, shape, n_steps):
 
 def _count_host_learning(add, shape, placement, training):
     """Events of a chip whose host learns: the forward pass, what the host reads of it, and what it writes."""
-    formats, n = placement.profile.formats, training.n_samples
     add("input", "host_byte", _bytes(input_bits(shape, placement, training)))
     _count_forward(add, "forward", shape, placement, training)
     add("forward", "host_byte", _bytes(states_read(shape, placement, training)))
