@@ -120,6 +120,17 @@ def test_the_example_is_accepted(key):
     if key in ("network.units", "network.readout", "training.window", "training.clip"):
         data["network"] = {"type": "lstm", "units": 30, "connectivity": 0.5}
         data["dataset"] = {"name": "mnist_rows"}
+    spiking = ("readout_steps", "recurrent", "tau_m", "tau_a", "tau_out", "v_th", "beta", "refractory", "adaptive", "surrogate", "gamma", "slope")
+    learning = {
+        "method": {}, "feedback": {"method": "eprop"}, "feedback_decay": {"method": "eprop", "feedback": "adaptive"},
+        "rate_cost": {"rate_target": 0.1}, "rate_target": {"rate_cost": 0.1},
+    }  # fmt: skip
+    where, _, name = key.partition(".")
+    if where == "network" and name in spiking or where == "training" and name in learning:
+        data["network"] = {"type": "alif", "units": 30, "connectivity": 0.5}
+        data["dataset"] = {"name": "mnist_rows"}
+        if where == "training":
+            data["training"] = dict(learning[name])
     if key == "network.type":
         data["network"] = {"units": 30, "connectivity": 0.5}
     if key.startswith("dataset."):
