@@ -18,6 +18,10 @@ class ArrayFamily(Family):
         t.write(phase, "neuron_state", t.per_segment(walks * (t.shape.n_positions // t.shape.n_pre) * t.w.activation))
         t.read_biases(phase, activity.passes[0])
 
+    def computes_sums_elsewhere(self, profile):
+        """A processor beside the array, which has a memory."""
+        return profile.storage.local_bytes is not None
+
     def propose(self, t, events, proposals):
         """Look through the places of the neuron."""
         places, _ = self.places_per_neuron(t.placement.profile)
