@@ -67,7 +67,10 @@ def fit_table(found):
         fullest = int(experiment.placement.stored_bytes.max())
         limit = experiment.placement.local_limit
         local = int(experiment.placement.n_bytes.max())
-        memory = [f"{fullest:,d} B" + (f" of {limit:,d}" if limit and local == fullest else f", {local:,d} of {limit:,d} local" if limit else ", limit not stated")]
+        memory = [
+            f"{fullest:,d} B"
+            + (f" of {limit:,d}" if limit and local == fullest else f", {local:,d} of {limit:,d} local" if limit else ", limit not stated")
+        ]
         memory += [f"{uses[name]['used']:,d} of {uses[name]['limit']:,d} {uses[name]['unit']}" for name in STORAGE if name in uses]
         weights = hardware.weight_format + (f" {hardware.rounding}" if hardware.format.is_rounded else "")
         weights += f", master {hardware.master}" if hardware.master != "none" else ""

@@ -29,7 +29,12 @@ def resize_images(arrays, places, size, n_steps):
         images = arrays[key]
         if images.ndim not in (3, 4) or n_steps > 1:
             found = "sequences" if n_steps > 1 else f"samples of shape {images.shape[1:]}"
-            raise refuse(places[key], found, "images of shape (rows, columns) or (rows, columns, colours) for dataset.image_size", "leave dataset.image_size out")
+            raise refuse(
+                places[key],
+                found,
+                "images of shape (rows, columns) or (rows, columns, colours) for dataset.image_size",
+                "leave dataset.image_size out",
+            )
         arrays[key] = _resized(images, size)
 
 

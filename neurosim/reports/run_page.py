@@ -7,6 +7,7 @@ from neurosim.reports.facts import (
     EVALUATION,
     PHASES,
     STATIC,
+    assumed_energy,
     bytes_text,
     energy_amounts,
     in_order,
@@ -117,6 +118,8 @@ def answer(record):
     if is_priced(record):
         joules = typeset(format_si(record.energy.per_sample_j, "J"))
         energy = f"energy ≥ {joules} per sample (lower bound)" if missing_energy(record) else f"energy {joules} per sample"
+        assumed = assumed_energy(record)
+        energy += f", with {typeset(assumed)} assumed" if assumed else ""
     return f"{percent_text(record.accuracy.test)} with {record.connectivity.active:,d} synapses in {room}{where}; {energy}."
 
 
@@ -151,9 +154,10 @@ def _best_note(accuracy, n_epochs):
 def _energy_tile(record):
     if not is_priced(record):
         return Tile("Energy per sample", "unknown", "no event has a price", True)
-    missing = missing_energy(record)
+    missing, assumed = missing_energy(record), assumed_energy(record)
     value = typeset(format_si(record.energy.per_sample_j, "J"))
-    return Tile("Energy per sample", f"≥ {value}", "lower bound: not everything is priced", True) if missing else Tile("Energy per sample", value)
+    notes = ["lower bound: not everything is priced"] * bool(missing) + [typeset(f"{assumed} is assumed")] * bool(assumed)
+    return Tile("Energy per sample", f"≥ {value}" if missing else value, "; ".join(notes), bool(missing))
 
 
 def _time_tile(record):
@@ -274,8 +278,10 @@ def _memory_text(record):
     unrolling = unrolling_text(record.verdict)
     steps = f" {unrolling}." if unrolling else ""
     if len(cores) == 1:
-        return f"The one core uses {memory.used:,d} B{limit} in local memory, and {beside:,d} B for synapses beside it.{steps}" if beside else (
-            f"The one core uses {memory.used:,d} B{limit}.{steps}"
+        return (
+            f"The one core uses {memory.used:,d} B{limit} in local memory, and {beside:,d} B for synapses beside it.{steps}"
+            if beside
+            else (f"The one core uses {memory.used:,d} B{limit}.{steps}")
         )
     mean = sum(map(stored_bytes, cores)) / len(cores)
     synapses = f" in local memory, and {beside:,d} B for synapses beside it" if beside else ""

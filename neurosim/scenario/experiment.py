@@ -195,7 +195,10 @@ def _refuse_unless_computes(scenario, profile):
     if scenario.network.is_recurrent or family_of(profile).computes_sums_elsewhere(profile):
         return
     signed = [cell for cell in scenario.network.cells if find_model(cell).sends_zeros]
-    for key, found, what in (("activation", signed[:1], "send spikes, which have no sign"), ("bias", ["true"] * bool(scenario.network.bias), "add none")):
+    for key, found, what in (
+        ("activation", signed[:1], "send spikes, which have no sign"),
+        ("bias", ["true"] * bool(scenario.network.bias), "add none"),
+    ):
         if found:
             raise UnsuitableChipError(
                 f"network.{key}: found {found[0]}, but the neurons of {profile.name} are circuits that {what}, and no processor beside them sees their "

@@ -115,7 +115,9 @@ def idle(placement, n):
     )
 
 
-@pytest.mark.parametrize(("network", "key"), [({"activation": "tanh"}, "activation"), ({"activation": ["leaky_relu"]}, "activation"), ({"bias": True}, "bias")])
+@pytest.mark.parametrize(
+    ("network", "key"), [({"activation": "tanh"}, "activation"), ({"activation": ["leaky_relu"]}, "activation"), ({"bias": True}, "bias")]
+)
 @pytest.mark.parametrize("profile", ["odin", "truenorth", "dynap_se2"])
 def test_circuits_without_a_processor_only_rectify(network, key, profile):
     layers = {"layers": [64, 30, 10], "connectivity": 0.1}

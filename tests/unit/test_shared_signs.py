@@ -8,7 +8,12 @@ from neurosim.scenario import Scenario
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.trainer import make_trainer
 
-BASE = {"name": "signs", "dataset": "digits", "network": {"layers": [64, 20, 10], "connectivity": 0.5, "signs": "pre"}, "hardware": {"profile": "odin"}}
+BASE = {
+    "name": "signs",
+    "dataset": "digits",
+    "network": {"layers": [64, 20, 10], "connectivity": 0.5, "signs": "pre"},
+    "hardware": {"profile": "odin"},
+}
 HOST = {"profile": "odin", "learning": "host", "weight_format": "int4", "master": "float32", "override": {"storage.rows": 64}}
 
 
