@@ -38,7 +38,7 @@ def measure(name, seed, data_dir):
     return {
         "accuracy": 100 * record.accuracy.test,
         "active": record.connectivity.active,
-        "memory": max(core.memory_bytes.used for core in record.cores),
+        "memory": max(core.stored_bytes for core in record.cores),
         "limit": record.cores[0].memory_bytes.limit,
         "traffic": sum(n for phase, n in by_phase.items() if phase != "evaluate") / n_trained,
         "rewire": by_phase.get("rewire", 0) / n_trained,

@@ -261,5 +261,6 @@ def _dataset(data, scenario):
         test_fraction=choice.test_fraction,
         validation_fraction=choice.validation_fraction,
         standardize=choice.standardize,
+        image_size=choice.image_size,
         seed=choice.split_seed,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .checks import check_lengths, check_same_sample, check_samples, constant_columns, note_on_values
+from .image_size import resize_images
 from .labels import check_labels, encode_labels, find_classes, list_classes, mapping_note
 from .preparation import Preparation
 from .refusal import one_line, refuse
@@ -191,6 +192,8 @@ def assemble(name, samples, preparation=None):
     arrays, places, notes = dict(samples.arrays), samples.places, list(samples.notes)
     for part in _parts_of(arrays):
         _check_part(arrays, places, part, samples.n_steps)
+    if preparation.image_size is not None:
+        resize_images(arrays, places, preparation.image_size, samples.n_steps)
     sample_shape = arrays["x_train"].shape[1:]
     classes = _number_classes(arrays, places, samples.n_classes)
     notes += filter(None, [mapping_note(classes)])

@@ -1,5 +1,6 @@
 """Finding data: which reader a name or path asks for."""
 
+import math
 import os
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def load_dataset(
     validation_fraction=None,
     split_seed=0,
     standardize=False,
+    image_size=None,
 ):
     """Load a data set by name or path.
 
@@ -49,7 +51,7 @@ def load_dataset(
         Column of a table that holds the labels.
     drop : iterable of str
         Columns of a table that are left out.
-    test_fraction, validation_fraction, split_seed, standardize
+    test_fraction, validation_fraction, split_seed, standardize, image_size
         As for `Preparation`.
 
     Returns
@@ -62,7 +64,7 @@ def load_dataset(
         An unknown name, files that are not found or are malformed, a `data_dir` that does
         not exist, a number out of range, options that the data do not take. Always one line.
     """
-    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
+    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size)
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"data set {name!r}: not a name or path; known: {', '.join(sorted(DATASETS))}")
     name = os.fspath(name)
@@ -90,6 +92,7 @@ def dataset_shape(
     validation_fraction=None,
     split_seed=0,
     standardize=False,
+    image_size=None,
 ):
     """Sizes of a data set.
 
@@ -100,7 +103,7 @@ def dataset_shape(
     ----------
     name : str
         What a scenario gives as data set.
-    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize
+    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize, image_size
         As for `load_dataset`.
 
     Returns
@@ -113,14 +116,15 @@ def dataset_shape(
     InputError
         As for `load_dataset`.
     """
-    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
+    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size)
     reading, info = Reading(None, speech, label, tuple(drop)), DATASETS.get(name)
     if info is not None:
         _refuse_unless_taken(name, info, reading, preparation)
         if info.has_recordings:
             speech = speech or SpeechFeatures()
             return DataShape(speech.bands, speech.max_steps, info.n_classes)
-        return DataShape(info.n_features // info.n_steps, info.n_steps, info.n_classes)
+        n_features = info.n_features if image_size is None else math.prod(image_size)
+        return DataShape(n_features // info.n_steps, info.n_steps, info.n_classes)
     path = os.path.expanduser(name)
     form = _format_of(path)
     if form is None:
@@ -194,6 +198,9 @@ def _refuse_unless_taken(name, source, reading, preparation):
     for key in ("label", "drop"):
         if getattr(reading, key) != getattr(_DEFAULT, key) and key not in takes:
             raise refuse(f"dataset.{key}", what, "a table (CSV or Parquet), which has columns", "leave it out")
+    is_sequence = source.n_steps != 1 if named else source.shape is not None
+    if preparation.image_size is not None and is_sequence:
+        raise refuse("dataset.image_size", f"{what}, which holds sequences", "images", "leave it out")
     if named and preparation.test_fraction is not None:
         raise refuse("dataset.test_fraction", f"{what}, which has a test set", "data without one", "leave it out")
 

@@ -23,6 +23,8 @@ class Preparation:
         Decides which samples these are.
     standardize : bool
         Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
+    image_size : (int, int), optional
+        (rows, columns) to which images are brought, each new pixel the average of the area that it covers.
 
     Raises
     ------
@@ -35,6 +37,7 @@ class Preparation:
     validation_fraction: float | None = None
     split_seed: int = 0
     standardize: bool = False
+    image_size: tuple[int, int] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "limit", check_limit(self.limit))

@@ -84,6 +84,7 @@ class Matrices(NamedTuple):
     pre_neuron: np.ndarray  #: int64 (M,), first pre neuron in the numbering of all neurons; each matrix has a range of its own
     post_neuron: np.ndarray  #: int64 (M,), first post neuron in that numbering
     sign_key: np.ndarray  #: uint64 (M,), key of the constant signs
+    sign_step: np.ndarray  #: int64 (M,), 1, or 0 where all synapses of a pre neuron share one sign
     step: np.ndarray  #: float32 (M,), least step of stored strengths, 0 for float32; see `kernels.rounding`
     top: np.ndarray  #: float32 (M,), largest stored strength
     ulp: np.ndarray  #: float32 (M,), step relative to the power of two below a strength

@@ -113,7 +113,7 @@ class Verdict:
             "unrolling": self.unrolling,
             "storage": list(self.storage),
             "fit": None if self.fit is None else {"text": self.fit.text, "limit": None if self.fit.usage is None else self.fit.usage.to_dict()},
-            "cores": [_core_dict(core, n_alike) for core, n_alike in self.placement.distinct_cores],
+            "cores": _core_dicts(self.placement),
         }
 
 
@@ -122,10 +122,13 @@ def _at_worst(usage):
     return replace(usage, used=usage.most, least=None, most=None) if usage.fits and not usage.is_guaranteed else usage
 
 
-def _core_dict(core, n_alike):
-    """Plain data of a core, and how many are like it where not each is listed."""
-    more = {"n_alike": n_alike} if n_alike > 1 else {}
-    return {**asdict(core), "n_bytes": core.n_bytes, **more}
+def _core_dicts(placement):
+    """Plain data of each core, and how many are like it where not each is listed."""
+    stored = placement.stored_bytes
+    return [
+        {**asdict(core), "n_bytes": core.n_bytes, "stored_bytes": int(stored[core.id]), **({"n_alike": n_alike} if n_alike > 1 else {})}
+        for core, n_alike in placement.distinct_cores
+    ]
 
 
 def judge(placement, for_every_draw=False, with_remedies=True):

@@ -31,6 +31,7 @@ from neurosim.reports.facts import (
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_cycles, print_quantities
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, pairs, percent, quantity_text
+from neurosim.results.metrics import stored_bytes
 from neurosim.units import format_bytes, format_count, format_si
 
 MOST_COMPONENTS = 10
@@ -152,7 +153,7 @@ def _core_memory(core, with_further):
         "energy": (core.energy_j, _joules if core.energy_by_phase_j else _unknown),
     }
     memory = core.memory_bytes
-    return CoreMemory(core.id, memory.sections, memory.limit, memory.spilled, further if with_further else {})
+    return CoreMemory(core.id, memory.sections, memory.limit, memory.spilled, further if with_further else {}, stored_bytes(core))
 
 
 def _print_traffic(console, record):

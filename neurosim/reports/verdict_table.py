@@ -45,7 +45,10 @@ def print_verdict(console, verdict, *, name=None):
     limit = next((u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY), None)
     print_memory(
         console,
-        [CoreMemory(core["id"], core["sections"], limit, core.get("spilled", {}), n_alike=core.get("n_alike", 1)) for core in verdict["cores"]],
+        [
+            CoreMemory(core["id"], core["sections"], limit, core.get("spilled", {}), stored=core.get("stored_bytes"), n_alike=core.get("n_alike", 1))
+            for core in verdict["cores"]
+        ],
     )
     if unrolling := unrolling_text(verdict):
         heading(console, "steps", unrolling)

@@ -195,7 +195,7 @@ class Core(_Part):
     """One core. `energy_j` is the priced part; `traffic_bytes` are reads plus writes.
 
     `rows` holds what the chip limits of ``in_axons``, ``out_axons`` and ``words``. `stored_bytes` is all that the core keeps by itself: its local memory, and
-    its synapses in cells, lists or words of neurons; None in records of earlier versions.
+    its synapses in cells, lists or words of neurons; `events` are counts by phase and kind. Both are None in records of earlier versions.
     """
 
     id: int
@@ -203,6 +203,7 @@ class Core(_Part):
     synapses: UsedOfLimit
     memory_bytes: MemoryUsed
     stored_bytes: int | None = None
+    events: dict[str, dict[str, int]] | None = None
     energy_j: float
     energy_by_phase_j: dict[str, float]
     traffic_bytes: int

@@ -9,7 +9,7 @@ from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import find_stop, scale_counts
 from neurosim.placement.spill import can_spill
-from neurosim.networks import Topology
+from neurosim.networks import Topology, find_model
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
 
@@ -192,6 +192,19 @@ def _refuse_unless_computes(scenario, profile):
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
+    if scenario.network.is_recurrent or family_of(profile).computes_sums_elsewhere(profile):
+        return
+    signed = [cell for cell in scenario.network.cells if find_model(cell).sends_zeros]
+    for key, found, what in (
+        ("activation", signed[:1], "send spikes, which have no sign"),
+        ("bias", ["true"] * bool(scenario.network.bias), "add none"),
+    ):
+        if found:
+            raise UnsuitableChipError(
+                f"network.{key}: found {found[0]}, but the neurons of {profile.name} are circuits that {what}, and no processor beside them sees their "
+                f"sums (storage.family {profile.storage.family} without storage.local_bytes); {'use relu' if key == 'activation' else 'leave it out'}, "
+                "or choose a chip with a processor"
+            )
 
 
 def _refuse_unless_stores(scenario, profile):

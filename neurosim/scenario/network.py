@@ -41,6 +41,7 @@ def make_store(experiment, is_drawn=True):
         is_strict=rule.is_strict,
         counts_pairs=placement.geometry.tells_packets_apart,
         sender=find_senders(topology.sizes, populations),
+        shares_signs=experiment.scenario.network.signs == "pre",
     )
     return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
 

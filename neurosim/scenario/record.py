@@ -268,6 +268,7 @@ def _core_parts(placement, ledger, store):
                     "sections": dict(core.sections),
                     "spilled": dict(core.spilled),
                 },
+                "events": count_by_phase(ledger, c),
                 "stored_bytes": core.n_bytes + _bytes_beside(placement, store, c),
                 "energy_j": energy.get(c, 0.0),
                 "energy_by_phase_j": by_phase.get(c, {}),

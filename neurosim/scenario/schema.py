@@ -292,6 +292,7 @@ class Scenario(Called):
             raise WrongKey(["hardware", "weight_range"], f"found {found} numbers; expected one number or {n}, one per weight matrix")
         rule = self.rewiring.rule_class
         self._check_matrices(n)
+        self._check_signs()
         if self.hardware.format.is_rounded and rule.has_places and not rule.starts_dense:
             raise WrongKey(
                 ["hardware", "weight_format"],
@@ -319,6 +320,18 @@ class Scenario(Called):
             raise WrongKey(["rewiring", "matrices"], "found beside scope network, where a connection may move to any matrix; use scope core or layer")
         if wrong := [m for m in rewiring.matrices if m >= n]:
             raise WrongKey(["rewiring", "matrices"], f"found {wrong[0]}; expected numbers from 0 to {n - 1}, of {', '.join(self.network.matrices)}")
+
+    def _check_signs(self):
+        """Signs that neurons share must stay as they are."""
+        if self.network.signs == "each":
+            return
+        if self.rewiring.rule_class.signs != "constant":
+            kept = [name for name, rule in RULES.items() if rule.signs == "constant"]
+            raise WrongKey(
+                ["network", "signs"], f"found pre with rule {self.rewiring.rule}, under which weights learn their signs; use rule {' or '.join(kept)}"
+            )
+        if self.rewiring.free_matrices(len(self.network.matrices)):
+            raise WrongKey(["network", "signs"], "found pre beside rewiring.matrices: the others learn their signs; leave one of them out")
 
     def _check_recurrence(self):
         """What makes no sense with, or without, steps."""

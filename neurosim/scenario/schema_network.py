@@ -34,6 +34,10 @@ def _as_sizes(value):
 Units = Annotated[tuple[LayerSize, ...], BeforeValidator(_as_sizes, json_schema_input_type=LayerSize | tuple[LayerSize, ...])]
 
 
+#: Rows or columns of an image.
+Side = Annotated[int, Field(ge=1, le=4096)]
+
+
 class FeatureChoice(Strict):
     """How recordings become sequences; see `neurosim.datasets.SpeechFeatures`."""
 
@@ -72,6 +76,8 @@ class DatasetChoice(Strict):
         Decides which samples these are. It is a key of its own, so that runs of several seeds have the same test set.
     standardize : bool
         Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
+    image_size : (int, int), optional
+        (rows, columns) to which images are brought, each new pixel the average of the area that it covers.
     max_steps : int, optional
         Of recordings: the longest sequence, for which the network is laid out; a longer recording is refused.
     features : FeatureChoice, optional
@@ -86,6 +92,7 @@ class DatasetChoice(Strict):
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     standardize: bool = False
+    image_size: Annotated[tuple[Side, Side], as_tuple] | None = None
     max_steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
     features: FeatureChoice | None = None
 
@@ -98,7 +105,7 @@ class DatasetChoice(Strict):
 
     @property
     def _options(self):
-        plain = ("limit", "label", "test_fraction", "validation_fraction", "split_seed", "standardize")
+        plain = ("limit", "label", "test_fraction", "validation_fraction", "split_seed", "standardize", "image_size")
         return {key: getattr(self, key) for key in plain} | {"speech": self.speech, "drop": self.drop or ()}
 
     def load(self, data_dir=None):
@@ -116,6 +123,8 @@ class DatasetChoice(Strict):
             for key in ("max_steps", "features"):
                 if getattr(self, key) is not None:
                     raise WrongKey([key], f"data set {self.name} holds no recordings; leave it out")
+        if info and info.n_steps != 1 and self.image_size is not None:
+            raise WrongKey(["image_size"], f"data set {self.name} holds sequences; leave it out")
         for key, reason in (("label", "is no table"), ("drop", "is no table"), ("test_fraction", "has a test set")) if info else ():
             if getattr(self, key) is not None:
                 raise WrongKey([key], f"data set {self.name} {reason}; leave it out")
@@ -144,6 +153,9 @@ class Network(Strict):
     connectivity : float, tuple of float or 'fit'
         Fraction of the possible connections, for all matrices or for each; ``fit`` takes the most that
         the chip's budgets allow, in equal fractions.
+    signs : str
+        Whether the weights of a neuron that it sends by have signs ``each`` of their own, or share one, ``pre``: on a crossbar whose rows have
+        signs a weight then takes one row. They are constant, so the rule must keep signs.
     synapses : int, optional
         Total number of connections instead, shared by the matrices in equal fractions.
     """
@@ -156,6 +168,7 @@ class Network(Strict):
     readout: Literal["last", "mean"] | None = None
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
     synapses: PositiveInt | None = None
+    signs: Literal["each", "pre"] = "each"
 
     @property
     def is_recurrent(self):

@@ -315,6 +315,7 @@ def _matrix_arrays(plan, seed):
         pre_neuron=np.array([m.pre_neuron for m in plan.matrices], np.int64),
         post_neuron=np.array([m.post_neuron for m in plan.matrices], np.int64),
         sign_key=np.array([mix64(key + i) for i in range(len(plan.matrices))], np.uint64),
+        sign_step=np.full(len(plan.matrices), not plan.shares_signs, np.int64),
         step=np.array([m.grid.step for m in plan.matrices], np.float32),
         top=np.array([m.grid.top for m in plan.matrices], np.float32),
         ulp=np.array([m.grid.ulp for m in plan.matrices], np.float32),

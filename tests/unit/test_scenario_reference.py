@@ -123,7 +123,13 @@ def test_the_example_is_accepted(key):
     if key == "network.type":
         data["network"] = {"units": 30, "connectivity": 0.5}
     if key.startswith("dataset."):
-        data["dataset"] = {"name": "x.csv" if key in ("dataset.label", "dataset.drop", "dataset.test_fraction") else "fsdd"}
+        data["dataset"] = {
+            "name": "x.csv"
+            if key in ("dataset.label", "dataset.drop", "dataset.test_fraction")
+            else "digits"
+            if key == "dataset.image_size"
+            else "fsdd"
+        }
     if key.startswith("training.schedule."):
         kind = "step" if key.endswith("milestones") else "exponential"
         data["training"] = {"schedule": {"kind": kind, "factor": 0.5, **({"milestones": [1]} if kind == "step" else {})}}
