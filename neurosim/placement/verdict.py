@@ -49,8 +49,8 @@ class Verdict:
     most_steps : int, optional
         Of a network that takes a sample step by step: the most through which training could go back on these cores, in windows or
         longer samples; None where no memory limits it.
-    fit : FitStop, optional
-        Of a network as large as the chip holds (``connectivity: fit``): what stopped it.
+    fit : tuple of FitStop
+        Of a network as large as the chip holds (``fit``): what stopped it, or each of its matrices.
     """
 
     placement: Placement
@@ -61,7 +61,7 @@ class Verdict:
     section_over: list[SectionOver]
     remedies: list[Remedy]
     storage: list[str] = field(default_factory=list)
-    fit: FitStop | None = None
+    fit: tuple[FitStop, ...] = ()
     most_steps: int | None = None
 
     @property
@@ -112,9 +112,16 @@ class Verdict:
             "hints": self.hints,
             "unrolling": self.unrolling,
             "storage": list(self.storage),
-            "fit": None if self.fit is None else {"text": self.fit.text, "limit": None if self.fit.usage is None else self.fit.usage.to_dict()},
+            "fit": _fit_dict(self.fit) if self.fit else None,
             "cores": [_core_dict(core, n_alike) for core, n_alike in self.placement.distinct_cores],
         }
+
+
+def _fit_dict(stops):
+    """Plain data of what stopped a network: in words, and the limit that is broken most."""
+    uses = [stop.usage for stop in stops if stop.usage is not None]
+    worst = max(uses, key=lambda use: use.used / max(1, use.limit), default=None)
+    return {"text": "; ".join(stop.text for stop in stops), "limit": None if worst is None else worst.to_dict()}
 
 
 def _at_worst(usage):
