@@ -22,6 +22,9 @@ def check(
             autocompletion=lambda incomplete: [*complete_words("all")(incomplete), *complete_profiles(incomplete)],
         ),
     ] = None,
+    placements: Annotated[
+        bool, typer.Option("--placements", help="Packets and hops of each hardware.placement; traffic needs the extra placement.")
+    ] = False,
     plugins: Plugins = None,
     as_json: AsJson = False,
 ):  # fmt: skip
@@ -45,12 +48,15 @@ def check(
         verdict, notes = experiment.verdict, experiment.data_notes
     except DoesNotFitError as error:
         verdict = error.verdict
+    data = verdict.to_dict()
+    if placements and verdict.placement.n_cores > 1:
+        data["arrangements"] = verdict.arrangements()
     if as_json:
-        print_json(verdict.to_dict())
+        print_json(data)
     else:
         from neurosim.reports.tables import print_data_notes, print_verdict
 
-        print_verdict(make_console(), verdict.to_dict())
+        print_verdict(make_console(), data)
         print_data_notes(make_console(), notes)
     if not verdict.fits:
         raise typer.Exit(DoesNotFitError.exit_code)

@@ -6,6 +6,7 @@ import numpy as np
 
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
+from neurosim.placement.arrange import compare_arrangements, expected_traffic
 from neurosim.placement.checks import Usage
 from neurosim.placement.families import family_of
 from neurosim.placement.memory import host_rewires
@@ -86,6 +87,10 @@ class Verdict:
     def fits(self):
         return not self.violations
 
+    def arrangements(self):
+        """Every arrangement of the neurons on these cores, with what is expected to travel: list of dict, see `compare_arrangements`."""
+        return compare_arrangements(self.placement.profile, self.placement.workload, self.placement.n_cores)
+
     @property
     def hints(self):
         """What would help, one sentence each, computed by the same model."""
@@ -112,9 +117,19 @@ class Verdict:
             "hints": self.hints,
             "unrolling": self.unrolling,
             "storage": list(self.storage),
+            "arrangement": _arrangement_dict(self.placement),
             "fit": _fit_dict(self.fit) if self.fit else None,
             "cores": [_core_dict(core, n_alike) for core, n_alike in self.placement.distinct_cores],
         }
+
+
+def _arrangement_dict(placement):
+    """What is expected to travel between cores, and where neurons are if not in even ranges; None on one core."""
+    if placement.n_cores == 1:
+        return None
+    own = placement.workload.own
+    traffic = expected_traffic(placement.profile, placement.workload, placement.n_cores).to_dict()
+    return {**traffic, "own": None if own is None else [list(counts) for counts in own]}
 
 
 def _fit_dict(stops):

@@ -6,9 +6,10 @@ from itertools import pairwise
 from neurosim.datasets import DATASETS
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, summarize, synapse_counts
+from neurosim.placement.arrange import arrange
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
-from neurosim.placement.search import fill, find_stop, find_stop_of_width, find_stops, fits_whatever_is_drawn, scale_counts, widest
+from neurosim.placement.search import fill, find_stop, find_stop_of_width, find_stops, fits_whatever_is_drawn, scale_counts, smallest_cores, widest
 from neurosim.placement.spill import can_spill
 from neurosim.networks import Topology
 from neurosim.scenario.load import chosen_profile
@@ -63,6 +64,9 @@ def prepare(scenario, shape=None, with_remedies=True):
     if scenario.network.has_open_layers:
         scenario, fit = _widen(scenario, profile, n_cores, shape)
     workload = _workload(scenario, profile, n_cores, shape)
+    if scenario.hardware.placement != "contiguous" and n_cores is None:
+        n_cores = smallest_cores(profile, workload) or profile.cores.value
+        workload = arrange(scenario.hardware.placement, profile, workload, n_cores)
     placement = place(profile, workload, n_cores)
     if scenario.network.connectivity == "fit":
         fit = _stops(scenario, profile, workload, n_cores)
@@ -174,8 +178,19 @@ def _widen(scenario, profile, n_cores, shape):
 
 
 def _workload(scenario, profile, n_cores, shape):
-    workload, topology = _make_workload(scenario, shape)
+    make, topology = _make_workload(scenario, shape)
     positions, rule = topology.n_positions, scenario.rewiring.rule_class
+    kind = scenario.hardware.placement
+    reference = make(_weights(scenario, topology)) if kind != "contiguous" and n_cores is not None and scenario.network.connectivity == "fit" else None
+    arranged = None if reference is None else arrange(kind, profile, reference, n_cores)
+
+    def workload(n_active):
+        if n_cores is None or kind == "contiguous":
+            return make(n_active)
+        if arranged is not None:  # the search for the largest network is one on fixed cores
+            return replace(make(n_active), own=arranged.own)
+        return arrange(kind, profile, make(n_active), n_cores)
+
     if rule.starts_dense and not rule.rewires:
         return workload(positions)
 
