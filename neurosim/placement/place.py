@@ -169,7 +169,7 @@ class Placement:
     @property
     def layout(self):
         """Its segments as arrays: `Layout`."""
-        return layouts.make_layout(self.workload.topology, self.n_cores)
+        return layouts.layout_of(self.workload, self.n_cores)
 
     @cached_property
     def geometry(self):
@@ -226,7 +226,7 @@ def place(profile, workload, n_cores=None):
     if n_cores is None:
         n_cores = smallest_cores(profile, workload) or profile.cores.value
     check_cores(profile, n_cores)
-    layout = layouts.make_layout(workload.topology, n_cores)
+    layout = layouts.layout_of(workload, n_cores)
     n_active = layout.divide(workload.n_active)
     slots = layouts.n_slots(n_active, layout.n_positions, workload)
     sections = section_bytes(profile, workload, layout, slots)

@@ -55,6 +55,9 @@ class Workload:
         Whether there is an accumulator for the gradient of every possible connection.
     clips : bool
         Whether gradients are clipped by their norm, which is known only when all of them are: so every slot has an accumulator.
+    own : tuple of tuple of int, optional
+        Neurons of each population but the inputs on each core, of one number of cores (`placement.arrange`); even ranges without, and on any
+        other number of cores.
 
     Raises
     ------
@@ -81,6 +84,7 @@ class Workload:
     has_float16: bool = False
     draws_rounding: bool = False
     clips: bool = False
+    own: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "topology", Topology.of(self.topology))
@@ -93,6 +97,8 @@ class Workload:
         for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(OPTIMIZERS))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+        if self.own is not None and tuple(map(sum, self.own)) != self.topology.sizes[1:]:
+            raise InputError(f"own: found {tuple(map(sum, self.own))} neurons; expected those of each population, {self.topology.sizes[1:]}")
         if _whole("batch_size", self.batch_size) < 1:
             raise InputError(f"batch_size: found {self.batch_size}; expected at least 1")
         if self.starts_dense and not self.has_places:

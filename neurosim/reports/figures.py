@@ -1,4 +1,4 @@
-"""Figures of a run and of a sweep. `FIGURES` and `SWEEP_FIGURES` name each and what draws it: a new one is one entry."""
+"""Figures of a run, a sweep and a search. `FIGURES`, `SWEEP_FIGURES` and `SEARCH_FIGURES` name each and what draws it: a new one is one entry."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from neurosim.reports.figure_training import draw_training
 from neurosim.reports.figure_turnover import draw_turnover
 from neurosim.reports.figure_weights import draw_weights
 from neurosim.reports.on_axes import AxesFigure
+from neurosim.reports.search_figure import draw_trail
 from neurosim.reports.sweep_figure_curves import ENERGY, MEMORY, SYNAPSES, TRAFFIC, draw_curves
 from neurosim.reports.sweep_figure_limits import draw_limits
 
@@ -41,6 +42,7 @@ SWEEP_FIGURES = {
     "accuracy_traffic": partial(draw_curves, cost=TRAFFIC),
     "limits": draw_limits,
 }
+SEARCH_FIGURES = {"search_trail": draw_trail}
 FORMATS = ("png", "svg")
 #: What can be asked for.
 KNOWN_FORMATS = ("png", "svg", "pdf")
@@ -75,7 +77,7 @@ def make_figure(name, record, sheet=FILE):
 
 def _make_figure(name, record, sheet):
     figure = new_figure(sheet)
-    {**FIGURES, **SWEEP_FIGURES}[name](record, figure)
+    {**FIGURES, **SWEEP_FIGURES, **SEARCH_FIGURES}[name](record, figure)
     return figure
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from neurosim.documents import write_atomic
 from neurosim.reports.figure_style import FILE, PAGE
-from neurosim.reports.figures import FIGURES, FORMATS, SWEEP_FIGURES, render_figures, write_rendered
+from neurosim.reports.figures import FIGURES, FORMATS, SEARCH_FIGURES, SWEEP_FIGURES, render_figures, write_rendered
 from neurosim.reports.page import REPORT
 from neurosim.reports.page_svg import make_drawing
 from neurosim.reports.run_page import render_run_page
+from neurosim.reports.search_page import render_search_page
 from neurosim.reports.sweep_page import render_sweep_page
 from neurosim.results import read_record
 
@@ -52,6 +53,11 @@ def publish_sweep(record, folder, *, formats=FORMATS, sheet=FILE):
     """Write figures and report.html of a sweep; the same as `publish_run` for a `SweepRecord`."""
     folder = Path(folder)
     return _write(record, SWEEP_FIGURES, folder, formats, sheet, partial(render_sweep_page, record, runs=_one_run_per_chip(record, folder)))
+
+
+def publish_search(record, folder, *, formats=FORMATS, sheet=FILE):
+    """Write figures and report.html of a search; the same as `publish_run` for a `SearchRecord`."""
+    return _write(record, SEARCH_FIGURES, Path(folder), formats, sheet, partial(render_search_page, record))
 
 
 def _one_run_per_chip(record, folder):

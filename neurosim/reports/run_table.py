@@ -99,11 +99,23 @@ def _print_summary(console, record):
         ),
         *([("unplaced", unplaced)] if (unplaced := unplaced_text(net.unplaced, net.unplaced_by)) else []),
         *_row_texts(record),
+        *([("packets", packets)] if (packets := _packets_text(record)) else []),
         *([("weights", _weights_text(record))] if net.matrices[0].weight_step else []),
         ("energy", with_reason(energy_amounts(record), missing_energy(record))),
         ("time", with_reason(time_amounts(record), missing_time(record))),
     ]
     pairs(console, rows)
+
+
+def _packets_text(record):
+    """What travelled between cores, counted; and what was expected of a trained sample."""
+    total = {name: sum(core.packets.get(name, 0) for core in record.cores) for name in ("sent", "hops", "offchip")}
+    if not total["sent"]:
+        return ""
+    text = f"{total['sent']:,d} between cores" + "".join(f", {n:,d} {what}" for what, n in (("hops", total["hops"]), ("off the chip", total["offchip"])) if n)
+    placement = record.scenario.get("hardware", {}).get("placement", "contiguous")
+    expected = ((record.verdict or {}).get("arrangement") or {}).get("packets")
+    return text + f"; placement {placement}" + (f", at most {expected:,.0f} expected of a trained sample at the start" if expected else "")
 
 
 def _active_text(record):

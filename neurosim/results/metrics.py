@@ -36,6 +36,7 @@ def metrics_of(record):
         synapses_per_core_max=max(core.synapses.used for core in record.cores),
         bytes_per_core_max=stored_bytes(fullest),
         bytes_per_core_limit=fullest.memory_bytes.limit if stored_bytes(fullest) == fullest.memory_bytes.used else None,
+        memory_bytes=sum(stored_bytes(core) + sum(core.memory_bytes.spilled.values()) for core in record.cores),
         energy_per_sample_j=record.energy.per_sample_j if is_priced else None,
         energy_is_complete=record.energy.complete if is_priced else None,
         traffic_per_sample_bytes=traffic / n_trained,
@@ -79,6 +80,9 @@ def metrics_of_verdict(verdict, n_possible):
         synapses_per_core_max=max((core["n_slots"] for core in verdict["cores"]), default=None),
         bytes_per_core_max=stored,
         bytes_per_core_limit=memory.limit if memory and memory.used == stored else None,
+        memory_bytes=sum(
+            core.get("n_alike", 1) * (core.get("stored_bytes", core["n_bytes"]) + sum(core["spilled"].values())) for core in verdict["cores"]
+        ),
     )
 
 

@@ -194,6 +194,8 @@ class MemoryUsed(UsedOfLimit):
 class Core(_Part):
     """One core. `energy_j` is the priced part; `traffic_bytes` are reads plus writes.
 
+    `packets` has ``sent`` and ``received``; ``hops`` of those sent, where the profile states a grid, and those that went ``offchip``.
+
     `rows` holds what the chip limits of ``in_axons``, ``out_axons`` and ``words``. `stored_bytes` is all that the core keeps by itself: its local memory, and
     its synapses in cells, lists or words of neurons; `events` are counts by phase and kind. Both are None in records of earlier versions.
     """

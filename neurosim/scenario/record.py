@@ -254,6 +254,11 @@ def _core_parts(placement, ledger, store):
     packets = ledger.events.sum(axis=1)
     n_active = np.zeros(store.plan.n_cores, np.int64)
     np.add.at(n_active, store.segments.core, store.n_active_by_segment)
+    counted = {"sent": ["packet_sent"], "received": ["packet_received"]}
+    if placement.geometry.tells_packets_apart and placement.geometry.x is not None:
+        counted["hops"] = ["hop_east_west", "hop_north_south"]
+    if placement.geometry.tells_packets_apart and placement.geometry.chip[-1] > 0:
+        counted["offchip"] = ["packet_offchip"]
     parts = []
     for core in placement.cores:
         c = core.id
@@ -274,7 +279,7 @@ def _core_parts(placement, ledger, store):
                 "energy_by_phase_j": by_phase.get(c, {}),
                 "traffic_bytes": int(traffic[c].sum()),
                 "traffic_by_phase_bytes": {p: int(n) for p, n in zip(PHASES, traffic[c]) if n},
-                "packets": {way: int(packets[c, KINDS.index(f"packet_{way}")]) for way in ("sent", "received")},
+                "packets": {name: int(sum(packets[c, KINDS.index(kind)] for kind in kinds)) for name, kinds in counted.items()},
                 "busy_s": ledger.time.core_s[c],
                 "rows": {name: dict(zip(("used", "peak", "limit"), numbers)) for name, numbers in store.rows_used(c).items()},
             }

@@ -53,6 +53,7 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     """
     with stop_on_signal() as stop, ExitStack() as scope:
         experiment = _prepare(scenario, dataset)
+        scenario = experiment.scenario  # with the sizes that follow from the chip
         check_folder(scenario.name, out, resume)
         scope.enter_context(tell_compiling(scenario, callbacks))
         trainer, identity = make_trainer(experiment, data_dir, dataset)
@@ -117,6 +118,7 @@ def train_scenario(scenario, *, data_dir=None, n_threads=None, callbacks=(), dat
     """
     with stop_on_signal() as stop, ExitStack() as scope:
         experiment = _prepare(scenario, dataset)
+        scenario = experiment.scenario  # with the sizes that follow from the chip
         scope.enter_context(tell_compiling(scenario, callbacks))
         trainer, _ = make_trainer(experiment, data_dir, dataset)
         n_threads = set_threads(n_threads)

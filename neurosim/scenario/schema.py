@@ -45,6 +45,9 @@ class Hardware(Strict):
         Name of a bundled profile, or the path of a profile file.
     cores : int or 'auto'
         Cores used; ``auto`` takes the fewest that fit.
+    placement : str
+        How many neurons of each population a core holds: ``contiguous`` ranges of all over all cores, ``balanced`` to the fewest synapses on the
+        fullest core, or for the least ``traffic`` between cores; see `neurosim.placement.arrange`.
     execution : str
         ``scan``: a core walks all its slots for each sample. ``event_driven``: slots are sorted by
         row, and only non-zero activations and errors cause work.
@@ -77,6 +80,7 @@ class Hardware(Strict):
 
     profile: Annotated[str, Field(min_length=1)]
     cores: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = "auto"
+    placement: Literal["contiguous", "balanced", "traffic"] = "contiguous"
     execution: Literal["scan", "event_driven"] = "scan"
     headroom: Annotated[float, Field(ge=0, le=10)] = 0.0
     code_bytes: PositiveInt | None = None
@@ -275,6 +279,9 @@ class Scenario(Called):
 
     @model_validator(mode="after")
     def _check(self):
+        if self.hardware.placement != "contiguous" and self.hardware.cores == "auto":
+            if self.network.connectivity == "fit" or self.network.has_open_layers:
+                raise WrongKey(["hardware", "cores"], f"found auto with placement {self.hardware.placement} and a size of fit; give a number of cores")
         if self.rewiring.scope != "core" and self.hardware.headroom == 0:
             raise WrongKey(
                 ["hardware", "headroom"],

@@ -139,8 +139,8 @@ class Network(Strict):
     type : str
         ``mlp``: multilayer perceptron. ``lstm``, ``rnn``: recurrent layers, which take a sample step by step, and a
         read-out; sizes of inputs and outputs come from the data.
-    layers : tuple of int, optional
-        Of an ``mlp``: neurons of each layer, inputs first.
+    layers : tuple of int or 'fit', optional
+        Of an ``mlp``: neurons of each layer, inputs first. Hidden layers of ``fit`` are as wide as the chip's budgets allow, all alike.
     activation : str or tuple of str, optional
         Of an ``mlp``: of the hidden layers, all or each (`neurosim.networks.MODELS`); relu when left out.
     bias : bool, optional
@@ -152,7 +152,10 @@ class Network(Strict):
         Of the others: whether the outputs see the ``last`` state of a sample, which they do when left out, or the ``mean`` of all.
     connectivity : float, tuple of float or 'fit'
         Fraction of the possible connections, for all matrices or for each; ``fit`` takes the most that
-        the chip's budgets allow, in equal fractions.
+        the chip's budgets allow.
+    fit : str, optional
+        Of ``connectivity: fit``: how the matrices share them. ``fractions``, when left out: in equal fractions. ``fan_in``: each neuron
+        as many, in whichever matrix. ``fill``: in equal fractions until a limit stops a matrix, and the others grow on.
     signs : str
         Whether the weights of a neuron that it sends by have signs ``each`` of their own, or share one, ``pre``: on a crossbar whose rows have
         signs a weight then takes one row. They are constant, so the rule must keep signs.
@@ -161,14 +164,20 @@ class Network(Strict):
     """
 
     type: Literal["mlp", "lstm", "rnn"] = "mlp"
-    layers: Annotated[tuple[LayerSize, ...], as_tuple] | None = None
+    layers: Annotated[tuple[LayerSize | Literal["fit"], ...], as_tuple] | None = None
     activation: Activation | Annotated[tuple[Activation, ...], as_tuple] | None = None
     bias: bool | None = None
     units: Units | None = None
     readout: Literal["last", "mean"] | None = None
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
+    fit: Literal["fractions", "fan_in", "fill"] | None = None
     synapses: PositiveInt | None = None
     signs: Literal["each", "pre"] = "each"
+
+    @property
+    def has_open_layers(self):
+        """Whether some layers are as wide as the chip allows."""
+        return "fit" in (self.layers or ())
 
     @property
     def is_recurrent(self):
@@ -206,6 +215,8 @@ class Network(Strict):
             self._check_layers()
         if (self.connectivity is None) == (self.synapses is None):
             raise WrongKey(["connectivity"], "expected exactly one of connectivity and synapses")
+        if self.fit is not None and self.connectivity != "fit":
+            raise WrongKey(["fit"], "says how matrices share what connectivity: fit gives; leave it out, or set connectivity to fit")
         n = len(self.matrices)
         if isinstance(self.connectivity, tuple) and len(self.connectivity) != n:
             which = f" ({', '.join(self.matrices)})" if self.is_recurrent else ""
@@ -215,11 +226,18 @@ class Network(Strict):
     def _check_layers(self):
         if len(self.layers) < 2:
             raise WrongKey(["layers"], f"found {len(self.layers)} layers; expected at least inputs and outputs, such as [784, 10]")
+        for i in (0, len(self.layers) - 1):
+            if self.layers[i] == "fit":
+                raise WrongKey(["layers", i], "found fit; inputs and outputs have the sizes of the data, only layers between them can be widened")
+        if self.has_open_layers and self.connectivity == "fit":
+            raise WrongKey(["connectivity"], "found fit beside a layer of fit: one of them can follow from the chip; give a number here, such as 0.1")
         if self.layers[-1] < 2:
             raise WrongKey(["layers", len(self.layers) - 1], f"found {self.layers[-1]} outputs; expected at least 2 classes")
         if isinstance(self.activation, tuple) and len(self.activation) != len(self.layers) - 2:
             found = len(self.activation)
             raise WrongKey(["activation"], f"found {found} names; expected one or {len(self.layers) - 2}, one per hidden layer")
+        if self.has_open_layers:
+            return
         n, possible = len(self.layers) - 1, sum(a * b for a, b in zip(self.layers, self.layers[1:]))
         if self.synapses is not None and not n <= self.synapses <= possible:
             raise WrongKey(["synapses"], f"found {self.synapses}; expected {n} to {possible}, the possible connections of these layers")

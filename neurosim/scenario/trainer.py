@@ -60,6 +60,8 @@ def _make_trainer(experiment, data_dir, dataset):
         "version": neurosim.__version__,
         "rule": scenario.rewiring.source_digest,
     }
+    if (own := experiment.placement.workload.own) is not None:  # another version of the partitioner may find another one
+        content["own"] = own
     return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -138,7 +138,8 @@ def _homes(network, shapes, connections, record):
         topology = Topology.feedforward((shapes[0][0], *(n_post for _, n_post in shapes)))
     else:
         topology = Topology.recurrent(kind, shapes[0][0], network["units"], shapes[-1][1], 2)
-    own = make_layout(topology, len(record.cores)).own
+    arranged = ((record.verdict or {}).get("arrangement") or {}).get("own")
+    own = make_layout(topology, len(record.cores), None if arranged is None else tuple(map(tuple, arranged))).own
     homes = {p: np.repeat(np.arange(own.shape[1], dtype=np.int32), own[p]) for p in range(1, len(own))}
     is_same = own[1:].sum(axis=0).tolist() == [core.n_neurons for core in record.cores]
     for projection, (_, post, _) in zip(topology.projections, connections, strict=True):

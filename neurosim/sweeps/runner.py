@@ -12,7 +12,7 @@ from neurosim.results import is_sweep, read_sweep, write_sweep
 from neurosim.scenario.experiment import check_shape
 from neurosim.scenario.folder import RESULT
 from neurosim.sweeps.collect import collect, point_folder
-from neurosim.sweeps.engine import check_engine, run_points
+from neurosim.sweeps.engine import check_engine, open_workers, run_points
 from neurosim.sweeps.point import is_abandoned, status_of
 
 #: Seconds between two writings of sweep.json while points run.
@@ -65,7 +65,7 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
     known, written, troubles = {}, 0.0, {}
 
     def begin(n_workers):
-        _make(folder)
+        make_folder(folder)
         remove_leftovers(folder, is_claimed=False)
         for point in plan.points:  # those that have ended, too: the kill may have come right after the result
             is_abandoned(point_folder(folder, point))
@@ -98,11 +98,11 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         begin(0)
         return save(), folder
     try:
-        with _stop_on_sigterm():
+        with stop_on_sigterm(), open_workers(engine, scheduler, jobs) as workers:
+            begin(workers.n_workers)
             run_points(
-                left, folder.resolve(), engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data_dir, retry=retry_failed,
-                plugins=plugins, on_begin=begin, on_point=on_point, on_wait=on_wait,
-            )  # fmt: skip
+                left, folder.resolve(), workers, data_dir=data_dir, retry=retry_failed, plugins=plugins, on_point=on_point, on_wait=on_wait
+            )
     except KeyboardInterrupt:
         if not folder.exists():
             raise
@@ -117,7 +117,8 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
     return record, folder
 
 
-def _make(folder):
+def make_folder(folder):
+    """Make a folder, or say in one line why not."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -148,7 +149,7 @@ def _check_data(points, data_dir):
 
 
 @contextmanager
-def _stop_on_sigterm():
+def stop_on_sigterm():
     """Let a polite end of the process be the same as Ctrl-C."""
 
     def stop(number, frame):

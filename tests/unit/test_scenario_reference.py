@@ -120,6 +120,8 @@ def test_the_example_is_accepted(key):
     if key in ("network.units", "network.readout", "training.window", "training.clip"):
         data["network"] = {"type": "lstm", "units": 30, "connectivity": 0.5}
         data["dataset"] = {"name": "mnist_rows"}
+    if key == "network.fit":
+        data["network"] = {"layers": [64, 100, 10], "connectivity": "fit"}
     if key == "network.type":
         data["network"] = {"units": 30, "connectivity": 0.5}
     if key.startswith("dataset."):
