@@ -19,13 +19,15 @@ PARTS = ("train", "test", "validation")
 class DataShape:
     """Sizes that a network must agree with: a sample is `n_steps` times `n_inputs` values, of one of `n_classes` classes.
 
-    `notes` are what a user should know of the data, as far as they were read.
+    `notes` are what a user should know of the data, as far as they were read; `image_shape` is the shape of a sample before it was flattened,
+    (rows, columns) or (channels, rows, columns), where it is known.
     """
 
     n_inputs: int
     n_steps: int
     n_classes: int
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    image_shape: tuple[int, ...] | None = field(default=None, compare=False)
 
     @property
     def n_features(self):
@@ -111,7 +113,7 @@ class Dataset:
     @property
     def shape(self):
         """The `DataShape`."""
-        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes)
+        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes, self.image_shape)
 
     @property
     def n_train(self):

@@ -120,7 +120,7 @@ def dataset_shape(
         if info.has_recordings:
             speech = speech or SpeechFeatures()
             return DataShape(speech.bands, speech.max_steps, info.n_classes)
-        return DataShape(info.n_features // info.n_steps, info.n_steps, info.n_classes)
+        return DataShape(info.n_features // info.n_steps, info.n_steps, info.n_classes, image_shape=info.image_shape)
     path = os.path.expanduser(name)
     form = _format_of(path)
     if form is None:
@@ -162,7 +162,7 @@ def _not_understood(name):
     kind = kind_of(path)
     if kind == "a folder":
         return refuse(
-            name, f"a folder without data ({len(list_folder(path))} files)", "the four IDX files of the MNIST layout, or WAV files", "check the path"
+            name, f"a folder without data ({len(list_folder(path))} files)", "the four IDX files of the MNIST layout, CIFAR-10's .bin files, or WAV files", "check the path"
         )
     if kind is not None:
         return refuse(name, kind, "a file or a folder", "check the path")
