@@ -6,6 +6,7 @@ Importing this room reads no data and imports neither scikit-learn nor Numba.
 """
 
 from .arrays import make_dataset
+from .augment import Augmentation
 from .catalog import DATASETS
 from .dataset import Dataset, DataShape
 from .fetch import fetch
@@ -16,6 +17,7 @@ from .speech import SpeechFeatures
 
 __all__ = [
     "DATASETS",
+    "Augmentation",
     "DataShape",
     "Dataset",
     "DatasetInfo",

@@ -1,12 +1,13 @@
 """Finding data: which reader a name or path asks for."""
 
+import math
 import os
 from pathlib import Path
 
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS, FORMATS
-from .dataset import Dataset, DataShape, assemble
+from .dataset import Dataset, DataShape, assemble, check_augmented
 from .files import kind_of, list_folder
 from .info import Reading
 from .preparation import Preparation
@@ -30,6 +31,7 @@ def load_dataset(
     validation_fraction=None,
     split_seed=0,
     standardize=False,
+    augment=None,
 ):
     """Load a data set by name or path.
 
@@ -49,7 +51,7 @@ def load_dataset(
         Column of a table that holds the labels.
     drop : iterable of str
         Columns of a table that are left out.
-    test_fraction, validation_fraction, split_seed, standardize
+    test_fraction, validation_fraction, split_seed, standardize, augment
         As for `Preparation`.
 
     Returns
@@ -62,7 +64,7 @@ def load_dataset(
         An unknown name, files that are not found or are malformed, a `data_dir` that does
         not exist, a number out of range, options that the data do not take. Always one line.
     """
-    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
+    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, augment)
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"data set {name!r}: not a name or path; known: {', '.join(sorted(DATASETS))}")
     name = os.fspath(name)
@@ -90,6 +92,7 @@ def dataset_shape(
     validation_fraction=None,
     split_seed=0,
     standardize=False,
+    augment=None,
 ):
     """Sizes of a data set.
 
@@ -100,7 +103,7 @@ def dataset_shape(
     ----------
     name : str
         What a scenario gives as data set.
-    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize
+    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize, augment
         As for `load_dataset`.
 
     Returns
@@ -113,14 +116,21 @@ def dataset_shape(
     InputError
         As for `load_dataset`.
     """
-    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
+    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, augment)
     reading, info = Reading(None, speech, label, tuple(drop)), DATASETS.get(name)
     if info is not None:
         _refuse_unless_taken(name, info, reading, preparation)
         if info.has_recordings:
+            if augment is not None:
+                augment.new_shape(None, name)
             speech = speech or SpeechFeatures()
             return DataShape(speech.bands, speech.max_steps, info.n_classes)
-        return DataShape(info.n_features // info.n_steps, info.n_steps, info.n_classes, image_shape=info.image_shape)
+        image_shape, notes = info.image_shape, ()
+        if augment is not None:
+            image_shape, notes = augment.new_shape(image_shape, name), (augment.words,)
+            check_augmented(augment, info.n_steps, (), name)
+        n_features = info.n_features if augment is None else math.prod(image_shape)
+        return DataShape(n_features // info.n_steps, info.n_steps, info.n_classes, notes, image_shape)
     path = os.path.expanduser(name)
     form = _format_of(path)
     if form is None:
@@ -135,6 +145,8 @@ def dataset_shape(
         return None
     if form.shape is not None:
         _refuse_unless_taken(name, form, reading, preparation)
+        if augment is not None:
+            augment.new_shape(None, name)
         return form.shape(path, reading, preparation)
     key = _key(name, reading, preparation)
     if key not in _loaded:

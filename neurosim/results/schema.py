@@ -41,7 +41,8 @@ class ProfileUsed(_Part):
 class DatasetUsed(_Part):
     """The samples; `sha256` is over their bytes.
 
-    A value x enters the network as ``x * scale``, or as ``(x * scale - mean) / spread`` where inputs are standardized. `classes` are
+    A value x enters the network as ``x * scale``, or as ``(x * scale - mean) / spread`` where inputs are standardized; with `per_image` mean and
+    spread are those of each sample. `classes` are
     the labels in the order of the outputs. `notes` are what a user should know about the samples. Older records lack all of these.
     """
 
@@ -56,6 +57,7 @@ class DatasetUsed(_Part):
     scale: float | None = None
     mean: list[float] | None = None
     spread: list[float] | None = None
+    per_image: bool = False
     classes: list[str | int | bool] | None = None
     notes: list[str] = []
 

@@ -195,6 +195,8 @@ def _dataset_part(dataset):
     known = dataset.standardization
     if known is None:
         return {**part, "scale": dataset.scale}
+    if not hasattr(known, "mean"):
+        return {**part, "scale": known.scale, "per_image": True}
     return {**part, "scale": known.scale, "mean": known.mean.tolist(), "spread": known.spread.tolist()}
 
 

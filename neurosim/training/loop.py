@@ -282,7 +282,7 @@ class Trainer:
     def _run_epoch(self, on_progress, should_stop):
         order = self._shuffle(self.epoch)
         rate = self.plan.schedule.rate(self.epoch, self.plan.n_epochs)
-        batch = self.network.make_batch(self.dataset, order)
+        batch = self.network.make_batch(self._epoch_data(), order)
         rule = self._step_rule(rate)
         counting = self._counting()
         # No step at all: compiles the kernels at their first use, outside of every measured time, unless `compile` did.
@@ -432,6 +432,15 @@ class Trainer:
         fill_bits(keys, np.uint64(stream_key(self.plan.seed, Stream.SHUFFLE)), epoch)
         # Two equal keys of 64 bits are not to be expected, and a stable sort takes more than twice as long.
         return np.argsort(keys)
+
+    def _epoch_data(self):
+        """The data set with its training samples as this epoch sees them: a function of seed and epoch, so that a resumed one sees the same."""
+        data = self.dataset
+        if getattr(data, "augmentation", None) is None:
+            return data
+        bits = np.empty(2 * data.n_train, np.uint64)
+        fill_bits(bits, np.uint64(stream_key(self.plan.seed, Stream.AUGMENT)), self.epoch)
+        return replace(data, x_train=data.epoch_samples(bits, self.epoch / self.plan.n_epochs))
 
     def _raise_diverged(self, what):
         raise TrainingDivergedError(
