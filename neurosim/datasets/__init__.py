@@ -14,6 +14,7 @@ from .info import DatasetInfo
 from .library import dataset_shape, load_dataset
 from .places import user_cache_dir
 from .speech import SpeechFeatures
+from .tasks import change_task, check_same_sizes
 
 __all__ = [
     "DATASETS",
@@ -22,6 +23,8 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "SpeechFeatures",
+    "change_task",
+    "check_same_sizes",
     "dataset_shape",
     "fetch",
     "load_dataset",
