@@ -30,6 +30,7 @@ from neurosim.reports.facts import (
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_cycles, print_quantities
+from neurosim.reports.tasks_part import tasks_text
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, pairs, percent, quantity_text
 from neurosim.units import format_bytes, format_count, format_si
 
@@ -89,6 +90,7 @@ def _print_summary(console, record):
             accuracy_text(record),
             "bold",
         ),
+        *([("tasks", tasks_text(record))] if record.phases else []),
         *([("weakest", f"classes {confused_text(record)}")] if confused_text(record) else []),
         (
             "synapses",

@@ -350,6 +350,14 @@ class PhaseUsed(_Part):
     weights: list[Likeness]
 
 
+class ControlUsed(_Part):
+    """The same epochs from the same start with the first task in all phases, trained beside the run and not charged."""
+
+    per_epoch: list[Fraction]
+    accuracy: list[list[Fraction]]
+    weights: list[list[Likeness]]
+
+
 class PhasesUsed(_Part):
     """A run over several tasks: ``accuracy[i][j]`` is that on the samples of task j at the end of phase i, measured beside the run and not charged.
 
@@ -362,10 +370,11 @@ class PhasesUsed(_Part):
     forgetting: float | None
     backward_transfer: float | None
     phases: list[PhaseUsed]
+    control: ControlUsed | None = None
 
 
 class RunRecord(_Part):
-    """One finished run."""
+    """One finished run; `n_trained` are samples that it was trained on, with repetition."""
 
     schema_: str = Field(default=SCHEMA, alias="schema")
     scenario: dict[str, Any]
@@ -386,5 +395,11 @@ class RunRecord(_Part):
     classes: ClassesUsed | None = None
     warnings: list[str] = []
     phases: PhasesUsed | None = None
+    n_trained: int | None = None
+
+    @property
+    def n_samples_trained(self):
+        """Samples that the run trained on, with repetition; older records do not say it, their epochs were whole ones."""
+        return self.dataset.n_train * len(self.epochs) if self.n_trained is None else self.n_trained
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -1,14 +1,38 @@
 """What a run says of its phases: accuracies on all tasks, forgetting, what it took to recover, and where weights moved."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import numpy as np
 
 from neurosim.accounting import count_by_phase
+from neurosim.scenario.trainer import make_trainer
 
 #: A phase has recovered where its accuracy is this part of another one: of that at the end of the first phase, and of its own at its end.
 RECOVERED = 0.95
 
 
-def describe_phases(experiment, trainer, ledgers):
+def unchanged(experiment):
+    """The control of an experiment with phases: the first task in all of them; same placement, same learning rates."""
+    first, scenario = experiment.scenario.phases[0], experiment.scenario
+    same = {key: getattr(first, key) for key in ("relabel", "permute_inputs", "classes", "dataset")}
+    return replace(experiment, scenario=scenario.model_copy(update={"phases": tuple(phase.model_copy(update=same) for phase in scenario.phases)}))
+
+
+def train_control(experiment, data_dir=None, dataset=None, stop=None):
+    """Train the control that a scenario asks for: its `Trainer`; None where none is wanted, or where `stop` was asked for meanwhile.
+
+    It is no part of the run: nothing of it is charged, and an interrupted run trains it anew, to the same bits.
+    """
+    if not experiment.scenario.control:
+        return None
+    trainer, _ = make_trainer(unchanged(experiment), data_dir, dataset)
+    with stop.deferred() if stop else nullcontext():
+        is_over = trainer.run(should_stop=(lambda: stop.is_asked) if stop else None)
+    return trainer if is_over else None
+
+
+def describe_phases(experiment, trainer, ledgers, control=None):
     """Fields of `results.schema.PhasesUsed`.
 
     Parameters
@@ -18,6 +42,7 @@ def describe_phases(experiment, trainer, ledgers):
         With several phases, of which at least one is over.
     ledgers : list of Ledger
         Of all that happened up to the end of each finished phase.
+    control : Trainer, optional
     """
     matrix = np.array([end["accuracy"] for end in trainer.phase_ends])
     parts, names, first = [], [phase.name for phase in experiment.scenario.phases], 0
@@ -39,12 +64,24 @@ def describe_phases(experiment, trainer, ledgers):
                 "n_released": sum(row.n_released for row in rows),
                 **costs,
                 "events": _events(ledgers[number], before),
-                "recovery": _recovery(trainer, rows, matrix[0, 0], costs),
+                "recovery": _recovery(rows, matrix[0, 0], costs),
                 "weights": end["weights"],
             }
         )
         first += phase.n_epochs
-    return {"names": names, "accuracy": matrix.tolist(), **_summary(matrix), "phases": parts}
+    return {"names": names, "accuracy": matrix.tolist(), **_summary(matrix), "phases": parts, "control": control and _control(control)}
+
+
+def _control(trainer):
+    return {
+        "per_epoch": [_accuracy(row) for row in trainer.history],
+        "accuracy": [end["accuracy"] for end in trainer.phase_ends],
+        "weights": [end["weights"] for end in trainer.phase_ends],
+    }
+
+
+def _accuracy(row):
+    return row.test_accuracy if row.validation_accuracy is None else row.validation_accuracy
 
 
 def _summary(matrix):
@@ -86,9 +123,9 @@ def _events(ledger, before):
     return {phase: left for phase, kinds in found.items() if (left := {kind: n for kind, n in kinds.items() if n})}
 
 
-def _recovery(trainer, rows, first_accuracy, costs):
+def _recovery(rows, first_accuracy, costs):
     """What it took until an epoch's accuracy was good again; energy and bytes in the proportion of the samples of the phase."""
-    seen = [row.test_accuracy if row.validation_accuracy is None else row.validation_accuracy for row in rows]
+    seen = [_accuracy(row) for row in rows]
     found = []
     for of, whole in (("first", float(first_accuracy)), ("own", seen[-1])):
         wanted = RECOVERED * whole

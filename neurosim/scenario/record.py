@@ -100,7 +100,7 @@ def _activity(placement, tally, lengths, n_steps):
     )
 
 
-def make_record(experiment, trainer, n_threads, *, with_classes=True):
+def make_record(experiment, trainer, n_threads, *, with_classes=True, control=None):
     """Record of a finished run.
 
     Parameters
@@ -110,6 +110,8 @@ def make_record(experiment, trainer, n_threads, *, with_classes=True):
     n_threads : int
     with_classes : bool
         Whether to predict the test set once more, for the accuracy of each class.
+    control : Trainer, optional
+        Done with the control of a scenario with phases.
 
     Returns
     -------
@@ -143,7 +145,8 @@ def make_record(experiment, trainer, n_threads, *, with_classes=True):
         },
         environment=_environment(n_threads),
         classes=count_confusion(experiment, trainer) if with_classes else None,
-        phases=describe_phases(experiment, trainer, settle_phases(experiment, trainer)) if trainer.phase_ends else None,
+        phases=describe_phases(experiment, trainer, settle_phases(experiment, trainer), control) if trainer.phase_ends else None,
+        n_trained=ledger.n_trained,
     )
     return record.model_copy(update={"warnings": find_warnings(record)})
 

@@ -235,6 +235,7 @@ class Scenario(Called):
     training: Training = Training()
     rewiring: RewiringChoice = keys_of("deep_r", RULES["deep_r"])()
     phases: Phases | None = None
+    control: bool = False
     start_from: Annotated[str, Field(min_length=1)] | None = None
     report: Report = Report()
 

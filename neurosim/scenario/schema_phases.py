@@ -80,6 +80,8 @@ def check_phases(scenario):
         for keys, value in ((["rewiring", "horizon"], scenario.rewiring.horizon), (["training", "schedule", "restart"], training.schedule.restart)):
             if value is not None:
                 raise WrongKey(keys, f"found {value} in a scenario without phases; leave it out")
+        if scenario.control:
+            raise WrongKey(["control"], "found true in a scenario without phases, which has nothing to control for; leave it out")
         return
     if not phases:
         raise WrongKey(["phases"], "found no phase; expected at least one, or leave it out")
