@@ -1,6 +1,6 @@
 """The data sets known by name, and the kinds of files that are data sets by their path: a new one is one file and one line here."""
 
-from . import idx_folder, npz, parquet, recordings, table
+from . import cifar10, idx_folder, npz, parquet, recordings, table
 from .digits import DIGITS
 from .fsdd import FSDD
 from .mnist import MNIST, MNIST_ROWS
@@ -12,6 +12,7 @@ DATASETS = {
         DIGITS,
         MNIST_ROWS,
         FSDD,
+        cifar10.CIFAR10,
     )
 }
 
@@ -22,4 +23,5 @@ FORMATS = (
     table.FORMAT,
     parquet.FORMAT,
     idx_folder.FORMAT,
+    cifar10.FORMAT,
 )

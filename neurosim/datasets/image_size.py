@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .images import axes_of
 from .refusal import refuse
 
 #: Images at a time; a block of float64 copies stays small.
@@ -32,16 +33,16 @@ def resize_images(arrays, places, size, n_steps):
             raise refuse(
                 places[key],
                 found,
-                "images of shape (rows, columns) or (rows, columns, colours) for dataset.image_size",
+                "images of rows and columns, with or without colours, for dataset.image_size",
                 "leave dataset.image_size out",
             )
         arrays[key] = _resized(images, size)
 
 
 def _resized(images, size):
-    down, across = (cover(old, new) for old, new in zip(images.shape[1:3], size, strict=True))
-    has_colours = images.ndim == 4
-    images = np.moveaxis(images, -1, 1) if has_colours else images
+    axes = [1 + axis for axis in axes_of(images.shape[1:])]
+    images = np.moveaxis(images, axes, (-2, -1))
+    down, across = (cover(old, new) for old, new in zip(images.shape[-2:], size, strict=True))
     out = np.empty((*images.shape[:-2], *size), images.dtype)
     for start in range(0, len(images), _BLOCK):
         block = images[start : start + _BLOCK].astype(np.float64)
@@ -49,7 +50,7 @@ def _resized(images, size):
         add = np.matmul if images.dtype == np.uint8 else lambda a, b: np.einsum("...ij,...jk->...ik", a, b)
         means = add(add(down, block), across.T) / (images.shape[-2] * images.shape[-1])
         out[start : start + _BLOCK] = np.rint(means) if images.dtype == np.uint8 else means
-    return np.moveaxis(out, 1, -1) if has_colours else out
+    return np.moveaxis(out, (-2, -1), axes)
 
 
 def cover(old, new):

@@ -44,7 +44,7 @@ class DatasetInfo:
     n_features, n_classes : int
         Values per sample, of all steps, and number of classes; features None for recordings, where options of the reader decide.
     image_shape : tuple of int or None
-        (rows, columns) of one sample.
+        (rows, columns) of one sample, or (channels, rows, columns).
     scale : float
         Factor that maps stored values to [0, 1].
     summary : str
@@ -63,7 +63,7 @@ class DatasetInfo:
     name: str
     n_features: int | None
     n_classes: int
-    image_shape: tuple[int, int] | None
+    image_shape: tuple[int, ...] | None
     scale: float
     summary: str
     how_to_get: str

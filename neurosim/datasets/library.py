@@ -7,8 +7,9 @@ from pathlib import Path
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS, FORMATS
-from .dataset import Dataset, DataShape, assemble
+from .dataset import Dataset, DataShape, assemble, check_augmented
 from .files import kind_of, list_folder
+from .images import with_sides
 from .info import Reading
 from .preparation import Preparation
 from .refusal import describe, one_line, refuse
@@ -32,6 +33,7 @@ def load_dataset(
     split_seed=0,
     standardize=False,
     image_size=None,
+    augment=None,
 ):
     """Load a data set by name or path.
 
@@ -51,7 +53,7 @@ def load_dataset(
         Column of a table that holds the labels.
     drop : iterable of str
         Columns of a table that are left out.
-    test_fraction, validation_fraction, split_seed, standardize, image_size
+    test_fraction, validation_fraction, split_seed, standardize, image_size, augment
         As for `Preparation`.
 
     Returns
@@ -64,7 +66,7 @@ def load_dataset(
         An unknown name, files that are not found or are malformed, a `data_dir` that does
         not exist, a number out of range, options that the data do not take. Always one line.
     """
-    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size)
+    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size, augment)
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"data set {name!r}: not a name or path; known: {', '.join(sorted(DATASETS))}")
     name = os.fspath(name)
@@ -93,6 +95,7 @@ def dataset_shape(
     split_seed=0,
     standardize=False,
     image_size=None,
+    augment=None,
 ):
     """Sizes of a data set.
 
@@ -103,7 +106,7 @@ def dataset_shape(
     ----------
     name : str
         What a scenario gives as data set.
-    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize, image_size
+    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize, image_size, augment
         As for `load_dataset`.
 
     Returns
@@ -116,15 +119,23 @@ def dataset_shape(
     InputError
         As for `load_dataset`.
     """
-    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size)
+    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size, augment)
     reading, info = Reading(None, speech, label, tuple(drop)), DATASETS.get(name)
     if info is not None:
         _refuse_unless_taken(name, info, reading, preparation)
         if info.has_recordings:
+            if augment is not None:
+                augment.new_shape(None, name)
             speech = speech or SpeechFeatures()
             return DataShape(speech.bands, speech.max_steps, info.n_classes)
-        n_features = info.n_features if image_size is None else math.prod(image_size)
-        return DataShape(n_features // info.n_steps, info.n_steps, info.n_classes)
+        image_shape, notes = info.image_shape, ()
+        if image_size is not None and image_shape is not None:
+            image_shape = with_sides(image_shape, image_size)
+        if augment is not None:
+            image_shape, notes = augment.new_shape(image_shape, name), (augment.words,)
+            check_augmented(augment, info.n_steps, (), name)
+        n_features = info.n_features if image_shape is None else math.prod(image_shape)
+        return DataShape(n_features // info.n_steps, info.n_steps, info.n_classes, notes, image_shape)
     path = os.path.expanduser(name)
     form = _format_of(path)
     if form is None:
@@ -139,6 +150,8 @@ def dataset_shape(
         return None
     if form.shape is not None:
         _refuse_unless_taken(name, form, reading, preparation)
+        if augment is not None:
+            augment.new_shape(None, name)
         return form.shape(path, reading, preparation)
     key = _key(name, reading, preparation)
     if key not in _loaded:
@@ -166,7 +179,10 @@ def _not_understood(name):
     kind = kind_of(path)
     if kind == "a folder":
         return refuse(
-            name, f"a folder without data ({len(list_folder(path))} files)", "the four IDX files of the MNIST layout, or WAV files", "check the path"
+            name,
+            f"a folder without data ({len(list_folder(path))} files)",
+            "the four IDX files of the MNIST layout, CIFAR-10's .bin files, or WAV files",
+            "check the path",
         )
     if kind is not None:
         return refuse(name, kind, "a file or a folder", "check the path")

@@ -19,7 +19,7 @@ def words(name):
 
 def n_trained(record):
     """Samples that the run trained on, with repetition."""
-    return record.dataset.n_train * len(record.epochs)
+    return record.n_samples_trained
 
 
 def network_text(record):

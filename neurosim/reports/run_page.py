@@ -33,6 +33,7 @@ from neurosim.reports.facts import (
 )
 from neurosim.reports.page import PageTable, Tile, count_cell, joules_cell, render_page
 from neurosim.reports.profile_table import CONFIDENCE, short_key
+from neurosim.reports.tasks_part import tasks_part
 from neurosim.reports.rich_parts import quantity_text
 from neurosim.results.metrics import stored_bytes
 from neurosim.units import format_bytes, format_count, format_si
@@ -50,6 +51,8 @@ SECTIONS = (
     ("scenario", "Scenario"),
     ("environment", "Environment"),
 )
+#: After which one that of changing tasks stands, where there are some.
+_BEFORE_TASKS = "accuracy"
 #: Classes of a confusion matrix that a page shows.
 _MOST_SHOWN = 32
 
@@ -72,7 +75,7 @@ def render_run_page(record, figures):
         figures,
         title=record.scenario.get("name", "run"),
         source="result.json",
-        sections=SECTIONS,
+        sections=sections_of(record),
         description=record.scenario.get("description", ""),
         fits=verdict.get("fits", True),
         answer=answer(record),
@@ -86,6 +89,7 @@ def render_run_page(record, figures):
         classes=_classes(record),
         confusion=_confusion(record),
         epochs=_epochs(record),
+        **tasks_part(record),
         memory_text=_memory_text(record),
         cores=_cores(record),
         connections_text=_connections_text(record),
@@ -106,6 +110,16 @@ def render_run_page(record, figures):
         scenario_yaml=dump_yaml(record.scenario),
         environment=_environment(record),
     )
+
+
+def sections_of(record):
+    """Anchor and heading of each section of this run."""
+    found = []
+    for section in SECTIONS:
+        found.append(section)
+        if section[0] == _BEFORE_TASKS and record.phases:
+            found.append(("tasks", "Changing tasks"))
+    return tuple(found)
 
 
 def answer(record):

@@ -30,6 +30,7 @@ from neurosim.reports.facts import (
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_cycles, print_quantities
+from neurosim.reports.tasks_part import tasks_text
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, pairs, percent, quantity_text
 from neurosim.results.metrics import stored_bytes
 from neurosim.units import format_bytes, format_count, format_si
@@ -90,6 +91,7 @@ def _print_summary(console, record):
             accuracy_text(record),
             "bold",
         ),
+        *([("tasks", tasks_text(record))] if record.phases else []),
         *([("weakest", f"classes {confused_text(record)}")] if confused_text(record) else []),
         (
             "synapses",
@@ -112,7 +114,9 @@ def _packets_text(record):
     total = {name: sum(core.packets.get(name, 0) for core in record.cores) for name in ("sent", "hops", "offchip")}
     if not total["sent"]:
         return ""
-    text = f"{total['sent']:,d} between cores" + "".join(f", {n:,d} {what}" for what, n in (("hops", total["hops"]), ("off the chip", total["offchip"])) if n)
+    text = f"{total['sent']:,d} between cores" + "".join(
+        f", {n:,d} {what}" for what, n in (("hops", total["hops"]), ("off the chip", total["offchip"])) if n
+    )
     placement = record.scenario.get("hardware", {}).get("placement", "contiguous")
     expected = ((record.verdict or {}).get("arrangement") or {}).get("packets")
     return text + f"; placement {placement}" + (f", at most {expected:,.0f} expected of a trained sample at the start" if expected else "")

@@ -20,7 +20,7 @@ def metrics_of(record):
     -------
     Metrics
     """
-    n_trained = record.dataset.n_train * len(record.epochs)
+    n_trained = record.n_samples_trained
     traffic = sum(n for phase, n in record.traffic_bytes.by_phase.items() if phase != _EVALUATION)
     is_priced = any(row.energy_j is not None for row in record.energy.rows)
     fullest = max(record.cores, key=stored_bytes)

@@ -14,6 +14,7 @@ from neurosim.rewiring import RULES
 from neurosim.scenario.formats import parse_weight_format
 from neurosim.scenario.rules import RewiringChoice, keys_of
 from neurosim.scenario.schema_network import DatasetChoice, Network
+from neurosim.scenario.schema_phases import Phases, check_phases, with_epochs
 from neurosim.scenario.schema_types import Decay, Positive, PositiveInt, PowerOfTwo
 
 
@@ -111,11 +112,15 @@ class Hardware(Strict):
 
 
 class ScheduleChoice(Strict):
-    """Course of the learning rate over the epochs; see `neurosim.training.Schedule`."""
+    """Course of the learning rate over the epochs; see `neurosim.training.Schedule`.
+
+    `restart` says, of a scenario with phases, whether it begins anew in every ``phase``, which it does when left out, or runs over the ``run``.
+    """
 
     kind: Literal["constant", "step", "exponential", "cosine"] = "constant"
     factor: Annotated[float, Field(gt=0, le=1)] | None = None
     milestones: Annotated[tuple[PositiveInt, ...], as_tuple] | None = None
+    restart: Literal["phase", "run"] | None = None
 
     @model_validator(mode="after")
     def _check(self):
@@ -136,6 +141,8 @@ class Training(Strict):
     Attributes
     ----------
     epochs, batch_size : int
+    epoch_samples : int, optional
+        Samples of an epoch, instead of all: the shuffled training set is passed through in such parts, so that it is evaluated more often.
     optimizer : str
         Stochastic gradient descent, plain, with momentum, or with Adam; see `neurosim.training.Optimizer`.
     momentum : float, optional
@@ -156,6 +163,7 @@ class Training(Strict):
 
     epochs: PositiveInt = 10
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 10
+    epoch_samples: PositiveInt | None = None
     optimizer: Literal[*OPTIMIZERS] = "sgd"
     momentum: Decay | None = None
     beta1: Decay | None = None
@@ -230,6 +238,9 @@ class Scenario(Called):
     hardware: Hardware
     training: Training = Training()
     rewiring: RewiringChoice = keys_of("deep_r", RULES["deep_r"])()
+    phases: Phases | None = None
+    control: bool = False
+    start_from: Annotated[str, Field(min_length=1)] | None = None
     report: Report = Report()
 
     @model_validator(mode="before")
@@ -244,7 +255,7 @@ class Scenario(Called):
             "network": ((list, tuple), lambda layers: {"layers": list(layers), "connectivity": "fit"}),
         }
         short = {key: form(data[key]) for key, (kind, form) in forms.items() if isinstance(data.get(key), kind)}
-        return {**data, **short} if short else data
+        return with_epochs({**data, **short} if short else data)
 
     def with_(self, **changes):
         """A copy with some keys changed, validated again.
@@ -270,6 +281,8 @@ class Scenario(Called):
         3
         """
         data = self.model_dump(mode="json", exclude_unset=True)
+        if (changes.get("phases") or self.phases) and isinstance(data.get("training"), dict):
+            data["training"].pop("epochs", None)  # it is the sum of those of the phases
         for key, value in changes.items():
             part = data.get(key)
             data[key] = _merged(part, value) if isinstance(part, dict) and isinstance(value, dict) else value
@@ -281,13 +294,16 @@ class Scenario(Called):
     def _check(self):
         if self.hardware.placement != "contiguous" and self.hardware.cores == "auto":
             if self.network.connectivity == "fit" or self.network.has_open_layers:
-                raise WrongKey(["hardware", "cores"], f"found auto with placement {self.hardware.placement} and a size of fit; give a number of cores")
+                raise WrongKey(
+                    ["hardware", "cores"], f"found auto with placement {self.hardware.placement} and a size of fit; give a number of cores"
+                )
         if self.rewiring.scope != "core" and self.hardware.headroom == 0:
             raise WrongKey(
                 ["hardware", "headroom"],
                 f"found 0 with rewiring.scope {self.rewiring.scope}: synapses cannot move to a full segment; try 0.25",
             )
         self._check_recurrence()
+        check_phases(self)
         if self.training.keep == "best" and self.dataset.validation_fraction is None:
             raise WrongKey(
                 ["training", "keep"],

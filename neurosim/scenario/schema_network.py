@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from neurosim.datasets import DATASETS, SpeechFeatures, dataset_shape, load_dataset
+from neurosim.datasets import DATASETS, Augmentation, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.errors import nearest
 from neurosim.networks import MODELS
@@ -54,6 +54,44 @@ class FeatureChoice(Strict):
         return self
 
 
+class LateChoice(Strict):
+    """Another probability for the end of a training: from the fraction `after` of its epochs on."""
+
+    after: Annotated[float, Field(gt=0, lt=1)]
+    probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class AugmentChoice(Strict):
+    """What may happen to a training image; see `neurosim.datasets.Augmentation`."""
+
+    shift: PositiveInt | None = None
+    probability: Fraction | None = None
+    late: LateChoice | None = None
+    flip: bool = False
+    crop: PositiveInt | None = None
+
+    @property
+    def augmentation(self):
+        """The `Augmentation`."""
+        return Augmentation(
+            shift=self.shift or 0,
+            probability=1.0 if self.probability is None else self.probability,
+            late_after=self.late and self.late.after,
+            late_probability=self.late and self.late.probability,
+            flip=self.flip,
+            crop=self.crop,
+        )
+
+    @model_validator(mode="after")
+    def _check(self):
+        if not (self.shift or self.flip or self.crop):
+            raise WrongKey(["shift"], "found none of shift, flip and crop; give at least one of them")
+        for key in ("probability", "late"):
+            if getattr(self, key) is not None and not self.shift:
+                raise WrongKey([key], "it is that of shift, which is missing; leave it out")
+        return self
+
+
 class DatasetChoice(Strict):
     """Which samples are learned.
 
@@ -74,10 +112,12 @@ class DatasetChoice(Strict):
         Part of the training samples that becomes the validation set; every class gives its share.
     split_seed : int
         Decides which samples these are. It is a key of its own, so that runs of several seeds have the same test set.
-    standardize : bool
-        Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
+    standardize : bool or 'image'
+        Shift and scale each feature to mean 0 and standard deviation 1 over the training samples; ``image``: each sample over its own values.
     image_size : (int, int), optional
         (rows, columns) to which images are brought, each new pixel the average of the area that it covers.
+    augment : AugmentChoice, optional
+        Training images are moved, mirrored and cropped.
     max_steps : int, optional
         Of recordings: the longest sequence, for which the network is laid out; a longer recording is refused.
     features : FeatureChoice, optional
@@ -91,8 +131,9 @@ class DatasetChoice(Strict):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    standardize: bool = False
+    standardize: bool | Literal["image"] = False
     image_size: Annotated[tuple[Side, Side], as_tuple] | None = None
+    augment: AugmentChoice | None = None
     max_steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
     features: FeatureChoice | None = None
 
@@ -106,7 +147,8 @@ class DatasetChoice(Strict):
     @property
     def _options(self):
         plain = ("limit", "label", "test_fraction", "validation_fraction", "split_seed", "standardize", "image_size")
-        return {key: getattr(self, key) for key in plain} | {"speech": self.speech, "drop": self.drop or ()}
+        options = {key: getattr(self, key) for key in plain} | {"speech": self.speech, "drop": self.drop or ()}
+        return options | {"augment": self.augment and self.augment.augmentation}
 
     def load(self, data_dir=None):
         """The `Dataset`; see `neurosim.datasets.load_dataset`."""
@@ -125,6 +167,8 @@ class DatasetChoice(Strict):
                     raise WrongKey([key], f"data set {self.name} holds no recordings; leave it out")
         if info and info.n_steps != 1 and self.image_size is not None:
             raise WrongKey(["image_size"], f"data set {self.name} holds sequences; leave it out")
+        if self.augment is not None and self.standardize is True:
+            raise WrongKey(["standardize"], "found true beside augment, which moves pixels to places of another scale; use image, or false")
         for key, reason in (("label", "is no table"), ("drop", "is no table"), ("test_fraction", "has a test set")) if info else ():
             if getattr(self, key) is not None:
                 raise WrongKey([key], f"data set {self.name} {reason}; leave it out")

@@ -154,7 +154,8 @@ def _inputs_of(dataset):
     found = {"scale": dataset.scale, "classes": None if _are_numbers(dataset.classes) else np.array(dataset.classes)}
     if dataset.standardization is not None:
         known = dataset.standardization
-        found |= {"scale": known.scale, "mean": known.mean, "spread": known.spread}
+        found |= {"scale": known.scale}
+        found |= {"mean": known.mean, "spread": known.spread} if hasattr(known, "mean") else {"per_image": True}
     return found
 
 
@@ -165,6 +166,8 @@ def _recorded_inputs(dataset):
     found = {"scale": scale, "classes": None if dataset.classes is None or _are_numbers(dataset.classes) else np.array(dataset.classes)}
     if dataset.mean is not None:
         found |= {"mean": np.array(dataset.mean), "spread": np.array(dataset.spread)}
+    if dataset.per_image:
+        found["per_image"] = True
     return found
 
 

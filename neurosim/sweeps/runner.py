@@ -100,9 +100,7 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
     try:
         with stop_on_sigterm(), open_workers(engine, scheduler, jobs) as workers:
             begin(workers.n_workers)
-            run_points(
-                left, folder.resolve(), workers, data_dir=data_dir, retry=retry_failed, plugins=plugins, on_point=on_point, on_wait=on_wait
-            )
+            run_points(left, folder.resolve(), workers, data_dir=data_dir, retry=retry_failed, plugins=plugins, on_point=on_point, on_wait=on_wait)
     except KeyboardInterrupt:
         if not folder.exists():
             raise
