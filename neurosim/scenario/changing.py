@@ -108,11 +108,11 @@ def _costs(ledger, before):
         return None if now is None or then is None else now - then
 
     return {
-        "n_samples": of(lambda l: l.n_trained),
-        "energy_j": of(lambda l: l.total_energy_j),
-        "training_energy_j": of(lambda l: l.training_energy_j),
-        "traffic_bytes": of(lambda l: int(l.traffic.sum())),
-        "model_training_s": of(lambda l: l.time.training_s),
+        "n_samples": of(lambda ledger: ledger.n_trained),
+        "energy_j": of(lambda ledger: ledger.total_energy_j),
+        "training_energy_j": of(lambda ledger: ledger.training_energy_j),
+        "traffic_bytes": of(lambda ledger: int(ledger.traffic.sum())),
+        "model_training_s": of(lambda ledger: ledger.time.training_s),
     }
 
 
