@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .dataset import PARTS, Dataset
+from .dataset import PARTS
 from .refusal import refuse
 
 
@@ -79,12 +79,19 @@ def _choose_classes(arrays, classes, dataset, where):
                 arrays[key] = arrays[key][is_taken]
 
 
-def check_same_sizes(dataset: Dataset, first: Dataset, where):
-    """Refuse a data set of another shape than the first one."""
-    if dataset.shape != first.shape:
-        raise refuse(where, _sizes(dataset), f"{_sizes(first)} as in {first.name}, because one network learns both", "give data of the same sizes")
+def check_same_sizes(shape, name, first_shape, first_name, where):
+    """Refuse data of another `DataShape` than that of the first ones.
+
+    Raises
+    ------
+    InputError
+    """
+    if shape != first_shape:
+        raise refuse(
+            where, _sizes(shape, name), f"{_sizes(first_shape, first_name)}, because one network learns both", "give data of the same sizes"
+        )
 
 
-def _sizes(dataset):
-    steps = f"{dataset.n_steps} steps of " if dataset.n_steps > 1 else ""
-    return f"{steps}{dataset.n_inputs} features and {dataset.n_classes} classes in {dataset.name}"
+def _sizes(shape, name):
+    steps = f"{shape.n_steps} steps of " if shape.n_steps > 1 else ""
+    return f"{steps}{shape.n_inputs} features and {shape.n_classes} classes in {name}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from neurosim.datasets import DATASETS
+from neurosim.datasets import DATASETS, check_same_sizes
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, summarize, synapse_counts
 from neurosim.placement.arrange import arrange
@@ -60,6 +60,7 @@ def prepare(scenario, shape=None, with_remedies=True):
     refuse_unless_suitable(scenario, profile)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     shape = shape or scenario.dataset.shape()
+    _check_phases(scenario, shape)
     fit = ()
     if scenario.network.has_open_layers:
         scenario, fit = _widen(scenario, profile, n_cores, shape)
@@ -72,6 +73,14 @@ def prepare(scenario, shape=None, with_remedies=True):
         fit = _stops(scenario, profile, workload, n_cores)
     verdict = replace(judge(placement, with_remedies=with_remedies), fit=tuple(fit))
     return Experiment(scenario, profile, placement, verdict, shape.notes if shape else ())
+
+
+def _check_phases(scenario, shape):
+    """Refuse phases whose data have other sizes, as far as these are known."""
+    for i, phase in enumerate(scenario.phases or ()):
+        other = None if phase.dataset is None or shape is None else phase.dataset.shape()
+        if other is not None:
+            check_same_sizes(other, phase.dataset.name, shape, scenario.dataset.name, f"phases.{i}.dataset")
 
 
 def refuse_unless_suitable(scenario, profile):

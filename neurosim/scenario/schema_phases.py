@@ -63,7 +63,7 @@ def with_epochs(data):
     if not isinstance(phases, (list, tuple)) or not (training is None or isinstance(training, dict)) or "epochs" in (training or {}):
         return data
     counts = [phase.get("epochs") if isinstance(phase, dict) else getattr(phase, "epochs", None) for phase in phases]
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in counts):
+    if not counts or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in counts):
         return data
     return {**data, "training": {**(training or {}), "epochs": sum(counts)}}
 

@@ -85,7 +85,7 @@ def _phases(experiment, dataset, data_dir):
         where = f"phases.{i}"
         if choice.dataset not in loaded:
             loaded[choice.dataset] = choice.dataset.load(data_dir)
-            check_same_sizes(loaded[choice.dataset], dataset, f"{where}.dataset")
+            check_same_sizes(loaded[choice.dataset].shape, choice.dataset.name, dataset.shape, dataset.name, f"{where}.dataset")
         schedule = plan.schedule if choice.learning_rate is None else replace(plan.schedule, base=choice.learning_rate)
         samples = change_task(loaded[choice.dataset], **choice.change, where=where)
         found.append(Phase(samples, choice.epochs, schedule, restarts=scenario.training.schedule.restart != "run"))
