@@ -1,7 +1,7 @@
 """Writes the tables of docs/cycles.md anew: cycles of every loop, and time and energy of runs by phase.
 
-    python -m program.page                          # the loops
-    python -m program.page runs/mnist_santos_64kb   # and the phases of finished runs, in the order given
+python -m program.page                          # the loops
+python -m program.page runs/mnist_santos_64kb   # and the phases of finished runs, in the order given
 """
 
 import json
