@@ -276,9 +276,9 @@ def _refuse_unless_computes(scenario, profile):
     ):
         if found:
             raise UnsuitableChipError(
-                f"network.{key}: found {found[0]}, but the neurons of {profile.name} are circuits that {what}, and no processor beside them sees their "
-                f"sums (storage.family {profile.storage.family} without storage.local_bytes); {'use relu' if key == 'activation' else 'leave it out'}, "
-                "or choose a chip with a processor"
+                f"network.{key}: found {found[0]}, but the neurons of {profile.name} are circuits that {what}, and no processor beside them "
+                f"sees their sums (storage.family {profile.storage.family} without storage.local_bytes); "
+                f"{'use relu' if key == 'activation' else 'leave it out'}, or choose a chip with a processor"
             )
 
 

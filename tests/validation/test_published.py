@@ -54,6 +54,26 @@ def test_negative_controls(rows):
     assert [row["verdict"] for row in of(rows, 2)[2:]] == ["outside, as it must be"] * 2
 
 
+def test_training_on_loihi_is_within_a_factor_of_two_and_flat_over_cores(rows):
+    """Of on-chip backpropagation: 79 and 128 cores. Time is that of steps and the visits of the engine, which cores share."""
+    found = {row["point"]: row for row in of(rows, 11) if "training sample" in row["point"]}
+    assert len(found) == 4 and all(0.5 <= row["ours"] / row["published"] <= 2 for row in found.values())
+    for what, least in (("energy", 0.95), ("time", 0.8)):
+        few, many = (found[f"{what} of a training sample{cores}"]["ours"] for cores in ("", ", all 128 cores"))
+        assert least <= many / few <= 1.0
+
+
+def test_the_dense_loop_is_near_the_published_cycles(rows):
+    """As the price set takes it; the other settings of the compiler are its range."""
+    first = of(rows, 12)[0]
+    assert first["point"] == "-O2" and 0.85 <= first["ours"] / first["published"] <= 1.2
+
+
+def test_odin_is_within_a_factor_of_two_where_it_runs(rows):
+    placed = next(row for row in of(rows, 14) if row["point"] == "the network, placed and run")
+    assert placed["verdict"] == "inside" and 0.5 <= placed["ours"] / placed["published"] <= 2
+
+
 def test_the_price_sets_of_loihi_are_not_interchangeable(rows):
     assert all(row["verdict"] == "reported" and row["error"] > 0.5 for row in of(rows, 5))
     # 35.5 pJ per operation of a dense synapse; 51.2 + 21.6 pJ per neuron.
