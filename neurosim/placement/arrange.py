@@ -126,7 +126,9 @@ def compare_arrangements(profile, workload, n_cores):
             continue
         arranged = arrange(kind, profile, workload, n_cores)
         placement = place(profile, arranged, n_cores)
-        rows.append({"kind": kind, "fits": placement.fits, **expected_traffic(profile, arranged, n_cores).to_dict(), "bytes": int(placement.n_bytes.max())})
+        rows.append(
+            {"kind": kind, "fits": placement.fits, **expected_traffic(profile, arranged, n_cores).to_dict(), "bytes": int(placement.n_bytes.max())}
+        )
     return rows
 
 

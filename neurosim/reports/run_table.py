@@ -111,7 +111,9 @@ def _packets_text(record):
     total = {name: sum(core.packets.get(name, 0) for core in record.cores) for name in ("sent", "hops", "offchip")}
     if not total["sent"]:
         return ""
-    text = f"{total['sent']:,d} between cores" + "".join(f", {n:,d} {what}" for what, n in (("hops", total["hops"]), ("off the chip", total["offchip"])) if n)
+    text = f"{total['sent']:,d} between cores" + "".join(
+        f", {n:,d} {what}" for what, n in (("hops", total["hops"]), ("off the chip", total["offchip"])) if n
+    )
     placement = record.scenario.get("hardware", {}).get("placement", "contiguous")
     expected = ((record.verdict or {}).get("arrangement") or {}).get("packets")
     return text + f"; placement {placement}" + (f", at most {expected:,.0f} expected of a trained sample at the start" if expected else "")

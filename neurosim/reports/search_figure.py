@@ -31,7 +31,9 @@ def draw_trail(record, figure):
         style.say(figure, "No trial has finished with a result.")
         return
     bars = f"; bars: 95 % intervals over {n} seeds" if n >= FEW_SEEDS else ""
-    room = style.frame(figure, record, title, f"{answer_text(record)}. Numbers: the order of the trials{bars}.", right=0.75, left=0.1, caption=caption)
+    room = style.frame(
+        figure, record, title, f"{answer_text(record)}. Numbers: the order of the trials{bars}.", right=0.75, left=0.1, caption=caption
+    )
     factor, unit = _unit(record, max(trial.cost for trial in known))
     axes = style.plain_axes(figure, room, "validation accuracy (%)", f"{_AXES[record.minimize]}{f' ({unit})' if unit else ''}")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)

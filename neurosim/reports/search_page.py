@@ -39,7 +39,9 @@ def render_search_page(record, figures):
 def _tiles(record):
     best = record.best
     tiles = [
-        Tile(f"Least {record.minimize}", cost_text(record, best.cost) if best else "none found", f"for {100 * record.target:g} % on the validation set"),
+        Tile(
+            f"Least {record.minimize}", cost_text(record, best.cost) if best else "none found", f"for {100 * record.target:g} % on the validation set"
+        ),
         Tile("Runs", f"{record.n_runs:,d}", f"in {len(record.trials):,d} trials"),
     ]
     if record.n_exhaustive is not None:

@@ -18,7 +18,9 @@ def print_search(console, record):
     """
     line(console, (record.name, "bold"), f"  {answer_text(record)}")
     bullets(console, [effort_text(record), *record.notes])
-    grid = Grid("trial", *(f"={key.rpartition('.')[2]}" for key in record.keys), "validation accuracy %", "seeds", COST_NAMES[record.minimize], "=", "<why")
+    grid = Grid(
+        "trial", *(f"={key.rpartition('.')[2]}" for key in record.keys), "validation accuracy %", "seeds", COST_NAMES[record.minimize], "=", "<why"
+    )
     for trial in record.trials:
         grid.row(
             trial.number,

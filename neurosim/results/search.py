@@ -1,9 +1,9 @@
 """What a search leaves: `SearchRecord` in ``search.json``, one row per trial in ``trials.csv``, one per run in ``results.csv``.
 
-    SEARCH/search.json      the `SearchRecord`: everything that table, figure and page say about a search
-    SEARCH/trials.csv       one row per trial, in the order in which they were made
-    SEARCH/results.csv      one row per run, as `neurosim sweep` writes it
-    SEARCH/points/ID/       one run folder per point, as `neurosim run` writes it
+SEARCH/search.json      the `SearchRecord`: everything that table, figure and page say about a search
+SEARCH/trials.csv       one row per trial, in the order in which they were made
+SEARCH/results.csv      one row per run, as `neurosim sweep` writes it
+SEARCH/points/ID/       one run folder per point, as `neurosim run` writes it
 """
 
 import json

@@ -181,7 +181,9 @@ def _workload(scenario, profile, n_cores, shape):
     make, topology = _make_workload(scenario, shape)
     positions, rule = topology.n_positions, scenario.rewiring.rule_class
     kind = scenario.hardware.placement
-    reference = make(_weights(scenario, topology)) if kind != "contiguous" and n_cores is not None and scenario.network.connectivity == "fit" else None
+    reference = (
+        make(_weights(scenario, topology)) if kind != "contiguous" and n_cores is not None and scenario.network.connectivity == "fit" else None
+    )
     arranged = None if reference is None else arrange(kind, profile, reference, n_cores)
 
     def workload(n_active):

@@ -281,7 +281,9 @@ class Scenario(Called):
     def _check(self):
         if self.hardware.placement != "contiguous" and self.hardware.cores == "auto":
             if self.network.connectivity == "fit" or self.network.has_open_layers:
-                raise WrongKey(["hardware", "cores"], f"found auto with placement {self.hardware.placement} and a size of fit; give a number of cores")
+                raise WrongKey(
+                    ["hardware", "cores"], f"found auto with placement {self.hardware.placement} and a size of fit; give a number of cores"
+                )
         if self.rewiring.scope != "core" and self.hardware.headroom == 0:
             raise WrongKey(
                 ["hardware", "headroom"],

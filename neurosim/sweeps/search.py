@@ -193,9 +193,7 @@ class _Observer:
         pass
 
 
-def run_search(
-    scenario, goal, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, plugins=(), observer=None
-):
+def run_search(scenario, goal, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, plugins=(), observer=None):
     """Search the smallest budget that reaches an accuracy.
 
     Parameters
@@ -399,9 +397,7 @@ class _Search:
             self.observer.point(point, status)
 
         if left:
-            run_points(
-                left, self.folder.resolve(), self.workers, data_dir=self.data_dir, retry=self.retry, plugins=self.plugins, on_point=on_point
-            )
+            run_points(left, self.folder.resolve(), self.workers, data_dir=self.data_dir, retry=self.retry, plugins=self.plugins, on_point=on_point)
         for point in points:
             self.points[point.id] = point_of(point, point_folder(self.folder, point))
         if troubles:

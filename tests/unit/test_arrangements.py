@@ -19,9 +19,7 @@ from neurosim.scenario import load_scenario
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.runner import run_scenario
 
-needs_partitioner = pytest.mark.skipif(
-    importlib.util.find_spec("mtkahypar") is None, reason="mtkahypar is not installed (extra: placement)"
-)
+needs_partitioner = pytest.mark.skipif(importlib.util.find_spec("mtkahypar") is None, reason="mtkahypar is not installed (extra: placement)")
 LOIHI, SPIN2 = load_profile("loihi1"), load_profile("spinnaker2")
 MLP = Workload((784, 300, 100, 10), (2352, 900, 300))
 
@@ -150,7 +148,9 @@ def test_runs_count_what_was_expected(kind, tmp_path):
     assert sent / record.dataset.n_train == pytest.approx(expected["packets"], rel=0.05)
     assert hops / record.dataset.n_train == pytest.approx(expected["hops"], rel=0.1)
     assert sum(core.packets["sent"] for core in record.cores) == sum(core.packets["received"] for core in record.cores)
-    assert sum(core.packets["hops"] for core in record.cores) == sum(record.events[p].get(f"hop_{w}", 0) for p in record.events for w in ("east_west", "north_south"))
+    assert sum(core.packets["hops"] for core in record.cores) == sum(
+        record.events[p].get(f"hop_{w}", 0) for p in record.events for w in ("east_west", "north_south")
+    )
     # The homes of neurons are those of the placement, as a file, too.
     from neurosim.scenario.weights import read_run_network
 
@@ -160,7 +160,12 @@ def test_runs_count_what_was_expected(kind, tmp_path):
 
 
 def test_placement_goes_with_a_size_of_fit_on_fixed_cores():
-    changes = {"hardware.cores": 2, "hardware.placement": "balanced", "network.connectivity": "fit", "hardware.override": {"storage.local_bytes": 40_000}}
+    changes = {
+        "hardware.cores": 2,
+        "hardware.placement": "balanced",
+        "network.connectivity": "fit",
+        "hardware.override": {"storage.local_bytes": 40_000},
+    }
     experiment = prepare(load_scenario("digits_santos", changes))
     workload = experiment.placement.workload
     assert experiment.verdict.fits and workload.own is not None

@@ -43,7 +43,9 @@ def test_filled_matrices_cannot_grow_and_hold_no_less_than_equal_fractions(name)
             continue
         more = replace(workload, n_active=tuple(m + (i == j) for j, m in enumerate(workload.n_active)))
         # The remainders of a division among cores may leave room for a single one; a whole row of them never.
-        row = replace(workload, n_active=tuple(min(m + 2 * cores * (i == j), p) for j, (m, p) in enumerate(zip(workload.n_active, workload.n_positions))))
+        row = replace(
+            workload, n_active=tuple(min(m + 2 * cores * (i == j), p) for j, (m, p) in enumerate(zip(workload.n_active, workload.n_positions)))
+        )
         assert not is_sure(place(experiment.profile, more, cores)) or not is_sure(place(experiment.profile, row, cores))
         assert stop.usage.used > stop.usage.limit
 
