@@ -163,6 +163,7 @@ def sweep(
     scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
     data: DataFolder = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
+    shard: Annotated[Optional[str], typer.Option("--shard", metavar="I/N", help="Run the I-th of N parts of the points here.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept more than 1,000 points.")] = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the bundled sweeps.")] = False,
     as_json: AsJson = False,
@@ -176,13 +177,16 @@ def sweep(
         return
     if name is None:
         raise InputError(f"sweep: name a sweep or a file; known: {', '.join(list_sweeps())}")
+    from neurosim.sweeps.runner import parse_shard
+
+    part = None if shard is None else parse_shard(shard)
     plan = expand(*load_sweep(name), overrides=overrides or (), plugins=plugins or (), yes=yes)
     from neurosim.reports.sweep_progress import SweepObserver
 
     with SweepObserver(None if quiet or as_json else make_console()) as observer:
         record, folder = run_sweep(
             plan, out=out, engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data, retry_failed=retry_failed,
-            plugins=plugins or (), observer=observer,
+            shard=part, plugins=plugins or (), observer=observer,
         )  # fmt: skip
     if as_json:
         print_json(record.model_dump(by_alias=True))

@@ -220,7 +220,7 @@ def _refuse_unless_answering(address):
     """
     found = re.fullmatch(r"(?:\w+://)?(\[[0-9a-fA-F:]+\]|[^:/\s]+):(\d{1,5})/?", address)
     if not found:
-        raise InputError(f"--scheduler: found {address!r}; expected HOST:PORT, such as 127.0.0.1:6379 or ray://HOST:10001")
+        raise InputError(f"--scheduler: found {address!r}; expected HOST:PORT, such as 127.0.0.1:6379, tcp://HOST:8786 or ray://HOST:10001")
     try:
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=_ANSWER_SECONDS).close()
     except (OSError, OverflowError, UnicodeError) as error:
@@ -239,6 +239,11 @@ def _one_line(error):
 def _dask_client(scheduler):
     from distributed import Client
 
+    if scheduler.startswith(("tcp://", "tls://")) or "://" not in scheduler:  # Dask itself would go on asking for a while
+        try:
+            _refuse_unless_answering(scheduler)
+        except InputError as error:
+            raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers ({str(error).partition(': ')[2]})") from None
     try:
         client = Client(scheduler, timeout=_CLUSTER_SECONDS)
     except (OSError, ValueError) as error:

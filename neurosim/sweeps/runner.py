@@ -1,5 +1,6 @@
 """Run a sweep: refuse early, do what is missing, collect."""
 
+import re
 import signal
 import threading
 import time
@@ -19,7 +20,7 @@ from neurosim.sweeps.point import is_abandoned, status_of
 _COLLECT_SECONDS = 10.0
 
 
-def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, plugins=(), observer=None):
+def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, shard=None, plugins=(), observer=None):
     """Run the points of a sweep that have not ended yet, and write its tables.
 
     Parameters
@@ -36,6 +37,8 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         Where to look for data sets first.
     retry_failed : bool
         Run failed points again.
+    shard : (int, int), optional
+        ``(i, n)``, from (1, n) to (n, n): only every n-th point, from the i-th on, is run here; the others are left to other calls on this folder.
     plugins : iterable of str
         Modules whose rules the points name, which workers import; see `load_scenario`.
     observer : object, optional
@@ -60,7 +63,8 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         raise InputError(f"--jobs: found {jobs}; expected 1 to 1024")
     folder = _folder(plan, out)
     again = ("missing", "failed") if retry_failed else ("missing",)
-    left = [point for point in plan.points if status_of(point_folder(folder, point)) in again]
+    own = plan.points if shard is None else plan.points[shard[0] - 1 :: shard[1]]
+    left = [point for point in own if status_of(point_folder(folder, point)) in again]
     _check_data(left, data_dir)
     known, written, troubles = {}, 0.0, {}
 
@@ -104,15 +108,29 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
     except KeyboardInterrupt:
         if not folder.exists():
             raise
-        n_left = save().count("missing")
-        raise InterruptedRunError(f"interrupted with {n_left} of {len(plan.points)} points to do; the same command continues in {folder}") from None
+        save()
+        n_left = sum(status_of(point_folder(folder, point)) == "missing" for point in own)
+        raise InterruptedRunError(f"interrupted with {n_left} of {len(own)} points to do; the same command continues in {folder}") from None
     record = save()
     if troubles:
         raise NeurosimError(
-            f"{len(troubles)} of {len(plan.points)} points are missing, which this computer could not work on; the first: "
+            f"{len(troubles)} of {len(own)} points are missing, which this computer could not work on; the first: "
             f"{next(iter(troubles.values()))}; the same command does them again, in {folder}"
         )
     return record, folder
+
+
+def parse_shard(text):
+    """``"2/8" -> (2, 8)``: the second of eight parts of a sweep.
+
+    Raises
+    ------
+    InputError
+    """
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(f"--shard: found {text!r}; expected I/N with I from 1 to N, such as 2/8")
+    return int(found[1]), int(found[2])
 
 
 def make_folder(folder):
