@@ -125,13 +125,12 @@ def test_the_example_is_accepted(key):
     if key == "network.type":
         data["network"] = {"units": 30, "connectivity": 0.5}
     if key.startswith("dataset."):
-        data["dataset"] = {
-            "name": "x.csv"
-            if key in ("dataset.label", "dataset.drop", "dataset.test_fraction")
-            else "digits"
-            if key == "dataset.image_size"
-            else "fsdd"
-        }
+        table, images = ("dataset.label", "dataset.drop", "dataset.test_fraction"), ("dataset.image_size",)
+        data["dataset"] = {"name": "x.csv" if key in table else "digits" if key in images else "fsdd"}
+    if key.startswith("dataset.augment."):
+        data["dataset"] = {"name": "mnist", "augment": {"shift": 1, "late": {"after": 0.5, "probability": 0.5}}}
+    if key in ("rewiring.horizon", "training.schedule.restart", "control"):
+        data["phases"] = [{"name": "a", "epochs": 1}]
     if key.startswith("training.schedule."):
         kind = "step" if key.endswith("milestones") else "exponential"
         data["training"] = {"schedule": {"kind": kind, "factor": 0.5, **({"milestones": [1]} if kind == "step" else {})}}
