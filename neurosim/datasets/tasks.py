@@ -87,9 +87,7 @@ def check_same_sizes(shape, name, first_shape, first_name, where):
     InputError
     """
     if shape != first_shape:
-        raise refuse(
-            where, _sizes(shape, name), f"{_sizes(first_shape, first_name)}, because one network learns both", "give data of the same sizes"
-        )
+        raise refuse(where, _sizes(shape, name), f"{_sizes(first_shape, first_name)}, because one network learns both", "give data of the same sizes")
 
 
 def _sizes(shape, name):

@@ -75,7 +75,9 @@ def test_phases_without_a_change_are_the_run_without_phases():
 
 
 def test_epochs_in_parts_see_every_sample_once_a_pass():
-    trainer, _ = make_trainer(prepare(scenario(training={"epoch_samples": 500}, phases=[{"name": "a", "epochs": 6}, {"name": "b", "epochs": 2, "relabel": 1}])))
+    trainer, _ = make_trainer(
+        prepare(scenario(training={"epoch_samples": 500}, phases=[{"name": "a", "epochs": 6}, {"name": "b", "epochs": 2, "relabel": 1}]))
+    )
     assert trainer.steps_per_epoch == 50 and trainer.n_steps == 400
     seen = np.concatenate([trainer.order_of(epoch) for epoch in range(6)])
     assert (np.sort(seen[:1437]) == np.arange(1437)).all() and (np.sort(seen[1437:2874]) == np.arange(1437)).all()
@@ -98,7 +100,11 @@ CHIPS = {
     "events": {"hardware": {"profile": "loihi1", "cores": 2}},
     "event-driven": {"hardware": {"execution": "event_driven"}},
     "host": {"hardware": {"profile": "loihi2", "learning": "host"}},
-    "Adam, prune": {"training": {"optimizer": "adam", "learning_rate": 0.002}, "rewiring": {"rule": "prune", "period": 20}, "hardware": {"on_violation": "report"}},
+    "Adam, prune": {
+        "training": {"optimizer": "adam", "learning_rate": 0.002},
+        "rewiring": {"rule": "prune", "period": 20},
+        "hardware": {"on_violation": "report"},
+    },
     "parts of epochs": {"training": {"epoch_samples": 400}},
     "shrinkage": {"rewiring": {"rule": "l1_shrinkage", "period": 20}, "hardware": {"on_violation": "report"}},
 }
@@ -166,7 +172,9 @@ def test_likeness_by_hand():
 # --- interruptions ---
 
 
-@pytest.mark.parametrize("rule", [{"rule": "deep_r", "l1": 1e-3, "noise_std": 1e-3}, {"rule": "set", "period": 7}, {"rule": "soft_deep_r", "noise_std": 1e-3}])
+@pytest.mark.parametrize(
+    "rule", [{"rule": "deep_r", "l1": 1e-3, "noise_std": 1e-3}, {"rule": "set", "period": 7}, {"rule": "soft_deep_r", "noise_std": 1e-3}]
+)
 def test_stopped_in_the_middle_of_every_phase(rule):
     """A new trainer at every 97th step, with nothing but the state of the one before."""
     experiment = prepare(scenario(rewiring=rule, hardware={"on_violation": "report"}, dataset={"augment": None}))
@@ -176,7 +184,7 @@ def test_stopped_in_the_middle_of_every_phase(rule):
     seen = set()
     while not trainer.is_done:
         goal = trainer.step + 97
-        trainer.run(should_stop=lambda: trainer.step >= goal)  # noqa: B023  (called at once)
+        trainer.run(should_stop=lambda: trainer.step >= goal)
         seen.add(trainer.phase)
         arrays, values = trainer.state()
         arrays, values = {name: np.array(a) for name, a in arrays.items()}, json.loads(json.dumps(values))
@@ -218,7 +226,9 @@ def test_a_run_goes_on_from_another_one(tmp_path):
     assert trainer.store.state()["moments"].any() and trainer._clock == before.step and trainer.step == 0
     start = positions_of(trainer.store)
     trainer.run()
-    assert trainer.store.violations() == [] and any((a[0].size != b[0].size) or (a[0] != b[0]).any() for a, b in zip(start, positions_of(trainer.store)))
+    assert trainer.store.violations() == [] and any(
+        (a[0].size != b[0].size) or (a[0] != b[0]).any() for a, b in zip(start, positions_of(trainer.store))
+    )
     assert trainer.history[0].train_loss < record.epochs[0].train_loss and trainer.history[-1].n_arrived > 0
     settle(experiment, trainer)  # it closes
     _, other = make_trainer(prepare(first))
@@ -257,7 +267,10 @@ def test_what_does_not_fit_is_no_start(changes, complaint, tmp_path):
         ({"phases": [{"name": "a", "epochs": 1, "relable": 1}]}, "relable.*nearest: .*relabel"),
         ({"phases": [{"name": "a", "epochs": 1, "classes": []}]}, "phases.0.classes"),
         ({"phases": [{"name": "a", "epochs": 2}], "training": {"epochs": 3}}, "training.epochs: found 3 beside phases of 2 epochs"),
-        ({"phases": [{"name": "a", "epochs": 2, "permute_inputs": 1}], "dataset": {"augment": {"shift": 1}}}, "pixels that are permuted are no image"),
+        (
+            {"phases": [{"name": "a", "epochs": 2, "permute_inputs": 1}], "dataset": {"augment": {"shift": 1}}},
+            "pixels that are permuted are no image",
+        ),
         ({"phases": None, "control": True, "training": {"epochs": 1}}, "control: found true in a scenario without phases"),
         ({"phases": None, "rewiring": {"horizon": "run"}}, "rewiring.horizon: found run in a scenario without phases"),
         ({"phases": None, "training": {"schedule": {"kind": "cosine", "restart": "run"}}}, "restart: found run in a scenario without phases"),
@@ -278,7 +291,13 @@ def test_phases_that_make_no_sense_are_one_line(changes, complaint):
 )
 def test_phases_of_another_shape_are_one_line(phase, complaint, tmp_path):
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "other.npz", x_train=rng.random((8, 5), np.float32), y_train=np.arange(8) % 2, x_test=rng.random((4, 5), np.float32), y_test=np.arange(4) % 2)
+    np.savez(
+        tmp_path / "other.npz",
+        x_train=rng.random((8, 5), np.float32),
+        y_train=np.arange(8) % 2,
+        x_test=rng.random((4, 5), np.float32),
+        y_test=np.arange(4) % 2,
+    )
     phase = {key: str(tmp_path / "other.npz") if value == "OTHER" else value for key, value in phase.items()}
     with pytest.raises(InputError, match=complaint) as caught:
         make_trainer(prepare(scenario(phases=[{"name": "a", "epochs": 1}, {"name": "b", "epochs": 1, **phase}])))
