@@ -51,6 +51,8 @@ def draw_keys(rng, rule):
         "set": searched,
         "rigl": searched,
         "prune": {"period": period, "start": 0.1, "end": float(rng.choice([0.4, 0.9]))},
+        "prune_retrain": {"start": 0.2, "end": 0.8, "rounds": period % 4 + 1},
+        "l1_shrinkage": {"period": period, "l1": 1e-3, "end": 0.8},
     }.get(rule, {})
 
 

@@ -10,11 +10,13 @@ import pytest
 from neurosim.accounting import Activity
 from neurosim.accounting.events import PHASE
 from neurosim.accounting.traffic import TrafficCounter
-from neurosim.errors import InputError
+from neurosim.errors import InputError, UnsuitableChipError
 from neurosim.hardware import load_profile
 from neurosim.networks import MODELS, NeuronModel, Topology, find_model
 from neurosim.placement import Workload, place
 from neurosim.placement.sections import SECTIONS
+from neurosim.scenario import Scenario
+from neurosim.scenario.experiment import prepare
 
 
 def test_importing_networks_loads_no_compiler_and_no_chip():
@@ -111,3 +113,16 @@ def idle(placement, n):
         walks=topology.count_walks(lengths),
         n_samples=n,
     )
+
+
+@pytest.mark.parametrize(
+    ("network", "key"), [({"activation": "tanh"}, "activation"), ({"activation": ["leaky_relu"]}, "activation"), ({"bias": True}, "bias")]
+)
+@pytest.mark.parametrize("profile", ["odin", "truenorth", "dynap_se2"])
+def test_circuits_without_a_processor_only_rectify(network, key, profile):
+    layers = {"layers": [64, 30, 10], "connectivity": 0.1}
+    plain = Scenario(name="circuits", dataset="digits", network=layers, hardware={"profile": profile, "learning": "host"})
+    prepare(plain)
+    with pytest.raises(UnsuitableChipError, match=f"network.{key}: found .*no processor"):
+        prepare(plain.with_(network=network))
+    prepare(plain.with_(network=network, hardware={"profile": "brainscales2", "learning": "host"}))
