@@ -60,7 +60,14 @@ class RandmanTask:
             y = np.repeat(np.arange(self.classes), len(found[0]))
             order = np.argsort(Draws(self.seed, self.classes, number).uniform(len(y)), kind="stable")
             arrays |= {f"x_{part}": np.concatenate(found)[order], f"y_{part}": y[order]}
-        return Samples(arrays, dict.fromkeys(arrays, "randman"), f"random manifolds, seed {self.seed}", n_classes=self.classes, n_steps=self.steps, is_spikes=True)
+        return Samples(
+            arrays,
+            dict.fromkeys(arrays, "randman"),
+            f"random manifolds, seed {self.seed}",
+            n_classes=self.classes,
+            n_steps=self.steps,
+            is_spikes=True,
+        )
 
     def _surface(self, label, n):
         """Points of the surface of a class, each unit's values moved to fill [0, 1]: float64, shape (n, units)."""

@@ -107,7 +107,9 @@ def spiking_sections(profile, workload, layout):
         _, backward, _ = topology.count_walks([topology.n_steps])
         partial = layout.per_core(array_bytes(remote * (backward > 0)[layout.matrix], error))
         logits = np.where(n_outputs > 0, topology.sizes[-1] - n_outputs, 0)
-        state = state + is_program * (array_bytes(n_hidden * hidden_errors + n_outputs * output_errors, error) + partial + array_bytes(logits, activation))
+        state = state + is_program * (
+            array_bytes(n_hidden * hidden_errors + n_outputs * output_errors, error) + partial + array_bytes(logits, activation)
+        )
         if spiking.feedback != "symmetric":  # errors of the outputs of other cores
             state = state + is_program * np.where(n_hidden > 0, array_bytes(topology.sizes[-1] - n_outputs, error), 0)
         state = state + is_program * (1 + workload.state_words) * array_bytes(biases, gradient)

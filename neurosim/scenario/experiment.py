@@ -336,7 +336,9 @@ def _refuse_unless_traces(scenario, profile):
 def _words_text(program, topology):
     """What these numbers are."""
     spiking = topology.spiking
-    names = ["the trace of the pre neuron"] * program.repeats_traces + ["eps of the adaptation"] * (spiking.adaptive > 0 and program.has_synapse_traces)
+    names = ["the trace of the pre neuron"] * program.repeats_traces + ["eps of the adaptation"] * (
+        spiking.adaptive > 0 and program.has_synapse_traces
+    )
     names += ["a sum of eligibility" if spiking.readout != "every" else "a filtered trace"]
     return f" ({' and '.join(names)})"
 

@@ -426,7 +426,9 @@ class Scenario(Called):
         training, hardware = self.training, self.hardware
         method, feedback = METHODS[training.method or "bptt"], training.feedback or "symmetric"
         if hardware.trace_cutoff is not None and hardware.program != "eprop_spike":
-            raise WrongKey(["hardware", "trace_cutoff"], f"program {hardware.program or 'of the method'} does not use it; leave it out, or use eprop_spike")
+            raise WrongKey(
+                ["hardware", "trace_cutoff"], f"program {hardware.program or 'of the method'} does not use it; leave it out, or use eprop_spike"
+            )
         if hardware.program is not None and hardware.learning == "host":
             raise WrongKey(["hardware", "program"], "found beside learning host, where the chip keeps nothing to learn by; leave it out")
         if training.window is not None and method.is_online:

@@ -215,7 +215,9 @@ def find_senders(sizes, populations):
     return tuple(senders)
 
 
-def one_core_plan(sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False, skips_self=None):
+def one_core_plan(
+    sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False, skips_self=None
+):
     """Plan of a network on a single core.
 
     Parameters

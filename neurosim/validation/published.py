@@ -314,8 +314,7 @@ def _predict_spiking(point, read_profile):
         return n_bytes, None, note
     storage = profile.storage
     total = profile.cores.value * (
-        storage.rows.value * storage.columns.value * profile.synapse_word.weight_bits.value // 8
-        + topology.sizes[1] * storage.neuron_bits.value // 8
+        storage.rows.value * storage.columns.value * profile.synapse_word.weight_bits.value // 8 + topology.sizes[1] * storage.neuron_bits.value // 8
     )
     return n_bytes / (total - n_bytes), None, f"{note} of {total:,} B"
 

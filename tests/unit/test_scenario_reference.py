@@ -157,6 +157,9 @@ def test_the_example_is_accepted(key):
         data["training"] = {"optimizer": used_by[key.removeprefix("training.")]}
     if key in ("hardware.rounding", "hardware.master", "hardware.weight_range"):
         data["hardware"]["weight_format"] = "int8"
+    if key in ("hardware.program", "hardware.trace_cutoff"):
+        data |= {"network": {"type": "lif", "units": 30, "connectivity": 0.5}, "dataset": {"name": "randman"}, "training": {"method": "eprop"}}
+        data["hardware"] |= {"program": "eprop_spike", "execution": "event_driven"}
     if ": " in key:
         rule, key = key.split(": ")
         group = data["rewiring"] = {"rule": rule} | ({"noise_std": 1e-5} if rule == "soft_deep_r" else {})

@@ -141,13 +141,13 @@ def test_output_weights_have_the_same_gradient_whatever_the_method():
 @pytest.mark.parametrize("method, expected", [("bptt", 0.24 * 0.7 * 0.18 * 0.5), ("eprop", 0.0)])
 def test_a_chain_without_a_way_to_the_output(method, expected):
     """j -> l -> output, no j -> output: e-prop gives synapses into j exactly 0, BPTT psi_j(0) w2 psi_l(1) w3."""
-    spiking = Spiking(tau_m=0.02, tau_out=0.0, v_th=1.0, gamma=0.3, readout="last", method=method) if False else Spiking(
-        tau_m=1e9, tau_out=0.0, v_th=1.0, gamma=0.3, readout="last", method=method
+    spiking = (
+        Spiking(tau_m=0.02, tau_out=0.0, v_th=1.0, gamma=0.3, readout="last", method=method)
+        if False
+        else Spiking(tau_m=1e9, tau_out=0.0, v_th=1.0, gamma=0.3, readout="last", method=method)
     )
     # j is driven at step 0 (0.8, no spike: psi 0.24), so l gets its spike from a second input; the error of l's psi at step 1 is what counts.
-    twin = Twin(
-        spiking, [np.array([[0.8, 0.0], [0.0, 0.6]])], [np.array([[0.0, 0.7], [0.0, 0.0]])], np.array([[0.0, 0.0], [0.5, 0.0]]), np.zeros(2)
-    )
+    twin = Twin(spiking, [np.array([[0.8, 0.0], [0.0, 0.6]])], [np.array([[0.0, 0.7], [0.0, 0.0]])], np.array([[0.0, 0.0], [0.5, 0.0]]), np.zeros(2))
     x = np.array([[1.0, 0.0], [0.0, 1.0]])
     z, psi, y = twin.forward(x)
     assert psi[0][0, 0] == pytest.approx(0.24) and psi[0][1, 1] == pytest.approx(0.18)
