@@ -198,7 +198,7 @@ def _same(what, a, b):
         raise LedgerError(f"ledger does not close: {what} differ, {a:,} and {b:,}")
 
 
-def count_by_phase(ledger):
-    """Events of all cores: dict of phase to dict of kind to int, zeros left out."""
-    total = ledger.events.sum(axis=0)
+def count_by_phase(ledger, core=None):
+    """Events of one core, or of all of them: dict of phase to dict of kind to int, zeros left out."""
+    total = ledger.events.sum(axis=0) if core is None else ledger.events[core]
     return {phase: {kind: int(total[p, k]) for k, kind in enumerate(KINDS) if total[p, k]} for p, phase in enumerate(PHASES) if total[p].any()}

@@ -12,7 +12,7 @@ from neurosim.errors import InputError
 
 from .dataset import DataShape, Samples
 from .info import DatasetInfo
-from .tasks import Draws, task_of
+from .made import Draws, task_of
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .dataset import DataShape, Samples
 from .info import DatasetInfo
-from .tasks import Draws, task_of
+from .made import Draws, task_of
 
 #: Waves of a surface; the largest smoothness leaves the last of them a thousandth.
 _WAVES = 32

@@ -190,6 +190,12 @@ class HardwareProfile(Strict):
         """`EventCycles` of the price set in use, or those of every set."""
         return self.energy.chosen.cycles or self.time.cycles
 
+    def with_shared_signs(self):
+        """The same chip under a network that gives all synapses of a pre neuron one sign; other than crossbars gain nothing by it."""
+        if "shares_signs" not in type(self.storage).model_fields:
+            return self
+        return self.model_copy(update={"storage": self.storage.model_copy(update={"shares_signs": True})})
+
     def choose(self, price_set=None, corner=None):
         """The same chip with another price set or at another operating point.
 

@@ -94,6 +94,9 @@ class Crossbar(StorageFamily):
         Size of the array of one core.
     rows_per_signed_weight : Quantity
         2 when excitation and inhibition take a row each.
+    shares_signs : bool
+        Whether the network gives all synapses of a pre neuron one sign, which is then that of its row: a weight takes one row. Chosen by
+        scenarios (``network.signs: pre``); no chip is like that by itself.
     merged_columns : Quantity, optional
         Most columns that are merged into one neuron whose fan-in needs more than one; absent where they cannot be.
     neuron_bits : Quantity, optional
@@ -103,6 +106,7 @@ class Crossbar(StorageFamily):
     rows: Count
     columns: Count
     rows_per_signed_weight: Count
+    shares_signs: bool = False
     merged_columns: Count | None = None
     neuron_bits: Bits | None = None
     release: Literal["none_until_row_is_empty"] = "none_until_row_is_empty"

@@ -30,7 +30,7 @@ MAX_PROPOSALS = 64
 @inlined_and_called
 def sign_of(matrices, matrix, pre, post):
     """Constant sign of a position, as float32 -1 or +1."""
-    position = np.int64(pre) * matrices.n_post[matrix] + np.int64(post)
+    position = np.int64(pre) * matrices.n_post[matrix] + np.int64(post) * matrices.sign_step[matrix]
     return np.float32(1.0) if bits64(matrices.sign_key[matrix], position) & np.uint64(1) else np.float32(-1.0)
 
 

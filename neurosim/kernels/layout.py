@@ -86,6 +86,7 @@ class Matrices(NamedTuple):
     post_neuron: np.ndarray  #: int64 (M,), first post neuron in that numbering
     sign_key: np.ndarray  #: uint64 (M,), key of the constant signs
     skips_self: np.ndarray  #: uint8 (M,), 1 where pre neurons are post neurons, and none has a synapse to itself
+    sign_step: np.ndarray  #: int64 (M,), 1, or 0 where all synapses of a pre neuron share one sign
     step: np.ndarray  #: float32 (M,), least step of stored strengths, 0 for float32; see `kernels.rounding`
     top: np.ndarray  #: float32 (M,), largest stored strength
     ulp: np.ndarray  #: float32 (M,), step relative to the power of two below a strength

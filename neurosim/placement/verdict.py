@@ -7,6 +7,7 @@ import numpy as np
 
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
+from neurosim.placement.arrange import compare_arrangements, expected_traffic
 from neurosim.placement.checks import Usage
 from neurosim.placement.compare_programs import describe_programs
 from neurosim.placement.families import family_of
@@ -52,8 +53,8 @@ class Verdict:
     most_steps : int, optional
         Of a network that takes a sample step by step: the most through which training could go back on these cores, in windows or
         longer samples; None where no memory limits it.
-    fit : FitStop, optional
-        Of a network as large as the chip holds (``connectivity: fit``): what stopped it.
+    fit : tuple of FitStop
+        Of a network as large as the chip holds (``fit``): what stopped it, or each of its matrices.
     """
 
     placement: Placement
@@ -64,7 +65,7 @@ class Verdict:
     section_over: list[SectionOver]
     remedies: list[Remedy]
     storage: list[str] = field(default_factory=list)
-    fit: FitStop | None = None
+    fit: tuple[FitStop, ...] = ()
     most_steps: int | None = None
 
     @property
@@ -96,6 +97,10 @@ class Verdict:
     def fits(self):
         return not self.violations
 
+    def arrangements(self):
+        """Every arrangement of the neurons on these cores, with what is expected to travel: list of dict, see `compare_arrangements`."""
+        return compare_arrangements(self.placement.profile, self.placement.workload, self.placement.n_cores)
+
     @property
     def hints(self):
         """What would help, one sentence each, computed by the same model."""
@@ -123,9 +128,26 @@ class Verdict:
             "unrolling": self.unrolling,
             **({"programs": self.programs} if self.programs else {}),
             "storage": list(self.storage),
-            "fit": None if self.fit is None else {"text": self.fit.text, "limit": None if self.fit.usage is None else self.fit.usage.to_dict()},
-            "cores": [_core_dict(core, n_alike) for core, n_alike in self.placement.distinct_cores],
+            "arrangement": _arrangement_dict(self.placement),
+            "fit": _fit_dict(self.fit) if self.fit else None,
+            "cores": _core_dicts(self.placement),
         }
+
+
+def _arrangement_dict(placement):
+    """What is expected to travel between cores, and where neurons are if not in even ranges; None on one core."""
+    if placement.n_cores == 1:
+        return None
+    own = placement.workload.own
+    traffic = expected_traffic(placement.profile, placement.workload, placement.n_cores).to_dict()
+    return {**traffic, "own": None if own is None else [list(counts) for counts in own]}
+
+
+def _fit_dict(stops):
+    """Plain data of what stopped a network: in words, and the limit that is broken most."""
+    uses = [stop.usage for stop in stops if stop.usage is not None]
+    worst = max(uses, key=lambda use: use.used / max(1, use.limit), default=None)
+    return {"text": "; ".join(stop.text for stop in stops), "limit": None if worst is None else worst.to_dict()}
 
 
 def _at_worst(usage):
@@ -133,10 +155,13 @@ def _at_worst(usage):
     return replace(usage, used=usage.most, least=None, most=None) if usage.fits and not usage.is_guaranteed else usage
 
 
-def _core_dict(core, n_alike):
-    """Plain data of a core, and how many are like it where not each is listed."""
-    more = {"n_alike": n_alike} if n_alike > 1 else {}
-    return {**asdict(core), "n_bytes": core.n_bytes, **more}
+def _core_dicts(placement):
+    """Plain data of each core, and how many are like it where not each is listed."""
+    stored = placement.stored_bytes
+    return [
+        {**asdict(core), "n_bytes": core.n_bytes, "stored_bytes": int(stored[core.id]), **({"n_alike": n_alike} if n_alike > 1 else {})}
+        for core, n_alike in placement.distinct_cores
+    ]
 
 
 def judge(placement, for_every_draw=False, with_remedies=True):

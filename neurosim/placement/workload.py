@@ -62,6 +62,9 @@ class Workload:
         Of program ``eprop_spike``: steps for which a trace is followed; without it, until it has lost 99 %.
     has_spike_inputs : bool
         Whether inputs are spikes, so that each takes one bit.
+    own : tuple of tuple of int, optional
+        Neurons of each population but the inputs on each core, of one number of cores (`placement.arrange`); even ranges without, and on any
+        other number of cores.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class Workload:
     program: str | None = None
     trace_cutoff: int | None = None
     has_spike_inputs: bool = False
+    own: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "topology", Topology.of(self.topology))
@@ -104,6 +108,8 @@ class Workload:
         for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(OPTIMIZERS))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+        if self.own is not None and tuple(map(sum, self.own)) != self.topology.sizes[1:]:
+            raise InputError(f"own: found {tuple(map(sum, self.own))} neurons; expected those of each population, {self.topology.sizes[1:]}")
         if _whole("batch_size", self.batch_size) < 1:
             raise InputError(f"batch_size: found {self.batch_size}; expected at least 1")
         if self.starts_dense and not self.has_places:

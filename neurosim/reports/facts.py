@@ -19,7 +19,7 @@ def words(name):
 
 def n_trained(record):
     """Samples that the run trained on, with repetition."""
-    return record.dataset.n_train * len(record.epochs)
+    return record.n_samples_trained
 
 
 def network_text(record):
@@ -128,6 +128,13 @@ def missing_energy(record):
     return f"static power counts over a time that leaves out: {', '.join(record.timing.model_unmodelled)}"
 
 
+def assumed_energy(record):
+    """Prices that nobody published and this project assumes, and that the energy counts with: ``"core_cycle 15.0 pJ"``; empty without."""
+    assumed = tuple(row["key"] for row in record.profile.prices if row["kind"] == "assumed")
+    rows = [row for row in record.energy.sensitivity if any(key.endswith((f"prices.{row.price}", f".{row.price}")) for key in assumed)]
+    return ", ".join(f"{row.price} {format_si(row.value, row.unit)}" for row in rows)
+
+
 def missing_time(record):
     """Why the modelled time is a lower bound; None when it is complete."""
     return None if record.timing.model_complete else f"not modelled: {', '.join(record.timing.model_unmodelled) or 'the clock'}"
@@ -191,6 +198,7 @@ def energy_amounts(record):
     return (
         f"{at_least}{format_si(record.energy.per_sample_j, 'J')} per trained sample, "
         f"{at_least}{format_si(record.energy.total_j, 'J')} in all, {at_least}{format_si(max(evaluation, 0.0), 'J')} of it in evaluation"
+        + (f"; {assumed} is assumed" if (assumed := assumed_energy(record)) else "")
     )
 
 

@@ -43,6 +43,7 @@ def make_store(experiment, is_drawn=True):
         counts_pairs=placement.geometry.tells_packets_apart,
         counts_replays=placement.workload.program == "eprop_spike",
         sender=find_senders(topology.sizes, populations),
+        shares_signs=experiment.scenario.network.signs == "pre",
     )
     return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
 

@@ -16,6 +16,7 @@ from neurosim.rewiring import RULES
 from neurosim.scenario.formats import parse_weight_format
 from neurosim.scenario.rules import RewiringChoice, keys_of
 from neurosim.scenario.schema_network import DatasetChoice, Network
+from neurosim.scenario.schema_phases import Phases, check_phases, with_epochs
 from neurosim.scenario.schema_types import Decay, Positive, PositiveInt, PowerOfTwo
 
 
@@ -47,6 +48,9 @@ class Hardware(Strict):
         Name of a bundled profile, or the path of a profile file.
     cores : int or 'auto'
         Cores used; ``auto`` takes the fewest that fit.
+    placement : str
+        How many neurons of each population a core holds: ``contiguous`` ranges of all over all cores, ``balanced`` to the fewest synapses on the
+        fullest core, or for the least ``traffic`` between cores; see `neurosim.placement.arrange`.
     execution : str
         ``scan``: a core walks all its slots for each sample. ``event_driven``: slots are sorted by
         row, and only non-zero activations and errors cause work.
@@ -83,6 +87,7 @@ class Hardware(Strict):
 
     profile: Annotated[str, Field(min_length=1)]
     cores: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = "auto"
+    placement: Literal["contiguous", "balanced", "traffic"] = "contiguous"
     execution: Literal["scan", "event_driven"] = "scan"
     headroom: Annotated[float, Field(ge=0, le=10)] = 0.0
     code_bytes: PositiveInt | None = None
@@ -115,11 +120,15 @@ class Hardware(Strict):
 
 
 class ScheduleChoice(Strict):
-    """Course of the learning rate over the epochs; see `neurosim.training.Schedule`."""
+    """Course of the learning rate over the epochs; see `neurosim.training.Schedule`.
+
+    `restart` says, of a scenario with phases, whether it begins anew in every ``phase``, which it does when left out, or runs over the ``run``.
+    """
 
     kind: Literal["constant", "step", "exponential", "cosine"] = "constant"
     factor: Annotated[float, Field(gt=0, le=1)] | None = None
     milestones: Annotated[tuple[PositiveInt, ...], as_tuple] | None = None
+    restart: Literal["phase", "run"] | None = None
 
     @model_validator(mode="after")
     def _check(self):
@@ -146,6 +155,8 @@ class Training(Strict):
     Attributes
     ----------
     epochs, batch_size : int
+    epoch_samples : int, optional
+        Samples of an epoch, instead of all: the shuffled training set is passed through in such parts, so that it is evaluated more often.
     optimizer : str
         Stochastic gradient descent, plain, with momentum, or with Adam; see `neurosim.training.Optimizer`.
     momentum : float, optional
@@ -175,6 +186,7 @@ class Training(Strict):
 
     epochs: PositiveInt = 10
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 10
+    epoch_samples: PositiveInt | None = None
     optimizer: Literal[*OPTIMIZERS] = "sgd"
     momentum: Decay | None = None
     beta1: Decay | None = None
@@ -268,6 +280,9 @@ class Scenario(Called):
     hardware: Hardware
     training: Training = Training()
     rewiring: RewiringChoice = keys_of("deep_r", RULES["deep_r"])()
+    phases: Phases | None = None
+    control: bool = False
+    start_from: Annotated[str, Field(min_length=1)] | None = None
     report: Report = Report()
 
     @model_validator(mode="before")
@@ -282,7 +297,7 @@ class Scenario(Called):
             "network": ((list, tuple), lambda layers: {"layers": list(layers), "connectivity": "fit"}),
         }
         short = {key: form(data[key]) for key, (kind, form) in forms.items() if isinstance(data.get(key), kind)}
-        return {**data, **short} if short else data
+        return with_epochs({**data, **short} if short else data)
 
     def with_(self, **changes):
         """A copy with some keys changed, validated again.
@@ -308,6 +323,8 @@ class Scenario(Called):
         3
         """
         data = self.model_dump(mode="json", exclude_unset=True)
+        if (changes.get("phases") or self.phases) and isinstance(data.get("training"), dict):
+            data["training"].pop("epochs", None)  # it is the sum of those of the phases
         for key, value in changes.items():
             part = data.get(key)
             data[key] = _merged(part, value) if isinstance(part, dict) and isinstance(value, dict) else value
@@ -317,12 +334,18 @@ class Scenario(Called):
 
     @model_validator(mode="after")
     def _check(self):
+        if self.hardware.placement != "contiguous" and self.hardware.cores == "auto":
+            if self.network.connectivity == "fit" or self.network.has_open_layers:
+                raise WrongKey(
+                    ["hardware", "cores"], f"found auto with placement {self.hardware.placement} and a size of fit; give a number of cores"
+                )
         if self.rewiring.scope != "core" and self.hardware.headroom == 0:
             raise WrongKey(
                 ["hardware", "headroom"],
                 f"found 0 with rewiring.scope {self.rewiring.scope}: synapses cannot move to a full segment; try 0.25",
             )
         self._check_recurrence()
+        check_phases(self)
         if self.training.keep == "best" and self.dataset.validation_fraction is None:
             raise WrongKey(
                 ["training", "keep"],
@@ -334,6 +357,7 @@ class Scenario(Called):
             raise WrongKey(["hardware", "weight_range"], f"found {found} numbers; expected one number or {n}, one per weight matrix")
         rule = self.rewiring.rule_class
         self._check_matrices(n)
+        self._check_signs()
         if self.hardware.format.is_rounded and rule.has_places and not rule.starts_dense:
             raise WrongKey(
                 ["hardware", "weight_format"],
@@ -361,6 +385,18 @@ class Scenario(Called):
             raise WrongKey(["rewiring", "matrices"], "found beside scope network, where a connection may move to any matrix; use scope core or layer")
         if wrong := [m for m in rewiring.matrices if m >= n]:
             raise WrongKey(["rewiring", "matrices"], f"found {wrong[0]}; expected numbers from 0 to {n - 1}, of {', '.join(self.network.matrices)}")
+
+    def _check_signs(self):
+        """Signs that neurons share must stay as they are."""
+        if self.network.signs == "each":
+            return
+        if self.rewiring.rule_class.signs != "constant":
+            kept = [name for name, rule in RULES.items() if rule.signs == "constant"]
+            raise WrongKey(
+                ["network", "signs"], f"found pre with rule {self.rewiring.rule}, under which weights learn their signs; use rule {' or '.join(kept)}"
+            )
+        if self.rewiring.free_matrices(len(self.network.matrices)):
+            raise WrongKey(["network", "signs"], "found pre beside rewiring.matrices: the others learn their signs; leave one of them out")
 
     def _check_recurrence(self):
         """What makes no sense with, or without, steps."""

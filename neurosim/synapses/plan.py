@@ -92,7 +92,7 @@ class StorePlan:
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
     with ``free`` ones weights learn it, as they do in `free_matrices`, which never rewire; `starts_dense` activates every position at the start; `is_strict` promises
     that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores, `counts_replays`
-    for the steps in which traces of spikes are followed.
+    for the steps in which traces of spikes are followed. `shares_signs`: all positions of a pre neuron have one constant sign.
     `sender` : first number of the same neuron, of every numbered one, where neurons have several; routes are taken once for them all.
     """
 
@@ -111,6 +111,7 @@ class StorePlan:
     counts_pairs: bool = False
     counts_replays: bool = False
     sender: tuple[int, ...] | None = None
+    shares_signs: bool = False
 
     @property
     def n_neurons(self):

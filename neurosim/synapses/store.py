@@ -319,6 +319,7 @@ def _matrix_arrays(plan, seed):
         post_neuron=np.array([m.post_neuron for m in plan.matrices], np.int64),
         skips_self=np.array([m.skips_self for m in plan.matrices], np.uint8),
         sign_key=np.array([mix64(key + i) for i in range(len(plan.matrices))], np.uint64),
+        sign_step=np.full(len(plan.matrices), not plan.shares_signs, np.int64),
         step=np.array([m.grid.step for m in plan.matrices], np.float32),
         top=np.array([m.grid.top for m in plan.matrices], np.float32),
         ulp=np.array([m.grid.ulp for m in plan.matrices], np.float32),

@@ -197,6 +197,8 @@ class RunPoint(_Point):
     active : (float, float)
         Fraction of inputs, and of hidden neurons, that are not zero. Spikes of the measurement; where they are not published an assumption.
     mode : {'training', 'inference'}
+    host_learns, shares_signs : bool
+        As `hardware.learning: host` and `network.signs: pre` of a scenario.
     quantity : {'energy', 'dynamic_energy', 'time'}
     """
 
@@ -205,6 +207,8 @@ class RunPoint(_Point):
     cores: Annotated[int, Field(ge=1)]
     active: Annotated[tuple[float, float], as_tuple]
     mode: Literal["training", "inference"]
+    host_learns: bool = False
+    shares_signs: bool = False
     quantity: Literal["energy", "dynamic_energy", "time"]
 
 
@@ -216,7 +220,7 @@ class FitPoint(_Point):
     connectivity: Annotated[tuple[float, ...], as_tuple]
     cores: Annotated[int, Field(ge=1)]
     host_learns: bool = False
-    alternatives: dict[str, Text] = {}
+    shares_signs: bool = False
     fits: bool
     limit: Text | None = None
 

@@ -102,7 +102,8 @@ def _profile(point, read_profile):
         document.override(change)
     profile = make_profile(document)
     try:
-        return profile.choose(point.price_set, point.corner)
+        profile = profile.choose(point.price_set, point.corner)
+        return profile.with_shared_signs() if getattr(point, "shares_signs", False) else profile
     except WrongKey as error:
         raise InputError(f"validation case, point {point.name}: {error}") from None
 
@@ -238,7 +239,7 @@ def _predict_cycles(point, read_profile):
 def _predict_run(point, read_profile):
     profile = _profile(point, read_profile)
     n_positions = tuple(a * b for a, b in itertools.pairwise(point.layers))
-    workload = Workload(point.layers, n_positions, rewires=False)
+    workload = Workload(point.layers, n_positions, rewires=False, host_learns=point.host_learns)
     placement = place(profile, workload, n_cores=point.cores)
     verdict = judge(placement)
     if not verdict.fits:
