@@ -18,7 +18,9 @@ def make(recordings, rule="deep_r", scope="core", method="eprop", batch_size=8, 
     )
 
 
-@pytest.mark.parametrize("rule, scope, method", [("deep_r", "core", "eprop"), ("deep_r", "network", "bptt"), ("set", "layer", "eprop"), ("rigl", "core", "bptt")])
+@pytest.mark.parametrize(
+    "rule, scope, method", [("deep_r", "core", "eprop"), ("deep_r", "network", "bptt"), ("set", "layer", "eprop"), ("rigl", "core", "bptt")]
+)
 def test_the_promised_number_is_active_after_every_step_and_nobody_projects_to_itself(rule, scope, method, recordings):
     trainer = make(recordings, rule, scope, method)
     store, plan = trainer.store, trainer.store.plan
