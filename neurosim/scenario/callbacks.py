@@ -83,7 +83,9 @@ def tell_compiling(scenario, callbacks):
         for callback in callbacks:
             callback.on_compile(compiling)
 
-    with told(tell, scenario and ("recurrent" if scenario.network.is_recurrent else "feedforward")):
+    # How long kernels of spiking networks take was not measured on a quiet machine: no guess is made.
+    is_known = scenario is not None and not scenario.network.is_spiking
+    with told(tell, ("recurrent" if scenario.network.is_recurrent else "feedforward") if is_known else None):
         yield
 
 
