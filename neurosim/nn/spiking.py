@@ -214,7 +214,7 @@ def _nonzero(x):
     if x.dtype != np.uint8 or x.shape[1] % 8 or not x.flags.c_contiguous:
         return np.nonzero(x)
     sample, word = np.nonzero(x.view(np.uint64))
-    row, byte = np.nonzero(x.reshape(len(x), -1, 8)[sample, word])
+    row, byte = np.nonzero(x.reshape(len(x), x.shape[1] // 8, 8)[sample, word])
     return sample[row], 8 * word[row] + byte
 
 
