@@ -130,7 +130,7 @@ def slot_sections(profile, workload, layout, slots):
         return sections
     if workload.master_bits:
         sections["master_weights"] = layout.per_core(array_bytes(slots, workload.master_bits))
-    if workload.topology.spiking:
+    if workload.topology.spiking and family.is_program:  # an engine has them in its synapses
         words = synapse_words(workload, layout)
         if words.any():
             sections["eligibility"] = layout.per_core(words * array_bytes(slots, bits_of(profile.formats, "trace_bits")))
