@@ -45,7 +45,9 @@ def test_a_run_is_predicted_without_kernels_and_comes_back_from_its_folder(netwo
     found.to_npz(tmp_path / "network.npz")
     again = read_network(tmp_path / "network.npz")
     assert again.spiking == found.spiking and again.type == network["type"]
-    assert np.array_equal(again.sums(data.x_test.astype(np.float32), data.lengths_test), found.sums(data.x_test.astype(np.float32), data.lengths_test))
+    assert np.array_equal(
+        again.sums(data.x_test.astype(np.float32), data.lengths_test), found.sums(data.x_test.astype(np.float32), data.lengths_test)
+    )
     assert [m.is_recurrent for m in found.matrices] == ([False, True, False] if network.get("recurrent", True) else [False, False])
     assert all((found.homes[p] >= 0).all() for p in (1, 2)) and found.homes[1].max() == 1
 
