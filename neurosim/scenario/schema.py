@@ -346,7 +346,7 @@ class Scenario(Called):
 
     def _check_signs(self):
         """Signs that neurons share must stay as they are."""
-        if self.network.signs == "each":
+        if self.network.signs != "pre":
             return
         if self.rewiring.rule_class.signs != "constant":
             kept = [name for name, rule in RULES.items() if rule.signs == "constant"]

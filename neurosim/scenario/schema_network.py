@@ -200,8 +200,8 @@ class Network(Strict):
     fit : str, optional
         Of ``connectivity: fit``: how the matrices share them. ``fractions``, when left out: in equal fractions. ``fan_in``: each neuron
         as many, in whichever matrix. ``fill``: in equal fractions until a limit stops a matrix, and the others grow on.
-    signs : str
-        Whether the weights of a neuron that it sends by have signs ``each`` of their own, or share one, ``pre``: on a crossbar whose rows have
+    signs : str, optional
+        Whether the weights of a neuron that it sends by have signs ``each`` of their own, as when left out, or share one, ``pre``: on a crossbar whose rows have
         signs a weight then takes one row. They are constant, so the rule must keep signs.
     synapses : int, optional
         Total number of connections instead, shared by the matrices in equal fractions.
@@ -216,7 +216,7 @@ class Network(Strict):
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
     fit: Literal["fractions", "fan_in", "fill"] | None = None
     synapses: PositiveInt | None = None
-    signs: Literal["each", "pre"] = "each"
+    signs: Literal["each", "pre"] | None = None
 
     @property
     def has_open_layers(self):
