@@ -99,6 +99,8 @@ def slot_arrays(store, part, storage, has_accumulators, is_sorted):
     pre, post = slots.pre[rows].astype(np.uint16), (slots.post[rows] - part.post_start).astype(np.uint16)
     weight = slots.weight[rows]
     master = slots.master[rows] if slots.master.size else None
+    # In the direction of the strength, as the update takes it.
+    momentum = np.where(np.signbit(weight), -slots.moments[0, rows], slots.moments[0, rows]) if slots.moments.shape[0] else None
     below = [*part.free[1:], FREE]
     for slot, next_free in zip(part.free, below, strict=False):
         pre[slot], post[slot] = FREE, next_free
@@ -106,7 +108,7 @@ def slot_arrays(store, part, storage, has_accumulators, is_sorted):
     if is_sorted:
         order = np.lexsort((post, pre))  # free slots come last: their mark is the largest index
         pre, post, weight = pre[order], post[order], weight[order]
-        master = master[order] if master is not None else None
+        master, momentum = (None if a is None else a[order] for a in (master, momentum))
         row = np.searchsorted(pre, np.arange(store.plan.matrices[m].n_pre + 1)).astype(np.uint16)
     signs = np.packbits(np.signbit(weight), bitorder="little")
     words = storage.words(np.abs(weight), np.signbit(weight), store.plan.matrices[m].grid)
@@ -118,8 +120,8 @@ def slot_arrays(store, part, storage, has_accumulators, is_sorted):
         found.append(Array("master_weights", f"master_{m}", master.astype(np.float32)))
     if has_accumulators:
         found.append(Array("gradients", f"gradient_{m}", zeros))
-    if slots.moments.shape[0]:
-        found.append(Array("optimizer_state", f"momentum_{m}", zeros))
+    if momentum is not None:
+        found.append(Array("optimizer_state", f"momentum_{m}", momentum))
     if row is not None:
         found.append(Array("row_pointers", f"row_{m}", row))
     return found

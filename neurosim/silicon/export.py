@@ -134,7 +134,7 @@ class Program:
     def header(self):
         """network.h: sizes, and what is the same for all cores."""
         scenario, trainer, data = self.experiment.scenario, self.trainer, self.trainer.dataset
-        layers, n_test = self.placement.workload.topology.sizes, len(trainer._chooser.y_test)
+        layers, n_test = self.placement.workload.topology.sizes, len(self._test_samples()[1])
         storage, rule = self.storage, trainer.plan.rule
         numbers = {
             "N_CORES": self.n_cores, "N_MATRICES": len(layers) - 1, "N_INPUTS": layers[0], "N_OUTPUTS": layers[-1],
@@ -143,7 +143,7 @@ class Program:
             "HAS_ACCUMULATORS": int(self.has_accumulators), "HAS_MASTER": int(self.store.plan.has_master),
             "HAS_MOMENTUM": int(self.store.plan.n_moments == 1), "MOMENTUM": _real(trainer.plan.optimizer.momentum),
             "BATCH": trainer.plan.batch_size, "PERIOD": rule.period, "THETA_BORN": _real(rule.theta_born), "MOST_PROPOSALS": 64, "BLOCK": BLOCK,
-            "N_EPOCHS": trainer.plan.n_epochs, "N_TRAIN": data.n_train, "N_TEST": n_test, "SCALE": _real(data.scale),
+            "N_EPOCHS": trainer.plan.n_epochs, "N_TRAIN": trainer.n_epoch_samples, "N_TEST": n_test, "SCALE": _real(data.scale),
         }  # fmt: skip
         kind = "uint8_t" if data.x_train.dtype == np.uint8 else "float"
         cores = [
@@ -165,7 +165,8 @@ class Program:
 
     def _homes(self, layers):
         """Where the neurons of each layer lie, for whoever sends packets; of the inputs nowhere."""
-        bounds = [[n * core // self.n_cores for core in range(self.n_cores + 1)] if i else [0] * (self.n_cores + 1) for i, n in enumerate(layers)]
+        cores = np.arange(self.n_cores + 1)
+        bounds = [np.searchsorted(self.placement.homes[i], cores) if i else np.zeros(len(cores), int) for i in range(len(layers))]
         rows = ", ".join("{" + ", ".join(map(str, row)) + "}" for row in bounds)
         yield f"#define MOST_NEURONS {max(layers)}"
         yield "#define FIRST_SOCKET 100"
@@ -179,7 +180,7 @@ class Program:
             '#include "core.h"',
             '#define IN(section_, align) __attribute__((section("." #section_), aligned(align)))',
             *(_definition(array) for array in self.arrays[core]),
-            f"struct state random_state IN(random_state, 8) = {{0x{mix64(self.experiment.scenario.seed + _GOLDEN):016x}u, 0}};",
+            f"struct state random_state IN(random_state, 8) = {{0x{mix64(self.experiment.scenario.seed + _GOLDEN):016x}u, {self.trainer.first_step}}};",
             f"index_t top_free[N_MATRICES] = {{{', '.join(str(part.free[0] if part.free else 0xFFFF) for part in self.parts[core])}}};",
             f"index_t n_free[N_MATRICES] = {{{', '.join(str(len(part.free)) for part in self.parts[core])}}};",
             "const matrix_t matrices[N_MATRICES] = {",
@@ -202,6 +203,7 @@ class Program:
             "n_slots": part.n_slots, "n_spare": part.n_spare, "n_pre": matrix.n_pre, "n_own": part.post_stop - part.post_start,
             "own_pre": part.own_pre[0], "n_own_pre": part.own_pre[1] - part.own_pre[0], "first_slot": part.first_slot, "scope": part.segment or 0,
             "first_post": part.post_start, "n_post": matrix.n_post, "sign_key": f"0x{int(self.store.matrices.sign_key[m]):016x}u",
+            "sign_step": int(self.store.matrices.sign_step[m]),
             "width": storage.width, "most": storage.most, "step": _real(grid.step), "per_step": _real(1 / grid.step if grid.step else 0),
         }  # fmt: skip
         if m and x.split(" ")[0] in names:
@@ -250,17 +252,21 @@ class Program:
             text = text.replace(f"@{key}@", value)
         return text
 
+    def _test_samples(self):
+        """What is evaluated after each epoch: with a validation set that one, as in the simulator."""
+        data = self.trainer.dataset
+        return (data.x_validation, data.y_validation) if data.n_validation else (data.x_test, data.y_test)
+
     def _write_data(self, folder):
         trainer, data = self.trainer, self.trainer.dataset
-        chooser = trainer._chooser
-        for name, x, y in (("train", data.x_train, data.y_train), ("test", chooser.x_test, chooser.y_test)):
+        for name, x, y in (("train", data.x_train, data.y_train), ("test", *self._test_samples())):
             np.ascontiguousarray(x).tofile(folder / f"{name}.bin")
             y.astype("<u2").tofile(folder / f"{name}_labels.bin")
         n = len(self.store.plan.matrices)
         with open(folder / "order.bin", "wb") as order, open(folder / "epochs.bin", "wb") as epochs:
             for epoch in range(trainer.plan.n_epochs):
-                trainer._shuffle(epoch).astype("<u4").tofile(order)
-                rule = trainer._step_rule(trainer.plan.schedule.rate(epoch, trainer.plan.n_epochs))
+                trainer.order_of(epoch).astype("<u4").tofile(order)
+                rule = trainer.rule_of(epoch)
                 rows = rule.by_matrix[:, :3] if len(rule.by_matrix) else np.tile([rule.eta, rule.l1, rule.noise_std], (n, 1))
                 rows.astype("<f4").tofile(epochs)
 

@@ -42,6 +42,10 @@ def refuse_unless_emitted(experiment):
         raise InputError(f"{scenario.name}: {key}: found {found}, which --format c has no emitter for; {known}")
 
     hardware, training, workload = scenario.hardware, scenario.training, placement.workload
+    if scenario.phases:
+        refuse("phases", "several tasks", "leave them out")
+    if scenario.dataset.augment is not None:
+        refuse("dataset.augment", "samples that change", "leave it out")
     if scenario.network.is_recurrent:
         refuse("network.type", scenario.network.type, "choose a feed-forward network")
     if cells := sorted({p.cell for p in workload.topology.populations[1:-1]} - {"relu"}):

@@ -51,19 +51,8 @@ ALLOWED = {
 }
 LEARNING = ("networks", "nn", "rewiring", "training", "synapses", "kernels", "datasets")
 CHIP_SIDE = {
-    "hardware",
-    "placement",
-    "accounting",
-    "scenario",
-    "sweeps",
-    "results",
-    "reports",
-    "validation",
-    "api",
-    "sklearn",
-    "silicon",
-    "commands",
-    "cli",
+    *("hardware", "placement", "accounting", "scenario", "sweeps", "results", "reports", "validation", "silicon"),
+    *("api", "sklearn", "commands", "cli"),
 }
 # Modules outside of kernels/ that may import Numba, inside functions, so that `check` does not load it.
 LAZY_NUMBA = {"scenario/trainer.py", "scenario/record.py"}

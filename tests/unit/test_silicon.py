@@ -106,7 +106,9 @@ def check_bits(folder, *overrides, scenario="digits_santos"):
     def compare(epoch, record):
         assert_same_slots(store, states[epoch])
         assert_same_events(store, states[epoch])
-        assert states[epoch].n_correct == round(record.test_accuracy * len(trainer.dataset.y_test))
+        data, chosen = trainer.dataset, record.validation_accuracy
+        n_right = record.test_accuracy * data.n_test if chosen is None else chosen * data.n_validation
+        assert states[epoch].n_correct == round(n_right)
 
     train_beside(trainer, states, compare)
     assert sum(states[-1].counts[m]["released"] for m in range(2)) > 100  # something was exchanged
@@ -132,6 +134,7 @@ def test_ten_epochs_of_digits_one_image_at_a_time_have_the_same_bits(tmp_path):
         ("hardware.weight_format=int8", "hardware.master=float32"),
         ("hardware.weight_format=s5.6", "hardware.master=float32", "hardware.rounding=stochastic", "training.optimizer=momentum"),
         ("rewiring.period=7", "hardware.headroom=0.1"),
+        ("network.signs=pre", "training.epoch_samples=700", "dataset.validation_fraction=0.1"),
         ("network.connectivity=[0.9,0.99]", "network.layers=[64,24,10]"),  # so full that proposals fail and exact draws follow
         ("training.learning_rate=[0.05,0.02]", "rewiring.l1=[1e-4,3e-5]", "rewiring.temperature=1e-8", "rewiring.noise_std=null"),
     ],
@@ -305,6 +308,7 @@ def test_what_has_no_emitter_is_named(tmp_path):
         ("network.bias=true", "network.bias: found true"),
         ("network.activation=tanh", "network.activation: found tanh"),
         ("rewiring={rule: deep_r, scope: network}", "rewiring.scope: found network"),
+        ("dataset.augment={shift: 1}", "dataset.augment: found samples that change"),
         ("rewiring.matrices=[0]", "rewiring.matrices: found matrices that do not rewire"),
     ]:
         with pytest.raises(InputError, match=re.escape(message)):

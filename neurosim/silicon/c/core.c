@@ -150,7 +150,7 @@ static uint32_t count_taken(const matrix_t *at, uint32_t last) { /* synapses at 
 }
 
 static void write_arrival(const matrix_t *at, index_t slot, uint32_t i, uint32_t j) {
-    uint64_t position = (uint64_t)i * at->n_post + at->first_post + j;
+    uint64_t position = (uint64_t)i * at->n_post + (at->first_post + j) * at->sign_step;
     index_t pre = (index_t)i, post = (index_t)j;
     uint32_t sign = bits64(at->sign_key, position) & 1 ? 0 : 0x80000000u; /* constant, a hash of the position */
     LOOP(arrival_)(1, &slot, &pre, &post, &sign, at->pre, at->post, at->weight, at->signs, THETA_BORN, at->born, FORMAT_OF(at));

@@ -18,6 +18,7 @@ typedef struct {
     uint32_t first_post, n_post;       /* first own post neuron, and all of the matrix: signs go by positions */
     uint32_t own_pre, n_own_pre;       /* own pre neurons; the others' values are copies */
     uint64_t sign_key;
+    uint32_t sign_step;                /* 0 where all synapses of a pre neuron share a sign */
     index_t *pre, *post;
     weight_t *weight;
     word_t *signs;
