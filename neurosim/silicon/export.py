@@ -178,7 +178,11 @@ class Program:
         lines = [
             f"/* What lies in the memory of core {core}, section by section as the ledger of neurosim has it, and where its neurons and slots are. */",
             '#include "core.h"',
+            "#ifdef __APPLE__ /* sections have other names there, and nobody asks for them */",
+            "#define IN(section_, align) __attribute__((aligned(align)))",
+            "#else",
             '#define IN(section_, align) __attribute__((section("." #section_), aligned(align)))',
+            "#endif",
             *(_definition(array) for array in self.arrays[core]),
             f"struct state random_state IN(random_state, 8) = {{0x{mix64(self.experiment.scenario.seed + _GOLDEN):016x}u, {self.trainer.first_step}}};",
             f"index_t top_free[N_MATRICES] = {{{', '.join(str(part.free[0] if part.free else 0xFFFF) for part in self.parts[core])}}};",

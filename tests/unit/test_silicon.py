@@ -186,7 +186,7 @@ def test_other_orders_of_sums_agree_within_rounding(tmp_path, overrides):
 def test_four_cores_send_the_packets_that_are_charged(tmp_path, weight_format, layers):
     """Partial errors are added core by core, which rounds otherwise: on the grid of int8 that vanishes, and all weights are equal."""
     options = [*ONLINE, "hardware.cores=4", f"hardware.weight_format={weight_format}", f"network.layers={layers}"]
-    options += ["training.epochs=1"]
+    options += ["training.epochs=1", "training.epoch_samples=300", "dataset.validation_fraction=0.1"]
     options += ["network.connectivity=0.4"] * (layers != "[64,100,10]")  # three neurons on four cores: one has none
     trainer = export_program("digits_santos", tmp_path, overrides=options)
     run_program(tmp_path, "./cores")
@@ -200,7 +200,7 @@ def test_four_cores_send_the_packets_that_are_charged(tmp_path, weight_format, l
             n_matrices = len(store.plan.matrices)
             assert [state.counts[m]["received"] for m in range(1, n_matrices)] == store.tally.received[1:, core].tolist()
             assert sum(state.counts[m]["sent_back"] for m in range(1, n_matrices)) == store.tally.sent_back[core] > 0
-            assert state.n_correct == round(record.test_accuracy * len(trainer.dataset.y_test))
+            assert state.n_correct == round(record.validation_accuracy * trainer.dataset.n_validation)
             if weight_format == "int8":
                 assert_same_slots(store, state, core)
             for m in matrices_of(store, core):
