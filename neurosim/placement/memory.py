@@ -35,7 +35,7 @@ This is the contract that the counting of traffic follows as well.
   its weight, and accumulators exist for all places. A search for the smallest weights or largest dense gradients looks at
   `SEARCH_BITS` of each number per pass and counts how often each value occurs.
 
-Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers,
+Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes; a strength and a sign that are 8 or 16 bits together share a word, as in the program in C. Pre and post indices, weights, signs, row pointers,
 master copies, gradients and each number of the optimizer are arrays per segment; copies are arrays per segment; own values of all steps, own values that exist once, errors and
 biases are arrays per core (`placement.states`).
 The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.

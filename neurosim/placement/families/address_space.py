@@ -7,6 +7,10 @@ from neurosim.placement.states import array_bytes
 from neurosim.units import format_bytes
 
 
+#: Bits of words that a strength and its sign make together, and then share; else signs are an array of their own.
+_WORDS = (8, 16)
+
+
 class AddressSpaceFamily(Family):
     """A slot is a word of pre index, post index, weight and sign; `event_driven` keeps them sorted behind row pointers."""
 
@@ -17,8 +21,10 @@ class AddressSpaceFamily(Family):
     def slot_bytes(self, profile, workload, slots):
         word = profile.synapse_word
         index_bits = 0 if workload.has_places else word.pre_index_bits.value + word.post_index_bits.value
-        strengths = array_bytes(slots, self.theta_bits(profile, workload))
-        return array_bytes(slots, index_bits) + strengths + array_bytes(slots, word.sign_bits.value)
+        strength, sign = self.theta_bits(profile, workload), word.sign_bits.value
+        if strength + sign in _WORDS:
+            return array_bytes(slots, index_bits) + array_bytes(slots, strength + sign)
+        return array_bytes(slots, index_bits) + array_bytes(slots, strength) + array_bytes(slots, sign)
 
     def bytes_beside(self, profile, n_synapses, n_words):
         return 0  # they are in local memory
