@@ -8,7 +8,7 @@ import pytest
 from neurosim.reports.figure_style import COLUMN, FILE, PAGE
 from neurosim.reports.figures import FIGURES, PHASE_FIGURES, figures_of, make_figure
 from neurosim.reports.publish import run_page
-from neurosim.reports.tasks_part import tasks_text
+from neurosim.reports.tasks_text import tasks_text
 from neurosim.scenario import load_scenario
 from neurosim.scenario.runner import train_scenario
 
