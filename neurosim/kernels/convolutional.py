@@ -33,7 +33,7 @@ from neurosim.kernels.convolve import (
     sum_block,
     sum_places,
 )
-from neurosim.kernels.lanes import backward_slots, gradient_slots, nonzero_lanes
+from neurosim.kernels.lanes import backward_slots, nonzero_lanes
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.load import load_tile
 from neurosim.kernels.products import multiply
@@ -415,9 +415,7 @@ def _pass_by_tiles(
             _forward(slots, matrices, shape, tiles, biases.value, act, n, lanes, activate)
             loss, correct = softmax_errors(act, err, out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes)
             keep_outcome(work, t, (loss, correct, 0))
-            _backward_of_group(
-                slots, matrices, shape, tiles, act, err, tiles.wide[t], tiles.sums[group], partial, group, n, lanes, turn_back
-            )
+            _backward_of_group(slots, matrices, shape, tiles, act, err, tiles.wide[t], tiles.sums[group], partial, group, n, lanes, turn_back)
             _bias_gradient(matrices, shape, err, biases.of_tile[t], lanes)
 
 

@@ -205,7 +205,9 @@ def copy_row(typingctx, out, out_at, out_step, x, x_at, n, lanes):
         out_, out_at_, out_step_, x_, x_at_, n_, _ = args
         n_lanes = sig.args[6].count
         with _each(builder, integer(0), n_) as (i, _):
-            value = load_floats(builder, vector_pointer(context, builder, sig.args[3], x_, builder.add(x_at_, builder.mul(i, integer(n_lanes))), n_lanes))
+            value = load_floats(
+                builder, vector_pointer(context, builder, sig.args[3], x_, builder.add(x_at_, builder.mul(i, integer(n_lanes))), n_lanes)
+            )
             at = builder.add(out_at_, builder.mul(i, out_step_))
             builder.store(value, vector_pointer(context, builder, sig.args[0], out_, at, n_lanes), align=4)
         return context.get_dummy_value()

@@ -210,7 +210,8 @@ class Topology:
                     raise InputError(f"{where}: found a convolution behind a dense layer, which has no maps; put convolutions first")
                 sides, kernel = (before.maps.sent_height, before.maps.sent_width), layer.pattern
                 check_window(f"{where}, conv", *sides, kernel.kernel, kernel.stride, kernel.padding, kernel.kernel - 1)
-                out = Maps(*(count_places(side, kernel.kernel, kernel.stride, kernel.padding) for side in sides))
+                rows, columns = (count_places(side, kernel.kernel, kernel.stride, kernel.padding) for side in sides)
+                out = Maps(rows, columns)
                 _check_sizes((layer.n, layer.n * out.places))
                 projections.append(Projection(len(populations) - 1, len(populations), pattern=kernel))
                 populations.append(Population(f"conv {len(populations)}", layer.n, None, bias, out))

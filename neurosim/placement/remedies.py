@@ -79,7 +79,7 @@ def _fewer_steps(placement):
 
 def _about_maps(placement):
     """Whether maps alone are too much, and how narrow their values would have to be."""
-    profile, workload, n_cores, limit = placement.profile, placement.workload, placement.n_cores, placement.local_limit
+    profile, workload, limit = placement.profile, placement.workload, placement.local_limit
     maps = placement.local.get("feature_maps")
     if maps is None or limit is None:
         return

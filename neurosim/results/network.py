@@ -250,16 +250,20 @@ class TrainedNetwork:
 
     def npz_bytes(self) -> bytes:
         """Content of the NPZ file; equal networks give equal bytes."""
-        about = {
-            "type": self.type,
-            "activation": self.activation,
-            "readout": self.readout,
-            "n_steps": self.n_steps,
-            "scale": self.scale,
-            "populations": list(self.populations),
-            "matrices": [{"name": m.name, "pre": m.pre, "post": m.post, "is_recurrent": m.is_recurrent} for m in self.matrices],
-            "origin": self.origin,
-        } | ({"per_image": True} if self.per_image else {}) | ({"maps": self.maps} if self.maps else {})
+        about = (
+            {
+                "type": self.type,
+                "activation": self.activation,
+                "readout": self.readout,
+                "n_steps": self.n_steps,
+                "scale": self.scale,
+                "populations": list(self.populations),
+                "matrices": [{"name": m.name, "pre": m.pre, "post": m.post, "is_recurrent": m.is_recurrent} for m in self.matrices],
+                "origin": self.origin,
+            }
+            | ({"per_image": True} if self.per_image else {})
+            | ({"maps": self.maps} if self.maps else {})
+        )
         arrays = {"format": np.array(NPZ_FORMAT), "about": np.array(json.dumps(about))}
         for i, matrix in enumerate(self.matrices):
             parts = {name: getattr(matrix.weight, name) for name in ("data", "indices", "indptr")}

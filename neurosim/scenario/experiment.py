@@ -318,7 +318,9 @@ def _check_images(network, name, shape):
             "(colours x rows x columns, after dataset.augment.crop)"
         )
     if n_outputs != shape.n_classes:
-        raise InputError(f"network.layers: the last layer has {n_outputs} neurons, data set {name} has {shape.n_classes} classes; end with {shape.n_classes}")
+        raise InputError(
+            f"network.layers: the last layer has {n_outputs} neurons, data set {name} has {shape.n_classes} classes; end with {shape.n_classes}"
+        )
 
 
 def check_shape(scenario, shape):

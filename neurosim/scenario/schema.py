@@ -369,7 +369,9 @@ class Scenario(Called):
             (
                 "execution",
                 "scan",
-                "an element of a kernel is used at every place, zero or not" if by_maps else "a state of zero still has an error, so its row cannot be left out",
+                "an element of a kernel is used at every place, zero or not"
+                if by_maps
+                else "a state of zero still has an error, so its row cannot be left out",
             ),
             ("learning", "chip", f"its {'maps' if by_maps else 'states'} would have to reach the host at every {'sample' if by_maps else 'step'}"),
         ):

@@ -310,7 +310,9 @@ class Network(Strict):
         if not isinstance(data, dict) or "type" in data:
             return data
         layers = data.get("layers")
-        has_maps = isinstance(layers, (list, tuple)) and any(layer == "flatten" or isinstance(layer, (dict, ConvLayer, PoolLayer)) for layer in layers)
+        has_maps = isinstance(layers, (list, tuple)) and any(
+            layer == "flatten" or isinstance(layer, (dict, ConvLayer, PoolLayer)) for layer in layers
+        )
         return {**data, "type": "conv"} if has_maps or data.get("input_shape") is not None else data
 
     @property

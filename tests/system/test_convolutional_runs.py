@@ -129,7 +129,10 @@ BAD = {
     "kernel": ([{"conv": 4, "kernel": 9}, 10], "layer 1, conv: found a window of 9 x 9 on maps of 8 x 8"),
     "second": ([{"conv": 4, "kernel": 5}, {"conv": 4, "kernel": 5}, 10], "layer 2, conv: found a window of 5 x 5 on maps of 4 x 4"),
     "pool": ([{"conv": 4, "kernel": 3}, {"pool": "max", "window": 7}, 10], "layer 2, pool: found a window of 7 x 7 on maps of 6 x 6"),
-    "pool padding": ([{"conv": 4, "kernel": 3}, {"pool": "max", "window": 2, "padding": 2}, 10], "layer 2, pool: found padding 2 around windows of 2"),
+    "pool padding": (
+        [{"conv": 4, "kernel": 3}, {"pool": "max", "window": 2, "padding": 2}, 10],
+        "layer 2, pool: found padding 2 around windows of 2",
+    ),
     "conv padding": ([{"conv": 4, "kernel": 3, "padding": 3}, 10], "layer 1, conv: found padding 3 around windows of 3"),
     "pool first": ([{"pool": "max", "window": 2}, 10], "layer 1: found pooling behind inputs"),
     "two pools": ([{"conv": 4, "kernel": 3}, {"pool": "max", "window": 2}, {"pool": "max", "window": 2}, 10], "layer 3: found pooling behind conv 1"),

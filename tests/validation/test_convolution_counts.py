@@ -110,7 +110,11 @@ class Slow:
             population = self.topology.populations[projection.pre]
             if projection.pre == 0:
                 continue
-            per = projection.pattern.kernel**2 if projection.pattern else (population.maps.sent_height * population.maps.sent_width if population.maps else 1)
+            per = (
+                projection.pattern.kernel**2
+                if projection.pattern
+                else (population.maps.sent_height * population.maps.sent_width if population.maps else 1)
+            )
             for unit in {slot[0] // per for slot in slots if slot}:
                 home = self.core_of(projection.pre, unit)
                 if home != core:

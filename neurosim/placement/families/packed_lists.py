@@ -16,7 +16,7 @@ class PackedListsFamily(Family):
     home = "synapse_lists"
     unshared_text = (
         "can share lists of weights between axons, but splits no sparse kernels, and of learning on shared lists nothing is published "
-        "(nengo-loihi: \"Sparse weights not yet supported\")"
+        '(nengo-loihi: "Sparse weights not yet supported")'
     )
     marks_free = False
     has_drawn_room = True
