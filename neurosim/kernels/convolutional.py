@@ -9,6 +9,8 @@ border of zeros in the activations where it is padded, and its sums; then the de
 more in `wide`, with the border that the way back needs and, of a stride, zeros between.
 
 Threads share a batch by groups of tiles, each with a gradient of its own, added in their order.
+
+What costs most to compile depends on no cell and is compiled once, as kernels of its own that the step calls; a call a layer and tile is nothing.
 """
 
 from functools import cache
@@ -46,8 +48,8 @@ _WORDS = int(SegmentEvent.WORDS)
 NO_POOL, MAX_POOL, MEAN_POOL = 0, 1, 2
 
 #: Places of a block: one build of the products each.
-BLOCKS = (12, 8, 6, 4, 2, 1)
-_12, _8, _6, _4, _2, _1 = ((0,) * n for n in BLOCKS)
+BLOCKS = (12, 8, 6, 4, 1)
+_12, _8, _6, _4, _1 = ((0,) * n for n in BLOCKS)
 
 _pasted = with_options(kernel, inline="always")
 
@@ -118,7 +120,7 @@ def _shift_starts(start, first, n):
         start[i + 1] += start[i]
 
 
-@inlined
+@kernel
 def sort_kernels(slots, matrices, shape, order, n_lanes):
     """Put the slots of the convolutions in order, without the free ones: a counting sort. Writes `order`, a `Tiles`."""
     for m in range(shape.n_maps):
@@ -162,8 +164,6 @@ def _sum_block(n, out, out_at, bias, x, x_at, step, offset, weight, start, stop,
         sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _6, lanes)
     elif n == 4:
         sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _4, lanes)
-    elif n == 2:
-        sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _2, lanes)
     else:
         sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _1, lanes)
 
@@ -178,13 +178,11 @@ def _multiply_block(n, sums, x, x_at, step, d, d_at, skip, offset, start, stop, 
         multiply_block(sums, x, x_at, step, d, d_at, skip, offset, start, stop, _6, lanes)
     elif n == 4:
         multiply_block(sums, x, x_at, step, d, d_at, skip, offset, start, stop, _4, lanes)
-    elif n == 2:
-        multiply_block(sums, x, x_at, step, d, d_at, skip, offset, start, stop, _2, lanes)
     else:
         multiply_block(sums, x, x_at, step, d, d_at, skip, offset, start, stop, _1, lanes)
 
 
-@inlined
+@kernel
 def convolve(shape, order, m, biases, act, lanes):
     """Write the sums of a convolution, from their biases: all lanes. Blocks at the end of a row may overlap, and write the same twice."""
     n_lanes = len(lanes)
@@ -204,7 +202,7 @@ def convolve(shape, order, m, biases, act, lanes):
                 )  # fmt: skip
 
 
-@inlined
+@kernel
 def convolve_back(shape, order, m, wide, err, err_row, lanes):
     """Write the errors of what a convolution reads, from those of its sums in `wide`, at the rows from `err_row` on."""
     n_lanes = len(lanes)
@@ -224,7 +222,7 @@ def convolve_back(shape, order, m, wide, err, err_row, lanes):
                 )  # fmt: skip
 
 
-@inlined
+@kernel
 def convolve_gradient(shape, order, m, act, err, sums, gradient, lanes):
     """Add dE/dweight of a convolution to `gradient`: float32 (S,). `sums` : work space."""
     n_lanes = len(lanes)
@@ -245,7 +243,7 @@ def convolve_gradient(shape, order, m, act, err, sums, gradient, lanes):
         add_lane_sums(gradient, order.slot, sums, start, stop, lanes)
 
 
-@inlined
+@kernel
 def _send_maps(shape, m, act, lanes):
     """From the values of a convolution to what the next matrix reads: pooled, or copied into its border."""
     n_lanes = len(lanes)
@@ -275,7 +273,7 @@ def _send_maps(shape, m, act, lanes):
                     mean_of_window(act, at, act, z_at, bottom - top, right - left, width * n_lanes, share, lanes)
 
 
-@inlined
+@kernel
 def _return_maps(shape, m, act, err, lanes):
     """From the errors of what a convolution sent, in the rows from `pooled_row` on, to those of its values."""
     if shape.pool[m] == NO_POOL:
@@ -302,7 +300,7 @@ def _return_maps(shape, m, act, err, lanes):
                     return_to_all(err, z_at, err, d_at, bottom - top, right - left, width * n_lanes, share, lanes)
 
 
-@inlined
+@kernel
 def _widen(shape, m, err, wide, lanes):
     """Copy the errors of the sums of a convolution to where the way back reads them, a stride apart."""
     n_lanes = len(lanes)
