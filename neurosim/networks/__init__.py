@@ -5,6 +5,20 @@ What learns, what places, what counts and what reads scenarios all read this des
 
 from neurosim.networks.models import MODELS, NeuronModel, find_model
 from neurosim.networks.optimizers import OPTIMIZERS, OptimizerModel
-from neurosim.networks.topology import Population, Projection, Topology
+from neurosim.networks.patterns import Convolution, Maps, Pool
+from neurosim.networks.topology import Convolve, Population, Projection, Topology
 
-__all__ = ["MODELS", "OPTIMIZERS", "NeuronModel", "OptimizerModel", "Population", "Projection", "Topology", "find_model"]
+__all__ = [
+    "MODELS",
+    "OPTIMIZERS",
+    "Convolution",
+    "Convolve",
+    "Maps",
+    "NeuronModel",
+    "OptimizerModel",
+    "Pool",
+    "Population",
+    "Projection",
+    "Topology",
+    "find_model",
+]

@@ -50,7 +50,7 @@ def target_places(profile, chip):
 def fixed_checks(profile, layout):
     """Checks that do not depend on the number of synapses."""
     cores = np.arange(layout.n_cores)
-    n_neurons = layout.own.sum(axis=0)
+    n_neurons = layout.n_neurons
     yield Check("cores", np.array([layout.n_cores]), profile.cores.value, "cores", cite(profile, "cores", profile.cores))
     stated = profile.limits.neurons_per_core
     if stated is not None:

@@ -81,7 +81,7 @@ def has_accumulators(profile, workload):
     strength, its master copy or the state of an optimizer.
     """
     is_narrow = workload.is_rounded and not workload.master_bits and not workload.state_words
-    is_late = workload.batch_size > 1 or workload.topology.is_unrolled or workload.clips
+    is_late = workload.batch_size > 1 or workload.topology.is_unrolled or workload.topology.has_maps or workload.clips
     return is_late or has_row_pointers(profile, workload) and is_narrow
 
 
@@ -138,7 +138,7 @@ def fixed_sections(profile, workload, layout):
     sections = {
         "code": np.full(layout.n_cores, code, dtype=np.int64),
         **state_sections(formats, workload, layout),
-        "input_buffer": layout.has_input * array_bytes(layout.topology.sizes[0] * workload.kept_steps, formats.input_bits.value),
+        "input_buffer": layout.has_input * array_bytes(layout.topology.n_values[0] * workload.kept_steps, formats.input_bits.value),
         "label_buffer": learns * has_outputs * array_bytes(layout.topology.sizes[-1], formats.input_bits.value),
     }
     has_slots = layout.own.any(axis=0)

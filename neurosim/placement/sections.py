@@ -50,6 +50,7 @@ TABLE = {
         Section("optimizer_state", ("#f2b28c", "||||", _DARK), spill_rank=3, has_host_copy=True),
         Section("dense_gradient", ("#8a2f0b", "////", _WHITE)),
         Section("neuron_state", ("#f3cf5b", "", _WHITE)),
+        Section("feature_maps", ("#c7a6dd", "....", _DARK)),
         Section("unrolled_state", ("#a8780c", "xxxx", _WHITE)),
         Section("input_buffer", ("#0b7a5f", "....", _WHITE)),
         Section("label_buffer", ("#bfe6cd", "xxxx", _DARK)),

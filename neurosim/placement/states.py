@@ -9,10 +9,13 @@ def array_bytes(n, bits):
 
 
 def state_sections(formats, workload, layout):
-    """Bytes of `unrolled_state` and `neuron_state` on each core.
+    """Bytes of `unrolled_state`, `feature_maps` and `neuron_state` on each core.
 
     Arrays, each rounded up to bytes: own values of all steps, own values that exist once, own errors; biases, their accumulators
     and each number of their optimizer; per segment the copies of values and the partial errors; the logits of other cores.
+
+    Values and errors of maps stand in `feature_maps`, before and after pooling. A copy of maps of other cores is needed until the gradient of
+    the segment is summed, and the partial errors only then, so that they take its place.
 
     Parameters
     ----------
@@ -24,20 +27,29 @@ def state_sections(formats, workload, layout):
     Returns
     -------
     dict of str to int64 array, shape (n_cores,)
-        Without steps there is no `unrolled_state`: everything exists once.
+        Without steps there is no `unrolled_state`: everything exists once; without maps no `feature_maps`.
     """
     topology, learns = workload.topology, not workload.host_learns
     activation, gradient, error = (field.value for field in (formats.activation_bits, formats.gradient_bits, formats.error_bits))
     n_kept = workload.kept_steps
-    of_steps, once, errors, biases = (counts @ layout.own for counts in _count_numbers(topology, n_kept))
+    is_map = np.array([population.maps is not None for population in topology.populations])
+    kept = np.array([population.places + (population.sent if population.maps and population.maps.pool else 0) for population in topology.populations])
+    numbers = _count_numbers(topology, n_kept)
+    of_steps, once, errors, biases = (counts @ layout.own for counts in numbers * ~is_map)
+    biases = numbers[3] @ layout.own
     # A copy is kept as long as the walk back that needs it is to come: the last state of a sample is not copied for a next step.
     forward, backward, _ = topology.count_walks([topology.n_steps])
     of_step = np.array([topology.is_unrolled and not topology.reads_mean(projection) for projection in topology.projections])
     copies = array_bytes(layout.remote * np.minimum(forward, n_kept)[layout.matrix], activation)
-    of_steps_copies, once_copies = (layout.per_core(copies * where[layout.matrix]) for where in (of_step, ~of_step))
-    partial = layout.per_core(array_bytes(layout.remote * (backward > 0)[layout.matrix], error))
+    from_maps = is_map[layout.pre]
+    of_steps_copies, once_copies = (layout.per_core(copies * where[layout.matrix] * ~from_maps) for where in (of_step, ~of_step))
+    partial = layout.per_core(array_bytes(layout.remote * (backward > 0)[layout.matrix] * ~from_maps, error))
     logits = np.where(layout.own[-1] > 0, topology.sizes[-1] - layout.own[-1], 0)
     sections = {"unrolled_state": array_bytes(of_steps, activation) + of_steps_copies} if topology.is_unrolled else {}
+    if topology.has_maps:
+        own = (kept * is_map) @ layout.own
+        of_others = layout.per_core(array_bytes(layout.remote * from_maps, max(activation, error * learns)))
+        sections["feature_maps"] = array_bytes(own, activation) + learns * array_bytes(own, error) + of_others
     once = once if topology.is_unrolled else once + of_steps
     sections["neuron_state"] = (
         array_bytes(once, activation)

@@ -83,7 +83,7 @@ def tell_compiling(scenario, callbacks):
         for callback in callbacks:
             callback.on_compile(compiling)
 
-    with told(tell, scenario and ("recurrent" if scenario.network.is_recurrent else "feedforward")):
+    with told(tell, scenario and ("maps" if scenario.network.has_maps else "recurrent" if scenario.network.is_recurrent else "feedforward")):
         yield
 
 

@@ -17,6 +17,7 @@ class AddressSpaceFamily(Family):
     storage = AddressSpace
     home = "synapses"
     is_program = True
+    shares_kernels = True
 
     def slot_bytes(self, profile, workload, slots):
         word = profile.synapse_word
@@ -59,8 +60,8 @@ class AddressSpaceFamily(Family):
             t.read(phase, self.home, t.per_segment(visits.forward * (t.w.post + t.w.strength)))
         else:
             t.read_pre(phase, visits.forward)
-            t.read(phase, self.home, t.per_segment(visits.forward * (t.w.position + t.w.strength)))
-            t.pass_free_slots(phase, walks, visits.forward)
+            t.read(phase, self.home, t.per_segment(visits.forward_words * (t.w.position + t.w.strength)))
+            t.pass_free_slots(phase, walks, visits.forward_words)
         t.start_sums(phase, activity.passes[0])
         t.add_to_sums(phase, visits.forward_ops)
 
