@@ -233,7 +233,13 @@ def percent_text(fraction):
 
 def changed_texts(verdict):
     """Numbers of the chip that the scenario changed, one text each, with what they were and who said so."""
-    return [f"{row['key']} {row['value']:,g} {row['unit']}".removesuffix(" 1") + f", {row['text']}" for row in (verdict or {}).get("changed", ())]
+    return [
+        f"{row['key']} {_whole(row['value'])} {row['unit']}".removesuffix(" 1") + f", {row['text']}" for row in (verdict or {}).get("changed", ())
+    ]
+
+
+def _whole(value):
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e12 else f"{value:,g}"
 
 
 def misfit_text(verdict):
