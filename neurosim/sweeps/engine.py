@@ -136,7 +136,7 @@ def _with_joblib(**options):
 
 
 def _with_ray(ray, address):
-    """Function that runs tasks of Ray, not its pool of actors, which waits for ever for one that was killed."""
+    """Function that runs tasks of Ray, as they end, and not its pool of actors, which hands results over at the end of a round."""
     remote = ray.remote(num_cpus=1, max_retries=0)(_run_named)
 
     def run(tasks):

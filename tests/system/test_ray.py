@@ -35,7 +35,9 @@ def head(start, tmp_path):  # noqa: F811
             port = free_port()
         options = ["--head", "--block", "--num-cpus", "2", "--port", port, "--node-ip-address", "127.0.0.1", "--temp-dir", folder]
         quiet = ["--include-dashboard=false", "--disable-usage-stats"]
-        process = start(tmp_path, "-W", "default", "-m", "ray.scripts.scripts", "start", *options, *quiet)
+        # Ray makes its workers nicer than anything else, so that beside other tests they would hardly run.
+        code = "import os; os.environ['RAY_worker_niceness'] = '0'; from ray.scripts.scripts import main; main()"
+        process = start(tmp_path, "-W", "default", "-c", code, "start", *options, *quiet)
 
         def answers():
             try:
