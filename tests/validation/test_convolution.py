@@ -157,10 +157,11 @@ def weights_of(network):
 
 
 def kernel_gradients(network, batch):
-    """dE/dweight of every slot and dE/dbias, as momentum without memory keeps them: bit for bit."""
+    """dE/dweight of every slot and dE/dbias (None without biases), as momentum without memory keeps them: bit for bit."""
     rule = StepRule(np.float32(1e-8), np.float32(0), np.float32(0), np.float32(0), 10**9, np.uint64(1), np.uint64(2))
     assert network.train(batch, rule, Counting(True, 0, False, 64), new_progress(), 0, 1, 0) == 1
-    return network.store.slots.moments[0].copy(), network.state()["bias_moments"][0].copy()
+    moments = network.state().get("bias_moments")
+    return network.store.slots.moments[0].copy(), None if moments is None else moments[0].copy()
 
 
 def slot_values(store, dense):
