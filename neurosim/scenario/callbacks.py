@@ -84,8 +84,9 @@ def tell_compiling(scenario, callbacks):
             callback.on_compile(compiling)
 
     # How long kernels of spiking networks take was not measured on a quiet machine: no guess is made.
-    is_known = scenario is not None and not scenario.network.is_spiking
-    with told(tell, ("recurrent" if scenario.network.is_recurrent else "feedforward") if is_known else None):
+    network = scenario and scenario.network
+    kinds = (("maps", network.has_maps), (None, network.is_spiking), ("recurrent", network.is_recurrent)) if network else ((None, True),)
+    with told(tell, next((kind for kind, is_kind in kinds if is_kind), "feedforward")):
         yield
 
 
