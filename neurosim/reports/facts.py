@@ -274,12 +274,12 @@ def program_texts(verdict):
     for row in verdict.get("programs", ()):
         name = row["program"] + (" (chosen)" if row["chosen"] else "")
         if row["refused"]:
-            lines.append(f"{name}: not possible: {row['refused']}")
+            lines.append(f"{name}: not possible: {row['refused'].removeprefix('which ').removeprefix('but ')}")
             continue
         limit = f" of {row['limit']:,d} B" if row["limit"] else ""
         text = f"{name}: {row['bytes']:,d} B{limit} on the fullest core, {'fits' if row['fits'] else 'does not fit'}"
         text += f"; {row['per_step']:,.1f} B more for each step" if row["per_step"] else "; the same for samples of any length"
-        if row["program"] != "bptt":
+        if "break_even" in row:
             n = row["break_even"]
             text += (
                 "; never less than bptt"

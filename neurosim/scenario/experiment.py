@@ -11,7 +11,8 @@ from neurosim.placement.arrange import arrange
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import fill, find_stop, find_stop_of_width, find_stops, fits_whatever_is_drawn, scale_counts, smallest_cores, widest
-from neurosim.placement.programs import count_synapse_words, default_program, find_program, why_not
+from neurosim.placement.engines import why_not_here
+from neurosim.placement.programs import default_program, find_program, why_not
 from neurosim.placement.spill import can_spill
 from neurosim.networks import Spiking, Topology, find_model
 from neurosim.scenario.load import chosen_profile
@@ -321,44 +322,8 @@ def _refuse_unless_traces(scenario, profile):
         raise InputError(f"{where}, which visits the synapses of a neuron at its spikes, with execution scan; use hardware.execution event_driven")
     if reason := why_not(program, topology):
         raise InputError(f"{where}: {reason}")
-    if family_of(profile).is_program:
-        return
-    learning = profile.learning
-    said = f"{learning.source}: {profile.sources[learning.source]}"
-    if learning.traces is None:
-        raise UnsuitableChipError(
-            f"{where}, but the neurons of {profile.name} are circuits, and its profile states no traces by which they learn (learning.traces; {said}); "
-            "set hardware.learning to host, or choose a chip that keeps traces, such as loihi1 or reckon"
-        )
-    if program.has_history:
-        raise UnsuitableChipError(
-            f"{where}, which keeps a history, but {profile.name} keeps traces alone (learning.traces; {said}); use program eprop_clock or eprop_factorised"
-        )
-    words = count_synapse_words(program, topology)
-    most = 0 if learning.traces.synapse is None else learning.traces.synapse.value
-    if words > most:
-        raise UnsuitableChipError(
-            f"{where}, which keeps {words} number{'s' * (words > 1)} for each synapse{_words_text(program, topology)}, but {profile.name} has {most or 'none'} "
-            f"beside the weight (learning.traces.synapse; {said}); {_less_text(program, topology, most)}"
-        )
-
-
-def _words_text(program, topology):
-    """What these numbers are."""
-    spiking = topology.spiking
-    names = ["the trace of the pre neuron"] * program.repeats_traces + ["eps of the adaptation"] * (
-        spiking.adaptive > 0 and program.has_synapse_traces
-    )
-    names += ["a sum of eligibility" if spiking.readout != "every" else "a filtered trace"]
-    return f" ({' and '.join(names)})"
-
-
-def _less_text(program, topology, most):
-    if topology.spiking.adaptive > 0:
-        return "use neurons that do not adapt (network.type lif), or hardware.learning host"
-    if most == 0:
-        return "use training.method eprop_factorised with network.readout every, or hardware.learning host"
-    return "use hardware.program eprop_clock without a cost of rates"
+    if reason := why_not_here(program, topology, profile):
+        raise UnsuitableChipError(f"{where}, {reason}")
 
 
 def _refuse_unless_stores(scenario, profile):
