@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from neurosim.commands.common import AsJson, make_console, print_json
+from neurosim.commands.common import AsJson, Overrides, make_console, print_json
 from neurosim.commands.complete import complete_words
 from neurosim.errors import InputError, nearest
 
@@ -79,31 +79,42 @@ def report(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.", metavar="RUN", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json; for c a scenario, too.", metavar="RUN", show_default=False)],
     what: Annotated[
         str,
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.",
-            autocompletion=complete_words("npz", "action-counts", "action-counts-csv", "sanafe"),
+            help="npz (the network), c (the training program), action-counts (YAML), action-counts-csv or sanafe.",
+            autocompletion=complete_words("npz", "c", "action-counts", "action-counts-csv", "sanafe"),
         ),
     ],  # fmt: skip
     out: Annotated[
-        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for npz a file, for sanafe a folder.")
+        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for npz a file, for c and sanafe a folder.")
     ] = None,
-    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For sanafe: look for data sets here first.")] = None,
+    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For c and sanafe: look for data sets here first.")] = None,
+    overrides: Overrides = None,
 ):
     """Write the network of a run as arrays, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
 
     The network: weights of each matrix in CSR form, signs, biases and homes, of any finished run; neither data nor kernels are needed.
     Counts are events and bytes per core, phase and kind. For SANA-FE: cores and prices, the synapses of the checkpoint, and which
-    activations and errors are not zero in the first batch of the training set with these weights.
+    activations and errors are not zero in the first batch of the training set with these weights. The training program: C for the cores of the
+    chip of a scenario, or of the one of a run, with a Makefile for this computer and for a board.
     """
     from neurosim.documents import write_atomic
     from neurosim.results import consistent, read_record
-    from neurosim.results.export import export_run
+    from neurosim.results.export import check_format, export_run
 
+    if what == "c":
+        from neurosim.silicon import export_program
+
+        if out is None:
+            raise InputError("--out: missing; --format c writes several files, give a folder such as --out program")
+        export_program(run, out, data, overrides=overrides or ())
+        return None
+    if overrides:
+        raise InputError(f"--set: for --format c alone; what {what} exports is what has run")
     if what == "npz":
         from neurosim.scenario.weights import read_run_network
 
@@ -116,6 +127,7 @@ def export(
         if out is None:
             raise InputError("--out: missing; --format sanafe writes several files, give a folder such as --out replay")
         return export_sanafe(run, out, data)
+    check_format(what)
     record = read_record(run)
     with consistent(run):
         text = export_run(record, what)

@@ -1,5 +1,6 @@
 """From a scenario to a network on a chip: everything that is decided before training."""
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -248,6 +249,8 @@ def make_topology(scenario, shape=None):
     """
     network, shape = scenario.network, shape or scenario.dataset.shape()
     check_shape(scenario, shape)
+    if network.has_maps:
+        return network.convolutional
     if not network.is_recurrent:
         return Topology.feedforward(network.layers, network.cells, bool(network.bias))
     if network.is_spiking:
@@ -269,7 +272,8 @@ def _refuse_unless_learns(scenario, profile):
     learning = profile.learning
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
-        advice = "" if scenario.network.is_recurrent and not scenario.network.is_spiking else "set hardware.learning to host, or "
+        network = scenario.network
+        advice = "" if network.is_recurrent and not network.is_spiking or network.has_maps else "set hardware.learning to host, or "
         raise UnsuitableChipError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
             f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
@@ -277,8 +281,14 @@ def _refuse_unless_learns(scenario, profile):
 
 
 def _refuse_unless_computes(scenario, profile):
-    """Refuse recurrent cells where neurons are circuits: only a program computes them."""
-    if scenario.network.is_recurrent and not scenario.network.is_spiking and not family_of(profile).is_program:
+    """Refuse recurrent cells where neurons are circuits: only a program computes them; and maps where a family does not share kernels."""
+    family = family_of(profile)
+    if scenario.network.has_maps and not family.shares_kernels:
+        raise UnsuitableChipError(
+            f"network.type: found conv, but {profile.name} (storage.family {profile.storage.family}) {family.unshared_text}; choose a chip whose "
+            "synapses are words in local memory, such as spinnaker2"
+        )
+    if scenario.network.is_recurrent and not scenario.network.is_spiking and not family.is_program:
         raise UnsuitableChipError(
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
@@ -331,6 +341,23 @@ def _refuse_unless_stores(scenario, profile):
     )
 
 
+def _check_images(network, name, shape):
+    """Refuse maps and outputs that contradict the data."""
+    if shape is None:
+        return
+    n_values, n_outputs = math.prod(network.input_shape), network.convolutional.sizes[-1]
+    if n_values != shape.n_features:
+        found = " x ".join(map(str, network.input_shape))
+        raise InputError(
+            f"network.input_shape: found {found}, {n_values:,d} values; a sample of data set {name} has {shape.n_features:,d} "
+            "(colours x rows x columns, after dataset.augment.crop)"
+        )
+    if n_outputs != shape.n_classes:
+        raise InputError(
+            f"network.layers: the last layer has {n_outputs} neurons, data set {name} has {shape.n_classes} classes; end with {shape.n_classes}"
+        )
+
+
 def check_shape(scenario, shape):
     """Refuse layers that contradict the data, and a recurrent network whose data have no steps.
 
@@ -345,6 +372,9 @@ def check_shape(scenario, shape):
     InputError
     """
     network, name = scenario.network, scenario.dataset.name
+    if network.has_maps:
+        _check_images(network, name, shape)
+        return
     if network.is_recurrent and (shape is None or shape.n_steps == 1):
         raise InputError(
             f"dataset.name: found {name}, which is no data set of sequences{' that could be read' if shape is None else ''}; a network of type "

@@ -22,7 +22,8 @@ def table(name):
 
 
 def test_every_chip_that_learns_has_a_scenario():
-    profiles = {name: load_profile(name).learning for name in list_profiles()}
+    profiles = {name: load_profile(name).learning for name in list_profiles() if name not in compare_chips.MACHINES}
+    assert set(compare_chips.MACHINES) < set(list_profiles())
     # A chip on which no synapse can be exchanged (SPOON, a fixed network) has no part in a comparison of rewiring networks.
     learns = [name for name, learning in profiles.items() if learning.where != "none" and learning.rewiring != "none"]
     assert len(learns) >= 10 and all(map(compare_chips.scenario_of, learns))

@@ -14,6 +14,10 @@ class PackedListsFamily(Family):
 
     storage = PackedLists
     home = "synapse_lists"
+    unshared_text = (
+        "can share lists of weights between axons, but splits no sparse kernels, and of learning on shared lists nothing is published "
+        '(nengo-loihi: "Sparse weights not yet supported")'
+    )
     marks_free = False
     has_drawn_room = True
     exchange_text = "the lists that changed"
