@@ -14,7 +14,7 @@ LOOKS = {
 }
 
 
-def draw_program_bytes(panels, figure, subtitle="", caption=""):
+def draw_program_bytes(panels, figure, subtitle="", caption="from the placement"):
     """Bytes of the fullest core against the steps of a sample, one panel for each wiring.
 
     Parameters
@@ -49,7 +49,7 @@ def draw_program_bytes(panels, figure, subtitle="", caption=""):
     style.legend_beside(axes, [_line("limit", style.ALARM, (0, (5, 2)))] + [_line(words(name), *LOOKS[name]) for name in in_order(names, LOOKS)])
 
 
-def draw_program_traffic(records, figure, subtitle="", caption=""):
+def draw_program_traffic(records, figure, subtitle="", caption="from the records of runs"):
     """Bytes per trained sample by section, one bar for each program.
 
     Parameters
