@@ -204,7 +204,7 @@ class SpikingTraffic(TrafficCounter):
             self.family.visit_all(self, "gradient", training, training.passes[0, 0])
         elif not self.one_signal:
             self.move_strengths("gradient", adds)
-        n_biases = training.n_losses * np.where(self.shape.has_bias, self.shape.own_sums, 0).sum(axis=0)
+        n_biases = training.n_losses * self.shape.n_biases
         if self.is_program:
             self.read("gradient", "neuron_state", n_biases * w.error)
             self.update_in_place("gradient", "neuron_state", n_biases * w.gradient)
