@@ -37,7 +37,7 @@ NOT_FILLED = ("cores", "pre_index", "post_index")
 
 
 #: Boards and machines of chips that stand in the comparison by themselves.
-MACHINES = ("hala_point", "spinnaker1_machine", "spinnaker2_board")
+MACHINES = ("hala_point", "spinn_machine", "spinnaker2_board")
 
 
 def scenario_of(profile):

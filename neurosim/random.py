@@ -25,6 +25,7 @@ class Stream(IntEnum):
     ROUNDING = 9
     INITIAL_ROUNDING = 10
     AUGMENT = 11
+    FEEDBACK = 12
 
 
 def mix64(value):

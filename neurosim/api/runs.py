@@ -263,4 +263,5 @@ def _dataset(data, scenario):
         standardize=choice.standardize,
         image_size=choice.image_size,
         seed=choice.split_seed,
+        encode=choice.encoding,
     )

@@ -9,6 +9,8 @@ from .arrays import make_dataset
 from .augment import Augmentation
 from .catalog import DATASETS
 from .dataset import Dataset, DataShape
+from .encode import Encoding
+from .events import EventChoice
 from .fetch import fetch
 from .info import DatasetInfo
 from .library import dataset_shape, load_dataset
@@ -22,6 +24,8 @@ __all__ = [
     "DataShape",
     "Dataset",
     "DatasetInfo",
+    "Encoding",
+    "EventChoice",
     "SpeechFeatures",
     "change_task",
     "check_same_sizes",

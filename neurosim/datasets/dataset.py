@@ -7,6 +7,7 @@ import numpy as np
 
 from .augment import Augmentation
 from .checks import check_lengths, check_same_sample, check_samples, constant_columns, note_on_values
+from .encode import Encoding
 from .image_size import resize_images
 from .labels import check_labels, encode_labels, find_classes, list_classes, mapping_note
 from .preparation import Preparation
@@ -22,7 +23,7 @@ class DataShape:
     """Sizes that a network must agree with: a sample is `n_steps` times `n_inputs` values, of one of `n_classes` classes.
 
     `notes` are what a user should know of the data, as far as they were read; `image_shape` is the shape of a sample before it was flattened,
-    (rows, columns) or (channels, rows, columns), where it is known.
+    (rows, columns) or (channels, rows, columns), where it is known; `is_spikes` says whether all values are 0 or 1.
     """
 
     n_inputs: int
@@ -30,6 +31,7 @@ class DataShape:
     n_classes: int
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     image_shape: tuple[int, ...] | None = field(default=None, compare=False)
+    is_spikes: bool = field(default=False, compare=False, repr=False)
 
     @property
     def n_features(self):
@@ -79,6 +81,14 @@ class Dataset:
         Training images as stored, before they are cropped or standardized; None where they are neither.
     whole_shape : tuple of int or None
         Of such an image.
+    encoding : Encoding or None
+        How they became spikes after it.
+    stored : (int, int), optional
+        Steps and values per step of a sample before it became spikes; those of now where there is no encoding.
+    stored_scale : float, optional
+        What maps values as they are in the files, before anything was standardized or encoded.
+    is_spikes : bool
+        Whether values are events: all are 0 or 1.
     """
 
     name: str
@@ -103,6 +113,10 @@ class Dataset:
     augmentation: Augmentation | None = None
     x_whole: np.ndarray | None = None
     whole_shape: tuple[int, ...] | None = None
+    encoding: Encoding | None = None
+    stored: tuple[int, int] | None = None
+    stored_scale: float | None = None
+    is_spikes: bool = False
 
     def __post_init__(self):
         for key, like in (("x_validation", self.x_train), ("y_validation", self.y_train)):
@@ -110,6 +124,10 @@ class Dataset:
                 object.__setattr__(self, key, np.empty((0, *like.shape[1:]), like.dtype))
         if not self.classes:
             object.__setattr__(self, "classes", tuple(range(self.n_classes)))
+        if self.stored is None:
+            object.__setattr__(self, "stored", (self.n_steps, self.n_inputs))
+        if self.stored_scale is None:
+            object.__setattr__(self, "stored_scale", self.scale if self.standardization is None else self.standardization.scale)
 
     @property
     def n_features(self):
@@ -124,7 +142,7 @@ class Dataset:
     @property
     def shape(self):
         """The `DataShape`."""
-        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes, self.image_shape)
+        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes, self.image_shape, self.is_spikes)
 
     @property
     def n_train(self):
@@ -175,6 +193,8 @@ class Samples:
     columns : tuple of str, optional
         Names of the features, of a table.
     notes : list of str
+    is_spikes : bool
+        Whether x are events: bytes of 0 and 1.
     """
 
     arrays: dict
@@ -185,6 +205,7 @@ class Samples:
     n_steps: int = 1
     columns: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
+    is_spikes: bool = False
 
 
 def assemble(name, samples, preparation=None):
@@ -228,6 +249,8 @@ def assemble(name, samples, preparation=None):
     image_shape = sample_shape if len(sample_shape) > 1 else None
     augment, whole = preparation.augment, {}
     if augment is not None:
+        if preparation.encode is not None:
+            raise refuse("dataset.augment", "augment beside dataset.encode", "one of them", "spikes are made once, of images that stay as they are")
         whole["whole_shape"], image_shape = image_shape, augment.new_shape(image_shape, name)
         check_augmented(augment, samples.n_steps, kept, name)
         if augment.crop or preparation.standardize:  # colours are brought to their scale after that, as they are in the test
@@ -248,7 +271,14 @@ def assemble(name, samples, preparation=None):
             kept[f"x_{part}"] = standardization.apply(kept[f"x_{part}"], samples.n_steps, kept.get(f"lengths_{part}"))
         scale = 1.0
     else:
-        notes += filter(None, [note_on_values(kept["x_train"], scale)])
+        notes += filter(None, [note_on_values(kept["x_train"], scale)]) if preparation.encode is None else []
+    encoding, n_steps, source = preparation.encode, samples.n_steps, samples.source
+    stored = (n_steps, kept["x_train"].shape[1] // n_steps)
+    if encoding is not None:
+        for number, part in enumerate(_parts_of(kept)):
+            _encode(kept, part, number, encoding, n_steps, scale)
+        scale, n_steps, source = 1.0, encoding.shape(stored[1], n_steps)[1], f"{source}, as spikes: {encoding.text}"
+        notes += [] if kept["x_train"].any() else ["no training sample has a spike: nothing can be learned; see dataset.encode"]
     return Dataset(
         name=name,
         **kept,
@@ -257,13 +287,26 @@ def assemble(name, samples, preparation=None):
         scale=scale,
         n_classes=len(classes),
         image_shape=image_shape,
-        source=samples.source,
+        source=source,
         sha256=digest(kept | {key: array for key, array in whole.items() if key == "x_whole"}),
-        n_steps=samples.n_steps,
+        n_steps=n_steps,
         classes=classes,
         notes=tuple(map(one_line, notes)),
         standardization=standardization,
+        encoding=encoding,
+        stored=stored,
+        stored_scale=float(samples.scale),
+        is_spikes=encoding is not None or samples.is_spikes and not preparation.standardize,
     )
+
+
+def _encode(kept, part, number, encoding, n_steps, scale):
+    """Replace the samples of one part by their spikes, and their lengths."""
+    x, lengths = kept[f"x_{part}"], kept.get(f"lengths_{part}")
+    values = x if x.dtype == np.float32 and scale == 1.0 else x * np.float32(scale)
+    kept[f"x_{part}"], lengths = encoding.apply(values, n_steps, lengths, number)
+    if lengths is not None:
+        kept[f"lengths_{part}"] = lengths
 
 
 def check_augmented(augment, n_steps, arrays, name):

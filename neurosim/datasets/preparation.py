@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from neurosim.errors import InputError
 
 from .augment import Augmentation
+from .encode import Encoding
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Preparation:
         (rows, columns) to which images are brought, each new pixel the average of the area that it covers.
     augment : Augmentation, optional
         What may happen to training images.
+    encode : Encoding, optional
+        Turn the values, standardized or not, into spikes.
 
     Raises
     ------
@@ -43,6 +46,7 @@ class Preparation:
     standardize: bool | str = False
     image_size: tuple[int, int] | None = None
     augment: Augmentation | None = None
+    encode: Encoding | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "limit", check_limit(self.limit))

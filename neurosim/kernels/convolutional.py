@@ -451,7 +451,7 @@ def book_samples(slots, segments, matrices, tally, shape, n, n_back):
 
 
 @inlined
-def _count_batch(slots, segments, matrices, tally, batch, counting, work, shape, lanes, first, n_batch):
+def _count_batch(slots, segments, matrices, tally, batch, counting, work, shape, tiles, lanes, first, n_batch):
     book_samples(slots, segments, matrices, tally, shape, n_batch, n_batch)
 
 

@@ -18,6 +18,7 @@ from neurosim.kernels.random import below, bits64, fold
 from neurosim.kernels.rounding import nearest_on_grid
 
 _RELEASED, _ACCEPTED, _REJECTED = int(SegmentEvent.RELEASED), int(SegmentEvent.ACCEPTED), int(SegmentEvent.REJECTED)
+_PRE_REPLAYED = int(SegmentEvent.PRE_REPLAYED)
 _PRE_NONZERO, _ROWS_NONZERO = int(SegmentEvent.PRE_NONZERO), int(SegmentEvent.ROWS_NONZERO)
 _EXACT, _ROWS_CHECKED, _UNFILLED = int(SegmentEvent.EXACT), int(SegmentEvent.ROWS_CHECKED), int(SegmentEvent.UNFILLED)
 _WORDS_NONZERO, _WORDS_READ = int(SegmentEvent.WORDS_NONZERO), int(SegmentEvent.WORDS_READ)
@@ -31,6 +32,12 @@ def sign_of(matrices, matrix, pre, post):
     """Constant sign of a position, as float32 -1 or +1."""
     position = np.int64(pre) * matrices.n_post[matrix] + np.int64(post) * matrices.sign_step[matrix]
     return np.float32(1.0) if bits64(matrices.sign_key[matrix], position) & np.uint64(1) else np.float32(-1.0)
+
+
+@inlined
+def is_own(matrices, matrix, pre, post):
+    """Whether a position would connect a neuron to itself in a matrix where that is none."""
+    return matrices.skips_self[matrix] == 1 and pre == post
 
 
 @inlined
@@ -50,6 +57,8 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
     after = before + np.int32(change)
     slots.fan_out[row] = after
     tally.by_segment[segment, _PRE_NONZERO] -= change * seen
+    if tally.replayed.size > 0:
+        tally.by_segment[segment, _PRE_REPLAYED] -= change * tally.replayed[neuron]
     book_pairs(tally, segment, neuron, matrices.post_neuron[matrix] + post, change)
     # Whether a row comes or goes cannot be predicted, where its neuron lies can: no branch on the first alone.
     is_edge = (before == 0) | (after == 0)
@@ -103,6 +112,8 @@ def settle_tally(slots, segments, matrices, tally):
                     words = list_words(segments, segments.core[segment], n)
                     tally.by_segment[segment, _WORDS_NONZERO] += words * seen
                 tally.by_segment[segment, _PRE_NONZERO] += n * seen
+                if tally.replayed.size > 0:
+                    tally.by_segment[segment, _PRE_REPLAYED] += n * tally.replayed[neuron]
                 tally.by_segment[segment, _ROWS_NONZERO] += seen
                 home, core = tally.home[neuron], segments.core[segment]
                 if home >= 0 and home != core:
@@ -112,6 +123,7 @@ def settle_tally(slots, segments, matrices, tally):
     for neuron in range(tally.by_neuron.size):
         tally.nonzero[neuron] += tally.by_neuron[neuron]
         tally.by_neuron[neuron] = 0
+    tally.replayed[:] = 0
 
 
 @inlined
@@ -198,11 +210,11 @@ def _rank_draw(slots, segments, matrices, scope, random):
             if slots.n_free[segment] == 0:
                 continue
             matrix = segments.matrix[segment]
-            n_pre = matrices.n_pre[matrix]
+            n_pre, skips_self = matrices.n_pre[matrix], np.int64(matrices.skips_self[matrix])
             first = segments.post_start[segment]
             for post in range(first, first + segments.n_positions[segment] // n_pre):
                 fan_in = np.int64(slots.fan_in[matrices.fan_in_start[matrix] + post])
-                room = n_pre - fan_in
+                room = n_pre - skips_self - fan_in
                 if fan_in >= matrices.fan_in_limit[matrix]:
                     continue
                 if count_only:
@@ -211,7 +223,7 @@ def _rank_draw(slots, segments, matrices, scope, random):
                     rank -= room
                 else:
                     for pre in range(n_pre):
-                        if not is_taken(slots, matrices, matrix, pre, post):
+                        if not (is_taken(slots, matrices, matrix, pre, post) or is_own(matrices, matrix, pre, post)):
                             if rank == 0:
                                 return np.int64(segment), np.int64(pre), np.int64(post)
                             rank -= 1
@@ -261,6 +273,8 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
                 if not row_has_room(slots, segments, matrices, tally, segment, pre):
                     continue
                 room = n_open - slots.fan_out[segments.fan_out_start[segment] + pre] + slots.row_work[pre]
+                if matrices.skips_self[matrix] and first <= pre < first + n_posts:
+                    room -= slots.fan_in[matrices.fan_in_start[matrix] + pre] < matrices.fan_in_limit[matrix]
                 if count_only:
                     n_free_positions += room
                 elif rank >= room:
@@ -268,7 +282,7 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
                 else:
                     for post in range(first, first + n_posts):
                         is_open = slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
-                        if is_open and not is_taken(slots, matrices, matrix, pre, post):
+                        if is_open and not (is_taken(slots, matrices, matrix, pre, post) or is_own(matrices, matrix, pre, post)):
                             if rank == 0:
                                 return np.int64(segment), np.int64(pre), np.int64(post)
                             rank -= 1
@@ -285,7 +299,7 @@ def feasible_place(slots, segments, matrices, tally, segment, pre, post):
     if slots.n_free[segment] == 0 or slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix]:
         return np.int64(-1), np.int64(-1)
     taken, place, entry = look_up(slots, matrices, matrix, pre, post)
-    if taken or (segments.is_limited and not row_has_room(slots, segments, matrices, tally, segment, pre)):
+    if taken or is_own(matrices, matrix, pre, post) or (segments.is_limited and not row_has_room(slots, segments, matrices, tally, segment, pre)):
         return np.int64(-1), np.int64(-1)
     return place, entry
 

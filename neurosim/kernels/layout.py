@@ -49,6 +49,7 @@ class Segments(NamedTuple):
     slot_start: np.ndarray  #: int64 (G + 1,)
     post_start: np.ndarray  #: int64 (G,), first post neuron of the core
     n_positions: np.ndarray  #: int64 (G,), n_pre * number of post neurons
+    n_possible: np.ndarray  #: int64 (G,), the same without those of neurons to themselves, where these are none
     fan_out_start: np.ndarray  #: int64 (G,), where the segment's rows start in `Slots.fan_out`
     n_wanted: np.ndarray  #: int64 (number of scopes,), active synapses promised per scope
     scope_start: np.ndarray  #: int64 (number of scopes + 1,), segments of each scope
@@ -84,6 +85,7 @@ class Matrices(NamedTuple):
     pre_neuron: np.ndarray  #: int64 (M,), first pre neuron in the numbering of all neurons; each matrix has a range of its own
     post_neuron: np.ndarray  #: int64 (M,), first post neuron in that numbering
     sign_key: np.ndarray  #: uint64 (M,), key of the constant signs
+    skips_self: np.ndarray  #: uint8 (M,), 1 where pre neurons are post neurons, and none has a synapse to itself
     sign_step: np.ndarray  #: int64 (M,), 1, or 0 where all synapses of a pre neuron share one sign
     step: np.ndarray  #: float32 (M,), least step of stored strengths, 0 for float32; see `kernels.rounding`
     top: np.ndarray  #: float32 (M,), largest stored strength
@@ -95,6 +97,7 @@ class Tally(NamedTuple):
 
     by_segment: np.ndarray  #: int64 (G, number of SegmentEvent)
     by_neuron: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, since the last settling, but those of `recent`
+    replayed: np.ndarray  #: int64 (N,), steps for which traces of the neuron were followed, since the last settling; (0,) where nobody asks
     recent: np.ndarray  #: uint16 (N,), the same of the last places; zero between calls, see `marks.count_marks`
     n_recent: np.ndarray  #: int64 (1,), how many places these are
     sent: np.ndarray  #: int64 (M, C), values of pre neurons of a matrix that a core sent to other cores
@@ -153,6 +156,7 @@ class SegmentEvent(IntEnum):
     SLOTS_GRADIENT = 28  #: (walk, active slot) pairs of gradients
     SEEN = 29  #: (rewiring, active slot) pairs, before anything leaves
     WORDS_SEEN = 30  #: (rewiring, word) pairs of packed lists
+    PRE_REPLAYED = 31  #: (step, active slot) pairs in which the trace of the pre neuron was followed, see `spiking.follow_traces`
 
 
 N_SEGMENT_EVENTS = len(SegmentEvent)

@@ -219,7 +219,7 @@ def broken_checks(profile, workload, n_cores):
     fixed = [check for check in fixed_checks(profile, layout) if not check.fits]
     fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
     divided = layout.divide(workload.n_active)
-    slots = n_slots(divided, layout.n_positions, workload)
+    slots = n_slots(divided, layout.n_possible, workload)
     for may_spill in (False, can_spill(profile)):
         checks = list(slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False, may_spill=may_spill))
         if broken := [check for check in checks if not check.is_guaranteed]:
@@ -355,7 +355,7 @@ def _make_fits(profile, workload, n_cores, is_sure=True, may_spill=False):
     # Bytes that nothing limits need not be counted, nor those of an impossible number of cores: a search may try thousands.
     is_counted = is_possible and profile.storage.local_bytes is not None
     fixed_bytes = sum(fixed_sections(profile, workload, layout).values()) if is_counted else 0
-    n_positions = layout.n_positions
+    n_positions = layout.n_possible
 
     def fits(n_active, at_least=False):
         if not is_possible:

@@ -1,6 +1,7 @@
 """Whether a placement fits, which limits it breaks, and what would help."""
 
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -8,12 +9,14 @@ from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
 from neurosim.placement.arrange import compare_arrangements, expected_traffic
 from neurosim.placement.checks import Usage
+from neurosim.placement.compare_programs import describe_programs
 from neurosim.placement.families import family_of
 from neurosim.placement.memory import host_rewires
 from neurosim.placement.place import Placement
 from neurosim.placement.remedies import Remedy, find_remedies
 from neurosim.placement.search import MOST_STEPS, FitStop, most_unrolled
 from neurosim.placement.sections import SECTIONS
+from neurosim.placement.spiking import history_steps
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,27 @@ class Verdict:
     @property
     def unrolling(self):
         """Steps and the fullest core of `unrolled_state` as plain data, or None where a sample takes one step."""
-        topology = self.placement.workload.topology
-        if not topology.is_unrolled:
+        workload = self.placement.workload
+        topology = workload.topology
+        section, kept = ("history", history_steps(workload)) if topology.spiking else ("unrolled_state", workload.kept_steps)
+        if not topology.is_unrolled or not kept:
             return None
         cores = (core for core, _ in self.placement.distinct_cores)
-        core = max(cores, key=lambda core: core.sections.get("unrolled_state", 0))  # a core without neurons keeps none
+        core = max(cores, key=lambda core: core.sections.get(section, 0))  # a core without neurons keeps none
         return {
             "n_steps": topology.n_steps,
             "window": topology.window,
-            "kept_steps": self.placement.workload.kept_steps,
+            "kept_steps": kept,
             "most_steps": self.most_steps,
             "core": core.id,
-            "n_bytes": core.sections.get("unrolled_state", 0),
+            "n_bytes": core.sections.get(section, 0),
             "limit": self.placement.local_limit,
         }
+
+    @cached_property
+    def programs(self):
+        """What each training program of a spiking network would keep: list of dict, see `describe_programs`; empty for other networks."""
+        return describe_programs(self.placement)
 
     @property
     def fits(self):
@@ -116,6 +126,7 @@ class Verdict:
             "section_over": [{"core": s.core, "section": s.section, "over": s.over, "largest": dict(s.largest)} for s in self.section_over],
             "hints": self.hints,
             "unrolling": self.unrolling,
+            **({"programs": self.programs} if self.programs else {}),
             "storage": list(self.storage),
             "arrangement": _arrangement_dict(self.placement),
             "fit": _fit_dict(self.fit) if self.fit else None,
@@ -222,6 +233,8 @@ def summarize(verdict):
 
 
 def _most_steps(placement):
+    if placement.workload.topology.spiking and placement.workload.program != "bptt":
+        return None
     if not placement.workload.topology.is_unrolled or placement.n_cores > placement.profile.cores.value:
         return None
     n = most_unrolled(placement.profile, placement.workload, placement.n_cores)

@@ -260,11 +260,36 @@ def unrolling_text(verdict):
         return ""
     kept, n_steps, n_bytes, limit, most = (unrolling[key] for key in ("kept_steps", "n_steps", "n_bytes", "limit", "most_steps"))
     share = f" ({100 * n_bytes / limit:.1f} % of the limit)" if limit else ""
-    text = f"{kept:,d} of {n_steps:,d} steps kept: unrolled state of {n_bytes:,d} B{share} on core {unrolling['core']}"
+    what = "history" if verdict.get("programs") else "unrolled state"
+    text = f"{kept:,d} of {n_steps:,d} steps kept: {what} of {n_bytes:,d} B{share} on core {unrolling['core']}"
     if most is None:
         return text
     steps = f"up to {most:,d} step{'s' * (most != 1)} of unrolling" if most else "no window"
     return f"{text}; {steps} would fit these cores"
+
+
+def program_texts(verdict):
+    """What each training program of a spiking network would keep, one line each: list of str; empty for other networks."""
+    lines = []
+    for row in verdict.get("programs", ()):
+        name = row["program"] + (" (chosen)" if row["chosen"] else "")
+        if row["refused"]:
+            lines.append(f"{name}: not possible: {row['refused'].removeprefix('which ').removeprefix('but ')}")
+            continue
+        limit = f" of {row['limit']:,d} B" if row["limit"] else ""
+        text = f"{name}: {row['bytes']:,d} B{limit} on the fullest core, {'fits' if row['fits'] else 'does not fit'}"
+        text += f"; {row['per_step']:,.1f} B more for each step" if row["per_step"] else "; the same for samples of any length"
+        if "break_even" in row:
+            n = row["break_even"]
+            text += (
+                "; never less than bptt"
+                if n is None
+                else f"; less than bptt from {n:,d} step{'s' * (n != 1)} on"
+                if n > 1
+                else "; always less than bptt"
+            )
+        lines.append(text)
+    return lines
 
 
 def tightest(verdict):

@@ -1,6 +1,6 @@
 """Does it fit: the verdict of a placement as tables."""
 
-from neurosim.reports.facts import changed_texts, n_cores_text, needed, span, tightest, unrolling_text, words
+from neurosim.reports.facts import changed_texts, n_cores_text, needed, program_texts, span, tightest, unrolling_text, words
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, percent
 from neurosim.units import format_count
@@ -53,6 +53,9 @@ def print_verdict(console, verdict, *, name=None):
     _print_arrangements(console, verdict)
     if unrolling := unrolling_text(verdict):
         heading(console, "steps", unrolling)
+    if programs := program_texts(verdict):
+        heading(console, "training programs", "on the same cores")
+        bullets(console, programs)
     _print_headroom(console, verdict)
     if verdict.get("storage"):
         heading(console, "storage")

@@ -10,7 +10,8 @@ The NPZ file (`NPZ_FORMAT`) holds no pickled objects; every array can be read wi
                        ``matrices`` (name, pre and post population, whether it takes the step before), ``origin``; of a network with
                        maps ``maps``: ``input_shape`` (maps, rows, columns), ``kernels`` of each matrix (``kernel``, ``stride``,
                        ``padding``; null for a dense one, whose pre neurons are the values map by map), ``pools`` of each hidden
-                       population (``kind``, ``window``, ``stride``, ``padding``; null without)
+                       population (``kind``, ``window``, ``stride``, ``padding``; null without); of spiking networks
+                       ``spiking``, the fields of `neurosim.networks.Spiking`
 ``matrix0_data``       float32 (nnz,), weights of matrix 0 row by row; with the two next ones SciPy's CSR of shape (pre, post)
 ``matrix0_indices``    int32 (nnz,), post neuron of each weight
 ``matrix0_indptr``     int32 or int64 (n_pre + 1,), where the weights of each pre neuron begin
@@ -27,7 +28,7 @@ import io
 import json
 import math
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from scipy import sparse
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
-from neurosim.networks import MODELS
+from neurosim.networks import MODELS, Spiking
 from neurosim.results.forward import CELLS, convolutional, feedforward, recurrent
 
 NPZ_FORMAT = "neurosim.network/1"
@@ -94,7 +95,7 @@ class TrainedNetwork:
     Attributes
     ----------
     type : str
-        ``mlp``, ``conv``, ``lstm`` or ``rnn``.
+        ``mlp``, ``conv``, ``lstm``, ``rnn``, ``lif`` or ``alif``.
     populations : tuple of str
         Names: inputs first, outputs last.
     matrices : tuple of WeightMatrix
@@ -122,6 +123,8 @@ class TrainedNetwork:
     maps : dict, optional
         Of a network with maps: shape of a sample, kernels and pooling, as in the NPZ file. Pre neurons of a convolution are the rows
         (input map, row, column of the kernel), its post neurons the output maps.
+    spiking : Spiking, optional
+        Of a spiking network: its dynamics and what its outputs are.
     """
 
     type: str
@@ -139,6 +142,7 @@ class TrainedNetwork:
     per_image: bool = False
     origin: dict[str, Any] = field(default_factory=dict)
     maps: dict[str, Any] | None = None
+    spiking: Spiking | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -263,6 +267,7 @@ class TrainedNetwork:
             }
             | ({"per_image": True} if self.per_image else {})
             | ({"maps": self.maps} if self.maps else {})
+            | ({"spiking": asdict(self.spiking)} if self.spiking else {})
         )
         arrays = {"format": np.array(NPZ_FORMAT), "about": np.array(json.dumps(about))}
         for i, matrix in enumerate(self.matrices):
@@ -294,6 +299,7 @@ def read_network(path) -> TrainedNetwork:
             raise InputError(f"{path}: format is {found!r}, this neurosim reads {NPZ_FORMAT!r}")
         about = json.loads(str(arrays.pop("about")))
         matrices = tuple(_matrix(arrays, i, told) for i, told in enumerate(about.pop("matrices")))
+        about |= {"spiking": Spiking(**about["spiking"])} if about.get("spiking") else {}
         numbered = {kind: {int(n.removeprefix(kind)): a for n, a in arrays.items() if n.startswith(kind)} for kind in ("biases", "home")}
         network = TrainedNetwork(
             **{**about, "populations": tuple(about["populations"])},
@@ -306,7 +312,8 @@ def read_network(path) -> TrainedNetwork:
         raise InputError(f"{path}: no such file; `neurosim export RUN --format npz --out {path}` writes it") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable network ({type(error).__name__}); export it again") from None
-    known, computed = (*CELLS, "mlp", "conv"), [name for name, model in MODELS.items() if model.output]
+    spiking = tuple(name for name, model in MODELS.items() if model.spikes) if network.spiking else ()
+    known, computed = (*CELLS, *spiking, "mlp", "conv"), [name for name, model in MODELS.items() if model.output]
     strange = [(network.type, known)] * (network.type not in known) + [(name, computed) for name in network.cells if name not in computed]
     for wrong, right in strange[:1]:
         raise InputError(f"{path}: found {wrong!r}, which this neurosim does not compute; {nearest(wrong, right)}")

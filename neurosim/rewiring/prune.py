@@ -61,7 +61,7 @@ class Prune(Rule):
         """The weakest slots beyond what each segment keeps now."""
         found = [np.empty(0, np.int64)]
         for g, segment in enumerate(store.plan.segments):
-            n_keep = self.n_kept(segment.n_active, int(store.segments.n_positions[g]), moment.step, moment.n_steps)
+            n_keep = self.n_kept(segment.n_active, int(store.segments.n_possible[g]), moment.step, moment.n_steps)
             n_leave = int(store.n_active_by_segment[g]) - n_keep
             if n_leave > 0:
                 found.append(store.smallest(g, n_leave))

@@ -11,8 +11,10 @@ from neurosim.placement.arrange import arrange
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import fill, find_stop, find_stop_of_width, find_stops, fits_whatever_is_drawn, scale_counts, smallest_cores, widest
+from neurosim.placement.engines import why_not_here
+from neurosim.placement.programs import default_program, find_program, why_not
 from neurosim.placement.spill import can_spill
-from neurosim.networks import Topology, find_model
+from neurosim.networks import Spiking, Topology, find_model
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
 
@@ -94,11 +96,13 @@ def refuse_unless_suitable(scenario, profile):
     """
     _refuse_unless_computes(scenario, profile)
     _refuse_unless_learns(scenario, profile)
+    _refuse_unless_traces(scenario, profile)
     _refuse_unless_stores(scenario, profile)
 
 
 def _make_workload(scenario, shape):
     """Function of the synapses of each matrix: the `Workload` of a scenario with so many; and its topology."""
+    shape = shape or scenario.dataset.shape()
     topology, hardware, rule = make_topology(scenario, shape), scenario.hardware, scenario.rewiring.rule_class
 
     def workload(n_active):
@@ -122,6 +126,9 @@ def _make_workload(scenario, shape):
             has_float16=hardware.format.name == "float16",
             draws_rounding=hardware.format.is_rounded and hardware.rounding == "stochastic",
             clips=scenario.training.clip is not None,
+            program=hardware.program,
+            trace_cutoff=hardware.trace_cutoff,
+            has_spike_inputs=topology.spiking is not None and bool(shape and shape.is_spikes),
         )
 
     return workload, topology
@@ -246,6 +253,15 @@ def make_topology(scenario, shape=None):
         return network.convolutional
     if not network.is_recurrent:
         return Topology.feedforward(network.layers, network.cells, bool(network.bias))
+    if network.is_spiking:
+        spiking = Spiking(**network.dynamics, **scenario.training.spiking_keys)
+        if (network.readout_steps or 0) > shape.n_steps:
+            raise InputError(
+                f"network.readout_steps: found {network.readout_steps}; data set {scenario.dataset.name} has samples of {shape.n_steps} steps"
+            )
+        return Topology.spikes(
+            spiking, shape.n_inputs, network.units, shape.n_classes, shape.n_steps, scenario.training.window, network.has_recurrent_matrices
+        )
     return Topology.recurrent(
         network.type, shape.n_inputs, network.units, shape.n_classes, shape.n_steps, scenario.training.window, network.readout or "last"
     )
@@ -256,7 +272,8 @@ def _refuse_unless_learns(scenario, profile):
     learning = profile.learning
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
-        advice = "" if scenario.network.is_recurrent or scenario.network.has_maps else "set hardware.learning to host, or "
+        network = scenario.network
+        advice = "" if network.is_recurrent and not network.is_spiking or network.has_maps else "set hardware.learning to host, or "
         raise UnsuitableChipError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
             f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
@@ -271,7 +288,7 @@ def _refuse_unless_computes(scenario, profile):
             f"network.type: found conv, but {profile.name} (storage.family {profile.storage.family}) {family.unshared_text}; choose a chip whose "
             "synapses are words in local memory, such as spinnaker2"
         )
-    if scenario.network.is_recurrent and not family_of(profile).is_program:
+    if scenario.network.is_recurrent and not scenario.network.is_spiking and not family.is_program:
         raise UnsuitableChipError(
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
@@ -289,6 +306,24 @@ def _refuse_unless_computes(scenario, profile):
                 f"sees their sums (storage.family {profile.storage.family} without storage.local_bytes); "
                 f"{'use relu' if key == 'activation' else 'leave it out'}, or choose a chip with a processor"
             )
+
+
+def _refuse_unless_traces(scenario, profile):
+    """Refuse a spiking network that learns on a chip whose circuits keep less than its program needs, whatever its size."""
+    network, training = scenario.network, scenario.training
+    if not network.is_spiking or scenario.hardware.learning == "host":
+        return
+    spiking = Spiking(**network.dynamics, **training.spiking_keys)
+    # No more than the kind of the network: sizes come later.
+    topology = Topology.spikes(spiking, 1, [max(2, n) for n in network.units], 2, 2, is_recurrent=network.has_recurrent_matrices)
+    program = find_program(scenario.hardware.program or default_program(topology))
+    where = f"hardware.program: found {program.name}"
+    if program.name == "eprop_spike" and family_of(profile).is_program and scenario.hardware.execution != "event_driven":
+        raise InputError(f"{where}, which visits the synapses of a neuron at its spikes, with execution scan; use hardware.execution event_driven")
+    if reason := why_not(program, topology):
+        raise InputError(f"{where}: {reason}")
+    if reason := why_not_here(program, topology, profile):
+        raise UnsuitableChipError(f"{where}, {reason}")
 
 
 def _refuse_unless_stores(scenario, profile):

@@ -25,6 +25,7 @@ def make_store(experiment, is_drawn=True):
         topology.pairs,
         fan_in_limit=None if is_broken else placement.fan_in_limits,
         grids=[Grid(*hardware.format.grid(n_pre, _full_scale(hardware, i))) for i, (n_pre, _) in enumerate(topology.shapes)],
+        skips_self=[projection.skips_self for projection in topology.projections],
         rows=topology.rows_per_neuron,
     )
     rows = (*topology.rows_per_neuron, 1)
@@ -42,6 +43,7 @@ def make_store(experiment, is_drawn=True):
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
         counts_pairs=placement.geometry.tells_packets_apart,
+        counts_replays=placement.workload.program == "eprop_spike",
         sender=find_senders(topology.sizes, populations, topology.rows_per_neuron),
         shares_signs=experiment.scenario.network.signs == "pre",
     )
@@ -49,10 +51,11 @@ def make_store(experiment, is_drawn=True):
 
 
 def make_network(experiment, store):
-    """What runs on the store of an experiment: `Mlp`, `Convolutional` or `Recurrent`."""
+    """What runs on the store of an experiment: `Mlp`, `Convolutional`, `Recurrent` or `SpikingNetwork`."""
     from neurosim.nn import Mlp
     from neurosim.nn.convolutional import Convolutional
     from neurosim.nn.recurrent import Recurrent, RecurrentShape
+    from neurosim.nn.spiking import SpikingNetwork
 
     scenario, topology = experiment.scenario, experiment.placement.workload.topology
     network, training = scenario.network, scenario.training
@@ -61,6 +64,8 @@ def make_network(experiment, store):
     if not network.is_recurrent:
         hidden, outputs = topology.populations[1:-1], topology.populations[-1]
         return Mlp(store, training.batch_size, [population.cell for population in hidden], outputs.has_bias, training.clip)
+    if topology.spiking:
+        return SpikingNetwork(store, topology, training.batch_size, training.clip, experiment.placement.workload.trace_cutoff)
     sizes = topology.sizes
     shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout, topology.window)
     return Recurrent(store, shape, training.batch_size, training.clip)

@@ -97,6 +97,7 @@ def _activity(placement, tally, lengths, n_steps):
         walks=topology.count_walks(lengths),
         n_samples=len(lengths),
         n_steps=n_steps,
+        n_losses=int(topology.count_losses(lengths).sum()),
     )
 
 
@@ -231,7 +232,7 @@ def _dataset_part(dataset):
     keys = ("name", "source", "sha256", "n_train", "n_test", "n_features", "n_classes", "n_validation")
     part = {key: getattr(dataset, key) for key in keys} | {"classes": list(dataset.classes), "notes": list(dataset.notes)}
     known = dataset.standardization
-    if known is None:
+    if known is None or dataset.encoding is not None:  # a network of spikes takes spikes
         return {**part, "scale": dataset.scale}
     if not hasattr(known, "mean"):
         return {**part, "scale": known.scale, "per_image": True}

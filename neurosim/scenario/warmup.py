@@ -23,7 +23,10 @@ from neurosim.scenario.runner import train_scenario
 from neurosim.scenario.signals import stop_on_signal
 
 #: Bundled scenarios that together compile what all of them do.
-KINDS = ("digits_santos", "digits_brainscales2", "digits_conv_spinnaker2", "fsdd_lstm_santos_truncated", "mnist_rows_lstm")
+KINDS = (
+    *("digits_santos", "digits_brainscales2", "digits_conv_spinnaker2", "fsdd_lstm_santos_truncated", "mnist_rows_lstm"),
+    *("fsdd_lif_spinnaker2", "mnist_latency_lif_loihi1"),
+)
 
 #: Samples of a stand-in.
 _N_SAMPLES = 20
@@ -124,7 +127,7 @@ def stand_in(scenario):
     if shape is None:
         raise InputError(f"{scenario.name}: no such data: {choice.name}; its values decide what is compiled")
     n_features, n_classes = shape.n_features, shape.n_classes
-    is_float = info is None or info.has_recordings or choice.standardize
+    is_float = choice.encode is None and (info is None or info.has_recordings or choice.standardize)
     x = np.zeros((_N_SAMPLES, n_features), np.float32 if is_float else np.uint8)
     y = np.arange(_N_SAMPLES, dtype=np.int32) % n_classes
     parts = ("train", "test", "validation") if choice.validation_fraction else ("train", "test")

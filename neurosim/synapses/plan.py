@@ -22,7 +22,8 @@ class MatrixPlan:
     """One weight matrix.
 
     `pre_neuron` and `post_neuron` are the first neuron of either side in the numbering of `plan_matrices`; where a neuron has
-    several sums, each of them is a post neuron of the matrix. `fan_in_limit` is the most active synapses of one post neuron, or None. Weights lie on
+    several sums, each of them is a post neuron of the matrix; with `skips_self` pre and post are the same neurons, and none has a synapse to
+    itself. `fan_in_limit` is the most active synapses of one post neuron, or None. Weights lie on
     `grid`.
     """
 
@@ -32,6 +33,11 @@ class MatrixPlan:
     post_neuron: int
     fan_in_limit: int | None = None
     grid: Grid = Grid()
+    skips_self: bool = False
+
+    def count_positions(self, n_post):
+        """Positions of a range of `n_post` post neurons."""
+        return (self.n_pre - self.skips_self) * n_post
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,8 @@ class StorePlan:
 
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
     with ``free`` ones weights learn it, as they do in `free_matrices`, which never rewire; `starts_dense` activates every position at the start; `is_strict` promises
-    that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores.
-    `shares_signs`: all positions of a pre neuron have one constant sign.
+    that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores, `counts_replays`
+    for the steps in which traces of spikes are followed. `shares_signs`: all positions of a pre neuron have one constant sign.
     `sender` : first number of the same neuron, of every numbered one, where neurons have several; routes are taken once for them all.
     """
 
@@ -103,6 +109,7 @@ class StorePlan:
     starts_dense: bool = False
     is_strict: bool = True
     counts_pairs: bool = False
+    counts_replays: bool = False
     sender: tuple[int, ...] | None = None
     shares_signs: bool = False
 
@@ -151,10 +158,10 @@ class StorePlan:
         """Synapses of each segment that are active at the start."""
         if not self.starts_dense:
             return tuple(s.n_active for s in self.segments)
-        return tuple(self.matrices[s.matrix].n_pre * (s.post_stop - s.post_start) for s in self.segments)
+        return tuple(self.matrices[s.matrix].count_positions(s.post_stop - s.post_start) for s in self.segments)
 
 
-def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, rows=None):
+def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, rows=None, skips_self=None):
     """Matrices of a network, with numbers for all neurons that feed them, and for the outputs.
 
     A neuron has a number for each matrix that it feeds, so that what it does there is counted apart: a state may feed the
@@ -172,6 +179,8 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, rows=None):
         Of the weights of each matrix.
     rows : sequence of int, optional
         Of each matrix, how many of its pre neurons stand for one neuron of the population: of a map, elements of a kernel. One without.
+    skips_self : sequence of bool, optional
+        Of each matrix: whether no neuron has a synapse to itself; all may without it.
 
     Returns
     -------
@@ -184,8 +193,10 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, rows=None):
     starts = [0, *accumulate(sizes[i][0] * n for i, n in zip(populations, rows, strict=True))]
     limits = fan_in_limit if isinstance(fan_in_limit, (tuple, list)) else [fan_in_limit] * len(projections)
     matrices = tuple(
-        MatrixPlan(sizes[pre][0] * n, sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], limit, grid)
-        for (pre, post), n, start, limit, grid in zip(projections, rows, starts, limits, grids or [Grid()] * len(projections), strict=False)
+        MatrixPlan(sizes[pre][0] * n, sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], limit, grid, bool(skips))
+        for (pre, post), n, start, limit, grid, skips in zip(
+            projections, rows, starts, limits, grids or [Grid()] * len(projections), skips_self or [False] * len(projections), strict=False
+        )
     )
     return matrices, populations
 
@@ -210,13 +221,24 @@ def find_senders(sizes, populations, rows=None):
 
 
 def one_core_plan(
-    sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False, rows=None
+    sizes,
+    projections,
+    n_active,
+    *,
+    scope="core",
+    fan_in_limit=None,
+    headroom=0.0,
+    n_moments=0,
+    grids=None,
+    has_master=False,
+    rows=None,
+    skips_self=None,
 ):
     """Plan of a network on a single core.
 
     Parameters
     ----------
-    sizes, projections, fan_in_limit, grids, rows
+    sizes, projections, fan_in_limit, grids, rows, skips_self
         As in `plan_matrices`.
     n_active : sequence of int
         Active synapses of each matrix.
@@ -233,9 +255,9 @@ def one_core_plan(
     -------
     StorePlan
     """
-    matrices, populations = plan_matrices(sizes, projections, fan_in_limit, grids, rows)
+    matrices, populations = plan_matrices(sizes, projections, fan_in_limit, grids, rows, skips_self)
     segments = tuple(
-        SegmentPlan(i, 0, 0, m.n_post, k, min(m.n_pre * m.n_post, k + round(headroom * k)))
+        SegmentPlan(i, 0, 0, m.n_post, k, min(m.count_positions(m.n_post), k + round(headroom * k)))
         for i, (m, k) in enumerate(zip(matrices, n_active, strict=True))
     )
     home = tuple(0 if i else -1 for i, n in zip(populations, (*(rows or [1] * len(projections)), 1), strict=True) for _ in range(sizes[i][0] * n))

@@ -14,6 +14,7 @@ import pytest
 
 from neurosim.errors import DoesNotFitError, InputError, NeurosimError, TrainingDivergedError
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.networks import METHODS
 from neurosim.nn import mlp
 from neurosim.rewiring import RULES
 from neurosim.scenario import Scenario, experiment, prepare, run_scenario
@@ -122,6 +123,50 @@ def draw_maps(rng, recordings):
     data["hardware"] = {**data["hardware"], "profile": chip, "execution": "scan", "learning": "chip"}
     data["training"].pop("window", None)
     return data
+
+
+def draw_spikes(rng, recordings):
+    """As `draw_once`, of a spiking network, with draws of its own."""
+
+    def one_of(*values):
+        return values[rng.integers(len(values))]
+
+    data, chip = draw_once(rng, recordings), one_of(*CHIPS)
+    sizes, learning = draw_dynamics(rng, one_of)
+    network = {key: value for key, value in data["network"].items() if key in ("synapses", "connectivity")}
+    hardware = {"profile": chip, "on_violation": data["hardware"]["on_violation"], "cores": data["hardware"]["cores"]}
+    hardware |= {"headroom": data["hardware"]["headroom"]} if "headroom" in data["hardware"] else {}
+    hardware |= {"learning": "host"} if chip in HOST_ONLY or rng.random() < 0.1 else {}
+    if rng.random() < 0.4:
+        hardware |= {"weight_format": one_of(*CHIPS[chip]), "rounding": one_of("nearest", "stochastic")}
+    training = {key: value for key, value in data["training"].items() if key not in ("window", "clip")}
+    speech = {"name": str(recordings), "max_steps": 13, "features": {"bands": 6, "hop_ms": 20.0, "frame_ms": 40.0}}
+    speech |= {"encode": {"kind": "integrate", "threshold": 0.5}} if rng.random() < 0.7 else {}
+    return data | {
+        "dataset": {**speech, "limit": int(rng.integers(30, 160))},
+        "network": {**sizes, **network},
+        "hardware": hardware,
+        "training": training | learning,
+    }
+
+
+def draw_dynamics(rng, one_of):
+    """Keys of a spiking network and of its training."""
+    kind = one_of("lif", "alif")
+    sizes = {"type": kind, "units": [int(n) for n in rng.integers(2, 20, rng.integers(1, 3))], "recurrent": one_of(True, True, False)}
+    sizes |= {"v_th": one_of(0.1, 0.3), "refractory": one_of(0, 2), "tau_m": one_of(3.0, 20.0), "readout": one_of("last", "mean", "every")}
+    sizes |= {"surrogate": one_of("triangular", "superspike", "exponential", "arctan")}
+    sizes |= {"readout_steps": one_of(1, 4)} if sizes["readout"] != "last" and rng.random() < 0.3 else {}
+    sizes |= {"adaptive": 0.4, "beta": 0.5} if kind == "alif" and rng.random() < 0.5 else {}
+    learning = {"method": one_of(*METHODS)}
+    if learning["method"] == "bptt":
+        learning |= {"window": int(rng.integers(1, 7))} if rng.random() < 0.5 else {}
+    else:
+        learning["feedback"] = one_of("symmetric", "random", "adaptive")
+    learning |= {key: value for key, value in (("rate_cost", 0.1), ("clip", 0.5)) if rng.random() < 0.4}
+    learning |= {"rate_target": 0.05} if "rate_cost" in learning else {}
+    learning |= {"feedback_decay": 0.01} if learning.get("feedback") == "adaptive" and rng.random() < 0.5 else {}
+    return sizes, learning
 
 
 def draw_scenario(seed, recordings, draw=draw_once):
@@ -300,5 +345,17 @@ def test_no_number_of_a_random_network_with_maps_contradicts_another(recordings,
             ends.append(check_scenario(seed, recordings, tmp_path, draw_maps))
         except Exception as error:
             wrong.append(f"maps, seed {seed}: {type(error).__name__}: {str(error)[:300]}")
+    assert not wrong, "\n".join(wrong)
+    assert ends.count("moved") >= len(ends) // 8, "scenarios in which nothing moves prove little"
+
+
+@pytest.mark.slow
+def test_no_number_of_a_random_spiking_network_contradicts_another(recordings, cached_files, tmp_path):
+    wrong, ends = [], []
+    for seed in range(max(N_SEEDS // 6, 1)):
+        try:
+            ends.append(check_scenario(seed, recordings, tmp_path, draw_spikes))
+        except Exception as error:
+            wrong.append(f"spikes, seed {seed}: {type(error).__name__}: {str(error)[:300]}")
     assert not wrong, "\n".join(wrong)
     assert ends.count("moved") >= len(ends) // 8, "scenarios in which nothing moves prove little"

@@ -27,8 +27,8 @@ def test_importing_networks_loads_no_compiler_and_no_chip():
 def test_every_row_has_its_name_and_a_first_bias_for_each_sum():
     for name, model in MODELS.items():
         assert model.name == name and len(model.first_biases) == model.sums
-        assert model.is_recurrent == (model.states > 0) and model.states <= model.values
-    assert {name for name, model in MODELS.items() if not model.sends_zeros} == {"relu", "softmax"}
+        assert model.is_recurrent == (model.states > 0) and (model.spikes or model.states <= model.values)
+    assert {name for name, model in MODELS.items() if not model.sends_zeros} == {"relu", "softmax", "lif", "alif"}
 
 
 def test_a_feedforward_network_may_mix_cells_and_have_biases():

@@ -32,7 +32,7 @@ def of(rows, number):
 
 def test_every_case_holds(rows):
     assert [row for row in rows if not row["holds"]] == []
-    assert {row["number"] for row in rows} == set(range(1, 19)) and len(rows) >= 35
+    assert {row["number"] for row in rows} == set(range(1, 20)) and len(rows) >= 35
     assert {row["verdict"] for row in rows} == set(GOOD)
 
 
@@ -115,6 +115,19 @@ def test_memory_is_the_formula(rows):
     full = [784 * 300, 300 * 100, 100 * 10]
     assert dense["ours"] == sum(8 * k + math.ceil(k / 8) for k in full) + state
     assert "fits" in sparse["note"] and "does not fit" in dense["note"]
+
+
+def test_memory_of_e_prop_is_the_formula(rows):
+    """ReckOn to the byte; of SpiNNaker 2 seven words of 32 bits and a sign for each weight into a neuron, four for each of the read-out, and the rest below 3 %."""
+    overhead, synapse, clock = of(rows, 19)
+    assert overhead["ours"] == (256 * (12 + 12 + 10) // 8) / (65536 + 65536 + 8192 + 2048 - 1088) == 1088 / 140224
+    assert overhead["ours"] == pytest.approx(0.00776, abs=5e-6) and overhead["verdict"] == "inside"
+    hidden, outputs = 80 * 120 + 120 * 119, 120 * 12
+    words = hidden * (7 * 4 + 1 / 8) + outputs * (4 * 4 + 1 / 8)
+    assert words < synapse["ours"] < 1.03 * words
+    assert abs(synapse["error"]) < 0.03 and synapse["verdict"] == "inside"
+    # One trace for each pre neuron and core in the place of one for each synapse.
+    assert synapse["ours"] - clock["ours"] == 4 * hidden - 12 * 4 * (80 + 120)
 
 
 def test_cases_repeat_no_number_of_their_profiles():
