@@ -31,12 +31,24 @@ _FOLDED = {
     "Add": lambda node, x, y: x + y,
     "Neg": lambda node, x: -x,
     "Concat": lambda node, *x: np.concatenate(x, node["axis"]),
+    "Gather": lambda node, x, at: np.take(x, at, node.get("axis", 0)),
+    "Slice": lambda node, x, *cut: _cut(x, *(c.tolist() for c in cut)),
 }
 #: Operators that let every value through.
 _PASSED = {"Identity", "Dropout", "Cast"}
+#: Names of axes that hold nothing, of size 1.
+_IDLE = ("one", "directions")
+#: In the shape of a value: as many as there are samples.
+_OPEN = -1
 _CELLS = {"Relu": "relu", "Tanh": "tanh", "LeakyRelu": "leaky_relu"}
 #: Slope of our leaky cell below zero.
 _SLOPE = 0.01
+
+
+def _cut(x, starts, ends, axes=None, steps=None):
+    for start, end, axis, step in zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True):
+        x = x[(*[slice(None)] * (axis % x.ndim), slice(start, None if end > x.shape[axis] else end, step))]
+    return x
 
 
 @dataclass
@@ -140,20 +152,22 @@ class _Reader:
         goal = self.graph.output[0].name
         users: dict[str, list[_Node]] = {}
         for node in nodes:
-            for name in set(node.inputs):
+            for name in set(node.inputs) if node.kind != "Shape" else ():
                 users.setdefault(name, []).append(node)
+        values = {self.name: self.value}
         for node in nodes:
+            if node.kind == "Shape" and node.inputs[0] in values:
+                sizes = values[node.inputs[0]].sizes
+                self.constants[node.outputs[0]] = np.array([_OPEN if n is None else n for n in sizes], np.int64)
+                continue
             if self.name not in node.inputs:
                 self._fold(node)
                 continue
             if len(users[self.name]) > 1:
-                followers = [user for user in users[self.name] if user.kind != "Shape"]
-                if node.kind == "Shape":
-                    self.constants[node.outputs[0]] = _Zeros()
-                    continue
-                if len(followers) > 1:
-                    raise InputError(f"{followers[1].where}: takes {printable(self.name)} as {followers[0].where.rpartition(': ')[2]} does; a network of layers has no branches")
+                one, other = (user.where.rpartition(": ")[2] for user in users[self.name][:2])
+                raise InputError(f"{self.path}: {other} takes {printable(self.name)} as {one} does; a network of layers has no branches")
             self._follow(node)
+            values[self.name] = self.value
         if self.name != goal:
             raise InputError(f"{self.path}: output {printable(goal)} is not reached from the input through known operators; the last is {printable(self.name)}")
         return self._finish()
@@ -197,11 +211,11 @@ class _Reader:
             self.constants[node.outputs[0]] = found
             return
         given = [self.constants.get(name) for name in node.inputs if name]
-        if any(isinstance(value, _Zeros) for value in given) or node.kind == "ConstantOfShape":
-            value = node.get("value")
-            is_zero = node.kind != "ConstantOfShape" or value is None or not self.onnx.numpy_helper.to_array(value).any()
-            if is_zero and not any(np.any(v) for v in given[:1] if node.kind == "Expand" and not isinstance(v, _Zeros)):
-                self.constants[node.outputs[0]] = _Zeros()
+        if node.kind in ("ConstantOfShape", "Expand"):
+            self._fill(node, given)
+            return
+        if any(isinstance(value, _Zeros) for value in given):
+            self.constants[node.outputs[0]] = _Zeros()
             return
         if any(value is None for value in given) or node.kind not in _FOLDED:
             if node.kind == "Cast" and node.inputs[0] == self.lengths:
@@ -215,6 +229,16 @@ class _Reader:
         self.constants[node.outputs[0]] = _FOLDED[node.kind](node, *given)
         if node.inputs[0] in self.synapses and node.kind in ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast"):
             self.synapses[node.outputs[0]] = _FOLDED[node.kind](node, self.synapses[node.inputs[0]], *given[1:])
+
+    def _fill(self, node, given):
+        """States at the start of a sample: zeros, as many as there are samples."""
+        if node.kind == "ConstantOfShape":
+            value = node.get("value")
+            value = np.zeros(1, np.float32) if value is None else self.onnx.numpy_helper.to_array(value)
+        else:
+            value = given[0]
+        if isinstance(value, _Zeros) or isinstance(value, np.ndarray) and not value.any():
+            self.constants[node.outputs[0]] = _Zeros()
 
     def _constant(self, node, i, what):
         name = node.inputs[i] if i < len(node.inputs) else ""
@@ -283,13 +307,15 @@ class _Reader:
         self._merge_features(node)
 
     def _op_reshape(self, node):
-        shape = self._constant(node, 1, "shape").tolist()
-        sizes = self.value.sizes
-        n_features = self._size_of(node, sizes[1:])
-        if len(shape) == 2 and shape[1] in (-1, n_features) and (shape[0] in (0, -1) or shape[0] == sizes[0]):
+        shape, sizes = self._constant(node, 1, "shape").tolist(), self.value.sizes
+        shape = [sizes[i] if n == 0 and i < len(sizes) else n for i, n in enumerate(shape)]
+        places = _align(self.value, shape)
+        if places is not None:
+            self.value = _Value(
+                tuple("one" if i is None else self.value.axes[i] for i in places), tuple(1 if i is None else sizes[i] for i in places)
+            )
+        elif len(shape) == 2 and shape[1] in (_OPEN, self._size_of(node, sizes[1:])):
             self._merge_features(node)
-        elif len(shape) == len(sizes) and all(n in (0, -1) or n == m for n, m in zip(shape, sizes, strict=True)):
-            return
         else:
             raise InputError(f"{node.where}: reshapes to {tuple(shape)}; expected (samples, features)")
 
@@ -312,7 +338,7 @@ class _Reader:
     def _op_squeeze(self, node):
         axes = node.get("axes") if node.get("axes") is not None else self._constant(node, 1, "axes").tolist() if len(node.inputs) > 1 else None
         n = len(self.value.axes)
-        axes = [i for i, size in enumerate(self.value.sizes) if size == 1] if axes is None else [a % n for a in axes]
+        axes = [i for i, axis in enumerate(self.value.axes) if axis in _IDLE] if axes is None else [a % n for a in axes]
         if any(self.value.sizes[a] not in (1, None) for a in axes):
             raise InputError(f"{node.where}: leaves out an axis of size {self.value.sizes[axes[0]]}")
         kept = [i for i in range(n) if i not in axes]
@@ -498,6 +524,22 @@ class _Reader:
 
 
 _NAMES = ["Flatten", "Reshape", "Transpose", "Squeeze", "Gather", "Slice", "ReduceMean", "ReduceSum", "Div", "Mul", "Add", "Sub", "MatMul", "Gemm", "ArgMax", "LogSoftmax"]
+
+
+def _align(value, shape):
+    """Which axis of a value each axis of a shape is, None for a new one of size 1; None where they are others.
+
+    Axes of size 1 come and go, but not that of the samples, of which there may be one.
+    """
+    places, left = [], [i for i, axis in enumerate(value.axes) if axis not in _IDLE]
+    for n in shape:
+        if left and (n == _OPEN or n == value.sizes[left[0]]):
+            places.append(left.pop(0))
+        elif n == 1:
+            places.append(None)
+        else:
+            return None
+    return None if left else places
 
 
 def _side_by_side(columns, gates):
