@@ -1,11 +1,12 @@
 """What is to be trained, as far as its place on a chip depends on it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 from neurosim.errors import InputError, nearest
 from neurosim.networks import OPTIMIZERS, Topology
+from neurosim.placement.positions import Positions
 
 EXECUTIONS = ("scan", "event_driven")
 SCOPES = ("core", "layer", "network")
@@ -55,6 +56,8 @@ class Workload:
         Whether there is an accumulator for the gradient of every possible connection.
     clips : bool
         Whether gradients are clipped by their norm, which is known only when all of them are: so every slot has an accumulator.
+    positions : Positions, optional
+        Where the connections of a given network are, as many as `n_active`; without them they are drawn.
 
     Raises
     ------
@@ -81,6 +84,7 @@ class Workload:
     has_float16: bool = False
     draws_rounding: bool = False
     clips: bool = False
+    positions: Positions | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "topology", Topology.of(self.topology))
@@ -90,6 +94,8 @@ class Workload:
         for i, (k, n) in enumerate(zip(self.n_active, self.n_positions, strict=True)):
             if not 1 <= k <= n:
                 raise InputError(f"n_active: found {k:,d} synapses in matrix {i}; expected 1 to its {n:,d} positions")
+        if self.positions is not None and self.positions.n_active != self.n_active:
+            raise InputError(f"positions: {self.positions.n_active} in the matrices; expected as many as n_active, {self.n_active}")
         for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(OPTIMIZERS))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
@@ -101,6 +107,15 @@ class Workload:
             raise InputError(f"code_bytes: found {self.code_bytes}; expected at least 0 B")
         if not isinstance(self.headroom, Real) or not 0 <= self.headroom <= 1e6:
             raise InputError(f"headroom: found {self.headroom!r}; expected a fraction of the active synapses, 0 or more")
+
+    @property
+    def drawn(self):
+        """The same with connections that are drawn."""
+        return self if self.positions is None else replace(self, positions=None)
+
+    def divide(self, layout):
+        """Active synapses of each segment of a layout: int64 array, shape (n_segments,)."""
+        return layout.divide(self.n_active) if self.positions is None else self.positions.count_on(layout)
 
     @property
     def n_positions(self):

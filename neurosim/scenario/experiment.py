@@ -71,7 +71,7 @@ def refuse_unless_suitable(scenario, profile):
     """
     _refuse_unless_computes(scenario, profile)
     _refuse_unless_learns(scenario, profile)
-    _refuse_unless_stores(scenario, profile)
+    refuse_unless_stores(scenario.hardware.format, profile)
 
 
 def _make_workload(scenario, shape):
@@ -194,9 +194,9 @@ def _refuse_unless_computes(scenario, profile):
         )
 
 
-def _refuse_unless_stores(scenario, profile):
-    """Refuse a width of weights between those that the chip takes; one beyond them is a limit like others."""
-    weights, width = scenario.hardware.format, profile.synapse_word.weight_bits
+def refuse_unless_stores(weights, profile):
+    """Refuse a width of weights between those that the chip takes; one beyond them is a limit like others. `weights`: `WeightFormat`."""
+    width = profile.synapse_word.weight_bits
     n_bits = weights.theta_bits + (not has_sign_apart(profile))
     if not weights.is_rounded or not width.allowed or n_bits in width.allowed or n_bits > width.value:
         return

@@ -20,29 +20,56 @@ def make_store(experiment, is_drawn=True):
     # A limit that is broken already, in a run that only reports it, cannot be kept.
     is_broken = any(usage.name == "fan_in_per_neuron" for usage in experiment.verdict.violations)
     topology, hardware = placement.workload.topology, experiment.scenario.hardware
-    matrices, populations = plan_matrices(
-        topology.neurons_and_sums,
-        topology.pairs,
-        fan_in_limit=None if is_broken else placement.fan_in_limits,
-        grids=[Grid(*hardware.format.grid(n_pre, _full_scale(hardware, i))) for i, (n_pre, _) in enumerate(topology.shapes)],
-    )
-    plan = StorePlan(
-        matrices=matrices,
-        segments=tuple(SegmentPlan(s.matrix, s.core, s.post_start, s.post_stop, s.n_active, s.n_slots) for s in placement.segments),
+    grids = [Grid(*hardware.format.grid(n_pre, full_scale(hardware, i))) for i, (n_pre, _) in enumerate(topology.shapes)]
+    n = len(topology.shapes)
+    plan = make_plan(
+        placement,
+        grids,
+        keeps_fan_in=not is_broken,
         scope=experiment.scenario.rewiring.scope,
-        home=tuple(core for i in populations for core in placement.homes[i].tolist()),
-        n_cores=placement.n_cores,
-        limits=CorePlan(**placement.row_limits),
-        n_moments=placement.workload.state_words,
         has_master=hardware.master != "none",
         signs=rule.signs,
-        free_matrices=experiment.scenario.rewiring.free_matrices(len(matrices)),
+        free_matrices=experiment.scenario.rewiring.free_matrices(n),
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
-        counts_pairs=placement.geometry.tells_packets_apart,
-        sender=find_senders(topology.sizes, populations),
     )
     return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
+
+
+def make_plan(placement, grids, *, keeps_fan_in=True, limits=None, **options):
+    """Plan of the store of a placement.
+
+    Parameters
+    ----------
+    placement : Placement
+    grids : sequence of Grid
+        Of the weights of each matrix.
+    keeps_fan_in : bool
+        Whether the store keeps the chip's fan-in.
+    limits : CorePlan, optional
+        Instead of those of the chip.
+    **options
+        Of `StorePlan`: scope, and what the rewiring rule is like.
+
+    Returns
+    -------
+    StorePlan
+    """
+    topology = placement.workload.topology
+    matrices, populations = plan_matrices(
+        topology.neurons_and_sums, topology.pairs, fan_in_limit=placement.fan_in_limits if keeps_fan_in else None, grids=grids
+    )
+    return StorePlan(
+        matrices=matrices,
+        segments=tuple(SegmentPlan(s.matrix, s.core, s.post_start, s.post_stop, s.n_active, s.n_slots) for s in placement.segments),
+        home=tuple(core for i in populations for core in placement.homes[i].tolist()),
+        n_cores=placement.n_cores,
+        limits=CorePlan(**placement.row_limits) if limits is None else limits,
+        n_moments=placement.workload.state_words,
+        counts_pairs=placement.geometry.tells_packets_apart,
+        sender=find_senders(topology.sizes, populations),
+        **options,
+    )
 
 
 def make_network(experiment, store):
@@ -60,7 +87,7 @@ def make_network(experiment, store):
     return Recurrent(store, shape, training.batch_size, training.clip)
 
 
-def _full_scale(hardware, matrix):
+def full_scale(hardware, matrix):
     """Full scale of a matrix as the scenario gives it, or None."""
     given = hardware.weight_range
     if given == "auto":

@@ -38,15 +38,15 @@ def settle(experiment, trainer):
     placement, dataset = experiment.placement, trainer.dataset
     train = np.tile(_lengths(placement, dataset, "train"), len(trainer.history))
     seen = np.concatenate([_lengths(placement, dataset, part) for part in trainer.parts_evaluated])
-    training = _activity(placement, trainer.store.tally, train, trainer.step)
-    return make_ledger(placement, training, _activity(placement, trainer.evaluation_tally, seen, 0))
+    training = activity_of(placement, trainer.store.tally, train, trainer.step)
+    return make_ledger(placement, training, activity_of(placement, trainer.evaluation_tally, seen, 0))
 
 
 def settle_step(experiment, trainer, n_samples):
     """Ledger of the one step that `Trainer.probe` made on `n_samples` samples."""
     placement, lengths = experiment.placement, _lengths(experiment.placement, trainer.dataset, "train")[:n_samples]
-    training = _activity(placement, trainer.store.tally, lengths, 1)
-    return make_ledger(placement, training, _activity(placement, trainer.evaluation_tally, lengths[:0], 0))
+    training = activity_of(placement, trainer.store.tally, lengths, 1)
+    return make_ledger(placement, training, activity_of(placement, trainer.evaluation_tally, lengths[:0], 0))
 
 
 def _lengths(placement, dataset, part):
@@ -55,7 +55,7 @@ def _lengths(placement, dataset, part):
     return np.minimum(np.full(n, dataset.n_steps) if lengths is None else lengths, placement.workload.topology.n_steps)
 
 
-def _activity(placement, tally, lengths, n_steps):
+def activity_of(placement, tally, lengths, n_steps):
     """Activity of a tally over samples of the given lengths."""
     segment = {event.name.lower(): tally.by_segment[:, event].copy() for event in SegmentEvent}
     counts = ("nonzero", "sent", "received", "pairs", "sent_back", "received_back", "pairs_back")

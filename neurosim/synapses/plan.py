@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Grid(NamedTuple):
     """Values that a stored strength can take: multiples of `step` up to `top`, both powers of two or a difference of two.
@@ -15,6 +17,27 @@ class Grid(NamedTuple):
     step: float = 0.0
     top: float = 3.4028234663852886e38
     ulp: float = 2.0**-23
+
+    def round(self, weight):
+        """Weights on the grid: the nearest value, of two the even one; beyond the range the largest.
+
+        Parameters
+        ----------
+        weight : float32 array
+
+        Returns
+        -------
+        rounded : float32 array
+            With the sign bits of `weight`.
+        n_over : int
+            Weights beyond the range.
+        """
+        if not self.step:
+            return weight.astype(np.float32), 0
+        theta = np.abs(weight.astype(np.float64))
+        step = np.maximum(self.step, np.ldexp(self.ulp, np.frexp(theta)[1] - 1))
+        near = np.rint(theta / step) * step
+        return np.copysign(np.minimum(near, self.top), weight).astype(np.float32), int((near > self.top).sum())
 
 
 @dataclass(frozen=True)
