@@ -9,6 +9,14 @@ from neurosim.commands.common import AsJson, make_console, print_json
 from neurosim.commands.complete import complete_words
 from neurosim.errors import InputError, nearest
 
+#: Formats of networks, and where to write each.
+NETWORK_FORMATS = {
+    "onnx": "a file such as --out network.onnx",
+    "npz": "a file of arrays such as --out network.npz",
+    "nir": "a file such as --out network.nir",
+    "torch": "a file such as --out network.py; its weights are written beside it",
+    "pynn": "a folder such as --out pynn",
+}
 #: What has a JSON Schema.
 _KINDS = ("scenario", "sweep", "profile", "result", "sweep-result")
 
@@ -83,18 +91,20 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="npz (the network), action-counts (YAML), action-counts-csv or sanafe.",
-            autocompletion=complete_words("npz", "action-counts", "action-counts-csv", "sanafe"),
+            help="Of the network: onnx, npz, nir, torch, pynn. Of counts: action-counts (YAML), action-counts-csv. Of a batch: sanafe.",
+            autocompletion=complete_words(*NETWORK_FORMATS, "action-counts", "action-counts-csv", "sanafe"),
         ),
     ],  # fmt: skip
     out: Annotated[
-        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for npz a file, for sanafe a folder.")
+        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; of a network a file, for pynn and sanafe a folder.")
     ] = None,
+    dense: Annotated[bool, typer.Option("--dense", help="For onnx: weights as dense arrays, for readers that know no sparse ones.")] = False,
     data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For sanafe: look for data sets here first.")] = None,
 ):
-    """Write the network of a run as arrays, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
+    """Write the network of a run for other tools, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
 
-    The network: weights of each matrix in CSR form, signs, biases and homes, of any finished run; neither data nor kernels are needed.
+    The network, of any finished run, without data or kernels: onnx (sparse weights), npz (arrays in CSR form, signs, biases, homes), torch (a
+    Python file and its weights), nir and pynn (spiking networks: connection lists and a script). What a format cannot say is refused.
     Counts are events and bytes per core, phase and kind. For SANA-FE: cores and prices, the synapses of the checkpoint, and which
     activations and errors are not zero in the first batch of the training set with these weights.
     """
@@ -102,12 +112,15 @@ def export(
     from neurosim.results import consistent, read_record
     from neurosim.results.export import export_run
 
-    if what == "npz":
+    if dense and what != "onnx":
+        raise InputError(f"--dense: found with --format {what}; it belongs to onnx")
+    if what in NETWORK_FORMATS:
+        from neurosim.interchange.writing import write_network
         from neurosim.scenario.weights import read_run_network
 
         if out is None:
-            raise InputError("--out: missing; --format npz writes a file of arrays, give one such as --out network.npz")
-        return read_run_network(run).to_npz(out)
+            raise InputError(f"--out: missing; give {NETWORK_FORMATS[what]}")
+        return write_network(read_run_network(run), what, out, dense=dense)
     if what == "sanafe":
         from neurosim.scenario.replay import export_sanafe
 

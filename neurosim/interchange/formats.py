@@ -4,7 +4,7 @@ from pathlib import Path
 
 from neurosim.errors import InputError, nearest
 from neurosim.interchange.onnx_in import read_onnx
-from neurosim.results.network import TrainedNetwork, read_network
+from neurosim.results.network import TrainedNetwork
 
 
 def _read_npz(path, n_steps=None):
@@ -21,8 +21,6 @@ def _read_nir(path, n_steps=None):
 
 #: Suffix of a file: its reader, ``read(path, n_steps)``.
 SUFFIXES = {".onnx": read_onnx, ".npz": _read_npz, ".nir": _read_nir, ".h5": _read_nir, ".hdf5": _read_nir}
-#: What a run can be exported to, beside counts and replays.
-FORMATS = ("npz", "onnx", "nir", "pynn", "torch")
 
 
 def looks_like_network(name):
@@ -96,6 +94,3 @@ def network_of(source, n_steps=None, **about):
         f"network: found a {kind.__module__}.{kind.__name__}; expected a file, an ONNX model, a scikit-learn MLPClassifier or a list of matrices "
         "(a PyTorch module goes through torch.onnx.export)"
     )
-
-
-__all__ = ["FORMATS", "SUFFIXES", "looks_like_network", "network_of", "read_any", "read_network"]

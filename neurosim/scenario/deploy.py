@@ -1,9 +1,11 @@
 """A given network on a chip, for inference alone: its scenario is the chip's part of one."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from neurosim.documents import Document, Strict, validate
 from neurosim.errors import InputError, UnsuitableChipError
+from neurosim.interchange import read_any
 from neurosim.placement import Positions, Workload, judge, place
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart, widest_weight
@@ -13,6 +15,7 @@ from neurosim.scenario.experiment import refuse_unless_stores
 from neurosim.scenario.formats import MOST_THETA_BITS
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Hardware
+from neurosim.scenario.schema_network import DatasetChoice
 from neurosim.scenario.survey import CHOSEN, summarize_short
 
 #: Keys of the chip's part that say how it learns.
@@ -55,6 +58,12 @@ class _Chip(Strict):
     hardware: Hardware
 
 
+class _Data(Strict):
+    """The other part."""
+
+    dataset: DatasetChoice
+
+
 def read_hardware(profile, overrides=()):
     """The chip's part of a scenario, from the name of a chip and assignments.
 
@@ -85,6 +94,34 @@ def read_hardware(profile, overrides=()):
         else:
             document.put(key, value, "overrides")
     return validate(_Chip, document, what="chip").hardware
+
+
+def read_dataset_choice(name, overrides=()):
+    """What a data set is asked for with: its name, and assignments such as ``dataset.limit=1000``: `DatasetChoice`.
+
+    Raises
+    ------
+    InputError
+    """
+    document = Document(data={"dataset": {"name": str(name)}}, path="--set", text="", is_text=False)
+    for each in overrides:
+        document.override(each)
+    return validate(_Data, document, what="data").dataset
+
+
+def read_trained(path, n_steps=None):
+    """A network from a file of any known format, or from the folder of a finished run.
+
+    Raises
+    ------
+    InputError
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix == ".json":
+        from neurosim.scenario.weights import read_run_network
+
+        return read_run_network(path)
+    return read_any(path, n_steps)
 
 
 def deploy(network, hardware, with_remedies=True):

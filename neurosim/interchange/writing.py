@@ -1,0 +1,46 @@
+"""A trained network into a file of another format, by the name of the format."""
+
+from pathlib import Path
+
+from neurosim.documents import write_atomic
+from neurosim.errors import InputError, nearest
+
+
+def write_network(network, what, out, dense=False):
+    """Write a network.
+
+    Parameters
+    ----------
+    network : TrainedNetwork
+    what : {'npz', 'onnx', 'nir', 'pynn', 'torch'}
+    out : path-like
+        A file; of ``pynn`` a folder.
+    dense : bool
+        Of ``onnx``: weights as dense arrays.
+
+    Raises
+    ------
+    InputError
+        A format that cannot say what the network is; the message names one that can.
+    """
+    out = Path(out)
+    if what == "npz":
+        network.to_npz(out)
+    elif what == "onnx":
+        from neurosim.interchange.onnx_out import onnx_bytes
+
+        write_atomic(out, onnx_bytes(network, dense))
+    elif what == "nir":
+        from neurosim.interchange.nir_out import write_nir
+
+        write_nir(network, out)
+    elif what == "torch":
+        from neurosim.interchange.torch_out import write_torch
+
+        write_torch(network, out)
+    elif what == "pynn":
+        from neurosim.interchange.pynn_out import write_pynn
+
+        write_pynn(network, out)
+    else:
+        raise InputError(f"--format: found {what!r}; {nearest(what, ('npz', 'onnx', 'nir', 'pynn', 'torch'))}")
