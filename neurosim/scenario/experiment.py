@@ -12,6 +12,7 @@ from neurosim.placement.spill import can_spill
 from neurosim.networks import Topology
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
+from neurosim.scenario.start import read_start
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def prepare(scenario, shape=None, with_remedies=True):
     """
     profile = chosen_profile(scenario)
     refuse_unless_suitable(scenario, profile)
+    read_start(scenario)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     shape = shape or scenario.dataset.shape()
     workload = _workload(scenario, profile, n_cores, shape)

@@ -1,9 +1,10 @@
 """A placement as a synapse store: the one step from cores and bytes to plain arrays."""
 
+from neurosim.scenario.start import place_network
 from neurosim.synapses import CorePlan, Grid, SegmentPlan, StorePlan, SynapseStore, find_senders, plan_matrices
 
 
-def make_store(experiment, is_drawn=True):
+def make_store(experiment, is_drawn=True, start=None):
     """Store with the segments, capacities and limits of an experiment's placement.
 
     Parameters
@@ -11,6 +12,8 @@ def make_store(experiment, is_drawn=True):
     experiment : Experiment
     is_drawn : bool
         Whether initial connections are drawn; without them the store is empty.
+    start : TrainedNetwork, optional
+        Whose connections and weights the store takes instead; see `scenario.start`.
 
     Returns
     -------
@@ -32,7 +35,12 @@ def make_store(experiment, is_drawn=True):
         free_matrices=experiment.scenario.rewiring.free_matrices(n),
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
+        has_given_signs=start is not None,
     )
+    if start is not None:
+        store = SynapseStore(plan, experiment.scenario.seed)
+        place_network(store, start)
+        return store
     return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
 
 

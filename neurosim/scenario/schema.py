@@ -211,6 +211,12 @@ class Scenario(Called):
     Parts may be written short: a data set and a chip by their names, a perceptron by its layers, which then takes as many connections as
     the chip's budgets allow.
 
+    Attributes
+    ----------
+    start_from : str, optional
+        Weights to start from, instead of drawn ones: a file with a network (.onnx, .npz, .nir) or the folder of a finished run. The largest
+        weights that the budgets hold are taken.
+
     Examples
     --------
     >>> scenario = Scenario(name="mine", dataset="digits", network=[64, 100, 10], hardware="loihi1")
@@ -226,6 +232,7 @@ class Scenario(Called):
     hardware: Hardware
     training: Training = Training()
     rewiring: RewiringChoice = keys_of("deep_r", RULES["deep_r"])()
+    start_from: Annotated[str, Field(min_length=1)] | None = None
     report: Report = Report()
 
     @model_validator(mode="before")

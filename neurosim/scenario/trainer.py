@@ -44,22 +44,30 @@ def make_trainer(experiment, data_dir=None, dataset=None):
 
 
 def _make_trainer(experiment, data_dir, dataset):
+    from neurosim.scenario.inference import set_biases
     from neurosim.scenario.network import make_network, make_store
+    from neurosim.scenario.start import as_data_enter, digest_of, read_start
     from neurosim.training import Trainer
 
     scenario = experiment.scenario
     if dataset is None:
         dataset = scenario.dataset.load(data_dir)
     check_shape(scenario, dataset.shape)
-    store = make_store(experiment)
-    trainer = Trainer(store, dataset, training_plan(experiment), make_network(experiment, store))
+    start = read_start(scenario)
+    if start is not None:
+        start = as_data_enter(start, dataset, scenario)
+    store = make_store(experiment, start=start)
+    network = make_network(experiment, store)
+    if start is not None:
+        set_biases(network, start)
+    trainer = Trainer(store, dataset, training_plan(experiment), network)
     content = {
-        "scenario": scenario.model_dump(mode="json", exclude={"report", "description"}),
+        "scenario": scenario.model_dump(mode="json", exclude={"report", "description"} | ({"start_from"} if start is None else set())),
         "profile": experiment.profile.sha256,
         "dataset": dataset.sha256,
         "version": neurosim.__version__,
         "rule": scenario.rewiring.source_digest,
-    }
+    } | ({} if start is None else {"start": digest_of(start)})
     return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

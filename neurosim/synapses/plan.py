@@ -109,6 +109,7 @@ class StorePlan:
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
     with ``free`` ones weights learn it, as they do in `free_matrices`, which never rewire; `starts_dense` activates every position at the start; `is_strict` promises
     that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores.
+    With `has_given_signs` the first connections had signs of their own, which they keep until they leave.
     `sender` : first number of the same neuron, of every numbered one, where neurons have several; routes are taken once for them all.
     """
 
@@ -126,6 +127,7 @@ class StorePlan:
     is_strict: bool = True
     counts_pairs: bool = False
     sender: tuple[int, ...] | None = None
+    has_given_signs: bool = False
 
     @property
     def n_neurons(self):
