@@ -117,7 +117,7 @@ def _load(onnx, source, path):
             raise InputError(f"{path}: no such file") from None
         raise InputError(f"{path}: {_external(error)}") from None
     except Exception as error:  # protobuf and the checker raise kinds of their own
-        if "xternal" in str(error) or "data location" in str(error).lower():
+        if "xternal" in str(error) or "should be stored in" in str(error):
             raise InputError(f"{path}: {_external(error)}") from None
         raise InputError(f"{path}: not an ONNX file ({type(error).__name__})") from None
     if not model.HasField("graph") or not (model.graph.node or model.graph.input):
@@ -141,6 +141,7 @@ class _Reader:
         self.value: _Value | None = None
         self.name: str | None = None
         self.recurrent = None
+        self.nodes: list[_Node] = []
 
     def read(self):
         self._read_constants()
@@ -150,6 +151,7 @@ class _Reader:
             names = ", ".join(printable(output.name) for output in self.graph.output[:4])
             raise InputError(f"{self.path}: found {len(self.graph.output)} outputs ({names}); expected one, the scores of the classes")
         goal = self.graph.output[0].name
+        nodes = self.nodes = _needed(_take_last_layer(nodes, self.constants), goal)
         users: dict[str, list[_Node]] = {}
         for node in nodes:
             for name in set(node.inputs) if node.kind != "Shape" else ():
@@ -486,7 +488,7 @@ class _Reader:
         self.recurrent = (n_steps,)
         # All states, and the last one of each sample; only one of them can be followed.
         outputs = [*node.outputs, "", "", ""][:3]
-        used = {name for each in self.graph.node for name in each.input} | {self.graph.output[0].name}
+        used = {name for each in self.nodes for name in each.inputs} | {self.graph.output[0].name}
         taken = [i for i in (0, 1, 2) if outputs[i] and outputs[i] in used]
         if taken != [0] and taken != [1]:
             raise InputError(f"{node.where}: its outputs {', '.join(printable(outputs[i]) for i in taken) or 'none'} are used; expected all states or the last")
@@ -524,6 +526,32 @@ class _Reader:
 
 
 _NAMES = ["Flatten", "Reshape", "Transpose", "Squeeze", "Gather", "Slice", "ReduceMean", "ReduceSum", "Div", "Mul", "Add", "Sub", "MatMul", "Gemm", "ArgMax", "LogSoftmax"]
+
+
+def _needed(nodes, goal):
+    """Nodes on which an output depends, in their order."""
+    wanted, kept = {goal}, []
+    for node in reversed(nodes):
+        if wanted & set(node.outputs):
+            wanted |= set(node.inputs)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _take_last_layer(nodes, constants):
+    """Nodes in which the last states of all layers, put together to take those of the last layer, are those of the last layer."""
+    last = {node.outputs[1] for node in nodes if node.kind in ("LSTM", "RNN") and len(node.outputs) > 1 and node.outputs[1]}
+    joined = {node.outputs[0]: node for node in nodes if node.kind == "Concat" and set(node.inputs) <= last and node.get("axis") == 0}
+    found = []
+    for node in nodes:
+        join = joined.get(node.inputs[0]) if node.inputs else None
+        if join and node.kind == "Gather" and node.get("axis", 0) == 0:
+            at = constants.get(node.inputs[1], next((n["value"] for n in nodes if n.kind == "Constant" and n.outputs[0] == node.inputs[1]), None))
+            at = np.frombuffer(at.raw_data, np.int64) if hasattr(at, "raw_data") and at.raw_data else at
+            if isinstance(at, np.ndarray) and at.size == 1 and at.item() in (-1, len(join.inputs) - 1):
+                node = _Node("Squeeze", node.where, [join.inputs[-1]], node.outputs, {"axes": [0]})
+        found.append(node)
+    return found
 
 
 def _align(value, shape):
