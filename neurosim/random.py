@@ -24,6 +24,7 @@ class Stream(IntEnum):
     RULE_NOISE = 8
     ROUNDING = 9
     INITIAL_ROUNDING = 10
+    FEEDBACK = 11
 
 
 def mix64(value):

@@ -262,4 +262,5 @@ def _dataset(data, scenario):
         validation_fraction=choice.validation_fraction,
         standardize=choice.standardize,
         seed=choice.split_seed,
+        encode=choice.encoding,
     )

@@ -8,6 +8,8 @@ Importing this room reads no data and imports neither scikit-learn nor Numba.
 from .arrays import make_dataset
 from .catalog import DATASETS
 from .dataset import Dataset, DataShape
+from .encode import Encoding
+from .events import EventChoice
 from .fetch import fetch
 from .info import DatasetInfo
 from .library import dataset_shape, load_dataset
@@ -19,6 +21,8 @@ __all__ = [
     "DataShape",
     "Dataset",
     "DatasetInfo",
+    "Encoding",
+    "EventChoice",
     "SpeechFeatures",
     "dataset_shape",
     "fetch",

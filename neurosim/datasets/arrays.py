@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .checks import check_finite, check_lengths
-from .dataset import Samples, assemble
+from .dataset import PARTS, Samples, assemble
 from .preparation import Preparation
 from .refusal import refuse
 
@@ -25,6 +25,7 @@ def make_dataset(
     standardize=False,
     lengths=None,
     lengths_test=None,
+    encode=None,
 ):
     """Make a data set of arrays or data frames.
 
@@ -47,6 +48,8 @@ def make_dataset(
         Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
     lengths, lengths_test : int array-like, shape (n_samples,), optional
         Steps of each sequence: the first ones, what follows is padding. `Dataset` keeps them with the padding in front.
+    encode : Encoding, optional
+        Turn values into spikes.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def make_dataset(
     >>> data.class_names, data.n_train, data.n_test
     (('cat', 'dog'), 2, 2)
     """
-    preparation = Preparation(test_fraction=test_fraction, validation_fraction=validation_fraction, split_seed=seed, standardize=standardize)
+    preparation = Preparation(None, test_fraction, validation_fraction, seed, standardize, encode)
     if (x_test is None) != (y_test is None) and not isinstance(y, str):
         given, missing = ("y_test", "x_test") if x_test is None else ("x_test", "y_test")
         raise refuse(name, f"{given} without {missing}", "both or neither", f"give {missing} too")
@@ -118,7 +121,7 @@ def like_training(dataset, x, lengths=None, name="x"):
     Returns
     -------
     x : array, shape (n_samples, n_features)
-        ``x * dataset.scale`` is what the network sees.
+        ``x * dataset.scale`` is what the network sees; spikes where the data set has them.
     lengths : int32 array, shape (n_samples,), or None
 
     Raises
@@ -127,23 +130,25 @@ def like_training(dataset, x, lengths=None, name="x"):
         As for `make_dataset`, and another number of values.
     """
     arrays, places = {"x_new": as_samples(x, name)}, {"x_new": name, "lengths_new": f"{name}: lengths"}
-    shape = arrays["x_new"].shape
-    if arrays["x_new"].ndim < 2 or math.prod(shape[1:]) != dataset.n_features:
-        raise refuse(name, f"samples of shape {shape[1:]}", f"{dataset.n_features} values for each, as in training", AS_ARRAY)
-    stored_scale = dataset.scale if dataset.standardization is None else dataset.standardization.scale
-    if stored_scale == 1.0:
+    shape, (n_steps, n_inputs) = arrays["x_new"].shape, dataset.stored
+    if arrays["x_new"].ndim < 2 or math.prod(shape[1:]) != n_steps * n_inputs:
+        raise refuse(name, f"samples of shape {shape[1:]}", f"{n_steps * n_inputs} values for each, as in training", AS_ARRAY)
+    if dataset.stored_scale == 1.0:
         arrays["x_new"] = arrays["x_new"].astype(np.float32)
     elif arrays["x_new"].dtype != np.uint8:
         raise refuse(name, f"type {np.asarray(x).dtype}", "bytes (uint8), as in training", "convert the array")
     if lengths is not None:
         arrays["lengths_new"] = lengths
         if arrays["x_new"].ndim == 2:
-            arrays["x_new"] = arrays["x_new"].reshape(len(arrays["x_new"]), dataset.n_steps, -1)
-        set_padding_in_front(arrays, places, "new", dataset.n_steps)
-    flat = np.require(arrays["x_new"].reshape(shape[0], -1), None, ["C", "W"])
+            arrays["x_new"] = arrays["x_new"].reshape(len(arrays["x_new"]), n_steps, -1)
+        set_padding_in_front(arrays, places, "new", n_steps)
+    flat, lengths = np.require(arrays["x_new"].reshape(shape[0], -1), None, ["C", "W"]), arrays.get("lengths_new")
     if dataset.standardization is not None:
-        flat = dataset.standardization.apply(flat, dataset.n_steps, arrays.get("lengths_new"))
-    return flat, arrays.get("lengths_new")
+        flat = dataset.standardization.apply(flat, n_steps, lengths)
+    if dataset.encoding is not None:
+        scale = 1.0 if dataset.standardization is not None else dataset.stored_scale
+        return dataset.encoding.apply(flat * np.float32(scale), n_steps, lengths, len(PARTS))
+    return flat, lengths
 
 
 def steps_of(x):

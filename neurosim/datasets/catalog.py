@@ -1,9 +1,11 @@
 """The data sets known by name, and the kinds of files that are data sets by their path: a new one is one file and one line here."""
 
-from . import idx_folder, npz, parquet, recordings, table
+from . import events, idx_folder, npz, parquet, recordings, table
+from .cue_accumulation import CUE_ACCUMULATION
 from .digits import DIGITS
 from .fsdd import FSDD
-from .mnist import MNIST, MNIST_ROWS
+from .mnist import MNIST, MNIST_PIXELS, MNIST_ROWS
+from .randman import RANDMAN
 
 DATASETS = {
     info.name: info
@@ -11,7 +13,10 @@ DATASETS = {
         MNIST,
         DIGITS,
         MNIST_ROWS,
+        MNIST_PIXELS,
         FSDD,
+        RANDMAN,
+        CUE_ACCUMULATION,
     )
 }
 
@@ -19,6 +24,7 @@ DATASETS = {
 FORMATS = (
     recordings.FORMAT,
     npz.FORMAT,
+    events.FORMAT,
     table.FORMAT,
     parquet.FORMAT,
     idx_folder.FORMAT,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .checks import check_lengths, check_same_sample, check_samples, constant_columns, note_on_values
+from .encode import Encoding
 from .labels import check_labels, encode_labels, find_classes, list_classes, mapping_note
 from .preparation import Preparation
 from .refusal import one_line, refuse
@@ -69,6 +70,12 @@ class Dataset:
         What a user should know about these samples, one line each.
     standardization : Standardization or None
         What was done to the samples.
+    encoding : Encoding or None
+        How they became spikes after it.
+    stored : (int, int), optional
+        Steps and values per step of a sample before it became spikes; those of now where there is no encoding.
+    stored_scale : float, optional
+        What maps values as they are in the files, before anything was standardized or encoded.
     """
 
     name: str
@@ -90,6 +97,9 @@ class Dataset:
     classes: tuple = ()
     notes: tuple[str, ...] = ()
     standardization: Standardization | None = None
+    encoding: Encoding | None = None
+    stored: tuple[int, int] | None = None
+    stored_scale: float | None = None
 
     def __post_init__(self):
         for key, like in (("x_validation", self.x_train), ("y_validation", self.y_train)):
@@ -97,6 +107,10 @@ class Dataset:
                 object.__setattr__(self, key, np.empty((0, *like.shape[1:]), like.dtype))
         if not self.classes:
             object.__setattr__(self, "classes", tuple(range(self.n_classes)))
+        if self.stored is None:
+            object.__setattr__(self, "stored", (self.n_steps, self.n_inputs))
+        if self.stored_scale is None:
+            object.__setattr__(self, "stored_scale", self.scale if self.standardization is None else self.standardization.scale)
 
     @property
     def n_features(self):
@@ -209,20 +223,39 @@ def assemble(name, samples, preparation=None):
             kept[f"x_{part}"] = standardization.apply(kept[f"x_{part}"], samples.n_steps, kept.get(f"lengths_{part}"))
         scale = 1.0
     else:
-        notes += filter(None, [note_on_values(kept["x_train"], scale)])
+        notes += filter(None, [note_on_values(kept["x_train"], scale)]) if preparation.encode is None else []
+    encoding, n_steps, source = preparation.encode, samples.n_steps, samples.source
+    stored = (n_steps, kept["x_train"].shape[1] // n_steps)
+    if encoding is not None:
+        for number, part in enumerate(_parts_of(kept)):
+            _encode(kept, part, number, encoding, n_steps, scale)
+        scale, n_steps, source = 1.0, encoding.shape(stored[1], n_steps)[1], f"{source}, as spikes: {encoding.text}"
+        notes += [] if kept["x_train"].any() else ["no training sample has a spike: nothing can be learned; see dataset.encode"]
     return Dataset(
         name=name,
         **kept,
         scale=scale,
         n_classes=len(classes),
         image_shape=sample_shape if len(sample_shape) > 1 else None,
-        source=samples.source,
+        source=source,
         sha256=digest(kept),
-        n_steps=samples.n_steps,
+        n_steps=n_steps,
         classes=classes,
         notes=tuple(map(one_line, notes)),
         standardization=standardization,
+        encoding=encoding,
+        stored=stored,
+        stored_scale=float(samples.scale),
     )
+
+
+def _encode(kept, part, number, encoding, n_steps, scale):
+    """Replace the samples of one part by their spikes, and their lengths."""
+    x, lengths = kept[f"x_{part}"], kept.get(f"lengths_{part}")
+    values = x if x.dtype == np.float32 and scale == 1.0 else x * np.float32(scale)
+    kept[f"x_{part}"], lengths = encoding.apply(values, n_steps, lengths, number)
+    if lengths is not None:
+        kept[f"lengths_{part}"] = lengths
 
 
 def _word(part):

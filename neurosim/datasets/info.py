@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .dataset import DataShape
+from .speech import SpeechFeatures
+
 if TYPE_CHECKING:
-    from .dataset import DataShape, Samples
+    from .dataset import Samples
+    from .events import EventChoice
     from .preparation import Preparation
-    from .speech import SpeechFeatures
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,18 @@ class Reading:
         Column of a table that holds the labels.
     drop : tuple of str
         Columns of a table that are left out.
+    events : EventChoice, optional
+        How events become steps.
+    task : tuple of (str, number)
+        Numbers of a data set that is made, those that are not its defaults.
     """
 
     data_dir: Path | None = None
-    speech: "SpeechFeatures | None" = None
+    speech: SpeechFeatures | None = None
     label: str | None = None
     drop: tuple[str, ...] = ()
+    events: "EventChoice | None" = None
+    task: tuple[tuple[str, int | float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,8 @@ class DatasetInfo:
     fetch : callable, optional
         From (info, folder of all data, callable that takes a line of text) to the folder with the files;
         None where they have to be placed by hand.
+    make_task : callable, optional
+        Of a data set that is made: from the numbers of `Reading.task` to an object with these and a property `shape`.
     """
 
     name: str
@@ -70,11 +81,26 @@ class DatasetInfo:
     read: "Callable[[DatasetInfo, Reading], Samples]"
     n_steps: int | None = 1
     fetch: "Callable[[DatasetInfo, Path, Callable[[str], None]], Path] | None" = None
+    make_task: Callable | None = None
 
     @property
     def has_recordings(self):
         """Whether its files are recordings, which a reader with options turns into sequences."""
         return self.n_features is None
+
+    @property
+    def takes(self):
+        """Keys of `Reading` that mean something here."""
+        return ("speech",) if self.has_recordings else ("task",) if self.make_task else ()
+
+    def shape(self, reading):
+        """`DataShape` of its samples; no file is opened."""
+        if self.has_recordings:
+            speech = reading.speech or SpeechFeatures()
+            return DataShape(speech.bands, speech.max_steps, self.n_classes)
+        if self.make_task:
+            return self.make_task(self.name, reading.task).shape
+        return DataShape(self.n_features // self.n_steps, self.n_steps, self.n_classes)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
 """Finding data: which reader a name or path asks for."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS, FORMATS
-from .dataset import Dataset, DataShape, assemble
+from .dataset import Dataset, assemble
 from .files import kind_of, list_folder
 from .info import Reading
 from .preparation import Preparation
 from .refusal import describe, one_line, refuse
-from .speech import SpeechFeatures
 
 _DEFAULT = Reading()
 #: Key and data set that `dataset_shape` had to load, until `load_dataset` asks for it: so `run` reads a file once.
@@ -30,13 +30,16 @@ def load_dataset(
     validation_fraction=None,
     split_seed=0,
     standardize=False,
+    encode=None,
+    events=None,
+    task=None,
 ):
     """Load a data set by name or path.
 
     Parameters
     ----------
     name : str or Path
-        A name in `DATASETS`; a path of an NPZ, CSV or Parquet file; or of a folder with IDX files in the MNIST layout or with WAV
+        A name in `DATASETS`; a path of an NPZ, HDF5, CSV or Parquet file; or of a folder with IDX files in the MNIST layout or with WAV
         files (write `./mnist` for a folder that has the name of a data set).
     data_dir : str or Path, optional
         Where files of named data are looked for first, before `$NEUROSIM_DATA` and the
@@ -49,8 +52,12 @@ def load_dataset(
         Column of a table that holds the labels.
     drop : iterable of str
         Columns of a table that are left out.
-    test_fraction, validation_fraction, split_seed, standardize
+    test_fraction, validation_fraction, split_seed, standardize, encode
         As for `Preparation`.
+    events : EventChoice, optional
+        How events become steps; for files of events only.
+    task : dict, optional
+        Numbers of a data set that is made and not read, such as ``{"cues": 5}``.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def load_dataset(
         An unknown name, files that are not found or are malformed, a `data_dir` that does
         not exist, a number out of range, options that the data do not take. Always one line.
     """
-    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
+    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, encode)
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"data set {name!r}: not a name or path; known: {', '.join(sorted(DATASETS))}")
     name = os.fspath(name)
@@ -70,11 +77,14 @@ def load_dataset(
         data_dir = Path(os.path.expanduser(data_dir))
         if not os.path.isdir(data_dir):
             raise InputError(one_line(f"{data_dir}: found no such folder; expected a data folder; check `--data DIR`"))
-    reading = Reading(data_dir, speech, label, tuple(drop))
+    reading = Reading(data_dir, speech, label, tuple(drop), events, _items(task))
     info = DATASETS.get(name)
     if info is not None:
         _refuse_unless_taken(name, info, reading, preparation)
-        return assemble(name, info.read(info, reading), preparation)
+        try:
+            return assemble(name, info.read(info, reading), preparation)
+        except MemoryError as error:
+            raise _too_large(name, error) from None
     known = _loaded.pop(_key(name, reading, preparation), None)
     return known or _load_path(name, reading, preparation)
 
@@ -90,6 +100,9 @@ def dataset_shape(
     validation_fraction=None,
     split_seed=0,
     standardize=False,
+    encode=None,
+    events=None,
+    task=None,
 ):
     """Sizes of a data set.
 
@@ -100,7 +113,7 @@ def dataset_shape(
     ----------
     name : str
         What a scenario gives as data set.
-    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize
+    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize, encode, events, task
         As for `load_dataset`.
 
     Returns
@@ -113,14 +126,11 @@ def dataset_shape(
     InputError
         As for `load_dataset`.
     """
-    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize)
-    reading, info = Reading(None, speech, label, tuple(drop)), DATASETS.get(name)
+    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, encode)
+    reading, info = Reading(None, speech, label, tuple(drop), events, _items(task)), DATASETS.get(name)
     if info is not None:
         _refuse_unless_taken(name, info, reading, preparation)
-        if info.has_recordings:
-            speech = speech or SpeechFeatures()
-            return DataShape(speech.bands, speech.max_steps, info.n_classes)
-        return DataShape(info.n_features // info.n_steps, info.n_steps, info.n_classes)
+        return _encoded(info.shape(reading), encode)
     path = os.path.expanduser(name)
     form = _format_of(path)
     if form is None:
@@ -135,7 +145,7 @@ def dataset_shape(
         return None
     if form.shape is not None:
         _refuse_unless_taken(name, form, reading, preparation)
-        return form.shape(path, reading, preparation)
+        return _encoded(form.shape(path, reading, preparation), encode)
     key = _key(name, reading, preparation)
     if key not in _loaded:
         _loaded.clear()
@@ -153,7 +163,24 @@ def _load_path(name, reading, preparation):
     try:
         return assemble(name, form.read(path, reading), preparation)
     except MemoryError as error:
-        raise refuse(name, f"more than this computer's memory holds ({describe(error)})", "data that fit", "use fewer samples") from None
+        raise _too_large(name, error) from None
+
+
+def _too_large(name, error):
+    return refuse(name, f"more than this computer's memory holds ({describe(error)})", "data that fit", "use fewer samples")
+
+
+def _items(task):
+    """Numbers of a task as what can be compared and hashed."""
+    return tuple(sorted((task or {}).items()))
+
+
+def _encoded(shape, encode):
+    """`DataShape` of samples as they are, or of their spikes."""
+    if encode is None:
+        return shape
+    units, steps = encode.shape(shape.n_inputs, shape.n_steps)
+    return replace(shape, n_inputs=units, n_steps=steps)
 
 
 def _not_understood(name):
@@ -170,7 +197,7 @@ def _not_understood(name):
         return refuse(name, "a file of another kind", f"{', '.join(form.what for form in FORMATS)}", "convert it, such as with numpy.savez")
     return InputError(
         one_line(
-            f"data set {name!r}: neither a known name nor an existing folder nor the path of an .npz, .csv or .parquet file; "
+            f"data set {name!r}: neither a known name nor an existing folder nor the path of an .npz, .h5, .csv or .parquet file; "
             f"{nearest(name.lower(), DATASETS)}"
         )
     )
@@ -188,12 +215,15 @@ def _refuse_unless_taken(name, source, reading, preparation):
     """Refuse options that mean nothing to a data set: they would be ignored without a word."""
     named = hasattr(source, "name")
     what = f"data set {source.name}" if named else source.what
-    takes = (("speech",) if source.has_recordings else ()) if named else source.takes
+    takes = source.takes
     if reading.speech is not None and "speech" not in takes:
         raise _no_recordings(name)
     for key in ("label", "drop"):
         if getattr(reading, key) != getattr(_DEFAULT, key) and key not in takes:
             raise refuse(f"dataset.{key}", what, "a table (CSV or Parquet), which has columns", "leave it out")
+    for key, kinds in (("events", "a file of events"), ("task", "a data set that is made, such as randman")):
+        if getattr(reading, key) != getattr(_DEFAULT, key) and key not in takes:
+            raise refuse(f"dataset.{key}", what, kinds, "leave it out")
     if named and preparation.test_fraction is not None:
         raise refuse("dataset.test_fraction", f"{what}, which has a test set", "data without one", "leave it out")
 
@@ -205,4 +235,4 @@ def _key(name, reading, preparation):
     for file in form.files(path) if form else ():
         status = os.stat(file) if os.path.exists(file) else None
         stamps.append((str(file), status and (status.st_mtime_ns, status.st_size, status.st_ino)))
-    return (name, path, tuple(stamps), reading.speech, reading.label, reading.drop, preparation)
+    return (name, path, tuple(stamps), reading.speech, reading.label, reading.drop, reading.events, preparation)

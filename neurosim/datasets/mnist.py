@@ -8,7 +8,7 @@ from .info import DatasetInfo
 from .places import find_folder
 from .refusal import refuse
 
-__all__ = ["IDX_FILES", "MNIST", "MNIST_ROWS", "find_idx_files", "read_mnist"]
+__all__ = ["IDX_FILES", "MNIST", "MNIST_PIXELS", "MNIST_ROWS", "find_idx_files", "read_mnist"]
 
 
 def read_mnist(info, folder):
@@ -54,4 +54,12 @@ MNIST_ROWS = replace(
     summary="the images of mnist as sequences: 28 steps, one row of 28 pixels each",
     how_to_get="the files of mnist",
     n_steps=28,
+)
+
+MNIST_PIXELS = replace(
+    MNIST,
+    name="mnist_pixels",
+    summary="the images of mnist as sequences: 784 steps of one pixel each, row by row",
+    how_to_get="the files of mnist",
+    n_steps=784,
 )

@@ -19,6 +19,7 @@ from neurosim.errors import InputError
 from .arrays import set_padding_in_front, steps_of
 from .checks import check_finite, check_same_sample, check_samples
 from .dataset import PARTS, Samples
+from .events import EventChoice, as_events, make_samples
 from .files import MAX_DEFLATE_RATIO, check_unpacked, open_regular, size_of
 from .info import FileFormat
 from .refusal import describe, refuse
@@ -34,6 +35,7 @@ _WORDS = {
     **dict.fromkeys(("x", "data", "images", "image", "features", "samples", "inputs", "input"), "x"),
     **dict.fromkeys(("y", "labels", "label", "targets", "target"), "y"),
     **dict.fromkeys(("lengths", "length", "seqlen"), "lengths"),
+    "events": "events",
 }
 
 
@@ -53,13 +55,14 @@ def read_npz(path, reading=None):
 
     Samples of more than one dimension are flattened, three dimensions are sequences. x of type uint8 stays as it is, with
     scale 1/255; floats become float32 with scale 1; other types are refused, because
-    nothing tells how large their values may be. Arrays with other names are ignored.
+    nothing tells how large their values may be. Arrays with other names are ignored. In the place of x there may be events, as
+    `events_train` and `events_test` of shape (events, 3): sample, step and unit of each; see `events.fill_steps`.
 
     Parameters
     ----------
     path : str or Path
     reading : Reading, optional
-        Nothing of it is used.
+        `events` says how many steps and units events have.
 
     Returns
     -------
@@ -84,6 +87,10 @@ def read_npz(path, reading=None):
             # raise more than ten types, and each of them means the same to the user.
             raise refuse(path, f"no readable NPZ content ({describe(error)})", "a complete NPZ file", HOW_TO_SAVE) from error
 
+    if "events_train" in members:
+        return _samples_of_events(arrays, members, path, reading and reading.events)
+    if reading and reading.events is not None:
+        raise refuse("dataset.events", f"{path}, which holds values", "a file of events", "leave it out")
     places = {key: member.place for key, member in members.items()}
     for key, array in arrays.items():
         if key[0] == "x":
@@ -100,6 +107,15 @@ def read_npz(path, reading=None):
         source=f"NPZ file {path}",
         n_steps=n_steps,
     )
+
+
+def _samples_of_events(arrays, members, path, choice):
+    parts = [part for part in PARTS if f"events_{part}" in arrays]
+    places = {part: members[f"events_{part}"].place for part in parts}
+    events = {part: as_events(arrays[f"events_{part}"], places[part]) for part in parts}
+    labels = {part: arrays[f"y_{part}"] for part in parts}
+    labels = {part: np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y for part, y in labels.items()}
+    return make_samples(events, labels, places, choice or EventChoice(), f"NPZ file {path}, events")
 
 
 def role_of(name):
@@ -123,12 +139,12 @@ def _find_members(archive, path, n_file_bytes):
         name = file_name.removesuffix(".npy")
         if file_name.endswith(".npy") and (key := role_of(name)):
             roles.setdefault(key, []).append(name)
-    members = {}
+    members, x = {}, "events" if "events_train" in roles and "x_train" not in roles else "x"
     for part in PARTS:
-        there = {kind for kind in ("x", "y") if f"{kind}_{part}" in roles}
+        there = {kind for kind in (x, "y") if f"{kind}_{part}" in roles}
         if part != "train" and not there:
             continue
-        for kind in ("x", "y", "lengths"):
+        for kind in (x, "y", "lengths") if x == "x" else (x, "y"):
             key = f"{kind}_{part}"
             # A file may hold an array of a common name beside the one with the plain name.
             names = [name for name in roles.get(key, []) if name.lower() == key] or roles.get(key, [])
@@ -139,7 +155,8 @@ def _find_members(archive, path, n_file_bytes):
             elif kind != "lengths":
                 listed = ", ".join(name.removesuffix(".npy") for name in list(infos)[:8])
                 raise refuse(path, f"no array {key} (arrays: {listed or 'none'})", "x_train, y_train, x_test, y_test", HOW_TO_SAVE)
-    _check_together(members)
+    if x == "x":
+        _check_together(members)
     check_unpacked(path, sum(member.info.file_size for member in members.values()), n_file_bytes)
     return members
 
@@ -250,4 +267,5 @@ FORMAT = FileFormat(
     what="an NPZ file",
     recognizes=lambda path: path.lower().endswith(".npz"),
     read=read_npz,
+    takes=("events",),
 )

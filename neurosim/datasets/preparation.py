@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from neurosim.errors import InputError
 
+from .encode import Encoding
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -23,6 +25,8 @@ class Preparation:
         Decides which samples these are.
     standardize : bool
         Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
+    encode : Encoding, optional
+        Turn the values, standardized or not, into spikes.
 
     Raises
     ------
@@ -35,6 +39,7 @@ class Preparation:
     validation_fraction: float | None = None
     split_seed: int = 0
     standardize: bool = False
+    encode: Encoding | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "limit", check_limit(self.limit))

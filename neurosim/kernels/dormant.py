@@ -34,6 +34,10 @@ def draw_dormant(slots, segments, matrices, dormant, theta_min, key):
         for position in range(segments.n_positions[segment]):
             u = np.float32((bits64(segment_key, position) >> np.uint64(40)) + np.uint64(1)) * np.float32(2.0**-24)
             dormant[first + position] = u * theta_min[segment]  # above 0, at most 1, times a negative number
+        # A neuron's position to itself, where that is none, never sleeps and never wakes.
+        n_own = segments.n_positions[segment] - segments.n_possible[segment]
+        for i in range(n_own):
+            dormant[first + i * matrices.n_pre[segments.matrix[segment]] + segments.post_start[segment] + i] = AWAKE
         for slot in range(segments.slot_start[segment], segments.slot_start[segment + 1]):
             if slots.active[slot]:
                 dormant[first + position_of(slots, segments, matrices, segment, slot)] = AWAKE
@@ -100,7 +104,7 @@ def walk_dormant(slots, segments, matrices, tally, dormant, theta_min, noise_std
         start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
         theta = dormant[first : first + n_positions]
         first += n_positions
-        tally.by_segment[segment, _DORMANT] += n_positions - (stop - start - slots.n_free[segment])
+        tally.by_segment[segment, _DORMANT] += segments.n_possible[segment] - (stop - start - slots.n_free[segment])
         _walk(theta, noise_std, theta_min[segment], fold(key, segment))
         for slot in range(start, stop):
             if slots.active[slot]:

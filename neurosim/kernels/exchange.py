@@ -34,6 +34,12 @@ def sign_of(matrices, matrix, pre, post):
 
 
 @inlined
+def is_own(matrices, matrix, pre, post):
+    """Whether a position would connect a neuron to itself in a matrix where that is none."""
+    return matrices.skips_self[matrix] == 1 and pre == post
+
+
+@inlined
 def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
     """Keep fan-in, fan-out and the running sums over active rows when a synapse comes (+1) or goes (-1).
 
@@ -198,11 +204,11 @@ def _rank_draw(slots, segments, matrices, scope, random):
             if slots.n_free[segment] == 0:
                 continue
             matrix = segments.matrix[segment]
-            n_pre = matrices.n_pre[matrix]
+            n_pre, skips_self = matrices.n_pre[matrix], np.int64(matrices.skips_self[matrix])
             first = segments.post_start[segment]
             for post in range(first, first + segments.n_positions[segment] // n_pre):
                 fan_in = np.int64(slots.fan_in[matrices.fan_in_start[matrix] + post])
-                room = n_pre - fan_in
+                room = n_pre - skips_self - fan_in
                 if fan_in >= matrices.fan_in_limit[matrix]:
                     continue
                 if count_only:
@@ -211,7 +217,7 @@ def _rank_draw(slots, segments, matrices, scope, random):
                     rank -= room
                 else:
                     for pre in range(n_pre):
-                        if not is_taken(slots, matrices, matrix, pre, post):
+                        if not (is_taken(slots, matrices, matrix, pre, post) or is_own(matrices, matrix, pre, post)):
                             if rank == 0:
                                 return np.int64(segment), np.int64(pre), np.int64(post)
                             rank -= 1
@@ -261,6 +267,8 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
                 if not row_has_room(slots, segments, matrices, tally, segment, pre):
                     continue
                 room = n_open - slots.fan_out[segments.fan_out_start[segment] + pre] + slots.row_work[pre]
+                if matrices.skips_self[matrix] and first <= pre < first + n_posts:
+                    room -= slots.fan_in[matrices.fan_in_start[matrix] + pre] < matrices.fan_in_limit[matrix]
                 if count_only:
                     n_free_positions += room
                 elif rank >= room:
@@ -268,7 +276,7 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
                 else:
                     for post in range(first, first + n_posts):
                         is_open = slots.fan_in[matrices.fan_in_start[matrix] + post] < matrices.fan_in_limit[matrix]
-                        if is_open and not is_taken(slots, matrices, matrix, pre, post):
+                        if is_open and not (is_taken(slots, matrices, matrix, pre, post) or is_own(matrices, matrix, pre, post)):
                             if rank == 0:
                                 return np.int64(segment), np.int64(pre), np.int64(post)
                             rank -= 1
@@ -285,7 +293,7 @@ def feasible_place(slots, segments, matrices, tally, segment, pre, post):
     if slots.n_free[segment] == 0 or slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix]:
         return np.int64(-1), np.int64(-1)
     taken, place, entry = look_up(slots, matrices, matrix, pre, post)
-    if taken or (segments.is_limited and not row_has_room(slots, segments, matrices, tally, segment, pre)):
+    if taken or is_own(matrices, matrix, pre, post) or (segments.is_limited and not row_has_room(slots, segments, matrices, tally, segment, pre)):
         return np.int64(-1), np.int64(-1)
     return place, entry
 

@@ -143,7 +143,7 @@ def _pass_by_rows(
 
 
 @inlined
-def _count_batch(slots, segments, matrices, tally, batch, counting, work, layers, lanes, first, n_batch):
+def _count_batch(slots, segments, matrices, tally, batch, counting, work, layers, tiles, lanes, first, n_batch):
     """Book the walk of every active slot for each sample, and what single samples and marks say of neurons. Writes `tally`, `work`."""
     for segment in range(segments.matrix.size):
         n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]

@@ -49,6 +49,7 @@ class Segments(NamedTuple):
     slot_start: np.ndarray  #: int64 (G + 1,)
     post_start: np.ndarray  #: int64 (G,), first post neuron of the core
     n_positions: np.ndarray  #: int64 (G,), n_pre * number of post neurons
+    n_possible: np.ndarray  #: int64 (G,), the same without those of neurons to themselves, where these are none
     fan_out_start: np.ndarray  #: int64 (G,), where the segment's rows start in `Slots.fan_out`
     n_wanted: np.ndarray  #: int64 (number of scopes,), active synapses promised per scope
     scope_start: np.ndarray  #: int64 (number of scopes + 1,), segments of each scope
@@ -84,6 +85,7 @@ class Matrices(NamedTuple):
     pre_neuron: np.ndarray  #: int64 (M,), first pre neuron in the numbering of all neurons; each matrix has a range of its own
     post_neuron: np.ndarray  #: int64 (M,), first post neuron in that numbering
     sign_key: np.ndarray  #: uint64 (M,), key of the constant signs
+    skips_self: np.ndarray  #: uint8 (M,), 1 where pre neurons are post neurons, and none has a synapse to itself
     step: np.ndarray  #: float32 (M,), least step of stored strengths, 0 for float32; see `kernels.rounding`
     top: np.ndarray  #: float32 (M,), largest stored strength
     ulp: np.ndarray  #: float32 (M,), step relative to the power of two below a strength

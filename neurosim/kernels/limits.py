@@ -131,17 +131,18 @@ def note_binding(slots, segments, matrices, tally, scope, n_missing):
     for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
         matrix = segments.matrix[segment]
         n_pre, first = matrices.n_pre[matrix], segments.post_start[segment]
-        n_posts = segments.n_positions[segment] // n_pre
+        n_posts, skips_self = segments.n_positions[segment] // n_pre, np.int64(matrices.skips_self[matrix])
         n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
         if slots.n_free[segment] == 0:
-            by_slots = by_slots or n_slots < segments.n_positions[segment]
+            by_slots = by_slots or n_slots < segments.n_possible[segment]
             continue
         for post in range(first, first + n_posts):
             fan_in = slots.fan_in[matrices.fan_in_start[matrix] + post]
-            by_fan_in = by_fan_in or (fan_in >= matrices.fan_in_limit[matrix] and fan_in < n_pre)
+            by_fan_in = by_fan_in or (fan_in >= matrices.fan_in_limit[matrix] and fan_in < n_pre - skips_self)
         if segments.is_limited:
             for pre in range(n_pre):
-                if slots.fan_out[segments.fan_out_start[segment] + pre] < n_posts:
+                n_own = skips_self * np.int64(first <= pre < first + n_posts)
+                if slots.fan_out[segments.fan_out_start[segment] + pre] < n_posts - n_own:
                     at_in, at_out, at_words, at_entries, at_targets = row_limits_at(slots, segments, matrices, tally, segment, pre)
                     by_in, by_out, by_words = by_in or at_in, by_out or at_out, by_words or at_words
                     by_entries, by_targets = by_entries or at_entries, by_targets or at_targets

@@ -129,6 +129,15 @@ def _softmax_single(act, err, place, stride, n_classes, inverse):
 
 
 @inlined
+def softmax_of_lane(act, err, place, stride, n_classes, label, inverse):
+    """Softmax cross-entropy of one lane: loss in nats, float64. Writes the errors (p - y) * inverse to `err`, which may be `act`."""
+    wanted = act[place + label * stride]
+    top, _, total = _softmax_single(act, err, place, stride, n_classes, inverse)
+    err[place + label * stride] -= inverse
+    return np.log(np.float64(total)) + np.float64(top) - np.float64(wanted)
+
+
+@inlined
 def softmax_errors(act, err, base, labels, order, first, n_samples, n_classes, n_batch, n_lanes):
     """Softmax cross-entropy: output errors (p - y) / n_batch of a tile.
 

@@ -51,7 +51,7 @@ def _pass_through_time(
 
 
 @inlined
-def _count_batch(slots, segments, matrices, tally, batch, counting, work, shape, lanes, first, n_batch):
+def _count_batch(slots, segments, matrices, tally, batch, counting, work, shape, tiles, lanes, first, n_batch):
     """Book the walks of the samples. Writes `tally`, `work`."""
     add_walks(work.walks, shape.walks, batch.lengths, batch.order, first, n_batch)
     book_walks(slots, segments, matrices, tally, work.walks)

@@ -1,11 +1,12 @@
 """Many training steps of a network in one compiled call: one step for every network.
 
-A network brings what leads to the gradient, as four *verbs* that `bind` puts into the step below:
+A network brings what leads to the gradient, as *verbs* that `bind` puts into the step below:
 
     pass_batch     the samples of a step forward and backward
     count_batch    what of that is counted, step by step
     gather_chunk   the gradient of a chunk of slots, summed from wherever the pass left it
     close_counts   what is counted only now and then
+    follow_update  what learns from the new weights, before any of them leaves; nothing of most networks
 
 Everything after the gradient is the same: its norm, where it is clipped; optimizer, noise, rounding and who fell below
 zero, one thread a chunk of slots; biases; release and re-use, one thread a matrix where matrices share nothing (`kernels.rewire`); order.
@@ -206,8 +207,13 @@ def _step_biases(biases, rule, shrink, correct_first, correct_second):
         biases.value[i] -= rule.eta * biases.gradient[i]
 
 
+@inlined
+def _follow_nothing(slots, matrices, shape, tiles):
+    """Nothing but slots and biases learns."""
+
+
 # The verbs, which `bind` replaces.
-pass_batch = count_batch = gather_chunk = close_counts = None
+pass_batch = count_batch = gather_chunk = close_counts = follow_update = None
 
 
 def _train_steps(
@@ -258,7 +264,7 @@ def _train_steps(
             slots, segments, matrices, tally, batch, counting, work, biases, shape, tiles, partial, lanes, first, n_batch, n_shares,
         )  # fmt: skip
         if counting.is_on:
-            count_batch(slots, segments, matrices, tally, batch, counting, work, shape, lanes, first, n_batch)
+            count_batch(slots, segments, matrices, tally, batch, counting, work, shape, tiles, lanes, first, n_batch)
             count_update(slots, segments, tally, rule)
 
         _add_tiles(biases, n_tiles)
@@ -286,6 +292,7 @@ def _train_steps(
         if rule.is_rounded:
             count_saturated(matrices, tally, saturated, CHUNK)
         _step_biases(biases, rule, shrink, correct_first, correct_second)
+        follow_update(slots, matrices, shape, tiles)
 
         is_rewiring = (step + 1) % rule.period == 0
         n_exchanging = begin_exchange(slots, segments, tally, rule, below, is_rewiring)
@@ -307,6 +314,7 @@ def _train_steps(
     return n_steps
 
 
-def make_steps(name, *, pass_batch, count_batch, gather_chunk, close_counts):
+def make_steps(name, *, pass_batch, count_batch, gather_chunk, close_counts, follow_update=_follow_nothing):
     """The training steps of a network, to be compiled; see `_train_steps`."""
-    return bind(_train_steps, name, pass_batch=pass_batch, count_batch=count_batch, gather_chunk=gather_chunk, close_counts=close_counts)
+    verbs = {"pass_batch": pass_batch, "count_batch": count_batch, "gather_chunk": gather_chunk, "close_counts": close_counts}
+    return bind(_train_steps, name, **verbs, follow_update=follow_update)

@@ -30,6 +30,32 @@ def add_walks(walks, table, lengths, order, first, n):
 
 
 @inlined
+def book_slots(slots, segments, matrices, tally, walks):
+    """Book `walks` of every segment as it is now: its active slots, and the errors that go back. What goes forward is counted by spikes.
+
+    Writes `tally`; `walks` is that of `add_walks`.
+    """
+    for segment in range(segments.matrix.size):
+        matrix, core = segments.matrix[segment], segments.core[segment]
+        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        backward = walks[1, matrix]
+        tally.by_segment[segment, _SLOTS] += n * walks[0, matrix]
+        tally.by_segment[segment, _BACKWARD] += n * backward
+        tally.by_segment[segment, _GRADIENT] += n * walks[2, matrix]
+        row, neuron = segments.fan_out_start[segment], matrices.pre_neuron[matrix]
+        for pre in range(matrices.n_pre[matrix] if backward > 0 else 0):
+            home = tally.home[neuron + pre]
+            if home >= 0 and home != core and slots.fan_out[row + pre] > 0:
+                tally.sent_back[core] += backward
+                if tally.pairs.size > 0:
+                    tally.pairs_back[core, home] += backward
+    for matrix in range(matrices.n_pre.size):
+        for neuron in range(matrices.pre_neuron[matrix], matrices.pre_neuron[matrix] + matrices.n_pre[matrix]):
+            if tally.home[neuron] >= 0:
+                tally.received_back[tally.home[neuron]] += walks[1, matrix] * tally.n_destinations[neuron]
+
+
+@inlined
 def book_walks(slots, segments, matrices, tally, walks):
     """Book `walks` of every segment as it is now: its active slots, and the values that its core needs of others.
 
@@ -66,3 +92,12 @@ def book_forward(slots, segments, matrices, tally, by_length, lengths, order):
     add_walks(walks, by_length, lengths, order, 0, order.size)
     walks[1:] = 0
     book_walks(slots, segments, matrices, tally, walks)
+
+
+@kernel
+def book_forward_slots(slots, segments, matrices, tally, by_length, lengths, order):
+    """As `book_forward`, for a network whose values are counted by spikes."""
+    walks = np.zeros((3, matrices.n_pre.size), np.int64)
+    add_walks(walks, by_length, lengths, order, 0, order.size)
+    walks[1:] = 0
+    book_slots(slots, segments, matrices, tally, walks)

@@ -3,8 +3,25 @@
 What learns, what places, what counts and what reads scenarios all read this description. It depends on no chip and on no compiled code.
 """
 
+from neurosim.networks.methods import METHODS, LearningMethod, find_method
 from neurosim.networks.models import MODELS, NeuronModel, find_model
 from neurosim.networks.optimizers import OPTIMIZERS, OptimizerModel
+from neurosim.networks.spiking import READOUTS, SURROGATES, Spiking
 from neurosim.networks.topology import Population, Projection, Topology
 
-__all__ = ["MODELS", "OPTIMIZERS", "NeuronModel", "OptimizerModel", "Population", "Projection", "Topology", "find_model"]
+__all__ = [
+    "METHODS",
+    "MODELS",
+    "OPTIMIZERS",
+    "READOUTS",
+    "SURROGATES",
+    "LearningMethod",
+    "NeuronModel",
+    "OptimizerModel",
+    "Population",
+    "Projection",
+    "Spiking",
+    "Topology",
+    "find_method",
+    "find_model",
+]

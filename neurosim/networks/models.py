@@ -37,6 +37,9 @@ class NeuronModel:
         nothing goes back for it. The value zero of a smooth cell has an error like any other.
     first_biases : tuple of float
         Where the bias of each sum starts, where the population has biases.
+    spikes : bool
+        Whether what it sends is one bit, a spike, and nothing where there is none. Then a neuron without a spike has an error all the same.
+        Of each kept step there is that bit beside the `values`.
     output : callable, optional
         Of a cell of feed-forward layers: outputs from sums in NumPy, float32 arrays, for whoever uses a trained network without kernels.
         Those of recurrent layers stand in `neurosim.results.forward`.
@@ -51,6 +54,7 @@ class NeuronModel:
     backward: tuple[int, int, int] = (1, 1, 1)
     zero_means_no_error: bool = False
     first_biases: tuple[float, ...] = (0.0,)
+    spikes: bool = False
     output: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
@@ -61,7 +65,7 @@ class NeuronModel:
     @property
     def sends_zeros(self) -> bool:
         """Whether a value goes to other cores even when it is zero."""
-        return not self.zero_means_no_error
+        return not (self.zero_means_no_error or self.spikes)
 
 
 def _relu(z):
@@ -83,6 +87,13 @@ _ROWS = (
     # those of four sums, of h and of c. Backward reads the gates, c and c of the step before. Forget gates start at 1 (Jozefowicz,
     # Zaremba and Sutskever 2015).
     NeuronModel("lstm", 4, 6, 2, 6, (5, 6), (6, 2, 5), first_biases=(0.0, 1.0, 0.0, 0.0)),
+    # Leaky integrate-and-fire (Bellec et al. 2020): what is kept of a step is the surrogate derivative psi and the spike; the state is v, or v
+    # and the adaptation a; the errors are those of v, or of v and a. Forward reads the sum, v (and a), writes v, psi (and a); backward reads
+    # psi, the errors of z and v (and a) and writes that of v (and a).
+    NeuronModel("lif", states=1, errors=2, forward=(2, 2), backward=(1, 2, 1), spikes=True),
+    NeuronModel("alif", states=2, errors=3, forward=(3, 3), backward=(1, 3, 2), spikes=True),
+    # The read-out of spiking networks: leaky sums, whose values are the logits.
+    NeuronModel("leaky", states=1, forward=(2, 1)),
 )
 
 #: Every known cell by its name; a plugin adds its own.

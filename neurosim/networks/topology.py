@@ -15,6 +15,7 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.networks.models import NeuronModel, find_model
+from neurosim.networks.spiking import Spiking
 
 #: A cell by its name, or its facts.
 Cell = str | NeuronModel
@@ -57,11 +58,15 @@ class Population:
 
 @dataclass(frozen=True)
 class Projection:
-    """One weight matrix, between two populations by number; a recurrent one takes the values of the step before."""
+    """One weight matrix, between two populations by number; a recurrent one takes the values of the step before.
+
+    `skips_self` : whether the connection of a neuron to itself is no position.
+    """
 
     pre: int
     post: int
     is_recurrent: bool = False
+    skips_self: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class Topology:
         Steps through which errors go back, at most `n_steps`.
     readout : {'last', 'mean'}
         The outputs see the last state of the population before them, or its mean over the steps of the sample.
+    spiking : Spiking, optional
+        Of a spiking network. Its outputs are leaky sums that take part in every step; what the loss is of stands there, and `readout` is ``last``.
     """
 
     populations: tuple[Population, ...]
@@ -83,6 +90,7 @@ class Topology:
     n_steps: int = 1
     window: int = 1
     readout: str = "last"
+    spiking: Spiking | None = None
 
     @classmethod
     def of(cls, network: "Topology | Sequence[int]") -> "Topology":
@@ -151,6 +159,44 @@ class Topology:
         window = n_steps if window is None else min(window, n_steps)
         return cls(tuple(populations), tuple(projections), n_steps, window, readout)
 
+    @classmethod
+    def spikes(
+        cls, spiking: Spiking, n_inputs: int, units: Sequence[int], n_classes: int, n_steps: int, window: int | None = None, is_recurrent: bool = True
+    ) -> "Topology":
+        """Layers of leaky integrate-and-fire neurons and a leaky read-out, which takes part in every step.
+
+        Parameters
+        ----------
+        spiking : Spiking
+            Its neurons are of cell ``alif`` where some adapt, else of cell ``lif``.
+        n_inputs, n_classes, n_steps : int
+        units : sequence of int
+            Neurons of each layer.
+        window : int, optional
+            All steps without it; a method that is online has none.
+        is_recurrent : bool
+            Whether the neurons of a layer project to each other, one step later, and never to themselves.
+
+        Raises
+        ------
+        InputError
+            A size that is no whole number from 1 to 10^6, or a layer of one neuron that projects to itself.
+        """
+        sizes = _check_sizes((n_inputs, *units, n_classes))
+        model = find_model("alif" if spiking.adaptive > 0 else "lif")
+        populations, projections = [Population("inputs", sizes[0])], []
+        for i, n in enumerate(sizes[1:-1], 1):
+            populations.append(Population(f"{model.name} {i}", n, model))
+            projections.append(Projection(i - 1, i))
+            if is_recurrent:
+                if n < 2:
+                    raise InputError(f"units: found {n} neuron in layer {i}, which has no other to project to; expected at least 2")
+                projections.append(Projection(i, i, is_recurrent=True, skips_self=True))
+        populations.append(Population("outputs", sizes[-1], find_model("leaky"), has_bias=True))
+        projections.append(Projection(len(sizes) - 2, len(sizes) - 1))
+        window = n_steps if window is None or spiking.learning.is_online else min(window, n_steps)
+        return cls(tuple(populations), tuple(projections), n_steps, window, spiking=spiking)
+
     @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """(pre neurons, post neurons) of each projection; a post neuron is one sum."""
@@ -179,7 +225,7 @@ class Topology:
     @cached_property
     def n_positions(self) -> tuple[int, ...]:
         """Positions of each projection, as a tuple of int."""
-        return tuple(a * b for a, b in self.shapes)
+        return tuple(a * b - a * p.skips_self for (a, b), p in zip(self.shapes, self.projections, strict=True))
 
     @property
     def is_unrolled(self) -> bool:
@@ -188,7 +234,11 @@ class Topology:
 
     @property
     def kept_steps(self) -> int:
-        """Steps whose values are kept at once: the window, but all where only the whole sample has an error (mean read-out)."""
+        """Steps whose values are kept at once: the window, but all where only the whole sample has an error (mean read-out); one of what is online."""
+        if self.spiking:
+            if self.spiking.learning.is_online:
+                return 1
+            return self.window if self.spiking.readout == "every" else self.reach
         return self.window if self.readout == "last" else self.n_steps
 
     @property
@@ -196,9 +246,16 @@ class Topology:
         """Numbers of the populations between inputs and outputs."""
         return range(1, len(self.populations) - 1)
 
+    @property
+    def reach(self) -> int:
+        """Steps, from the last of a sample back, that an error reaches."""
+        if self.spiking:
+            return self.spiking.reach(self.n_steps, self.window)
+        return self.kept_steps
+
     def is_per_step(self, projection: Projection) -> bool:
-        """Whether a projection works at every step; the one into the outputs works once per sample."""
-        return projection.post != len(self.populations) - 1
+        """Whether a projection works at every step; the one into outputs that are not leaky works once per sample."""
+        return self.spiking is not None or projection.post != len(self.populations) - 1
 
     def reads_mean(self, projection: Projection) -> bool:
         """Whether a projection takes means over the steps of a sample, and not values of a step."""
@@ -218,7 +275,9 @@ class Topology:
             Inputs go backward as often as their values are needed for gradients.
         """
         lengths = np.asarray(lengths, np.int64)
-        reached = np.minimum(lengths, self.kept_steps)
+        reached = np.minimum(lengths, self.reach)
+        if self.spiking:
+            return np.full(len(self.populations), lengths.sum()), np.full(len(self.populations), reached.sum())
         is_output = np.arange(len(self.populations)) == len(self.populations) - 1
         return np.where(is_output, lengths.size, lengths.sum()), np.where(is_output, lengths.size, reached.sum())
 
@@ -251,6 +310,8 @@ class Topology:
         The first step of a sample has no step before it, so a recurrent projection is not walked there. Errors do not pass
         from one window to the one before, nor to the inputs.
         """
+        if self.spiking:
+            return self._spiking_walks_of(length)
         reached, before = np.minimum(length, self.kept_steps), np.maximum(length - 1, 0)
         walks = np.zeros((length.size, 3, len(self.projections)), np.int64)
         for i, projection in enumerate(self.projections):
@@ -263,6 +324,25 @@ class Topology:
                 walks[:, :, i] = np.stack([length, reached, reached], axis=1)
             if projection.pre == 0:
                 walks[:, 1, i] = 0
+        return walks
+
+    def _spiking_walks_of(self, length):
+        """As `_walks_of`: steps in which a spike may come, an error go back, and a gradient gather.
+
+        What of these is work depends on the spikes, which are counted; a slot takes part in a walk backward where its error is wanted: in that of
+        the read-out where its weights are the feedback.
+        """
+        learning, last = self.spiking.learning, len(self.populations) - 1
+        reached, before = np.minimum(length, self.reach), np.maximum(length - 1, 0)
+        walks = np.zeros((length.size, 3, len(self.projections)), np.int64)
+        for i, projection in enumerate(self.projections):
+            if projection.is_recurrent:
+                # Errors pass from a step to the one before inside a window.
+                n_back = np.maximum(reached - np.ceil(reached / self.window).astype(np.int64), 0) * learning.recurrent_errors
+                walks[:, :, i] = np.stack([before, n_back, np.minimum(reached, before)], axis=1)
+            else:
+                goes_back = self.spiking.feedback == "symmetric" if projection.post == last else learning.layer_errors
+                walks[:, :, i] = np.stack([length, reached * (goes_back and projection.pre > 0), reached], axis=1)
         return walks
 
 

@@ -47,6 +47,12 @@ class Layout:
         return self.n_pre * self.n_post
 
     @cached_property
+    def n_possible(self):
+        """The same without those of neurons to themselves, where these are none."""
+        skips = np.array([projection.skips_self for projection in self.topology.projections], np.int64)[self.matrix]
+        return (self.n_pre - skips) * self.n_post
+
+    @cached_property
     def pre(self):
         """Number of the population that feeds each segment."""
         return np.array([projection.pre for projection in self.topology.projections], np.int64)[self.matrix]

@@ -221,7 +221,7 @@ def place(profile, workload, n_cores=None):
     check_cores(profile, n_cores)
     layout = layouts.make_layout(workload.topology, n_cores)
     n_active = workload.divide(layout)
-    slots = layouts.n_slots(n_active, layout.n_positions, workload)
+    slots = layouts.n_slots(n_active, layout.n_possible, workload)
     sections = section_bytes(profile, workload, layout, slots)
     spilled = choose_spill(profile, sections, sum(sections.values()))
     local = {name: n - spilled.get(name, 0) for name, n in sections.items()}

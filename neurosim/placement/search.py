@@ -172,7 +172,7 @@ def find_stop(profile, workload, n_cores):
     # A step that gives each core one more is enough where a single one finds room in the remainders.
     for more in (1, 2 * n_cores, 8 * n_cores * len(positions)):
         divided = layout.divide(scale_counts(positions, positions, min(total + more, sum(positions))))
-        slots = n_slots(divided, layout.n_positions, workload)
+        slots = n_slots(divided, layout.n_possible, workload)
         for may_spill in (False, can_spill(profile)):
             checks = list(slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False, may_spill=may_spill))
             broken = [check for check in checks if not check.is_guaranteed]
@@ -271,7 +271,7 @@ def _make_fits(profile, workload, n_cores, is_sure=True, may_spill=False):
     # Bytes that nothing limits need not be counted, nor those of an impossible number of cores: a search may try thousands.
     is_counted = is_possible and profile.storage.local_bytes is not None
     fixed_bytes = sum(fixed_sections(profile, workload, layout).values()) if is_counted else 0
-    n_positions = layout.n_positions
+    n_positions = layout.n_possible
 
     def fits(n_active, at_least=False):
         if not is_possible:

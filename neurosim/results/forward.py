@@ -54,7 +54,7 @@ def feedforward(network, x):
 
 
 def recurrent(network, x, lengths):
-    """Sums of the outputs of a recurrent network: float32, shape (n_samples, n_classes).
+    """Sums of the outputs of a recurrent network: float32, shape (n_samples, n_classes); of a spiking one what its last loss is of, or the mean.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def recurrent(network, x, lengths):
     parts = []
     for start in range(0, max(1, len(x)), _CHUNK):
         here = slice(start, start + _CHUNK)
-        parts.append(_sequences(network, x[here].reshape(-1, network.n_steps, network.n_inputs), lengths[here]))
+        sums = _sequences if network.spiking is None else _spikes
+        parts.append(sums(network, x[here].reshape(-1, network.n_steps, network.n_inputs), lengths[here]))
     return np.concatenate(parts)
 
 
@@ -87,6 +88,36 @@ def _sequences(network, x, lengths):
         value = total / lengths[:, None].astype(np.float32)
     last = network.matrices[-1]
     return _times(value, last.weight) + network.biases.get(last.post, np.float32(0))
+
+
+def _spikes(network, x, lengths):
+    """Leaky integrate-and-fire neurons step by step: a read-out that has a loss, or the mean of several; see `networks.spiking`."""
+    spiking, layers = network.spiking, []
+    for matrix in network.matrices[:-1]:
+        if matrix.is_recurrent:
+            layers[-1][1] = matrix.weight
+        else:
+            layers.append([matrix.weight, None])
+    f32, n = np.float32, len(x)
+    alpha, rho, kappa, v_th = (f32(number) for number in (spiking.alpha, spiking.rho, spiking.kappa, spiking.v_th))
+    states = [[np.zeros((n, into.shape[1]), f32) for _ in range(4)] for into, _ in layers]
+    betas = [(f32(spiking.beta) * spiking.adapts(into.shape[1])).astype(f32) for into, _ in layers]
+    last, n_steps = network.matrices[-1], network.n_steps
+    bias = network.biases.get(last.post, f32(0))
+    y, total = (np.zeros((n, last.weight.shape[1]), f32) for _ in range(2))
+    for t in range(n_steps):
+        value = x[:, t]
+        for (into, own), beta, state in zip(layers, betas, states, strict=True):
+            v, a, wait, before = state
+            sums = _times(value, into) + (_times(before, own) if own is not None else f32(0))
+            v = alpha * v + sums - v_th * before
+            a = rho * a + before
+            value = ((v - v_th - beta * a > 0) & (wait == 0)).astype(f32)
+            state[:] = v, a, np.where(value > 0, f32(spiking.refractory), np.maximum(wait - f32(1), f32(0))), value
+        y = kappa * y + _times(value, last.weight) + bias * (t >= n_steps - lengths)[:, None].astype(f32)
+        if t >= n_steps - spiking.count_readouts(n_steps):
+            total += y
+    return total / np.minimum(lengths, spiking.count_readouts(n_steps))[:, None].astype(f32)
 
 
 def _times(value, weight):

@@ -7,7 +7,8 @@ The NPZ file (`NPZ_FORMAT`) holds no pickled objects; every array can be read wi
 =====================  ===================================================================================
 ``format``             text, `NPZ_FORMAT`
 ``about``              JSON text: ``type``, ``activation``, ``readout``, ``n_steps``, ``scale``, ``populations`` (names),
-                       ``matrices`` (name, pre and post population, whether it takes the step before), ``origin``
+                       ``matrices`` (name, pre and post population, whether it takes the step before), ``origin``; of spiking networks
+                       ``spiking``, the fields of `neurosim.networks.Spiking`
 ``matrix0_data``       float32 (nnz,), weights of matrix 0 row by row; with the two next ones SciPy's CSR of shape (pre, post)
 ``matrix0_indices``    int32 (nnz,), post neuron of each weight
 ``matrix0_indptr``     int32 or int64 (n_pre + 1,), where the weights of each pre neuron begin
@@ -23,7 +24,7 @@ The NPZ file (`NPZ_FORMAT`) holds no pickled objects; every array can be read wi
 import io
 import json
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from scipy import sparse
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
-from neurosim.networks import MODELS, Topology
+from neurosim.networks import MODELS, Spiking, Topology
 from neurosim.results.forward import CELLS, feedforward, recurrent
 
 NPZ_FORMAT = "neurosim.network/1"
@@ -90,7 +91,7 @@ class TrainedNetwork:
     Attributes
     ----------
     type : str
-        ``mlp``, ``lstm`` or ``rnn``.
+        ``mlp``, ``lstm``, ``rnn``, ``lif`` or ``alif``.
     populations : tuple of str
         Names: inputs first, outputs last.
     matrices : tuple of WeightMatrix
@@ -113,6 +114,8 @@ class TrainedNetwork:
         Label of each output; 0, 1, 2, ... without.
     origin : dict
         Name, seed, chip and version of the run.
+    spiking : Spiking, optional
+        Of a spiking network: its dynamics and what its outputs are.
     """
 
     type: str
@@ -128,6 +131,7 @@ class TrainedNetwork:
     spread: np.ndarray | None = None
     classes: np.ndarray | None = None
     origin: dict[str, Any] = field(default_factory=dict)
+    spiking: Spiking | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -137,7 +141,7 @@ class TrainedNetwork:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Neurons of each population."""
-        n_sums = 1 if self.type == "mlp" else CELLS[self.type][0]
+        n_sums = CELLS[self.type][0] if self.type in CELLS else 1
         last = len(self.populations) - 1
         found = {0: self.n_inputs} | {m.post: m.weight.shape[1] // (n_sums if m.post != last else 1) for m in self.matrices}
         return tuple(found[p] for p in range(last + 1))
@@ -148,6 +152,9 @@ class TrainedNetwork:
         sizes = self.sizes
         if self.type == "mlp":
             return Topology.feedforward(sizes, self.cells, bias=bool(self.biases))
+        if self.spiking:
+            has_loops = any(matrix.is_recurrent for matrix in self.matrices)
+            return Topology.spikes(self.spiking, sizes[0], sizes[1:-1], sizes[-1], self.n_steps, is_recurrent=has_loops)
         return Topology.recurrent(self.type, sizes[0], sizes[1:-1], sizes[-1], self.n_steps, readout=self.readout)
 
     @property
@@ -257,6 +264,7 @@ class TrainedNetwork:
             "matrices": [{"name": m.name, "pre": m.pre, "post": m.post, "is_recurrent": m.is_recurrent} for m in self.matrices],
             "origin": self.origin,
         }
+        about |= {"spiking": asdict(self.spiking)} if self.spiking else {}
         arrays = {"format": np.array(NPZ_FORMAT), "about": np.array(json.dumps(about))}
         for i, matrix in enumerate(self.matrices):
             parts = {name: getattr(matrix.weight, name) for name in ("data", "indices", "indptr")}
@@ -287,6 +295,7 @@ def read_network(path) -> TrainedNetwork:
             raise InputError(f"{path}: format is {found!r}, this neurosim reads {NPZ_FORMAT!r}")
         about = json.loads(str(arrays.pop("about")))
         matrices = tuple(_matrix(arrays, i, told) for i, told in enumerate(about.pop("matrices")))
+        about |= {"spiking": Spiking(**about["spiking"])} if about.get("spiking") else {}
         numbered = {kind: {int(n.removeprefix(kind)): a for n, a in arrays.items() if n.startswith(kind)} for kind in ("biases", "home")}
         network = TrainedNetwork(
             **{**about, "populations": tuple(about["populations"])},
@@ -299,7 +308,8 @@ def read_network(path) -> TrainedNetwork:
         raise InputError(f"{path}: no such file; `neurosim export RUN --format npz --out {path}` writes it") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable network ({type(error).__name__}); export it again") from None
-    known, computed = (*CELLS, "mlp"), [name for name, model in MODELS.items() if model.output]
+    spiking = tuple(name for name, model in MODELS.items() if model.spikes) if network.spiking else ()
+    known, computed = (*CELLS, *spiking, "mlp"), [name for name, model in MODELS.items() if model.output]
     strange = [(network.type, known)] * (network.type not in known) + [(name, computed) for name in network.cells if name not in computed]
     for wrong, right in strange[:1]:
         raise InputError(f"{path}: found {wrong!r}, which this neurosim does not compute; {nearest(wrong, right)}")

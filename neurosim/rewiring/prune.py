@@ -57,7 +57,7 @@ class Prune(Rule):
         """The weakest slots beyond what each segment keeps now."""
         kept, found = self.kept(moment.step, moment.n_steps), [np.empty(0, np.int64)]
         for g, segment in enumerate(store.plan.segments):
-            n_keep = segment.n_active + int(kept * (store.segments.n_positions[g] - segment.n_active))
+            n_keep = segment.n_active + int(kept * (store.segments.n_possible[g] - segment.n_active))
             n_leave = int(store.n_active_by_segment[g]) - n_keep
             if n_leave > 0:
                 found.append(store.smallest(g, n_leave))

@@ -53,7 +53,7 @@ class SoftDeepR(DeepR):
             return np.full(store.segments.matrix.size, self.theta_min, np.float32)
         temperature = self.temperature or self.step_noise(learning_rate) ** 2 / (2.0 * learning_rate)
         n_active = np.array([segment.n_active for segment in store.plan.segments])
-        fraction = np.maximum(n_active, 1) / store.segments.n_positions
+        fraction = np.maximum(n_active, 1) / store.segments.n_possible
         least = -np.finfo(np.float32).tiny  # all active: nobody sleeps deeper than that
         return np.minimum(-temperature * (1.0 - fraction) / (self.l1 * fraction), least).astype(np.float32)
 

@@ -146,12 +146,13 @@ def deploy(network, hardware, with_remedies=True):
     InputError
     """
     profile = chosen_profile(_Chip(hardware=hardware))
-    if network.type != "mlp" and not family_of(profile).is_program:
+    through_time = network.type != "mlp" and not network.spiking
+    if through_time and not family_of(profile).is_program:
         raise UnsuitableChipError(
             f"{profile.name}: found a network of type {network.type}, but its neurons are circuits that compute no {network.type.upper()} "
             f"(storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
-    if network.type != "mlp" and hardware.execution != "scan":
+    if through_time and hardware.execution != "scan":
         raise InputError(f"hardware.execution: found {hardware.execution} with a network of type {network.type}; use scan")
     if "weight_format" not in hardware.model_fields_set:
         hardware = hardware.model_copy(update={"weight_format": native_format(profile)})

@@ -9,7 +9,7 @@ from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import find_stop, scale_counts
 from neurosim.placement.spill import can_spill
-from neurosim.networks import Topology
+from neurosim.networks import Spiking, Topology
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
 from neurosim.scenario.start import read_start
@@ -170,6 +170,15 @@ def make_topology(scenario, shape=None):
     check_shape(scenario, shape)
     if not network.is_recurrent:
         return Topology.feedforward(network.layers, network.cells, bool(network.bias))
+    if network.is_spiking:
+        spiking = Spiking(**network.dynamics, **scenario.training.spiking_keys)
+        if (network.readout_steps or 0) > shape.n_steps:
+            raise InputError(
+                f"network.readout_steps: found {network.readout_steps}; data set {scenario.dataset.name} has samples of {shape.n_steps} steps"
+            )
+        return Topology.spikes(
+            spiking, shape.n_inputs, network.units, shape.n_classes, shape.n_steps, scenario.training.window, network.has_recurrent_matrices
+        )
     return Topology.recurrent(
         network.type, shape.n_inputs, network.units, shape.n_classes, shape.n_steps, scenario.training.window, network.readout or "last"
     )
@@ -189,7 +198,7 @@ def _refuse_unless_learns(scenario, profile):
 
 def _refuse_unless_computes(scenario, profile):
     """Refuse recurrent cells where neurons are circuits: only a program computes them."""
-    if scenario.network.is_recurrent and not family_of(profile).is_program:
+    if scenario.network.is_recurrent and not scenario.network.is_spiking and not family_of(profile).is_program:
         raise UnsuitableChipError(
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"

@@ -206,6 +206,7 @@ def _build(deployment, stored):
     from neurosim.nn import Mlp
     from neurosim.nn.network import EVALUATION_LANES
     from neurosim.nn.recurrent import Recurrent, RecurrentShape
+    from neurosim.nn.spiking import SpikingNetwork
     from neurosim.scenario.network import make_plan
     from neurosim.synapses import CorePlan, SynapseStore
 
@@ -220,6 +221,8 @@ def _build(deployment, stored):
     store = SynapseStore.of(plan, [connections[:3] for connections in stored])
     if network.type == "mlp":
         built = Mlp(store, EVALUATION_LANES, network.cells or "relu", bool(network.biases))
+    elif topology.spiking:
+        built = SpikingNetwork(store, topology, EVALUATION_LANES)
     else:
         sizes = topology.sizes
         shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout)
@@ -230,9 +233,9 @@ def _build(deployment, stored):
 
 def set_biases(built, network):
     """Give the biases of a `TrainedNetwork` to a network of kernels; a layer that has none gets zeros."""
-    if built.biases.size:
-        counts = [population.n_sums for population in network.topology.populations[1:]]
-        built.biases[:] = np.concatenate([network.biases.get(p, np.zeros(n, np.float32)) for p, n in enumerate(counts, 1)])
+    if built.biases.size and network.biases:
+        parts = [(p, population.n_sums) for p, population in enumerate(network.topology.populations) if population.has_bias]
+        built.biases[:] = np.concatenate([network.biases.get(p, np.zeros(n, np.float32)) for p, n in parts])
 
 
 def _energy(ledger):

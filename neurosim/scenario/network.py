@@ -65,7 +65,11 @@ def make_plan(placement, grids, *, keeps_fan_in=True, limits=None, **options):
     """
     topology = placement.workload.topology
     matrices, populations = plan_matrices(
-        topology.neurons_and_sums, topology.pairs, fan_in_limit=placement.fan_in_limits if keeps_fan_in else None, grids=grids
+        topology.neurons_and_sums,
+        topology.pairs,
+        fan_in_limit=placement.fan_in_limits if keeps_fan_in else None,
+        grids=grids,
+        skips_self=[projection.skips_self for projection in topology.projections],
     )
     return StorePlan(
         matrices=matrices,
@@ -81,15 +85,18 @@ def make_plan(placement, grids, *, keeps_fan_in=True, limits=None, **options):
 
 
 def make_network(experiment, store):
-    """What runs on the store of an experiment: `Mlp` or `Recurrent`."""
+    """What runs on the store of an experiment: `Mlp`, `Recurrent` or `SpikingNetwork`."""
     from neurosim.nn import Mlp
     from neurosim.nn.recurrent import Recurrent, RecurrentShape
+    from neurosim.nn.spiking import SpikingNetwork
 
     scenario, topology = experiment.scenario, experiment.placement.workload.topology
     network, training = scenario.network, scenario.training
     if not network.is_recurrent:
         hidden, outputs = topology.populations[1:-1], topology.populations[-1]
         return Mlp(store, training.batch_size, [population.cell for population in hidden], outputs.has_bias, training.clip)
+    if topology.spiking:
+        return SpikingNetwork(store, topology, training.batch_size, training.clip)
     sizes = topology.sizes
     shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout, topology.window)
     return Recurrent(store, shape, training.batch_size, training.clip)

@@ -193,7 +193,7 @@ def _dataset_part(dataset):
     keys = ("name", "source", "sha256", "n_train", "n_test", "n_features", "n_classes", "n_validation")
     part = {key: getattr(dataset, key) for key in keys} | {"classes": list(dataset.classes), "notes": list(dataset.notes)}
     known = dataset.standardization
-    if known is None:
+    if known is None or dataset.encoding is not None:  # a network of spikes takes spikes
         return {**part, "scale": dataset.scale}
     return {**part, "scale": known.scale, "mean": known.mean.tolist(), "spread": known.spread.tolist()}
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from neurosim.documents import Called, Document, Strict, WrongKey, as_tuple, validate
+from neurosim.networks import METHODS
 from neurosim.networks.optimizers import NUMBERS, OPTIMIZERS
 from neurosim.rewiring import RULES
 from neurosim.scenario.formats import parse_weight_format
@@ -126,6 +127,12 @@ class ScheduleChoice(Strict):
         return self
 
 
+def learning_of(training):
+    """Keyword arguments of `neurosim.networks.Spiking` that the keys of the training decide: dict from dict."""
+    keys = ("method", "feedback", "feedback_decay", "rate_cost", "rate_target")
+    return {key: training[key] for key in keys if training.get(key) is not None}
+
+
 class Training(Strict):
     """How the weights learn.
 
@@ -146,6 +153,15 @@ class Training(Strict):
     schedule : ScheduleChoice
     window : int, optional
         Of a recurrent network: steps through which errors flow back; all when left out.
+    method : str
+        Of a spiking network: how it learns (`neurosim.networks.METHODS`); ``bptt`` when left out, as of all other networks.
+    feedback : str, optional
+        Of a method that is not ``bptt``: what leads errors of the outputs to the neurons: ``symmetric`` the weights of the read-out, which it is when
+        left out, ``random`` fixed numbers, ``adaptive`` ones that take the updates of the read-out.
+    feedback_decay : float, optional
+        Of ``adaptive`` feedback: part of it, and of the read-out, that decays with each update; 0 when left out.
+    rate_cost, rate_target : float, optional
+        Of a spiking network: see `neurosim.networks.Spiking`; no cost when left out.
     clip : float, optional
         Largest norm of the mean gradient of a batch; not clipped when left out.
     """
@@ -162,14 +178,33 @@ class Training(Strict):
     schedule: ScheduleChoice = ScheduleChoice()
     window: PositiveInt | None = None
     clip: Positive | None = None
+    method: Literal[*METHODS] | None = None
+    feedback: Literal["symmetric", "random", "adaptive"] | None = None
+    feedback_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    rate_cost: Positive | None = None
+    rate_target: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @property
     def optimizer_numbers(self):
         """The numbers of the optimizer that are given, by name."""
         return {key: getattr(self, key) for key in OPTIMIZERS[self.optimizer].keys if getattr(self, key) is not None}
 
+    @property
+    def spiking_keys(self):
+        """See `learning_of`."""
+        return learning_of(self.model_dump())
+
     @model_validator(mode="after")
     def _check(self):
+        known = METHODS[self.method or "bptt"].feedbacks
+        if self.feedback is not None and self.feedback not in known:
+            raise WrongKey(
+                ["feedback"], f"found {self.feedback} with method {self.method or 'bptt'}, whose errors go back along the weights; leave it out"
+            )
+        if self.feedback_decay is not None and self.feedback != "adaptive":
+            raise WrongKey(["feedback_decay"], f"found with feedback {self.feedback or 'symmetric'}, which does not learn; leave it out")
+        if (self.rate_cost is None) != (self.rate_target is None):
+            raise WrongKey(["rate_cost" if self.rate_cost is None else "rate_target"], "missing; the other of rate_cost and rate_target is given")
         for key in NUMBERS:
             if key not in OPTIMIZERS[self.optimizer].keys and getattr(self, key) is not None:
                 raise WrongKey([key], f"optimizer {self.optimizer} does not use it; leave it out")
@@ -330,6 +365,11 @@ class Scenario(Called):
     def _check_recurrence(self):
         """What makes no sense with, or without, steps."""
         kind = self.network.type
+        if self.network.is_spiking:
+            self._check_spiking()
+            return
+        for key in self.training.spiking_keys:
+            raise WrongKey(["training", key], f"a network of type {kind} does not spike; leave it out")
         if not self.network.is_recurrent:
             if self.training.window is not None:
                 raise WrongKey(["training", "window"], f"a network of type {kind} takes a sample in one step; leave it out, or choose lstm or rnn")
@@ -341,3 +381,18 @@ class Scenario(Called):
             found = getattr(self.hardware, key)
             if found != plain:
                 raise WrongKey(["hardware", key], f"found {found} with a network of type {kind}: {reason}; use {plain}")
+
+    def _check_spiking(self):
+        """What does not go together with spikes."""
+        training, hardware = self.training, self.hardware
+        method, feedback = METHODS[training.method or "bptt"], training.feedback or "symmetric"
+        if training.window is not None and method.is_online:
+            raise WrongKey(["training", "window"], f"method {method.name} keeps no past steps; leave it out, or use method bptt")
+        if len(self.network.units) > 1 and not method.layer_errors and feedback != "random":
+            raise WrongKey(
+                ["training", "feedback"],
+                f"found {feedback} with method {method.name} and {len(self.network.units)} layers, of which only the last has weights to the outputs; "
+                "use random, one layer, or method bptt",
+            )
+        if training.feedback_decay and hardware.format.is_rounded:
+            raise WrongKey(["training", "feedback_decay"], f"found with weight_format {hardware.weight_format}, too narrow to decay; use float32")

@@ -4,16 +4,25 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from neurosim.datasets import DATASETS, SpeechFeatures, dataset_shape, load_dataset
+from neurosim.datasets import DATASETS, Encoding, EventChoice, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
-from neurosim.errors import nearest
-from neurosim.networks import MODELS
-from neurosim.scenario.schema_types import Fraction, LayerSize, PositiveInt
+from neurosim.errors import InputError, nearest
+from neurosim.networks import MODELS, READOUTS, SURROGATES
+from neurosim.scenario.schema_types import Fraction, LayerSize, Positive, PositiveInt
 
 #: Samples of a frame: what a table of all mel filters is good for.
 MOST_FRAME = 65_536
 #: Keys that only some types of network use.
-_KEYS_OF_TYPE = {"mlp": ("layers", "activation", "bias"), "lstm": ("units", "readout"), "rnn": ("units", "readout")}
+_DYNAMICS = ("tau_m", "tau_a", "tau_out", "v_th", "beta", "refractory", "adaptive", "surrogate", "gamma", "slope")
+_KEYS_OF_TYPE = {
+    "mlp": ("layers", "activation", "bias"),
+    "lstm": ("units", "readout"),
+    "rnn": ("units", "readout"),
+    "lif": ("units", "readout", "readout_steps", "recurrent", *(key for key in _DYNAMICS if key not in ("tau_a", "beta", "adaptive"))),
+    "alif": ("units", "readout", "readout_steps", "recurrent", *_DYNAMICS),
+}
+#: Types whose neurons spike.
+SPIKING = ("lif", "alif")
 
 
 def _check_activation(name):
@@ -31,7 +40,15 @@ def _as_sizes(value):
     return (value,) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
 
 
+#: A time constant in steps: below one step nothing of a state would be left after it.
+TimeConstant = Annotated[float, Field(ge=1, le=1e6)]
 Units = Annotated[tuple[LayerSize, ...], BeforeValidator(_as_sizes, json_schema_input_type=LayerSize | tuple[LayerSize, ...])]
+
+
+def dynamics_of(network):
+    """Keyword arguments of `neurosim.networks.Spiking` that the keys of a spiking network decide: dict from dict."""
+    given = {key: network[key] for key in (*_DYNAMICS, "readout", "readout_steps") if network.get(key) is not None}
+    return ({"adaptive": 1.0, "beta": 1.8} if network["type"] == "alif" else {}) | given
 
 
 class FeatureChoice(Strict):
@@ -48,6 +65,43 @@ class FeatureChoice(Strict):
         if frame > MOST_FRAME:
             raise WrongKey(["frame_ms"], f"found {self.frame_ms:g}, {frame} samples at {self.sample_rate} Hz; expected at most {MOST_FRAME}")
         return self
+
+
+class EncodeChoice(Strict):
+    """How values become spikes; see `neurosim.datasets.Encoding`."""
+
+    kind: Literal["latency", "integrate", "level_crossing", "rate"]
+    steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
+    range: Annotated[tuple[float, float], as_tuple] | None = None
+    tau: Positive | None = None
+    threshold: Positive | None = None
+    leak: Annotated[float, Field(ge=0, le=1)] | None = None
+    levels: Annotated[int, Field(ge=1, le=1000)] | None = None
+    rate: Fraction | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    silence: Annotated[int, Field(ge=0, le=10**4)] = 0
+
+    @property
+    def encoding(self):
+        """The `Encoding`."""
+        return Encoding(**dict(self))
+
+    @model_validator(mode="after")
+    def _check(self):
+        try:
+            Encoding(**dict(self))
+        except InputError as error:  # "encode.KEY: what"
+            key, _, what = str(error).removeprefix("encode.").partition(": ")
+            raise WrongKey([key], what) from None
+        return self
+
+
+class EventFileChoice(Strict):
+    """How events become steps; see `neurosim.datasets.EventChoice`."""
+
+    units: Annotated[int, Field(ge=1, le=10**5)] | None = None
+    step_ms: Annotated[float, Field(gt=0, le=10**6)] = EventChoice.step_ms
+    steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
 
 
 class DatasetChoice(Strict):
@@ -76,6 +130,12 @@ class DatasetChoice(Strict):
         Of recordings: the longest sequence, for which the network is laid out; a longer recording is refused.
     features : FeatureChoice, optional
         Of recordings.
+    encode : EncodeChoice, optional
+        Turn values into spikes, in steps; without it a network takes them as they are.
+    events : EventFileChoice, optional
+        Of files of events.
+    task : dict of str to number, optional
+        Of data that are made: their numbers that are not the defaults.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -88,6 +148,14 @@ class DatasetChoice(Strict):
     standardize: bool = False
     max_steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
     features: FeatureChoice | None = None
+    encode: EncodeChoice | None = None
+    events: EventFileChoice | None = None
+    task: dict[str, int | float] | None = None
+
+    @property
+    def encoding(self):
+        """The `Encoding`, or None."""
+        return self.encode and self.encode.encoding
 
     @property
     def speech(self):
@@ -99,7 +167,9 @@ class DatasetChoice(Strict):
     @property
     def _options(self):
         plain = ("limit", "label", "test_fraction", "validation_fraction", "split_seed", "standardize")
-        return {key: getattr(self, key) for key in plain} | {"speech": self.speech, "drop": self.drop or ()}
+        events = None if self.events is None else EventChoice(**dict(self.events))
+        special = {"speech": self.speech, "drop": self.drop or (), "encode": self.encoding, "events": events, "task": self.task}
+        return {key: getattr(self, key) for key in plain} | special
 
     def load(self, data_dir=None):
         """The `Dataset`; see `neurosim.datasets.load_dataset`."""
@@ -119,6 +189,11 @@ class DatasetChoice(Strict):
         for key, reason in (("label", "is no table"), ("drop", "is no table"), ("test_fraction", "has a test set")) if info else ():
             if getattr(self, key) is not None:
                 raise WrongKey([key], f"data set {self.name} {reason}; leave it out")
+        if info and self.events is not None:
+            raise WrongKey(["events"], f"data set {self.name} is no file of events; leave it out")
+        if self.task is not None and not (info and info.make_task):
+            made = ", ".join(name for name, one in DATASETS.items() if one.make_task)
+            raise WrongKey(["task"], f"data set {self.name} is read and not made; leave it out, or choose one of {made}")
         return self
 
 
@@ -129,7 +204,8 @@ class Network(Strict):
     ----------
     type : str
         ``mlp``: multilayer perceptron. ``lstm``, ``rnn``: recurrent layers, which take a sample step by step, and a
-        read-out; sizes of inputs and outputs come from the data.
+        read-out; sizes of inputs and outputs come from the data. ``lif``, ``alif``: layers of leaky integrate-and-fire neurons, all or some of
+        which adapt, and a leaky read-out.
     layers : tuple of int, optional
         Of an ``mlp``: neurons of each layer, inputs first.
     activation : str or tuple of str, optional
@@ -140,7 +216,14 @@ class Network(Strict):
     units : tuple of int, optional
         Of the others: units of each recurrent layer. A file may give one number for one layer.
     readout : str, optional
-        Of the others: whether the outputs see the ``last`` state of a sample, which they do when left out, or the ``mean`` of all.
+        Of the others: whether the outputs see the ``last`` state of a sample, which they do when left out, or the ``mean`` of all. Of spiking
+        ones: whether the loss is of the ``last`` read-out, of their ``mean``, which it is when left out, or of ``every`` one.
+    readout_steps : int, optional
+        Of spiking networks: steps at the end of a sample that ``mean`` and ``every`` are about; all when left out.
+    recurrent : bool, optional
+        Of spiking networks: whether the neurons of a layer project to each other, which they do when left out.
+    tau_m, tau_a, tau_out, v_th, beta, refractory, adaptive, surrogate, gamma, slope : optional
+        Of spiking networks: see `neurosim.networks.Spiking`. Of an ``alif`` all neurons adapt when left out, with a beta of 1.8.
     connectivity : float, tuple of float or 'fit'
         Fraction of the possible connections, for all matrices or for each; ``fit`` takes the most that
         the chip's budgets allow, in equal fractions.
@@ -148,12 +231,24 @@ class Network(Strict):
         Total number of connections instead, shared by the matrices in equal fractions.
     """
 
-    type: Literal["mlp", "lstm", "rnn"] = "mlp"
+    type: Literal["mlp", "lstm", "rnn", "lif", "alif"] = "mlp"
     layers: Annotated[tuple[LayerSize, ...], as_tuple] | None = None
     activation: Activation | Annotated[tuple[Activation, ...], as_tuple] | None = None
     bias: bool | None = None
     units: Units | None = None
-    readout: Literal["last", "mean"] | None = None
+    readout: Literal[*READOUTS] | None = None
+    readout_steps: PositiveInt | None = None
+    recurrent: bool | None = None
+    tau_m: TimeConstant | None = None
+    tau_a: TimeConstant | None = None
+    tau_out: TimeConstant | None = None
+    v_th: Positive | None = None
+    beta: Positive | None = None
+    refractory: Annotated[int, Field(ge=0, le=1000)] | None = None
+    adaptive: Fraction | None = None
+    surrogate: Literal[*SURROGATES] | None = None
+    gamma: Positive | None = None
+    slope: Positive | None = None
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
     synapses: PositiveInt | None = None
 
@@ -161,6 +256,21 @@ class Network(Strict):
     def is_recurrent(self):
         """Whether a sample is taken step by step."""
         return self.type != "mlp"
+
+    @property
+    def is_spiking(self):
+        """Whether its neurons spike."""
+        return self.type in SPIKING
+
+    @property
+    def has_recurrent_matrices(self):
+        """Whether the neurons of a layer project to each other."""
+        return self.is_recurrent and self.recurrent is not False
+
+    @property
+    def dynamics(self):
+        """See `dynamics_of`."""
+        return dynamics_of(self.model_dump())
 
     @property
     def cells(self):
@@ -175,16 +285,20 @@ class Network(Strict):
             return tuple(f"layer {i} to layer {i + 1}" for i in range(len(self.layers) - 1))
         names, before = [], "inputs"
         for i in range(1, len(self.units) + 1):
-            names += [f"{before} to {self.type} {i}", f"{self.type} {i} to itself"]
+            names += [f"{before} to {self.type} {i}"] + [f"{self.type} {i} to itself"] * self.has_recurrent_matrices
             before = f"{self.type} {i}"
         return (*names, f"{before} to outputs")
 
     @model_validator(mode="after")
     def _check(self):
         takes = _KEYS_OF_TYPE[self.type]
-        for key in ("layers", "activation", "bias", "units", "readout"):
+        for key in dict.fromkeys(key for keys in _KEYS_OF_TYPE.values() for key in keys):
             if key not in takes and getattr(self, key) is not None:
                 raise WrongKey([key], f"a network of type {self.type} does not use it, it has {' and '.join(takes)}; leave it out")
+        if self.readout == "every" and not self.is_spiking:
+            raise WrongKey(["readout"], f"found every with a network of type {self.type}, whose outputs come once a sample; use last or mean")
+        if self.readout_steps is not None and self.readout == "last":
+            raise WrongKey(["readout_steps"], "found beside readout last, which is one step; leave it out, or use readout mean or every")
         if getattr(self, takes[0]) is None:
             raise WrongKey([takes[0]], f"this key is required and missing; a network of type {self.type} needs it")
         if self.is_recurrent and not self.units:

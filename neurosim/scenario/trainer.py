@@ -112,6 +112,8 @@ def training_plan(experiment):
 def _watched(experiment):
     """Neurons whose non-zero values cost something: rows that are walked, activations that travel."""
     placement = experiment.placement
+    if placement.workload.topology.spiking:
+        return "all"
     if placement.workload.execution == "event_driven" or not family_of(placement.profile).is_program:
         return "all"
     return "hidden" if placement.n_cores > 1 else "none"

@@ -124,7 +124,7 @@ def stand_in(scenario):
     if shape is None:
         raise InputError(f"{scenario.name}: no such data: {choice.name}; its values decide what is compiled")
     n_features, n_classes = shape.n_features, shape.n_classes
-    is_float = info is None or info.has_recordings or choice.standardize
+    is_float = choice.encode is None and (info is None or info.has_recordings or choice.standardize)
     x = np.zeros((_N_SAMPLES, n_features), np.float32 if is_float else np.uint8)
     y = np.arange(_N_SAMPLES, dtype=np.int32) % n_classes
     parts = ("train", "test", "validation") if choice.validation_fraction else ("train", "test")

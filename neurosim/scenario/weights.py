@@ -12,11 +12,13 @@ import numpy as np
 from neurosim.datasets import DATASETS
 from neurosim.documents.archive import DamagedArchiveError, read_archive
 from neurosim.errors import InputError
-from neurosim.networks import Topology
+from neurosim.networks import Spiking, Topology
 from neurosim.placement.layout import make_layout
 from neurosim.results.files import read_record
 from neurosim.results.network import TrainedNetwork, WeightMatrix, read_network
 from neurosim.scenario.folder import CHECKPOINT
+from neurosim.scenario.schema import learning_of
+from neurosim.scenario.schema_network import SPIKING, dynamics_of
 
 NETWORK = "network.npz"
 
@@ -42,7 +44,7 @@ def network_of(experiment, trainer):
     return _network(
         scenario.network.model_dump(), shapes, connections, trainer.network.state().get("biases"), homes,
         inputs=_inputs_of(dataset), n_steps=placement.workload.topology.n_steps, names=scenario.network.matrices,
-        origin=_origin(scenario.name, scenario.seed, experiment.profile),
+        origin=_origin(scenario.name, scenario.seed, experiment.profile), spiking=placement.workload.topology.spiking,
     )  # fmt: skip
 
 
@@ -87,14 +89,16 @@ def read_run_network(folder, record=None):
     if any((pre >= n_pre).any() or (post >= n_post).any() for (pre, post, _), (n_pre, n_post) in zip(connections, shapes, strict=True)):
         raise InputError(f"{path}: a synapse beyond the sizes in result.json: the files are of different runs; run again")
     network, n_steps = record.scenario["network"], record.dataset.n_features // shapes[0][0]
+    spiking = _spiking(record.scenario)
     return _network(
-        network, shapes, connections, arrays.get("network.biases"), _homes(network, shapes, connections, record),
+        network, shapes, connections, arrays.get("network.biases"), _homes(network, shapes, connections, record, spiking),
         inputs=_recorded_inputs(record.dataset), n_steps=n_steps, names=[m.name or f"matrix {i}" for i, m in enumerate(matrices)],
         origin=_origin(record.scenario.get("name", "run"), record.seed, record.profile, record.environment.get("neurosim")),
+        spiking=spiking,
     )  # fmt: skip
 
 
-def _network(network, shapes, connections, biases, homes, *, inputs, n_steps, names, origin):
+def _network(network, shapes, connections, biases, homes, *, inputs, n_steps, names, origin, spiking=None):
     kind = network.get("type") or "mlp"
     if kind == "mlp":
         n = len(shapes)
@@ -103,7 +107,8 @@ def _network(network, shapes, connections, biases, homes, *, inputs, n_steps, na
     else:
         layers = range(1, len(network["units"]) + 1)
         populations = ("inputs", *(f"{kind} {i}" for i in layers), "outputs")
-        ends = [(layer - before, layer) for layer in layers for before in (1, 0)] + [(layers[-1], layers[-1] + 1)]
+        own = (1, 0) if network.get("recurrent") is not False else (1,)
+        ends = [(layer - before, layer) for layer in layers for before in own] + [(layers[-1], layers[-1] + 1)]
     matrices = tuple(
         WeightMatrix.of(name, end, shape, found, is_recurrent=end[0] == end[1])
         for name, end, shape, found in zip(names, ends, shapes, connections, strict=True)
@@ -112,10 +117,11 @@ def _network(network, shapes, connections, biases, homes, *, inputs, n_steps, na
         type=kind,
         populations=populations,
         matrices=matrices,
-        biases=_split_biases(biases, matrices),
+        biases={matrices[-1].post: np.array(biases, np.float32)} if spiking else _split_biases(biases, matrices),
         homes=homes,
         activation=network.get("activation") or "relu",
-        readout=network.get("readout") or "last",
+        readout=spiking.readout if spiking else network.get("readout") or "last",
+        spiking=spiking,
         n_steps=n_steps if kind != "mlp" else 1,
         origin=origin,
         **inputs,
@@ -131,11 +137,19 @@ def _split_biases(biases, matrices):
     return dict(zip(n_sums, parts, strict=True))
 
 
-def _homes(network, shapes, connections, record):
+def _spiking(scenario):
+    """`Spiking` of a scenario as its record tells it; None where nothing spikes."""
+    return Spiking(**dynamics_of(scenario["network"]), **learning_of(scenario["training"])) if scenario["network"].get("type") in SPIKING else None
+
+
+def _homes(network, shapes, connections, record, spiking):
     """Cores of the neurons; empty where another version has laid them out in another way than this one would."""
     kind = network.get("type") or "mlp"
     if kind == "mlp":
         topology = Topology.feedforward((shapes[0][0], *(n_post for _, n_post in shapes)))
+    elif spiking:
+        is_recurrent = network.get("recurrent") is not False
+        topology = Topology.spikes(spiking, shapes[0][0], network["units"], shapes[-1][1], 2, is_recurrent=is_recurrent)
     else:
         topology = Topology.recurrent(kind, shapes[0][0], network["units"], shapes[-1][1], 2)
     own = make_layout(topology, len(record.cores)).own
@@ -151,7 +165,7 @@ def _homes(network, shapes, connections, record):
 def _inputs_of(dataset):
     """How samples enter, and what the outputs stand for."""
     found = {"scale": dataset.scale, "classes": None if _are_numbers(dataset.classes) else np.array(dataset.classes)}
-    if dataset.standardization is not None:
+    if dataset.standardization is not None and dataset.encoding is None:
         known = dataset.standardization
         found |= {"scale": known.scale, "mean": known.mean, "spread": known.spread}
     return found

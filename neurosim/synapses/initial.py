@@ -59,11 +59,20 @@ def _draw(store):
         segment, n_start = plan.segments[g], plan.n_start[g]
         n_pre = plan.matrices[segment.matrix].n_pre
         limit = plan.matrices[segment.matrix].fan_in_limit
-        n_positions = int(segments.n_positions[g])
+        n_positions = int(segments.n_possible[g])
         if not store.n_active_by_segment[g] and 4 * n_start >= n_positions and (limit is None or limit >= n_pre) and not segments.is_limited:
             chosen = np.empty(n_start, np.int64)
-            choose_positions(chosen, n_positions, np.uint64(key) + np.uint64(g))
+            choose_positions(chosen, int(segments.n_possible[g]), np.uint64(key) + np.uint64(g))
+            if plan.matrices[segment.matrix].skips_self:
+                chosen = _without_own(segment, n_pre)[chosen]
             occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)
         else:
             n_unplaced += fill_scope(store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0), True)
     return n_unplaced
+
+
+def _without_own(segment, n_pre):
+    """Positions of a segment, in the order of `occupy_positions`, without those of neurons to themselves: int64 array."""
+    n_posts = segment.post_stop - segment.post_start
+    positions = np.arange(n_pre * n_posts, dtype=np.int64)
+    return positions[positions // n_posts != positions % n_posts + segment.post_start]

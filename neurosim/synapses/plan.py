@@ -45,7 +45,8 @@ class MatrixPlan:
     """One weight matrix.
 
     `pre_neuron` and `post_neuron` are the first neuron of either side in the numbering of `plan_matrices`; where a neuron has
-    several sums, each of them is a post neuron of the matrix. `fan_in_limit` is the most active synapses of one post neuron, or None. Weights lie on
+    several sums, each of them is a post neuron of the matrix; with `skips_self` pre and post are the same neurons, and none has a synapse to
+    itself. `fan_in_limit` is the most active synapses of one post neuron, or None. Weights lie on
     `grid`.
     """
 
@@ -55,6 +56,11 @@ class MatrixPlan:
     post_neuron: int
     fan_in_limit: int | None = None
     grid: Grid = Grid()
+    skips_self: bool = False
+
+    def count_positions(self, n_post):
+        """Positions of a range of `n_post` post neurons."""
+        return (self.n_pre - self.skips_self) * n_post
 
 
 @dataclass(frozen=True)
@@ -174,10 +180,10 @@ class StorePlan:
         """Synapses of each segment that are active at the start."""
         if not self.starts_dense:
             return tuple(s.n_active for s in self.segments)
-        return tuple(self.matrices[s.matrix].n_pre * (s.post_stop - s.post_start) for s in self.segments)
+        return tuple(self.matrices[s.matrix].count_positions(s.post_stop - s.post_start) for s in self.segments)
 
 
-def plan_matrices(sizes, projections, fan_in_limit=None, grids=None):
+def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, skips_self=None):
     """Matrices of a network, with numbers for all neurons that feed them, and for the outputs.
 
     A neuron has a number for each matrix that it feeds, so that what it does there is counted apart: a state may feed the
@@ -193,6 +199,8 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None):
         Most active synapses of one post neuron; of each matrix, or of all.
     grids : sequence of Grid, optional
         Of the weights of each matrix.
+    skips_self : sequence of bool, optional
+        Of each matrix: whether no neuron has a synapse to itself; all may without it.
 
     Returns
     -------
@@ -204,8 +212,10 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None):
     starts = [0, *accumulate(sizes[i][0] for i in populations)]
     limits = fan_in_limit if isinstance(fan_in_limit, (tuple, list)) else [fan_in_limit] * len(projections)
     matrices = tuple(
-        MatrixPlan(sizes[pre][0], sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], limit, grid)
-        for (pre, post), start, limit, grid in zip(projections, starts, limits, grids or [Grid()] * len(projections), strict=False)
+        MatrixPlan(sizes[pre][0], sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], limit, grid, bool(skips))
+        for (pre, post), start, limit, grid, skips in zip(
+            projections, starts, limits, grids or [Grid()] * len(projections), skips_self or [False] * len(projections), strict=False
+        )
     )
     return matrices, populations
 
@@ -227,12 +237,12 @@ def find_senders(sizes, populations):
     return tuple(senders)
 
 
-def one_core_plan(sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False):
+def one_core_plan(sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False, skips_self=None):
     """Plan of a network on a single core.
 
     Parameters
     ----------
-    sizes, projections, fan_in_limit, grids
+    sizes, projections, fan_in_limit, grids, skips_self
         As in `plan_matrices`.
     n_active : sequence of int
         Active synapses of each matrix.
@@ -249,9 +259,9 @@ def one_core_plan(sizes, projections, n_active, *, scope="core", fan_in_limit=No
     -------
     StorePlan
     """
-    matrices, populations = plan_matrices(sizes, projections, fan_in_limit, grids)
+    matrices, populations = plan_matrices(sizes, projections, fan_in_limit, grids, skips_self)
     segments = tuple(
-        SegmentPlan(i, 0, 0, m.n_post, k, min(m.n_pre * m.n_post, k + round(headroom * k)))
+        SegmentPlan(i, 0, 0, m.n_post, k, min(m.count_positions(m.n_post), k + round(headroom * k)))
         for i, (m, k) in enumerate(zip(matrices, n_active, strict=True))
     )
     home = tuple(0 if i else -1 for i in populations for _ in range(sizes[i][0]))

@@ -99,6 +99,8 @@ class SynapseStore:
                 raise ValueError(f"matrix {m}: neurons of type {wrong[0]}; expected whole numbers")
             if pre.size and not (0 <= pre.min() and pre.max() < matrix.n_pre and 0 <= post.min() and post.max() < matrix.n_post):
                 raise ValueError(f"matrix {m}: a connection outside of {matrix.n_pre} x {matrix.n_post}")
+            if matrix.skips_self and (pre == post).any():
+                raise ValueError(f"matrix {m}: a connection of neuron {pre[pre == post][0]} to itself, which is no position")
         for g, segment in enumerate(plan.segments):
             pre, post, weight = arrays[segment.matrix]
             is_here = (post >= segment.post_start) & (post < segment.post_stop)
@@ -314,6 +316,7 @@ def _matrix_arrays(plan, seed):
         fan_in_limit=np.array([NO_LIMIT if m.fan_in_limit is None else m.fan_in_limit for m in plan.matrices], np.int64),
         pre_neuron=np.array([m.pre_neuron for m in plan.matrices], np.int64),
         post_neuron=np.array([m.post_neuron for m in plan.matrices], np.int64),
+        skips_self=np.array([m.skips_self for m in plan.matrices], np.uint8),
         sign_key=np.array([mix64(key + i) for i in range(len(plan.matrices))], np.uint64),
         step=np.array([m.grid.step for m in plan.matrices], np.float32),
         top=np.array([m.grid.top for m in plan.matrices], np.float32),
@@ -335,6 +338,7 @@ def _segment_arrays(plan):
         slot_start=np.cumsum([0] + [s.n_slots for s in plan.segments]).astype(np.int64),
         post_start=np.array([s.post_start for s in plan.segments], np.int64),
         n_positions=np.array([a * b for a, b in zip(n_pre, widths)], np.int64),
+        n_possible=np.array([plan.matrices[s.matrix].count_positions(width) for s, width in zip(plan.segments, widths)], np.int64),
         fan_out_start=np.cumsum([0] + n_pre)[:-1].astype(np.int64),
         n_wanted=np.array(plan.n_wanted, np.int64),
         scope_start=np.array(plan.scope_start, np.int64),

@@ -40,6 +40,8 @@ def find_violations(store):
                 found.append(f"{where}: a master copy that does not belong to its weight")
         if (slots.moments[:, start:stop][:, ~used] != 0).any():
             found.append(f"{where}: free slot with a state of the optimizer")
+        if plan.matrices[segment.matrix].skips_self and (pre[used] == post[used]).any():
+            found.append(f"{where}: a synapse of a neuron to itself")
         ids = pre[used].astype(np.int64) * plan.matrices[segment.matrix].n_post + post[used]
         if np.unique(ids).size != ids.size:
             found.append(f"{where}: {ids.size - np.unique(ids).size} positions held twice")

@@ -152,7 +152,7 @@ def test_incomplete_folder_is_reported_and_not_passed_over(tmp_path):
 
 @pytest.mark.parametrize(
     "name, hint",
-    [("mnits", "nearest: mnist"), ("MNIST", "nearest: mnist"), ("", "known: digits, fsdd, mnist"), (3, "mnist")],
+    [("mnits", "nearest: mnist"), ("MNIST", "nearest: mnist"), ("", "known: cue_accumulation, digits, fsdd, mnist"), (3, "mnist")],
 )
 def test_unknown_name(name, hint):
     with pytest.raises(InputError, match=hint) as caught:

@@ -124,6 +124,13 @@ def test_the_example_is_accepted(key):
         data["network"] = {"units": 30, "connectivity": 0.5}
     if key.startswith("dataset."):
         data["dataset"] = {"name": "x.csv" if key in ("dataset.label", "dataset.drop", "dataset.test_fraction") else "fsdd"}
+    if key.startswith("dataset.encode."):
+        kinds = {"levels": "level_crossing", "leak": "integrate", "rate": "rate", "seed": "rate"}
+        data["dataset"] = {"name": "mnist", "encode": {"kind": kinds.get(key.rpartition(".")[2], "latency")}}
+    if key.startswith("dataset.events."):
+        data["dataset"] = {"name": "x.h5"}
+    if key == "dataset.task":
+        data["dataset"] = {"name": "cue_accumulation"}
     if key.startswith("training.schedule."):
         kind = "step" if key.endswith("milestones") else "exponential"
         data["training"] = {"schedule": {"kind": kind, "factor": 0.5, **({"milestones": [1]} if kind == "step" else {})}}
