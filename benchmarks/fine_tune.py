@@ -1,6 +1,6 @@
 """The table of docs/your-network.md: a dense PyTorch network pruned into 64 KB by each rule from its weights, beside training from scratch.
 
-    python -m benchmarks.fine_tune --data DIR [--out fine_tune.json] [--epochs 3] [--seeds 0 1 2]
+    python -m benchmarks.fine_tune --data DIR [--out fine_tune.json] [--nets DIR] [--epochs 3] [--seeds 0 1 2]
 
 A dense LeNet-300-100 is trained in PyTorch on the 54,000 training samples and exported to ONNX. Each rule then trains 3,552 connections on one
 64 KB core, from the largest of these weights (``start_from``) and from drawn ones. The learning rate is chosen for each on the validation
@@ -26,7 +26,7 @@ RULES = {
 
 
 def train_dense(data, seed, path, epochs=5):
-    """Train the dense network in PyTorch on the training samples of a `Dataset`, and export it to ONNX; returns its test accuracy."""
+    """Train the dense network in PyTorch on the training samples of a `Dataset`, and export it to ONNX."""
     import torch
     from torch import nn
 
@@ -44,9 +44,6 @@ def train_dense(data, seed, path, epochs=5):
             optimizer.step()
     model.eval()
     torch.onnx.export(model, (x[:1],), path, dynamo=False, input_names=["input"], dynamic_axes={"input": {0: "samples"}})
-    with torch.no_grad():
-        seen = model(torch.tensor(data.x_test, dtype=torch.float32) * data.scale).argmax(1).numpy()
-    return float((seen == data.y_test).mean())
 
 
 def scenario_of(rule, start, rate, seed, epochs):
@@ -79,14 +76,18 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", type=Path, default=Path("fine_tune.json"))
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--nets", type=Path, help="Keep the dense networks in this folder, and take those that are there.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
     data = scenario_of("static", None, 0.1, 0, 1).dataset.load(options.data)
     with tempfile.TemporaryDirectory() as folder:
-        nets = {seed: Path(folder) / f"dense_{seed}.onnx" for seed in options.seeds}
+        nets = {seed: (options.nets or Path(folder)) / f"dense_{seed}.onnx" for seed in options.seeds}
         for seed, path in nets.items():
-            found[f"dense {seed}"] = train_dense(data, seed, str(path))
+            if not path.exists():
+                train_dense(data, seed, str(path))
+            given = ns.load_network(path)
+            found[f"dense {seed}"] = float((given.predict(data.x_test * data.scale) == data.y_test).mean())
 
         def result(rule, is_given, rate, seed):
             key = f"{rule} {'given' if is_given else 'scratch'} {rate} {seed} {options.epochs}"

@@ -99,6 +99,9 @@ def export(
         Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; of a network a file, for pynn and sanafe a folder.")
     ] = None,
     dense: Annotated[bool, typer.Option("--dense", help="For onnx: weights as dense arrays, for readers that know no sparse ones.")] = False,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="For nir and pynn: write spiking neurons though they reset there where ours lose their threshold.")
+    ] = False,
     data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For sanafe: look for data sets here first.")] = None,
 ):
     """Write the network of a run for other tools, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
@@ -112,6 +115,8 @@ def export(
     from neurosim.results import consistent, read_record
     from neurosim.results.export import export_run
 
+    if lossy and what not in ("nir", "pynn"):
+        raise InputError(f"--lossy: found with --format {what}; it belongs to nir and pynn")
     if dense and what != "onnx":
         raise InputError(f"--dense: found with --format {what}; it belongs to onnx")
     if what in NETWORK_FORMATS:
@@ -120,7 +125,7 @@ def export(
 
         if out is None:
             raise InputError(f"--out: missing; give {NETWORK_FORMATS[what]}")
-        return write_network(read_run_network(run), what, out, dense=dense)
+        return write_network(read_run_network(run), what, out, dense=dense, lossy=lossy)
     if what == "sanafe":
         from neurosim.scenario.replay import export_sanafe
 

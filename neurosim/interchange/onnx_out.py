@@ -40,6 +40,8 @@ def onnx_bytes(network, dense=False):
     InputError
         A cell that ONNX has no operator for, or a network that is larger than a file of this format may be.
     """
+    if network.spiking:
+        raise InputError("export --format onnx: no operator of ONNX spikes; use --format torch or npz, which are exact")
     graph = _Graph(need("onnx", "onnx", "export --format onnx"), dense)
     _write_inputs(graph, network)
     if network.type == "mlp":

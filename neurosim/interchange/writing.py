@@ -6,7 +6,7 @@ from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
 
 
-def write_network(network, what, out, dense=False):
+def write_network(network, what, out, dense=False, lossy=False):
     """Write a network.
 
     Parameters
@@ -17,6 +17,8 @@ def write_network(network, what, out, dense=False):
         A file; of ``pynn`` a folder.
     dense : bool
         Of ``onnx``: weights as dense arrays.
+    lossy : bool
+        Of ``nir`` and ``pynn``: write spiking neurons though they reset in another way there.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def write_network(network, what, out, dense=False):
     elif what == "nir":
         from neurosim.interchange.nir_out import write_nir
 
-        write_nir(network, out)
+        write_nir(network, out, lossy)
     elif what == "torch":
         from neurosim.interchange.torch_out import write_torch
 
@@ -41,6 +43,6 @@ def write_network(network, what, out, dense=False):
     elif what == "pynn":
         from neurosim.interchange.pynn_out import write_pynn
 
-        write_pynn(network, out)
+        write_pynn(network, out, lossy)
     else:
         raise InputError(f"--format: found {what!r}; {nearest(what, ('npz', 'onnx', 'nir', 'pynn', 'torch'))}")

@@ -91,6 +91,8 @@ def evaluate(deployment, dataset, inputs="auto", n_threads=None):
         raise DoesNotFitError(summarize(verdict), verdict)
     from neurosim.scenario.trainer import set_threads
 
+    if why := deployment.network.origin.get("approximates"):
+        raise InputError(f"evaluate: {why}; a verdict does not depend on it, but accuracy and spikes do: train it here, or export it from neurosim")
     dataset = as_network_takes(deployment.network, dataset, inputs)
     set_threads(n_threads)
     stored, n_saturated, n_rounded = round_weights(deployment.network, hardware)
