@@ -43,7 +43,7 @@ def read_nir(path, n_steps=None):
     nir = need("nir", "nir", path)
     need("h5py", "nir", path)
     try:
-        graph = nir.read(path)
+        graph = nir.read(path, type_check=False)  # sizes are checked here, by name of the node
     except Exception as error:  # h5py and nir raise kinds of their own
         raise InputError(f"{path}: not a NIR file ({type(error).__name__})") from None
     if not isinstance(graph, nir.NIRGraph):
@@ -131,7 +131,7 @@ class _Reader:
         layers.multiply(part["where"], part["weight"].astype(np.float32), part["weight"] != 0)
         if part["bias"].any():
             layers.shift(part["where"], part["bias"], None)
-        return replace(layers.network(), origin=self._origin())
+        return replace(layers.network(), origin={"file": Path(self.path).name, "producer": "nir"})
 
     def _spiking(self, parts):
         nir = self.nir
@@ -144,7 +144,8 @@ class _Reader:
         if np.ptp(np.concatenate([np.ravel(a) for a in alphas])) > 1e-9:
             raise InputError(f"{hidden[-1]['where_cell']}: time constants differ; neurons of a network have one here")
         alpha, kappa = float(np.ravel(alphas[0])[0]), 0.0
-        matrices, populations, v_th = [], ["inputs"], 1.0
+        # The threshold of all: that of the first neuron; others are as if theirs were scaled with their weights.
+        matrices, populations, v_th = [], ["inputs"], float(np.ravel(getattr(hidden[0]["cell"], "v_threshold", 1.0))[0])
         for i, part in enumerate(hidden, 1):
             node = part["cell"]
             if isinstance(node, nir.LI):
@@ -158,7 +159,7 @@ class _Reader:
                     raise InputError(f"{part['where_cell']}: {key} is not 0; a membrane decays and falls towards 0 here")
             if part["bias"].any():
                 raise InputError(f"{part['where']}: biases of spiking neurons; only the read-out has them here")
-            gain = np.broadcast_to(self._gain(node), n) / threshold
+            gain = np.broadcast_to(self._gain(node), n) * (v_th / threshold)
             matrices.append(self._matrix(part["where"], part["weight"] * gain, (i - 1, i), f"{populations[-1]} to lif {i}"))
             populations.append(f"lif {i}")
             if part["own"] is not None:

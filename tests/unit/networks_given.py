@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from neurosim.networks import Spiking
 from neurosim.results.network import TrainedNetwork, WeightMatrix
 
 SUMS = {"lstm": 4, "rnn": 1}
@@ -49,4 +50,29 @@ def same_connections(one, other):
         and np.array_equal(a.weight.indices, b.weight.indices)
         and np.array_equal(a.weight.data.view(np.uint32), b.weight.data.view(np.uint32))
         for a, b in zip(one.matrices, other.matrices, strict=True)
+    )
+
+
+def make_spiking(seed=0, units=(20, 15), loops=True, n_inputs=30, n_classes=5, n_steps=40, **dynamics):
+    """A network of leaky integrate-and-fire neurons; `dynamics` are those of `Spiking`."""
+    rng, matrices, n = np.random.default_rng(seed), [], n_inputs
+    kind = "alif" if dynamics.get("adaptive") else "lif"
+    for i, u in enumerate(units, 1):
+        matrices.append(sparse_weights(rng, (n, u), 0.3, (i - 1, i), f"into {i}"))
+        if loops:
+            pre, post = np.nonzero((rng.random((u, u)) < 0.2) & ~np.eye(u, dtype=bool))
+            matrices.append(WeightMatrix.of(f"of {i}", (i, i), (u, u), (pre, post, 0.3 * rng.normal(size=pre.size)), True))
+        n = u
+    last = len(units) + 1
+    matrices.append(sparse_weights(rng, (n, n_classes), 0.8, (last - 1, last), "outputs"))
+    spiking = Spiking(**dynamics)
+    return TrainedNetwork(
+        kind,
+        ("inputs", *(f"{kind} {i}" for i in range(1, last)), "outputs"),
+        tuple(matrices),
+        {last: rng.normal(size=n_classes).astype(np.float32)},
+        readout=spiking.readout,
+        n_steps=n_steps,
+        scale=1.0,
+        spiking=spiking,
     )
