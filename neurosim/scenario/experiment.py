@@ -12,7 +12,7 @@ from neurosim.placement.spill import can_spill
 from neurosim.networks import Spiking, Topology
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
-from neurosim.scenario.start import read_start
+from neurosim.scenario.start_given import read_start
 
 
 @dataclass(frozen=True)

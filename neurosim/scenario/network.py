@@ -1,6 +1,6 @@
 """A placement as a synapse store: the one step from cores and bytes to plain arrays."""
 
-from neurosim.scenario.start import place_network
+from neurosim.scenario.start_given import place_network
 from neurosim.synapses import CorePlan, Grid, SegmentPlan, StorePlan, SynapseStore, find_senders, plan_matrices
 
 

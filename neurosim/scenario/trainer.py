@@ -46,7 +46,7 @@ def make_trainer(experiment, data_dir=None, dataset=None):
 def _make_trainer(experiment, data_dir, dataset):
     from neurosim.scenario.inference import set_biases
     from neurosim.scenario.network import make_network, make_store
-    from neurosim.scenario.start import as_data_enter, digest_of, read_start
+    from neurosim.scenario.start_given import as_data_enter, digest_of, read_start
     from neurosim.training import Trainer
 
     scenario = experiment.scenario
