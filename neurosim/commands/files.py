@@ -96,7 +96,8 @@ def export(
         ),
     ],  # fmt: skip
     out: Annotated[
-        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; of a network a file, for pynn and sanafe a folder.")
+        Optional[Path],
+        typer.Option("--out", metavar="FILE", help="Write here instead of printing; of a network a file, for pynn and sanafe a folder."),
     ] = None,
     dense: Annotated[bool, typer.Option("--dense", help="For onnx: weights as dense arrays, for readers that know no sparse ones.")] = False,
     lossy: Annotated[

@@ -85,7 +85,9 @@ class _Reader:
             elif isinstance(node, nir.Flatten):
                 continue
             else:
-                raise InputError(f"{where}: this node has no place in a network of neurosim; known: Affine, Linear, LIF, IF, LI (the read-out), Flatten")
+                raise InputError(
+                    f"{where}: this node has no place in a network of neurosim; known: Affine, Linear, LIF, IF, LI (the read-out), Flatten"
+                )
         if not parts:
             raise InputError(f"{self.path}: holds no weights")
         if len(parts) == 1 and parts[0]["cell"] is None:
@@ -115,7 +117,9 @@ class _Reader:
             loops = [n for n in nexts if isinstance(self.nodes[n], (nir.Affine, nir.Linear)) and after.get(n) == [name]]
             nexts = [n for n in nexts if n not in loops]
             if len(loops) > 1 or len(nexts) != 1:
-                raise InputError(f"{self.where(name)}: leads to {len(nexts)} nodes ({', '.join(map(printable, nexts[:4]))}); a network of layers has no branches")
+                raise InputError(
+                    f"{self.where(name)}: leads to {len(nexts)} nodes ({', '.join(map(printable, nexts[:4]))}); a network of layers has no branches"
+                )
             if chain and chain[-1][0] == name and loops:
                 chain[-1] = (name, loops[0])
             (name,) = nexts
@@ -139,7 +143,9 @@ class _Reader:
             raise InputError(f"{self.path}: the format holds no number of steps; say how many with --steps")
         *hidden, last = parts
         if isinstance(last["cell"], (nir.LIF, nir.IF)):
-            raise InputError(f"{last['where_cell']}: spiking outputs; expected weights, or weights and an LI node, whose values are the scores of the classes")
+            raise InputError(
+                f"{last['where_cell']}: spiking outputs; expected weights, or weights and an LI node, whose values are the scores of the classes"
+            )
         alphas = [self._decay(part) for part in hidden]
         if np.ptp(np.concatenate([np.ravel(a) for a in alphas])) > 1e-9:
             raise InputError(f"{hidden[-1]['where_cell']}: time constants differ; neurons of a network have one here")

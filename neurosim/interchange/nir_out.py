@@ -99,7 +99,9 @@ def refuse_unless_spiking(network, what, lossy):
     if network.spiking is None:
         if len(network.matrices) > 1:
             cell = network.type if network.type != "mlp" else network.cells[0]
-            raise InputError(f"{where}: {network.populations[1]} has cells {cell}, for which the format has no neuron; use --format onnx, which is exact")
+            raise InputError(
+                f"{where}: {network.populations[1]} has cells {cell}, for which the format has no neuron; use --format onnx, which is exact"
+            )
         if what == "pynn":
             raise InputError(f"{where}: no neuron of this network spikes; use --format onnx, which is exact")
         return

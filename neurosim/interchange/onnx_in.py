@@ -126,7 +126,9 @@ def _load(onnx, source, path):
 
 
 def _external(error):
-    return f"weights in a file beside it that cannot be read ({printable(error)[:160]}); give that file the same folder, or save the model in one file"
+    return (
+        f"weights in a file beside it that cannot be read ({printable(error)[:160]}); give that file the same folder, or save the model in one file"
+    )
 
 
 class _Reader:
@@ -171,7 +173,9 @@ class _Reader:
             self._follow(node)
             values[self.name] = self.value
         if self.name != goal:
-            raise InputError(f"{self.path}: output {printable(goal)} is not reached from the input through known operators; the last is {printable(self.name)}")
+            raise InputError(
+                f"{self.path}: output {printable(goal)} is not reached from the input through known operators; the last is {printable(self.name)}"
+            )
         return self._finish()
 
     # Constants
@@ -193,7 +197,9 @@ class _Reader:
 
     def _array(self, tensor):
         if tensor.data_location == self.onnx.TensorProto.EXTERNAL and not tensor.HasField("raw_data"):
-            raise InputError(f"{self.path}: initializer {printable(tensor.name)} stands in a file beside it that was not given; save the model in one file")
+            raise InputError(
+                f"{self.path}: initializer {printable(tensor.name)} stands in a file beside it that was not given; save the model in one file"
+            )
         values = self.onnx.numpy_helper.to_array(tensor)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InputError(f"{self.path}: initializer {printable(tensor.name)} holds a value that is not finite")
@@ -329,7 +335,9 @@ class _Reader:
 
     def _size_of(self, node, sizes):
         if any(n is None for n in sizes):
-            raise InputError(f"{node.where}: the size of input {self.entry} is open along an axis that is not that of the samples; export the model with fixed sizes")
+            raise InputError(
+                f"{node.where}: the size of input {self.entry} is open along an axis that is not that of the samples; export the model with fixed sizes"
+            )
         return int(np.prod(sizes))
 
     def _op_transpose(self, node):
@@ -383,7 +391,9 @@ class _Reader:
         if len(axes) != 1 or self.value.axes[axis] != "steps":
             raise InputError(f"{node.where}: {how} over {self.value.axes[axis]}; expected the steps of a recurrent layer")
         if how == "mean" and self.lengths:
-            raise InputError(f"{node.where}: mean over all steps of sequences that may be shorter ({printable(self.lengths)}); expected their sum divided by the lengths")
+            raise InputError(
+                f"{node.where}: mean over all steps of sequences that may be shorter ({printable(self.lengths)}); expected their sum divided by the lengths"
+            )
         self.layers.read_out(node.where, how)
         keeps = node.get("keepdims", 1)
         middle = (("one", 1),) if keeps else ()
@@ -491,7 +501,9 @@ class _Reader:
         used = {name for each in self.nodes for name in each.inputs} | {self.graph.output[0].name}
         taken = [i for i in (0, 1, 2) if outputs[i] and outputs[i] in used]
         if taken != [0] and taken != [1]:
-            raise InputError(f"{node.where}: its outputs {', '.join(printable(outputs[i]) for i in taken) or 'none'} are used; expected all states or the last")
+            raise InputError(
+                f"{node.where}: its outputs {', '.join(printable(outputs[i]) for i in taken) or 'none'} are used; expected all states or the last"
+            )
         if taken == [1]:
             self.layers.read_out(node.where, "last")
             pairs = [("directions", 1), ("samples", n_samples), ("features", n_units)]
@@ -525,7 +537,24 @@ class _Reader:
         return _with_metadata(network, told, self.path, self.model.producer_name)
 
 
-_NAMES = ["Flatten", "Reshape", "Transpose", "Squeeze", "Gather", "Slice", "ReduceMean", "ReduceSum", "Div", "Mul", "Add", "Sub", "MatMul", "Gemm", "ArgMax", "LogSoftmax"]
+_NAMES = [
+    "Flatten",
+    "Reshape",
+    "Transpose",
+    "Squeeze",
+    "Gather",
+    "Slice",
+    "ReduceMean",
+    "ReduceSum",
+    "Div",
+    "Mul",
+    "Add",
+    "Sub",
+    "MatMul",
+    "Gemm",
+    "ArgMax",
+    "LogSoftmax",
+]
 
 
 def _needed(nodes, goal):
@@ -588,7 +617,9 @@ def _with_metadata(network, told, path, producer):
             classes = np.array(json.loads(told["neurosim.classes"]))
             found |= {"classes": classes} if len(classes) == network.n_classes else {}
         if "neurosim.homes" in told:
-            cores = {name: np.concatenate([np.full(n, core, np.int32) for core, n in runs]) for name, runs in json.loads(told["neurosim.homes"]).items()}
+            cores = {
+                name: np.concatenate([np.full(n, core, np.int32) for core, n in runs]) for name, runs in json.loads(told["neurosim.homes"]).items()
+            }
             sizes = dict(zip(network.populations, network.sizes, strict=True))
             if all(len(home) == sizes.get(name) for name, home in cores.items()):
                 found["homes"] = {network.populations.index(name): home for name, home in cores.items()}

@@ -93,7 +93,9 @@ class _Graph:
         )  # fmt: skip
         helper.set_model_props(model, metadata_of(network))
         if model.ByteSize() > _MOST_BYTES:
-            raise InputError(f"export --format onnx: {model.ByteSize():,d} B; the format takes at most {_MOST_BYTES:,d} in one file: use --format npz")
+            raise InputError(
+                f"export --format onnx: {model.ByteSize():,d} B; the format takes at most {_MOST_BYTES:,d} in one file: use --format npz"
+            )
         return model.SerializeToString(deterministic=True)
 
 
@@ -133,7 +135,9 @@ def _write_perceptron(graph, network):
         _write_bias(graph, network, matrix.post, i)
         if cell is not None:
             if cell not in _ACTIVATIONS:
-                raise InputError(f"export --format onnx: hidden layer {i + 1} has cells {cell}, for which ONNX has no operator here; use --format npz")
+                raise InputError(
+                    f"export --format onnx: hidden layer {i + 1} has cells {cell}, for which ONNX has no operator here; use --format npz"
+                )
             kind, attributes = _ACTIVATIONS[cell]
             graph.node(kind, name=f"hidden_{i}", **attributes)
 

@@ -63,7 +63,7 @@ def load(path=WEIGHTS):
         return Network(dict(archive)).eval()
 '''
 
-_SEQUENCE = '''    def forward(self, x, lengths=None):
+_SEQUENCE = """    def forward(self, x, lengths=None):
         x = self.enter(x.reshape(len(x), self.n_steps, -1))
         lengths = torch.full((len(x),), self.n_steps) if lengths is None else torch.as_tensor(lengths)
 {start}
@@ -72,7 +72,7 @@ _SEQUENCE = '''    def forward(self, x, lengths=None):
             value = x[:, t]
 {step}
 {end}
-'''
+"""
 
 
 def write_torch(network, out):

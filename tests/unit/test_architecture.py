@@ -50,7 +50,21 @@ ALLOWED = {
     "cli": {"commands", "errors"},
 }
 LEARNING = ("networks", "nn", "rewiring", "training", "synapses", "kernels", "datasets")
-CHIP_SIDE = {"hardware", "placement", "accounting", "scenario", "sweeps", "results", "interchange", "reports", "validation", "api", "sklearn", "commands", "cli"}
+CHIP_SIDE = {
+    "hardware",
+    "placement",
+    "accounting",
+    "scenario",
+    "sweeps",
+    "results",
+    "interchange",
+    "reports",
+    "validation",
+    "api",
+    "sklearn",
+    "commands",
+    "cli",
+}
 # Modules outside of kernels/ that may import Numba, inside functions, so that `check` does not load it.
 LAZY_NUMBA = {"scenario/trainer.py", "scenario/record.py"}
 

@@ -142,7 +142,7 @@ def test_the_store_of_a_run_counts_the_same(chip):
     found = deploy(network, read_hardware(chip, ["hardware.cores=4", "hardware.weight_format=float32", "hardware.on_violation=report"]), False)
     placement = found.placement
     connections = round_weights(network, found.hardware)[0]
-    limits = {key: value for key, value in placement.row_limits.items()}
+    limits = dict(placement.row_limits)
     wide = {key: (10**9,) * 4 for key in ("in_axons", "out_axons", "words", "routing_entries", "targets") if key in limits}
     plan = make_plan(placement, [Grid()] * 3, keeps_fan_in=False, limits=CorePlan(**(limits | wide)), scope="core", signs="free", is_strict=False)
     store = SynapseStore.of(plan, [c[:3] for c in connections])
@@ -174,7 +174,9 @@ def test_out_and_in_again_gives_the_same_verdict(tmp_path):
     (tmp_path / "net.onnx").write_bytes(onnx_bytes(network))
     network.to_npz(tmp_path / "net.npz")
     for chip in ("loihi1", "spinnaker2_santos", "brainscales2", "truenorth"):
-        verdicts = [ns.check(source, profile=chip, hardware={"cores": 2}).to_dict() for source in (network, tmp_path / "net.onnx", tmp_path / "net.npz")]
+        verdicts = [
+            ns.check(source, profile=chip, hardware={"cores": 2}).to_dict() for source in (network, tmp_path / "net.onnx", tmp_path / "net.npz")
+        ]
         assert verdicts[0] == verdicts[1] == verdicts[2]
 
 

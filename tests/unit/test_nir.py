@@ -125,7 +125,11 @@ def test_graphs_that_are_refused(tmp_path):
             read_nir(graph_of(tmp_path, ends | nodes, edges), 8)
     leaky = nir.LIF(tau=ones, r=ones, v_leak=ones, v_threshold=ones)
     deep = [("in", "w"), ("w", "n"), ("n", "v"), ("v", "out")]
-    for node, line in ((leaky, "v_leak is not 0"), (nir.LIF(ones * 1e-6, ones, 0 * ones, ones), "shorter than a step"), (nir.LIF(ones, ones, 0 * ones, 0 * ones), "threshold that is not above 0")):
+    for node, line in (
+        (leaky, "v_leak is not 0"),
+        (nir.LIF(ones * 1e-6, ones, 0 * ones, ones), "shorter than a step"),
+        (nir.LIF(ones, ones, 0 * ones, 0 * ones), "threshold that is not above 0"),
+    ):
         with pytest.raises(InputError, match=line):
             read_nir(graph_of(tmp_path, ends | {"w": weights, "n": node, "v": nir.Linear(np.ones((4, 4)))}, deep), 8)
     with h5py.File(tmp_path / "other.h5", "w") as file:

@@ -85,7 +85,10 @@ def test_where_it_comes_from_goes_with_it():
     origin = {"scenario": "s", "seed": 3, "profile": "loihi1", "profile_sha256": "ab", "neurosim": "0.1.0"}
     network = make_perceptron(homes=homes, origin=origin, classes=np.array(list("abcdefghij")))
     content = onnx_bytes(network)
-    assert json.loads({p.key: p.value for p in onnx.load_model_from_string(content).metadata_props}["neurosim.homes"])["hidden 1"] == [[0, 15], [1, 15]]
+    assert json.loads({p.key: p.value for p in onnx.load_model_from_string(content).metadata_props}["neurosim.homes"])["hidden 1"] == [
+        [0, 15],
+        [1, 15],
+    ]
     back = read_onnx(content)
     assert back.origin == origin
     assert back.classes.tolist() == list("abcdefghij")
