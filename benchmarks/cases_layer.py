@@ -9,7 +9,7 @@ from benchmarks.peers.timing import LEAD, interleave, on_torch_threads
 from benchmarks.row import ratio_row
 from neurosim.kernels import mlp
 from neurosim.kernels.cells import join_cells
-from neurosim.kernels.compile import parallel_kernel
+from neurosim.kernels.compile import inlined, parallel_kernel
 from neurosim.nn.mlp import zero_tiles
 from neurosim.synapses import SynapseStore, layered_plan
 
@@ -28,6 +28,14 @@ def forward(slots, layer, layers, biases, act, lanes):
         mlp.forward(slots, layer, layers, biases, act[t], len(lanes), lanes, ACTIVATE)
 
 
+@inlined
+def _move(total, part):
+    """Add `part` to `total` and set it to zero. A function, because Numba loses stores to elements of a tuple's arrays in a parallel loop."""
+    for k in range(total.size):
+        total[k] += part[k]
+        part[k] = np.float32(0.0)
+
+
 @parallel_kernel
 def backward_and_gradient(slots, segments, network, layers, act, err, partial, lanes):
     """Errors of the inputs and the gradient of every slot, one thread a tile. Writes `err` and `slots.gradient`.
@@ -43,7 +51,7 @@ def backward_and_gradient(slots, segments, network, layers, act, err, partial, l
     for piece in prange(n_pieces):
         first, last = piece * 8192, min((piece + 1) * 8192, n_slots)
         for t in range(partial.shape[0]):
-            mlp.move_gradient(slots.gradient[first:last], partial[t, first:last])
+            _move(slots.gradient[first:last], partial[t, first:last])
 
 
 class OurLayer:

@@ -47,7 +47,7 @@ class ProcessorTimed:
 
     def __call__(self):
         before = numba.get_num_threads()
-        numba.set_num_threads(min(self.n_threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(self.n_threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
         begin = time.process_time()
         self.program()
         self.seconds.append(time.process_time() - begin)

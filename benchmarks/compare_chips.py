@@ -64,9 +64,13 @@ def fit_table(found):
         usage = binding(verdict)
         uses = {u["name"]: u for u, _ in tightest(verdict)}
         hardware, profile = experiment.scenario.hardware, experiment.profile
-        fullest = max(core.n_bytes for core in experiment.placement.cores)
+        fullest = int(experiment.placement.stored_bytes.max())
         limit = experiment.placement.local_limit
-        memory = [f"{fullest:,d} B of {limit:,d}" if limit else f"{fullest:,d} B, limit not stated"]
+        local = int(experiment.placement.n_bytes.max())
+        memory = [
+            f"{fullest:,d} B"
+            + (f" of {limit:,d}" if limit and local == fullest else f", {local:,d} of {limit:,d} local" if limit else ", limit not stated")
+        ]
         memory += [f"{uses[name]['used']:,d} of {uses[name]['limit']:,d} {uses[name]['unit']}" for name in STORAGE if name in uses]
         weights = hardware.weight_format + (f" {hardware.rounding}" if hardware.format.is_rounded else "")
         weights += f", master {hardware.master}" if hardware.master != "none" else ""

@@ -20,6 +20,8 @@ SETTINGS = {
     "static": ("{rule: static}", 0.5),
     "dense": ("{rule: dense}", 0.1),
     "prune": ("{rule: prune, start: 0.2, end: 0.6, period: 100}", 0.1),
+    "prune_retrain": ("{rule: prune_retrain, start: 0.5}", 0.1),
+    "l1_shrinkage": ("{rule: l1_shrinkage, l1: 1e-4, period: 100, end: 0.6}", 0.1),
     "soft_deep_r": ("{rule: soft_deep_r, l1: 3e-4, noise_std: 3e-5}", 0.5),
 }
 
@@ -38,7 +40,7 @@ def measure(name, seed, data_dir):
     return {
         "accuracy": 100 * record.accuracy.test,
         "active": record.connectivity.active,
-        "memory": max(core.memory_bytes.used for core in record.cores),
+        "memory": max(core.stored_bytes for core in record.cores),
         "limit": record.cores[0].memory_bytes.limit,
         "traffic": sum(n for phase, n in by_phase.items() if phase != "evaluate") / n_trained,
         "rewire": by_phase.get("rewire", 0) / n_trained,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ProgressBar,
         Run,
         Scenario,
+        SearchResult,
         SweepResult,
         TrainedNetwork,
         Verdict,
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
         load_scenario,
         make_dataset,
         open_run,
+        open_search,
         open_sweep,
         profiles,
         run,
         scenarios,
+        search,
         sweep,
     )
     from neurosim.errors import DoesNotFitError, InputError, InterruptedRunError, NeurosimError, TrainingDivergedError  # noqa: F401
@@ -51,6 +54,7 @@ _HOMES = {
     "ProgressBar": "neurosim.api",
     "Run": "neurosim.api",
     "Scenario": "neurosim.api",
+    "SearchResult": "neurosim.api",
     "SweepResult": "neurosim.api",
     "TrainedNetwork": "neurosim.api",
     "TrainingDivergedError": "neurosim.errors",
@@ -63,10 +67,12 @@ _HOMES = {
     "load_scenario": "neurosim.api",
     "make_dataset": "neurosim.api",
     "open_run": "neurosim.api",
+    "open_search": "neurosim.api",
     "open_sweep": "neurosim.api",
     "profiles": "neurosim.api",
     "run": "neurosim.api",
     "scenarios": "neurosim.api",
+    "search": "neurosim.api",
     "sweep": "neurosim.api",
 }
 

@@ -23,9 +23,10 @@ for command, summary in (
     (work.run, "Train a scenario inside its chip's budgets."),
     (networks.evaluate, "Run a given network on a chip: accuracy, traffic and energy of inference."),
     (work.sweep, "Run a scenario along axes and seeds."),
+    (work.search, "Find the smallest budget that reaches an accuracy."),
     (work.warmup, "Compile ahead what runs need."),
     (files.compare, "Show runs side by side."),
-    (files.report, "Write figures and the page of a run or a sweep."),
+    (files.report, "Write figures and the page of a run, a sweep or a search."),
     (files.export, "Write a run's counts for other energy estimators."),
     (files.schema, "Print the JSON Schema of a kind of file."),
 ):

@@ -24,7 +24,8 @@ class Stream(IntEnum):
     RULE_NOISE = 8
     ROUNDING = 9
     INITIAL_ROUNDING = 10
-    FEEDBACK = 11
+    AUGMENT = 11
+    FEEDBACK = 12
 
 
 def mix64(value):

@@ -32,6 +32,8 @@ class Activity:
         How often each matrix was walked forward, backward and for its gradient, as `Topology.count_walks` says.
     n_samples, n_steps : int
         Samples seen; updates of the weights, 0 for an evaluation.
+    n_losses : int
+        Times that outputs had errors, as `Topology.count_losses` says; once a sample but in some spiking networks.
     """
 
     segment: dict
@@ -46,6 +48,7 @@ class Activity:
     walks: np.ndarray
     n_samples: int
     n_steps: int = 0
+    n_losses: int = 0
 
 
 class Shape:

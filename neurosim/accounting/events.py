@@ -10,9 +10,11 @@ import numpy as np
 
 from neurosim.accounting.activity import Shape
 from neurosim.accounting.routes import count_hops, count_packets
+from neurosim.accounting.spiking_signals import Signals, count_spiking_events
 from neurosim.accounting.visits import count_arrivals, count_dense, count_search_passes, count_visits
 from neurosim.placement.families import family_of
 from neurosim.placement.memory import host_rewires, theta_bits
+from neurosim.placement.spiking import input_bits as width_of_input
 
 PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", "evaluate")
 KINDS = (
@@ -31,6 +33,11 @@ KINDS = (
     "packet_offchip",
     "hop_east_west",
     "hop_north_south",
+    # Of spiking networks: visits of synapses to their traces, steps of the past that they read, and errors of outputs sent to cores with neurons,
+    # which are among the packets.
+    "trace_update",
+    "history_read",
+    "target_broadcast",
 )
 PHASE = {name: i for i, name in enumerate(PHASES)}
 KIND = {name: i for i, name in enumerate(KINDS)}
@@ -63,9 +70,9 @@ def count_events(placement, training, evaluation):
     for phase, idle in count_idle(placement, training, evaluation).items():
         add(phase, "neuron_update", idle)
     logits = _bytes(evaluation.n_samples * logit_bits(shape, formats))
-    add("evaluate", "host_byte", _bytes(input_bits(shape, formats, evaluation)) + logits)
+    add("evaluate", "host_byte", _bytes(input_bits(shape, placement, evaluation)) + logits)
     if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(shape, placement.workload, training, evaluation).items():
+        for phase, packets in count_packets(shape, placement.workload, training, evaluation, broadcast_pairs(shape, placement, training)).items():
             for kind, values in count_hops(placement.geometry, packets).items():
                 add(phase, kind, values)
     return events
@@ -82,8 +89,17 @@ def _count_learning(add, shape, placement, training):
     """Events of a chip that learns."""
     formats = placement.profile.formats
     n = training.n_samples
-    visits = count_visits(placement, training)
-    add("input", "host_byte", _bytes(input_bits(shape, formats, training)) + _bytes(n * label_bits(shape, formats)))
+    add("input", "host_byte", _bytes(input_bits(shape, placement, training)) + _bytes(n * label_bits(shape, formats)))
+    if placement.workload.topology.spiking:
+        count_spiking_events(add, shape, placement, training, lambda phase, activity: _count_forward(add, phase, shape, placement, activity))
+    else:
+        _count_passes(add, shape, placement, training)
+    _count_update(add, shape, placement, training)
+
+
+def _count_passes(add, shape, placement, training):
+    """The passes through a network whose neurons have values."""
+    n, visits = training.n_samples, count_visits(placement, training)
     _count_forward(add, "forward", shape, placement, training)
     add("forward", "packet_sent", n * shape.own[-1] * max(shape.output_cores - 1, 0))
     add("forward", "packet_received", n * shape.other_outputs)
@@ -93,6 +109,11 @@ def _count_learning(add, shape, placement, training):
     add("backward", "packet_sent", training.sent_back)
     add("backward", "packet_received", training.received_back)
     add("gradient", "synaptic_op", shape.per_core(visits.gradient_ops))
+
+
+def _count_update(add, shape, placement, training):
+    """Updates of weights and biases, and rewiring."""
+    formats = placement.profile.formats
     add("update", "neuron_update", training.n_steps * shape.n_biases)
     if placement.workload.clips:
         _count_norm(add, shape, training.n_steps)
@@ -172,9 +193,9 @@ def _count_norm(add, shape, n_steps):
 def _count_host_learning(add, shape, placement, training):
     """Events of a chip whose host learns: the forward pass, what the host reads of it, and what it writes."""
     formats, n = placement.profile.formats, training.n_samples
-    add("input", "host_byte", _bytes(input_bits(shape, formats, training)))
+    add("input", "host_byte", _bytes(input_bits(shape, placement, training)))
     _count_forward(add, "forward", shape, placement, training)
-    add("forward", "host_byte", _bytes(n * state_bits(shape, formats)))
+    add("forward", "host_byte", _bytes(states_read(shape, placement, training)))
     add("update", "synaptic_write", shape.per_core(training.segment["updated"]))
     add("rewire", "synaptic_write", shape.per_core(count_arrivals(placement, training)))
 
@@ -196,8 +217,12 @@ def count_firing(placement, training, evaluation):
         return None
     shape = Shape(placement)
     spikes, quiet = (np.zeros((shape.n_cores, len(PHASES)), np.int64) for _ in range(2))
-    hidden, home = slice(shape.pre_start[1], shape.pre_start[-1]), np.concatenate([shape.homes[0][:0], *shape.homes[1:-1]])
-    for phases, activity in ((("forward", "backward"), training), (("evaluate",), evaluation)):
+    home = np.concatenate([shape.homes[0][:0], *shape.homes[1:-1]])
+    # A neuron is numbered for each matrix that it feeds; the one into the next layer sees its spikes of all steps.
+    after = [i for i, projection in enumerate(shape.topology.projections) if projection.pre and not projection.is_recurrent]
+    hidden = np.concatenate([np.arange(0), *(np.arange(shape.pre_start[i], shape.pre_start[i + 1]) for i in after)])
+    is_spiking = shape.topology.spiking is not None
+    for phases, activity in ((("forward",) if is_spiking else ("forward", "backward"), training), (("evaluate",), evaluation)):
         fired = np.bincount(home, weights=activity.nonzero[hidden], minlength=shape.n_cores).astype(np.int64)
         spikes[:, PHASE[phases[0]]] = fired
         for phase in phases if not placement.workload.host_learns else phases[:1]:
@@ -207,9 +232,23 @@ def count_firing(placement, training, evaluation):
     return Firing(spikes, quiet)
 
 
-def input_bits(shape, formats, activity):
-    """Bits of all inputs that the host writes to each core."""
-    return np.where(shape.has_input, activity.passes[0, 0] * shape.n_inputs * formats.input_bits.value, 0)
+def broadcast_pairs(shape, placement, training):
+    """Errors of outputs from core to core; None where values of neurons are all that travels."""
+    return Signals(placement, training).pairs(shape) if placement.workload.topology.spiking else None
+
+
+def input_bits(shape, placement, activity):
+    """Bits of all inputs that the host writes to each core: one for each where they are spikes."""
+    width = width_of_input(placement.profile.formats, placement.workload)
+    return np.where(shape.has_input, activity.passes[0, 0] * shape.n_inputs * width, 0)
+
+
+def states_read(shape, placement, training):
+    """Bits that a host which learns reads of each core: values of all neurons once a sample; of spiking ones the spikes of every step, and read-outs."""
+    formats, topology = placement.profile.formats, placement.workload.topology
+    if topology.spiking is None:
+        return training.n_samples * state_bits(shape, formats)
+    return shape.own_hidden(training.passes[0]) + training.n_losses * logit_bits(shape, formats)
 
 
 def label_bits(shape, formats):

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurosim.accounting.activity import Shape
-from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, count_steps, logit_bits, state_bits
+from neurosim.accounting.events import KIND, KINDS, PHASE, PHASES, count_events, count_firing, broadcast_pairs, count_steps, logit_bits, states_read
 from neurosim.accounting.routes import count_packets
 from neurosim.accounting.loops import count_loops
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy, range_energy
 from neurosim.accounting.sections import DIRECTIONS, Spill
+from neurosim.accounting.spiking import SpikingTraffic
 from neurosim.accounting.traffic import count_traffic
 from neurosim.errors import LedgerError
 from neurosim.placement.memory import host_rewires
@@ -107,7 +108,7 @@ def make_ledger(placement, training, evaluation):
     """
     events = count_events(placement, training, evaluation)
     # Bits are rounded up once, per core, phase, section and direction; totals are sums of these bytes.
-    traffic = (count_traffic(placement, training, evaluation) + 7) // 8
+    traffic = (_count_traffic(placement, training, evaluation) + 7) // 8
     if placement.workload.host_learns:  # what synapses take in these phases comes from the host
         for phase in (PHASE["update"], PHASE["rewire"]):
             events[:, phase, KIND["host_byte"]] += traffic[:, phase, :, DIRECTIONS.index("write")].sum(axis=1)
@@ -127,6 +128,12 @@ def make_ledger(placement, training, evaluation):
     close(ledger, placement, training)
     _close_routes(ledger, placement, training, evaluation)
     return ledger
+
+
+def _count_traffic(placement, training, evaluation):
+    if placement.workload.topology.spiking:
+        return SpikingTraffic(placement).count(training, evaluation)
+    return count_traffic(placement, training, evaluation)
 
 
 def close(ledger, placement, training):
@@ -156,7 +163,7 @@ def _close_host(ledger, placement, training):
     read = ((ledger.n_evaluated * logit_bits(shape, formats) + 7) // 8).sum()
     if placement.workload.host_learns:
         taken += written[:, [PHASE["update"], PHASE["rewire"]]].sum()
-        read += ((training.n_samples * state_bits(shape, formats) + 7) // 8).sum()
+        read += ((states_read(shape, placement, training) + 7) // 8).sum()
     elif host_rewires(placement.profile, placement.workload):
         taken += _host_exchange(placement, training, ledger.traffic).sum()
     host = int(ledger.events[:, :, KIND["host_byte"]].sum())
@@ -174,11 +181,16 @@ def _host_exchange(placement, training, traffic):
 def _close_routes(ledger, placement, training, evaluation):
     """Packets between pairs of cores, and so their hops, are those that senders and receivers booked, each by itself."""
     if placement.geometry.tells_packets_apart:
-        for phase, packets in count_packets(Shape(placement), placement.workload, training, evaluation).items():
+        for phase, packets in _packets(placement, training, evaluation).items():
             booked = ledger.events[:, PHASES.index(phase)]
             for kind, axis in (("packet_sent", 1), ("packet_received", 0)):
                 if (booked[:, KIND[kind]] != packets.sum(axis=axis)).any():
                     raise LedgerError(f"ledger does not close: {kind} of a core in phase {phase} differs from its pairs of cores")
+
+
+def _packets(placement, training, evaluation):
+    shape = Shape(placement)
+    return count_packets(shape, placement.workload, training, evaluation, broadcast_pairs(shape, placement, training))
 
 
 def _same(what, a, b):
@@ -186,7 +198,7 @@ def _same(what, a, b):
         raise LedgerError(f"ledger does not close: {what} differ, {a:,} and {b:,}")
 
 
-def count_by_phase(ledger):
-    """Events of all cores: dict of phase to dict of kind to int, zeros left out."""
-    total = ledger.events.sum(axis=0)
+def count_by_phase(ledger, core=None):
+    """Events of one core, or of all of them: dict of phase to dict of kind to int, zeros left out."""
+    total = ledger.events.sum(axis=0) if core is None else ledger.events[core]
     return {phase: {kind: int(total[p, k]) for k, kind in enumerate(KINDS) if total[p, k]} for p, phase in enumerate(PHASES) if total[p].any()}

@@ -19,20 +19,25 @@ PRICE_OF = {
     "random_draw": "random_draw",
     "packet_sent": "packet",
     "host_byte": "host_byte",
+    "trace_update": "trace_update",
+    "history_read": "history_read",
 }
+#: What spiking networks add: no table of a program has loops of it.
+_OF_SPIKING = ("trace_update", "history_read")
 #: Events that happen in a core and take its cycles.
 _CYCLES_OF = {k: v for k, v in PRICE_OF.items() if k not in ("host_byte",)}
-#: A packet is paid for once, by its sender. Where bytes are priced, they pay for the write of a synapse.
+#: A packet is paid for once, by its sender, also one of a broadcast. Where bytes are priced, they pay for the write of a synapse.
 _PAID_ELSEWHERE = {
-    "event": ("packet_received",),
-    "cycle": ("packet_received",),
-    "memory": ("packet_received", "synaptic_write"),
+    "event": ("packet_received", "target_broadcast"),
+    "cycle": ("packet_received", "target_broadcast"),
+    "memory": ("packet_received", "target_broadcast", "synaptic_write"),
     # The loops of the program do all of it.
     "program": (
         "packet_received",
+        "target_broadcast",
         "proposal_accepted",
         "proposal_rejected",
-        *(kind for kind in PRICE_OF if kind not in ("packet_sent", "host_byte")),
+        *(kind for kind in PRICE_OF if kind not in ("packet_sent", "host_byte", *_OF_SPIKING)),
     ),
 }
 #: Prefix of the components that are turns of a loop of the program.

@@ -7,7 +7,7 @@ hops. Between chips the way within the chips is not known, so only the packet is
 import numpy as np
 
 
-def count_packets(shape, workload, training, evaluation):
+def count_packets(shape, workload, training, evaluation, broadcast=None):
     """Packets of each phase between each pair of cores.
 
     Parameters
@@ -17,6 +17,8 @@ def count_packets(shape, workload, training, evaluation):
         Where the host learns, only activations travel between cores; where gradients are clipped, so do the parts of their norm.
     training, evaluation : Activity
         With `pairs`.
+    broadcast : int64 array, shape (n_cores, n_cores), optional
+        Errors of outputs that are sent to all cores with spiking neurons.
 
     Returns
     -------
@@ -25,7 +27,8 @@ def count_packets(shape, workload, training, evaluation):
     """
     if workload.host_learns:
         return {"forward": training.pairs, "evaluate": evaluation.pairs}
-    logits = training.n_samples * np.outer(shape.own[-1], shape.has_output)
+    n_losses = training.n_losses if workload.topology.spiking else training.n_samples
+    logits = n_losses * np.outer(shape.own[-1], shape.has_output)
     dense = np.zeros_like(logits)
     for g in np.flatnonzero(shape.remote):
         dense[:, shape.core[g]] += training.segment["dense_samples"][g] * shape.own[shape.pre[g]]
@@ -33,7 +36,7 @@ def count_packets(shape, workload, training, evaluation):
         np.fill_diagonal(among, 0)
     return {
         "forward": training.pairs + logits,
-        "backward": training.pairs_back,
+        "backward": training.pairs_back + (0 if broadcast is None else broadcast),
         "update": workload.clips * training.n_steps * shape.norm_packets,
         "rewire": dense,
         "evaluate": evaluation.pairs,

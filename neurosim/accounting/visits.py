@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.accounting.activity import Shape
+from neurosim.accounting.spiking_visits import forward_visits, gradient_visits
 from neurosim.placement.families import family_of
 from neurosim.placement.memory import SEARCH_BITS, has_row_pointers
 
@@ -29,6 +30,10 @@ def count_visits(placement, activity):
     product happens for non-zero activations; the processor beside them walks all slots to learn.
     """
     segment, later = activity.segment, placement.layout.pre > 0
+    if placement.workload.topology.spiking:
+        # A spike walks its row where rows can be found, and errors go back along every slot.
+        forward, gradient = forward_visits(placement, activity), gradient_visits(placement, activity)
+        return Visits(forward, segment["slots_backward"], gradient, forward, segment["slots_backward"], gradient)
     slots, backward, gradient = (segment[k] for k in ("slots", "slots_backward", "slots_gradient"))
     rows, pairs = segment["pre_nonzero"], segment["pair_nonzero"]
     if not family_of(placement.profile).is_program:

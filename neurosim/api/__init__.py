@@ -9,6 +9,7 @@ from neurosim.api.comparisons import Comparison, compare
 from neurosim.api.progress import ProgressBar
 from neurosim.api.networks import evaluate, load_network
 from neurosim.api.runs import Run, open_run, run
+from neurosim.api.searching import SearchResult, open_search, search
 from neurosim.api.sweep_results import SweepResult, open_sweep, sweep
 from neurosim.api.verdicts import Verdict, check
 from neurosim.datasets import make_dataset
@@ -24,6 +25,7 @@ __all__ = [
     "ProgressBar",
     "Run",
     "Scenario",
+    "SearchResult",
     "SweepResult",
     "TrainedNetwork",
     "Verdict",
@@ -35,9 +37,11 @@ __all__ = [
     "load_scenario",
     "make_dataset",
     "open_run",
+    "open_search",
     "open_sweep",
     "profiles",
     "run",
     "scenarios",
+    "search",
     "sweep",
 ]

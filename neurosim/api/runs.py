@@ -133,9 +133,9 @@ class Run:
         InputError
             An unknown name.
         """
-        from neurosim.reports.figures import FIGURES, draw
+        from neurosim.reports.figures import draw, figures_of
 
-        return draw(name, self.record, ax, FIGURES)
+        return draw(name, self.record, ax, figures_of(self.record))
 
     def save(self, folder) -> Path:
         """Write result.json, the tables, the scenario and the network into a folder, which `open_run` reads.
@@ -261,6 +261,7 @@ def _dataset(data, scenario):
         test_fraction=choice.test_fraction,
         validation_fraction=choice.validation_fraction,
         standardize=choice.standardize,
+        image_size=choice.image_size,
         seed=choice.split_seed,
         encode=choice.encoding,
     )

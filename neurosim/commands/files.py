@@ -18,7 +18,7 @@ NETWORK_FORMATS = {
     "pynn": "a folder such as --out pynn",
 }
 #: What has a JSON Schema.
-_KINDS = ("scenario", "sweep", "profile", "result", "sweep-result")
+_KINDS = ("scenario", "sweep", "profile", "result", "sweep-result", "search-result")
 
 
 def compare(
@@ -48,7 +48,7 @@ def compare(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run or of a sweep.", metavar="DIR", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, a sweep or a search.", metavar="DIR", show_default=False)],
     formats: Annotated[str, typer.Option("--format", metavar="NAMES", help="Of the figures, with commas: png, svg, pdf.")] = "png,svg",
     width: Annotated[
         str,
@@ -56,15 +56,16 @@ def report(
     ] = "page",
     plain: Annotated[bool, typer.Option("--plain", help="Figures without the line at their foot that says where they come from.")] = False,
 ):
-    """Write figures and report.html of a finished run, or of a sweep, and print the path of the page."""
+    """Write figures and report.html of a finished run, a sweep or a search, and print the path of the page."""
     from neurosim.results import consistent, read_record
+    from neurosim.results.search import is_search, read_search
     from neurosim.results.sweep import is_sweep, read_sweep
 
-    is_of_a_sweep = is_sweep(folder)
-    record = read_sweep(folder) if is_of_a_sweep else read_record(folder)
+    read = read_sweep if is_sweep(folder) else read_search if is_search(folder) else read_record
+    record = read(folder)
     from neurosim.reports.figure_style import COLUMN, FILE, Sheet
     from neurosim.reports.figures import KNOWN_FORMATS
-    from neurosim.reports.publish import publish_run, publish_sweep
+    from neurosim.reports.publish import publish_run, publish_search, publish_sweep
     from neurosim.scenario.folder import hold_folder
 
     chosen = tuple(dict.fromkeys(name.strip() for name in formats.split(",")))
@@ -76,8 +77,9 @@ def report(
     sheet = Sheet((COLUMN if width == "column" else FILE).width, has_caption=not plain)
     folder = folder if folder.is_dir() else folder.parent
     with consistent(folder):
-        if is_of_a_sweep:
-            paths = publish_sweep(record, folder, formats=chosen, sheet=sheet)
+        if read is not read_record:
+            publish = publish_sweep if read is read_sweep else publish_search
+            paths = publish(record, folder, formats=chosen, sheet=sheet)
         else:
             with hold_folder(folder):
                 paths = publish_run(record, folder, formats=chosen, sheet=sheet)
@@ -145,7 +147,7 @@ def export(
 def schema(
     what: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(_KINDS[:-1]) + f" or {_KINDS[-1]}.", autocompletion=complete_words(*_KINDS))],
 ):
-    """Print the JSON Schema of scenario, sweep and profile files, of result.json or sweep.json."""
+    """Print the JSON Schema of scenario, sweep and profile files, of result.json, sweep.json or search.json."""
     if what == "scenario":
         from neurosim.scenario.schema import Scenario as Model
     elif what == "profile":
@@ -156,6 +158,8 @@ def schema(
         from neurosim.sweeps.schema import Sweep as Model
     elif what == "sweep-result":
         from neurosim.results import SweepRecord as Model
+    elif what == "search-result":
+        from neurosim.results.search import SearchRecord as Model
     else:
         raise InputError(f"schema: found {what!r}; {nearest(what, _KINDS)}")
     print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Model.model_json_schema(by_alias=True)})

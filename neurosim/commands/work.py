@@ -1,4 +1,4 @@
-"""Commands that do the work: check, run and sweep scenarios."""
+"""Commands that do the work: check, run, sweep and search scenarios."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -23,6 +23,9 @@ def check(
             autocompletion=lambda incomplete: [*complete_words("all")(incomplete), *complete_profiles(incomplete)],
         ),
     ] = None,
+    placements: Annotated[
+        bool, typer.Option("--placements", help="Packets and hops of each hardware.placement; traffic needs the extra placement.")
+    ] = False,
     plugins: Plugins = None,
     n_steps: Steps = None,
     as_json: AsJson = False,
@@ -54,12 +57,15 @@ def check(
         verdict, notes = experiment.verdict, experiment.data_notes
     except DoesNotFitError as error:
         verdict = error.verdict
+    data = verdict.to_dict()
+    if placements and verdict.placement.n_cores > 1:
+        data["arrangements"] = verdict.arrangements()
     if as_json:
-        print_json(verdict.to_dict())
+        print_json(data)
     else:
         from neurosim.reports.tables import print_data_notes, print_verdict
 
-        print_verdict(make_console(), verdict.to_dict())
+        print_verdict(make_console(), data)
         print_data_notes(make_console(), notes)
     if not verdict.fits:
         raise typer.Exit(DoesNotFitError.exit_code)
@@ -166,6 +172,7 @@ def sweep(
     scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
     data: DataFolder = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
+    shard: Annotated[Optional[str], typer.Option("--shard", metavar="I/N", help="Run the I-th of N parts of the points here.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept more than 1,000 points.")] = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the bundled sweeps.")] = False,
     as_json: AsJson = False,
@@ -179,13 +186,16 @@ def sweep(
         return
     if name is None:
         raise InputError(f"sweep: name a sweep or a file; known: {', '.join(list_sweeps())}")
+    from neurosim.sweeps.runner import parse_shard
+
+    part = None if shard is None else parse_shard(shard)
     plan = expand(*load_sweep(name), overrides=overrides or (), plugins=plugins or (), yes=yes)
     from neurosim.reports.sweep_progress import SweepObserver
 
     with SweepObserver(None if quiet or as_json else make_console()) as observer:
         record, folder = run_sweep(
             plan, out=out, engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data, retry_failed=retry_failed,
-            plugins=plugins or (), observer=observer,
+            shard=part, plugins=plugins or (), observer=observer,
         )  # fmt: skip
     if as_json:
         print_json(record.model_dump(by_alias=True))
@@ -195,3 +205,82 @@ def sweep(
         console = make_console()
         print_sweep(console, record)
         print_written(console, folder, "sweep.json, results.csv, summary.csv, points/")
+
+
+def search(
+    scenario: ScenarioName,
+    target: Annotated[str, typer.Option("--target", metavar="accuracy=FRACTION", help="Mean accuracy on the validation set.", show_default=False)],
+    minimize: Annotated[
+        str,
+        typer.Option(
+            "--minimize", metavar="COST", help="bytes, energy or cores.", autocompletion=complete_words("bytes", "energy", "cores"), show_default=False
+        ),
+    ],
+    budget: Annotated[
+        Optional[str],
+        typer.Option(
+            "--budget", metavar="KEY=LOW..HIGH[:N]",
+            help="Along which accuracy rises; or KEY=A,B,C [default: network.connectivity=0.01..1:24].",
+        ),
+    ] = None,
+    vary: Annotated[
+        Optional[list[str]],
+        typer.Option("--vary", metavar="KEY=LOW..HIGH", help="Another key, whose values Optuna proposes; or KEY=A,B,C."),
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", metavar="N", help="Proposals for --vary.")] = 20,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds of each setting that the first one does not decide.")] = 3,
+    overrides: Overrides = None,
+    plugins: Plugins = None,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the search [default: runs/NAME-search].")] = None,
+    jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))
+    ] = "local",
+    scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
+    data: DataFolder = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
+    as_json: AsJson = False,
+    quiet: IsQuiet = False,
+):  # fmt: skip
+    """Find the smallest budget that reaches an accuracy; an interrupted search does only what is missing.
+
+    Settings are judged on a validation set; the test set is read once, for the answer. Without --vary the budget is bisected, and what
+    lies next below the answer is tried in case it missed by chance. With --vary Optuna proposes the other keys (extra: search).
+    """
+    from neurosim.scenario.load import load_scenario
+    from neurosim.sweeps.search import Goal, parse_budget, parse_target, parse_vary, run_search
+
+    goal = Goal(parse_target(target), minimize, parse_budget(budget) if budget else None, parse_vary(vary or ()), seeds, trials)
+    chosen = load_scenario(scenario, overrides or (), plugins or ())
+    from neurosim.reports.search_progress import SearchObserver
+
+    with SearchObserver(None if quiet or as_json else make_console()) as observer:
+        record, folder = run_search(
+            chosen, goal, out=out, engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data, retry_failed=retry_failed,
+            plugins=plugins or (), observer=observer,
+        )  # fmt: skip
+    from neurosim.reports.publish import publish_search
+
+    paths = publish_search(record, folder)
+    if as_json:
+        print_json(record.model_dump(by_alias=True))
+    elif not quiet:
+        from neurosim.reports.tables import print_search
+
+        console = make_console()
+        print_search(console, record)
+        print_written(console, folder, "search.json, trials.csv, results.csv, points/", paths)
+    if record.answer is None:
+        from neurosim.errors import NeurosimError
+
+        raise NeurosimError(f"no setting reaches {100 * record.target:g} % on the validation set; {_nearest_miss(record)}")
+
+
+def _nearest_miss(record):
+    """The best that was found, in words."""
+    known = [trial for trial in record.trials if trial.accuracy]
+    if not known:
+        return "none of them fits the chip" if record.trials else "nothing was tried"
+    best = max(known, key=lambda trial: trial.accuracy.mean)
+    setting = ", ".join(f"{key}={value}" for key, value in best.overrides.items())
+    return f"the best is {100 * best.accuracy.mean:.2f} % with {setting}"

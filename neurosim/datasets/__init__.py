@@ -6,6 +6,7 @@ Importing this room reads no data and imports neither scikit-learn nor Numba.
 """
 
 from .arrays import make_dataset
+from .augment import Augmentation
 from .catalog import DATASETS
 from .dataset import Dataset, DataShape
 from .encode import Encoding
@@ -15,15 +16,19 @@ from .info import DatasetInfo
 from .library import dataset_shape, load_dataset
 from .places import user_cache_dir
 from .speech import SpeechFeatures
+from .tasks import change_task, check_same_sizes
 
 __all__ = [
     "DATASETS",
+    "Augmentation",
     "DataShape",
     "Dataset",
     "DatasetInfo",
     "Encoding",
     "EventChoice",
     "SpeechFeatures",
+    "change_task",
+    "check_same_sizes",
     "dataset_shape",
     "fetch",
     "load_dataset",

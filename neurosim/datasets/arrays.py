@@ -23,6 +23,7 @@ def make_dataset(
     validation_fraction=None,
     seed=0,
     standardize=False,
+    image_size=None,
     lengths=None,
     lengths_test=None,
     encode=None,
@@ -46,6 +47,8 @@ def make_dataset(
         Decides which samples these are.
     standardize : bool
         Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
+    image_size : (int, int), optional
+        (rows, columns) to which images of shape (n_samples, rows, columns) are brought.
     lengths, lengths_test : int array-like, shape (n_samples,), optional
         Steps of each sequence: the first ones, what follows is padding. `Dataset` keeps them with the padding in front.
     encode : Encoding, optional
@@ -67,7 +70,7 @@ def make_dataset(
     >>> data.class_names, data.n_train, data.n_test
     (('cat', 'dog'), 2, 2)
     """
-    preparation = Preparation(None, test_fraction, validation_fraction, seed, standardize, encode)
+    preparation = Preparation(None, test_fraction, validation_fraction, seed, standardize, image_size, encode=encode)
     if (x_test is None) != (y_test is None) and not isinstance(y, str):
         given, missing = ("y_test", "x_test") if x_test is None else ("x_test", "y_test")
         raise refuse(name, f"{given} without {missing}", "both or neither", f"give {missing} too")

@@ -1,6 +1,6 @@
 """The data sets known by name, and the kinds of files that are data sets by their path: a new one is one file and one line here."""
 
-from . import events, idx_folder, npz, parquet, recordings, table
+from . import cifar10, events, idx_folder, npz, parquet, recordings, table
 from .cue_accumulation import CUE_ACCUMULATION
 from .digits import DIGITS
 from .fsdd import FSDD
@@ -17,6 +17,7 @@ DATASETS = {
         FSDD,
         RANDMAN,
         CUE_ACCUMULATION,
+        cifar10.CIFAR10,
     )
 }
 
@@ -28,4 +29,5 @@ FORMATS = (
     table.FORMAT,
     parquet.FORMAT,
     idx_folder.FORMAT,
+    cifar10.FORMAT,
 )

@@ -12,7 +12,7 @@ from neurosim.errors import InputError
 
 from .dataset import DataShape, Samples
 from .info import DatasetInfo
-from .tasks import Draws, task_of
+from .made import Draws, task_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CueTask:
     @property
     def shape(self):
         """Its `DataShape`."""
-        return DataShape(4 * self.group, self.steps, 2)
+        return DataShape(4 * self.group, self.steps, 2, is_spikes=True)
 
     def samples(self):
         """Its `Samples`: x uint8, shape (n_samples, steps, 4 * group); class 0 is left, 1 right."""
@@ -74,7 +74,7 @@ class CueTask:
                 row[:] = draws.uniform(*row.shape) < self._chances(sides)
             arrays |= {f"x_{part}": x, f"y_{part}": (2 * is_right.sum(axis=1) > self.cues).astype(np.int64)}
         source = f"{self.cues} cues, seed {self.seed}"
-        return Samples(arrays, dict.fromkeys(arrays, "cue_accumulation"), source, n_classes=2, n_steps=self.steps)
+        return Samples(arrays, dict.fromkeys(arrays, "cue_accumulation"), source, n_classes=2, n_steps=self.steps, is_spikes=True)
 
     def _chances(self, is_right):
         """Probability of a spike in each step of one sample: float64, shape (steps, 4 * group)."""

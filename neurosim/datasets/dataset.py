@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .augment import Augmentation
 from .checks import check_lengths, check_same_sample, check_samples, constant_columns, note_on_values
 from .encode import Encoding
+from .image_size import resize_images
 from .labels import check_labels, encode_labels, find_classes, list_classes, mapping_note
 from .preparation import Preparation
 from .refusal import one_line, refuse
 from .split import draw_part, first_samples
-from .standardize import Standardization
+from .standardize import ImageStandardization, Standardization
 
 PARTS = ("train", "test", "validation")
 
@@ -20,13 +22,16 @@ PARTS = ("train", "test", "validation")
 class DataShape:
     """Sizes that a network must agree with: a sample is `n_steps` times `n_inputs` values, of one of `n_classes` classes.
 
-    `notes` are what a user should know of the data, as far as they were read.
+    `notes` are what a user should know of the data, as far as they were read; `image_shape` is the shape of a sample before it was flattened,
+    (rows, columns) or (channels, rows, columns), where it is known; `is_spikes` says whether all values are 0 or 1.
     """
 
     n_inputs: int
     n_steps: int
     n_classes: int
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    image_shape: tuple[int, ...] | None = field(default=None, compare=False)
+    is_spikes: bool = field(default=False, compare=False, repr=False)
 
     @property
     def n_features(self):
@@ -68,14 +73,22 @@ class Dataset:
         The label that each class number stands for.
     notes : tuple of str
         What a user should know about these samples, one line each.
-    standardization : Standardization or None
+    standardization : Standardization, ImageStandardization or None
         What was done to the samples.
+    augmentation : Augmentation or None
+        What may happen to training images in every epoch: see `epoch_samples`.
+    x_whole : array, shape (n_train, features of a whole image), or None
+        Training images as stored, before they are cropped or standardized; None where they are neither.
+    whole_shape : tuple of int or None
+        Of such an image.
     encoding : Encoding or None
         How they became spikes after it.
     stored : (int, int), optional
         Steps and values per step of a sample before it became spikes; those of now where there is no encoding.
     stored_scale : float, optional
         What maps values as they are in the files, before anything was standardized or encoded.
+    is_spikes : bool
+        Whether values are events: all are 0 or 1.
     """
 
     name: str
@@ -96,10 +109,14 @@ class Dataset:
     lengths_validation: np.ndarray | None = None
     classes: tuple = ()
     notes: tuple[str, ...] = ()
-    standardization: Standardization | None = None
+    standardization: Standardization | ImageStandardization | None = None
+    augmentation: Augmentation | None = None
+    x_whole: np.ndarray | None = None
+    whole_shape: tuple[int, ...] | None = None
     encoding: Encoding | None = None
     stored: tuple[int, int] | None = None
     stored_scale: float | None = None
+    is_spikes: bool = False
 
     def __post_init__(self):
         for key, like in (("x_validation", self.x_train), ("y_validation", self.y_train)):
@@ -125,7 +142,7 @@ class Dataset:
     @property
     def shape(self):
         """The `DataShape`."""
-        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes)
+        return DataShape(self.n_inputs, self.n_steps, self.n_classes, self.notes, self.image_shape, self.is_spikes)
 
     @property
     def n_train(self):
@@ -141,6 +158,14 @@ class Dataset:
     def n_validation(self):
         """Number of validation samples, 0 without a validation set."""
         return self.x_validation.shape[0]
+
+    def epoch_samples(self, bits, done):
+        """Training samples of one epoch; see `Augmentation.apply`. They are `x_train` itself where nothing happens to them."""
+        if self.augmentation is None:
+            return self.x_train
+        whole = self.x_train if self.x_whole is None else self.x_whole
+        x = self.augmentation.apply(whole, self.whole_shape, bits, done)
+        return x if self.standardization is None else self.standardization.apply(x)
 
     @property
     def class_names(self):
@@ -168,6 +193,8 @@ class Samples:
     columns : tuple of str, optional
         Names of the features, of a table.
     notes : list of str
+    is_spikes : bool
+        Whether x are events: bytes of 0 and 1.
     """
 
     arrays: dict
@@ -178,6 +205,7 @@ class Samples:
     n_steps: int = 1
     columns: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
+    is_spikes: bool = False
 
 
 def assemble(name, samples, preparation=None):
@@ -205,6 +233,8 @@ def assemble(name, samples, preparation=None):
     arrays, places, notes = dict(samples.arrays), samples.places, list(samples.notes)
     for part in _parts_of(arrays):
         _check_part(arrays, places, part, samples.n_steps)
+    if preparation.image_size is not None:
+        resize_images(arrays, places, preparation.image_size, samples.n_steps)
     sample_shape = arrays["x_train"].shape[1:]
     classes = _number_classes(arrays, places, samples.n_classes)
     notes += filter(None, [mapping_note(classes)])
@@ -216,8 +246,26 @@ def assemble(name, samples, preparation=None):
 
     kept, scale = {key: _as_kept(key, array) for key, array in arrays.items()}, float(samples.scale)
     notes += _note_constant(kept["x_train"], samples.columns)
+    image_shape = sample_shape if len(sample_shape) > 1 else None
+    augment, whole = preparation.augment, {}
+    if augment is not None:
+        if preparation.encode is not None:
+            raise refuse("dataset.augment", "augment beside dataset.encode", "one of them", "spikes are made once, of images that stay as they are")
+        whole["whole_shape"], image_shape = image_shape, augment.new_shape(image_shape, name)
+        check_augmented(augment, samples.n_steps, kept, name)
+        if augment.crop or preparation.standardize:  # colours are brought to their scale after that, as they are in the test
+            whole["x_whole"] = kept["x_train"]
+            kept |= {f"x_{part}": augment.middle(kept[f"x_{part}"], whole["whole_shape"]) for part in _parts_of(kept)}
+        notes.append(augment.words)
     standardization = None
-    if preparation.standardize:
+    if preparation.standardize == "image":
+        if any(f"lengths_{part}" in kept for part in PARTS):
+            raise refuse("dataset.standardize", "image, for sequences of different lengths", "true or false", "standardize by features")
+        standardization = ImageStandardization(scale)
+        for part in _parts_of(kept):
+            kept[f"x_{part}"] = standardization.apply(kept[f"x_{part}"])
+        scale = 1.0
+    elif preparation.standardize:
         standardization = Standardization.of(kept["x_train"], scale, samples.n_steps, kept.get("lengths_train"))
         for part in _parts_of(kept):
             kept[f"x_{part}"] = standardization.apply(kept[f"x_{part}"], samples.n_steps, kept.get(f"lengths_{part}"))
@@ -234,11 +282,13 @@ def assemble(name, samples, preparation=None):
     return Dataset(
         name=name,
         **kept,
+        **whole,
+        augmentation=augment,
         scale=scale,
         n_classes=len(classes),
-        image_shape=sample_shape if len(sample_shape) > 1 else None,
+        image_shape=image_shape,
         source=source,
-        sha256=digest(kept),
+        sha256=digest(kept | {key: array for key, array in whole.items() if key == "x_whole"}),
         n_steps=n_steps,
         classes=classes,
         notes=tuple(map(one_line, notes)),
@@ -246,6 +296,7 @@ def assemble(name, samples, preparation=None):
         encoding=encoding,
         stored=stored,
         stored_scale=float(samples.scale),
+        is_spikes=encoding is not None or samples.is_spikes and not preparation.standardize,
     )
 
 
@@ -256,6 +307,14 @@ def _encode(kept, part, number, encoding, n_steps, scale):
     kept[f"x_{part}"], lengths = encoding.apply(values, n_steps, lengths, number)
     if lengths is not None:
         kept[f"lengths_{part}"] = lengths
+
+
+def check_augmented(augment, n_steps, arrays, name):
+    """Refuse to move what lies one after the other in time."""
+    if any(f"lengths_{part}" in arrays for part in PARTS) or (n_steps > 1 and augment.crop):
+        raise refuse(
+            "dataset.augment", f"data set {name}, whose samples are sequences", "images", "leave it out" if not augment.crop else "leave crop out"
+        )
 
 
 def _word(part):

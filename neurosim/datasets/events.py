@@ -132,7 +132,7 @@ def make_samples(events, labels, places, choice, source, sizes=None):
         arrays[f"x_{part}"] = fill_steps(found, len(labels[part]), max(n_steps, 1), max(n_units, 1), places[part], notes)
         arrays[f"y_{part}"] = labels[part]
         named |= dict.fromkeys((f"x_{part}", f"y_{part}"), places[part])
-    return Samples(arrays, named, source=source, n_steps=max(n_steps, 1), notes=notes)
+    return Samples(arrays, named, source=source, n_steps=max(n_steps, 1), notes=notes, is_spikes=True)
 
 
 def as_events(array, place):

@@ -1,10 +1,14 @@
 """Fetching data over the network, once, into the user's cache."""
 
 import gzip
+import hashlib
 import io
 import os
+import shutil
 import socket
+import tarfile
 import tempfile
+import urllib.request
 import warnings
 from pathlib import Path
 
@@ -13,6 +17,7 @@ import numpy as np
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS
+from .cifar10 import OFFICIAL, find_cifar10_files, read_cifar10
 from .dataset import assemble
 from .idx import encode_idx
 from .idx_folder import IDX_FILES, find_idx_files
@@ -22,6 +27,9 @@ from .refusal import describe, one_line
 
 # Without it, urllib waits as long as the system does when packets are dropped silently.
 NETWORK_TIMEOUT_S = 60.0
+# Archive of the binary version, with the checksum that its page gives.
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 
 
 def fetch(name, directory=None, progress=print):
@@ -30,7 +38,7 @@ def fetch(name, directory=None, progress=print):
     Parameters
     ----------
     name : str
-        `mnist` or `mnist_rows` (from OpenML, through scikit-learn) or `digits` (nothing to download).
+        `mnist` or `mnist_rows` (from OpenML, through scikit-learn), `cifar10` (from its page) or `digits` (nothing to download).
     directory : str or Path, optional
         Files go to `<directory>/<name>/`; by default the user cache. Pass the same folder
         as `data_dir` to `load_dataset`.
@@ -168,3 +176,61 @@ def _gzip_bytes(content):
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0) as stream:
         stream.write(content)
     return buffer.getvalue()
+
+
+def fetch_cifar10(base, progress, md5=None):
+    """Six files of records in the folder ``cifar10`` of `base`: the folder; `md5` of the archive is a parameter for the tests."""
+    folder = base / "cifar10"
+    if set(OFFICIAL) <= set(find_cifar10_files(folder)):
+        try:
+            read_cifar10(folder, OFFICIAL)
+        except InputError as error:
+            progress(f"fetching again, because of a damaged file: {error}")
+        else:
+            progress(f"cifar10 is there already: {folder}")
+            return folder
+    progress(f"fetching {CIFAR10_URL} (162 MiB): this may take some minutes")
+    by_hand = f"or place {', '.join(OFFICIAL)} in {folder} by hand"
+    with tempfile.TemporaryFile() as archive:
+        try:
+            with urllib.request.urlopen(CIFAR10_URL, timeout=NETWORK_TIMEOUT_S) as answer:
+                shutil.copyfileobj(answer, archive)
+        except Exception as error:  # as above: each layer raises its own types
+            raise InputError(
+                one_line(f"data set 'cifar10': download from {CIFAR10_URL} failed ({describe(error)}); check the network and try again, {by_hand}")
+            ) from error
+        archive.seek(0)
+        found = hashlib.file_digest(archive, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != (md5 or CIFAR10_MD5):
+            raise InputError(f"data set 'cifar10': found an archive with MD5 {found}; expected {md5 or CIFAR10_MD5}; try again later, {by_hand}")
+        archive.seek(0)
+        progress(f"writing {len(OFFICIAL)} files to {folder}")
+        _unpack(archive, folder, by_hand)
+    read_cifar10(folder, OFFICIAL)
+    progress(f"cifar10 is ready: {folder}")
+    return folder
+
+
+def _unpack(archive, folder, by_hand):
+    """Write the six files of the archive under their own names, and nothing else of it."""
+    temporary = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(fileobj=archive, mode="r:gz") as tar:
+            members = {os.path.basename(member.name): member for member in tar if member.isfile()}
+            if missing := [name for name in OFFICIAL if name not in members]:
+                raise InputError(f"data set 'cifar10': the archive has no {' and no '.join(missing)}; try again later, {by_hand}")
+            for name in OFFICIAL:
+                path = folder / name
+                temporary[path] = path.with_name(f".{name}.{os.getpid()}.tmp")
+                with open(temporary[path], "wb") as file, tar.extractfile(members[name]) as source:
+                    shutil.copyfileobj(source, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+        for path in temporary:
+            os.replace(temporary[path], path)
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(one_line(f"{folder}: cannot be written ({describe(error)}); free space or choose another folder")) from error
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)

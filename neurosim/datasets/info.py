@@ -53,7 +53,7 @@ class DatasetInfo:
     n_features, n_classes : int
         Values per sample, of all steps, and number of classes; features None for recordings, where options of the reader decide.
     image_shape : tuple of int or None
-        (rows, columns) of one sample.
+        (rows, columns) of one sample, or (channels, rows, columns).
     scale : float
         Factor that maps stored values to [0, 1].
     summary : str
@@ -74,7 +74,7 @@ class DatasetInfo:
     name: str
     n_features: int | None
     n_classes: int
-    image_shape: tuple[int, int] | None
+    image_shape: tuple[int, ...] | None
     scale: float
     summary: str
     how_to_get: str
@@ -100,7 +100,7 @@ class DatasetInfo:
             return DataShape(speech.bands, speech.max_steps, self.n_classes)
         if self.make_task:
             return self.make_task(self.name, reading.task).shape
-        return DataShape(self.n_features // self.n_steps, self.n_steps, self.n_classes)
+        return DataShape(self.n_features // self.n_steps, self.n_steps, self.n_classes, image_shape=self.image_shape)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Finding data: which reader a name or path asks for."""
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 from neurosim.errors import InputError, nearest
 
 from .catalog import DATASETS, FORMATS
-from .dataset import Dataset, assemble
+from .dataset import Dataset, assemble, check_augmented
 from .files import kind_of, list_folder
+from .images import with_sides
 from .info import Reading
 from .preparation import Preparation
 from .refusal import describe, one_line, refuse
@@ -33,6 +35,8 @@ def load_dataset(
     encode=None,
     events=None,
     task=None,
+    image_size=None,
+    augment=None,
 ):
     """Load a data set by name or path.
 
@@ -52,7 +56,7 @@ def load_dataset(
         Column of a table that holds the labels.
     drop : iterable of str
         Columns of a table that are left out.
-    test_fraction, validation_fraction, split_seed, standardize, encode
+    test_fraction, validation_fraction, split_seed, standardize, image_size, augment, encode
         As for `Preparation`.
     events : EventChoice, optional
         How events become steps; for files of events only.
@@ -69,7 +73,7 @@ def load_dataset(
         An unknown name, files that are not found or are malformed, a `data_dir` that does
         not exist, a number out of range, options that the data do not take. Always one line.
     """
-    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, encode)
+    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size, augment, encode)
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"data set {name!r}: not a name or path; known: {', '.join(sorted(DATASETS))}")
     name = os.fspath(name)
@@ -103,6 +107,8 @@ def dataset_shape(
     encode=None,
     events=None,
     task=None,
+    image_size=None,
+    augment=None,
 ):
     """Sizes of a data set.
 
@@ -113,7 +119,7 @@ def dataset_shape(
     ----------
     name : str
         What a scenario gives as data set.
-    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize, encode, events, task
+    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize, image_size, augment, encode, events, task
         As for `load_dataset`.
 
     Returns
@@ -126,11 +132,12 @@ def dataset_shape(
     InputError
         As for `load_dataset`.
     """
-    name, preparation = str(name), Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, encode)
+    name = str(name)
+    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size, augment, encode)
     reading, info = Reading(None, speech, label, tuple(drop), events, _items(task)), DATASETS.get(name)
     if info is not None:
         _refuse_unless_taken(name, info, reading, preparation)
-        return _encoded(info.shape(reading), encode)
+        return _encoded(_changed(info, info.shape(reading), preparation), encode)
     path = os.path.expanduser(name)
     form = _format_of(path)
     if form is None:
@@ -145,6 +152,8 @@ def dataset_shape(
         return None
     if form.shape is not None:
         _refuse_unless_taken(name, form, reading, preparation)
+        if augment is not None:
+            augment.new_shape(None, name)
         return _encoded(form.shape(path, reading, preparation), encode)
     key = _key(name, reading, preparation)
     if key not in _loaded:
@@ -175,12 +184,24 @@ def _items(task):
     return tuple(sorted((task or {}).items()))
 
 
+def _changed(info, shape, preparation):
+    """`DataShape` of a known data set after its images were brought to another size and augmented."""
+    image_size, augment, image_shape, notes = preparation.image_size, preparation.augment, shape.image_shape, ()
+    if image_size is not None and image_shape is not None:
+        image_shape = with_sides(image_shape, image_size)
+    if augment is not None:
+        image_shape, notes = augment.new_shape(image_shape, info.name), (augment.words,)
+        check_augmented(augment, shape.n_steps, (), info.name)
+    n_inputs = shape.n_inputs if image_shape is None else math.prod(image_shape) // shape.n_steps
+    return replace(shape, n_inputs=n_inputs, image_shape=image_shape, notes=notes)
+
+
 def _encoded(shape, encode):
     """`DataShape` of samples as they are, or of their spikes."""
     if encode is None:
         return shape
     units, steps = encode.shape(shape.n_inputs, shape.n_steps)
-    return replace(shape, n_inputs=units, n_steps=steps)
+    return replace(shape, n_inputs=units, n_steps=steps, is_spikes=True)
 
 
 def _not_understood(name):
@@ -189,7 +210,10 @@ def _not_understood(name):
     kind = kind_of(path)
     if kind == "a folder":
         return refuse(
-            name, f"a folder without data ({len(list_folder(path))} files)", "the four IDX files of the MNIST layout, or WAV files", "check the path"
+            name,
+            f"a folder without data ({len(list_folder(path))} files)",
+            "the four IDX files of the MNIST layout, CIFAR-10's .bin files, or WAV files",
+            "check the path",
         )
     if kind is not None:
         return refuse(name, kind, "a file or a folder", "check the path")
@@ -224,6 +248,9 @@ def _refuse_unless_taken(name, source, reading, preparation):
     for key, kinds in (("events", "a file of events"), ("task", "a data set that is made, such as randman")):
         if getattr(reading, key) != getattr(_DEFAULT, key) and key not in takes:
             raise refuse(f"dataset.{key}", what, kinds, "leave it out")
+    is_sequence = source.n_steps != 1 if named else source.shape is not None
+    if preparation.image_size is not None and is_sequence:
+        raise refuse("dataset.image_size", f"{what}, which holds sequences", "images", "leave it out")
     if named and preparation.test_fraction is not None:
         raise refuse("dataset.test_fraction", f"{what}, which has a test set", "data without one", "leave it out")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from neurosim.errors import InputError
 
+from .augment import Augmentation
 from .encode import Encoding
 
 
@@ -23,8 +24,12 @@ class Preparation:
         Part of the training samples that becomes the validation set; every class gives its share.
     split_seed : int
         Decides which samples these are.
-    standardize : bool
-        Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
+    standardize : bool or 'image'
+        Shift and scale each feature to mean 0 and standard deviation 1 over the training samples, or each sample over its own values.
+    image_size : (int, int), optional
+        (rows, columns) to which images are brought, each new pixel the average of the area that it covers.
+    augment : Augmentation, optional
+        What may happen to training images.
     encode : Encoding, optional
         Turn the values, standardized or not, into spikes.
 
@@ -38,7 +43,9 @@ class Preparation:
     test_fraction: float | None = None
     validation_fraction: float | None = None
     split_seed: int = 0
-    standardize: bool = False
+    standardize: bool | str = False
+    image_size: tuple[int, int] | None = None
+    augment: Augmentation | None = None
     encode: Encoding | None = None
 
     def __post_init__(self):
@@ -51,6 +58,12 @@ class Preparation:
         seed = self.split_seed
         if isinstance(seed, bool) or not hasattr(seed, "__index__") or operator.index(seed) < 0:
             raise InputError(f"data set split_seed: found {seed!r}; expected a whole number of at least 0")
+        if self.standardize not in (False, True, "image"):
+            raise InputError(f"data set standardize: found {self.standardize!r}; expected true, false or image")
+        if self.standardize is True and self.augment is not None:
+            raise InputError(
+                "dataset.standardize: found true beside dataset.augment, which moves pixels to places of another scale; use image, or false"
+            )
 
 
 def check_limit(limit):

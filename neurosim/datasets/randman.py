@@ -9,7 +9,7 @@ import numpy as np
 
 from .dataset import DataShape, Samples
 from .info import DatasetInfo
-from .tasks import Draws, task_of
+from .made import Draws, task_of
 
 #: Waves of a surface; the largest smoothness leaves the last of them a thousandth.
 _WAVES = 32
@@ -44,7 +44,7 @@ class RandmanTask:
     @property
     def shape(self):
         """Its `DataShape`."""
-        return DataShape(self.units, self.steps, self.classes)
+        return DataShape(self.units, self.steps, self.classes, is_spikes=True)
 
     def samples(self):
         """Its `Samples`: x uint8, shape (n_samples, steps, units), with one spike of each unit."""
@@ -60,7 +60,14 @@ class RandmanTask:
             y = np.repeat(np.arange(self.classes), len(found[0]))
             order = np.argsort(Draws(self.seed, self.classes, number).uniform(len(y)), kind="stable")
             arrays |= {f"x_{part}": np.concatenate(found)[order], f"y_{part}": y[order]}
-        return Samples(arrays, dict.fromkeys(arrays, "randman"), f"random manifolds, seed {self.seed}", n_classes=self.classes, n_steps=self.steps)
+        return Samples(
+            arrays,
+            dict.fromkeys(arrays, "randman"),
+            f"random manifolds, seed {self.seed}",
+            n_classes=self.classes,
+            n_steps=self.steps,
+            is_spikes=True,
+        )
 
     def _surface(self, label, n):
         """Points of the surface of a class, each unit's values moved to fill [0, 1]: float64, shape (n, units)."""

@@ -1,4 +1,4 @@
-"""Features shifted to mean 0 and scaled to standard deviation 1 over the training samples."""
+"""Features shifted to mean 0 and scaled to standard deviation 1 over the training samples, or images over their own pixels."""
 
 from dataclasses import dataclass
 
@@ -63,3 +63,34 @@ class Standardization:
         if lengths is not None:
             result.reshape(len(x), n_steps, -1)[np.arange(n_steps) < n_steps - lengths[:, None]] = 0.0
         return result
+
+
+@dataclass(frozen=True)
+class ImageStandardization:
+    """Shift and scale of each sample to mean 0 and standard deviation 1 of its own values.
+
+    A spread below ``1 / sqrt(n_features)`` counts as that, so that a sample of one value does not divide by 0 (as in
+    ``tf.image.per_image_standardization``).
+
+    Attributes
+    ----------
+    scale : float
+        Factor of the stored values, which comes first.
+    """
+
+    scale: float = 1.0
+
+    def apply(self, x, n_steps=1, lengths=None):
+        """float32 array, shape (n_samples, n_features); `lengths` must be None."""
+        result = np.empty(x.shape, np.float32)
+        for first in range(0, len(x), _BLOCK):
+            part = slice(first, first + _BLOCK)
+            result[part] = standardize_images(x[part], self.scale)
+        return result
+
+
+def standardize_images(x, scale):
+    """See `ImageStandardization`: float64 array of the shape of `x`."""
+    values = np.asarray(x) * np.float64(scale)
+    values -= values.mean(axis=1, keepdims=True)
+    return values / np.maximum(np.sqrt((values**2).mean(axis=1, keepdims=True)), 1 / np.sqrt(values.shape[1]))

@@ -1,59 +1,95 @@
-"""Data sets that are made and not read: their numbers, checked, and draws that are the same everywhere."""
+"""Another task of the same samples: labels or features permuted, some classes alone."""
 
-import math
-from dataclasses import fields
+import hashlib
+from dataclasses import replace
 
 import numpy as np
 
-from neurosim.errors import InputError, nearest
+from .dataset import PARTS
+from .refusal import refuse
 
 
-def task_of(kind, limits):
-    """Function from a data set's name and numbers to the task that they make.
+def permutation(n, seed):
+    """A permutation of n numbers: int64 array, the same with every version of NumPy (only the bits of PCG64 are promised)."""
+    return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+
+
+def change_task(dataset, *, relabel=None, permute_inputs=None, classes=None, where="phase"):
+    """The samples of a data set as another task.
 
     Parameters
     ----------
-    kind : type
-        Dataclass of the numbers; `shape` and `samples` are what it makes.
-    limits : dict of str to (number, number)
-        Smallest and largest of each.
+    dataset : Dataset
+    relabel : int, optional
+        Seed of a permutation of the class numbers: a sample of class c is one of class permutation[c].
+    permute_inputs : int, optional
+        Seed of a permutation of the features, of a sequence within each of its steps.
+    classes : tuple of int, optional
+        Class numbers, before they are permuted; samples of others are left out, of all parts. The network keeps an output for every class.
+    where : str
+        What errors name.
 
     Returns
     -------
-    callable
-        From (name, pairs of key and number) to an object of `kind`; InputError for an unknown key and a number out of range.
+    Dataset
+        Arrays that do not change are shared; `sha256` names samples and change.
+
+    Raises
+    ------
+    InputError
+        A class that does not exist or has no samples, or permuted features of images that are moved.
     """
-    defaults = {field.name: field.default for field in fields(kind)}
+    changes = {"relabel": relabel, "permute_inputs": permute_inputs, "classes": classes}
+    if all(value is None for value in changes.values()):
+        return dataset
+    arrays = {f"{key}_{part}": getattr(dataset, f"{key}_{part}") for part in PARTS for key in ("x", "y", "lengths")}
+    arrays["x_whole"] = dataset.x_whole
+    if classes is not None:
+        _choose_classes(arrays, classes, dataset, where)
+    if permute_inputs is not None:
+        if dataset.augmentation is not None:
+            raise refuse(
+                f"{where}.permute_inputs", "permuted features beside dataset.augment", "one of them", "pixels that are permuted are no image"
+            )
+        order = permutation(dataset.n_inputs, permute_inputs)
+        for part in PARTS:
+            x = arrays[f"x_{part}"]
+            arrays[f"x_{part}"] = np.ascontiguousarray(x.reshape(len(x), dataset.n_steps, dataset.n_inputs)[:, :, order]).reshape(x.shape)
+    if relabel is not None:
+        new = permutation(dataset.n_classes, relabel).astype(np.int32)
+        for part in PARTS:
+            arrays[f"y_{part}"] = new[arrays[f"y_{part}"]]
+    text = f"{dataset.sha256} {sorted((key, value) for key, value in changes.items() if value is not None)}"
+    return replace(dataset, **arrays, sha256=hashlib.sha256(text.encode()).hexdigest())
 
-    def make(name, items):
-        for key, value in items:
-            if key not in defaults:
-                raise InputError(f"dataset.task.{key}: data set {name} has no such number; {nearest(key, defaults)}")
-            low, high = limits[key]
-            is_whole = isinstance(defaults[key], int)
-            is_right = isinstance(value, int) if is_whole else isinstance(value, (int, float)) and math.isfinite(value)
-            if isinstance(value, bool) or not is_right or not low <= value <= high:
-                what = "a whole number" if is_whole else "a number"
-                raise InputError(f"dataset.task.{key}: found {value!r}; expected {what} from {low:g} to {high:g}")
-        return kind(**dict(items))
 
-    return make
+def _choose_classes(arrays, classes, dataset, where):
+    wrong = [c for c in classes if not 0 <= c < dataset.n_classes]
+    if wrong:
+        raise refuse(f"{where}.classes", f"class {wrong[0]}", f"0 to {dataset.n_classes - 1}, the classes of {dataset.name}", "give their numbers")
+    for part in PARTS:
+        is_taken = np.isin(arrays[f"y_{part}"], classes)
+        if part != "validation" and not is_taken.any():
+            raise refuse(
+                f"{where}.classes", f"no {part} sample of {list(classes)}", "at least one", "choose other classes, or a larger dataset.limit"
+            )
+        keys = ("x", "y", "lengths")
+        for key in [f"{key}_{part}" for key in keys] + (["x_whole"] if part == "train" else []):
+            if arrays[key] is not None:
+                arrays[key] = arrays[key][is_taken]
 
 
-class Draws:
-    """Uniform numbers: the bits of PCG64 are promised, what its generators make of them is not.
+def check_same_sizes(shape, name, first_shape, first_name, where):
+    """Refuse data of another `DataShape` than that of the first ones.
 
-    `seed` : whole numbers that name the stream.
+    Raises
+    ------
+    InputError
     """
+    if shape != first_shape:
+        raise refuse(where, _sizes(shape, name), f"{_sizes(first_shape, first_name)}, because one network learns both", "give data of the same sizes")
 
-    def __init__(self, *seed: int):
-        self._bits = np.random.PCG64(np.random.SeedSequence(seed))
 
-    def uniform(self, *shape: int) -> np.ndarray:
-        """Numbers in [0, 1), with 53 bits: float64 array."""
-        raw = self._bits.random_raw(math.prod(shape)) >> np.uint64(11)
-        return (raw * 2.0**-53).reshape(shape)
-
-    def below(self, n: int, *shape: int) -> np.ndarray:
-        """Whole numbers from 0 to n - 1: int64 array."""
-        return (self.uniform(*shape) * n).astype(np.int64)
+def _sizes(shape, name):
+    steps = f"{shape.n_steps} steps of " if shape.n_steps > 1 else ""
+    return f"{steps}{shape.n_inputs} features and {shape.n_classes} classes in {name}"

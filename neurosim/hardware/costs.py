@@ -23,6 +23,8 @@ class EventCycles(Strict):
     neuron_update: Cycles | None = None
     random_draw: Cycles | None = None
     packet: Cycles | None = None
+    trace_update: Cycles | None = None
+    history_read: Cycles | None = None
 
 
 class BarrierTime(Strict):
@@ -50,6 +52,8 @@ class EventLatencies(Strict):
 
     synaptic_op: Seconds | None = None
     synaptic_update: Seconds | None = None
+    trace_update: Seconds | None = None
+    history_read: Seconds | None = None
     neuron_update: Seconds | None = None
     neuron_update_inactive: Seconds | None = None
     neuron_access: Seconds | None = None
@@ -130,7 +134,7 @@ class Prices(Strict):
 
     `synaptic_op_dense` and `synaptic_op_conv` are for other synapse formats than the sparse one that runs use;
     `neuron_update` is for a neuron that is active where `neuron_update_inactive` stands beside it; `neuron_access` comes on
-    top of each neuron update; a packet costs `packet`, or `packet_bit` for each of its bits.
+    top of each neuron update; `trace_update` is for a visit to the traces of a synapse, `history_read` for one step that a synapse replays; a packet costs `packet`, or `packet_bit` for each of its bits.
     """
 
     synaptic_op: EventPrice | None = None
@@ -158,6 +162,8 @@ class Prices(Strict):
     shared_read_byte: EventPrice | None = None
     shared_write_byte: EventPrice | None = None
     host_byte: EventPrice | None = None
+    trace_update: EventPrice | None = None
+    history_read: EventPrice | None = None
     core_cycle: EventPrice | None = None
 
 
@@ -171,7 +177,7 @@ class StaticPower(Strict):
 
 _LOCAL = ("local_read_byte", "local_write_byte")
 _NEURON = ("neuron_update", "neuron_update_inactive", "neuron_access", "spike_generate")
-_SYNAPSE = ("synaptic_op", "synaptic_op_dense", "synaptic_op_conv", "synaptic_update", "synaptic_write")
+_SYNAPSE = ("synaptic_op", "synaptic_op_dense", "synaptic_op_conv", "synaptic_update", "synaptic_write", "trace_update", "history_read")
 # What each accounting must not price, because another of its prices already contains it.
 CHARGED_TWICE = {
     "event": {

@@ -55,13 +55,34 @@ class Limits(Strict):
 KNOWN_LIMITS = tuple(Limits.model_fields)
 
 
+class EngineTraces(Strict):
+    """Numbers that an engine beside circuits keeps to learn by; a chip without such an engine states none.
+
+    Attributes
+    ----------
+    pre : Quantity
+        Traces of each pre neuron.
+    synapse : Quantity, optional
+        Numbers of each synapse beside its weight, such as the tag of Loihi; absent where there is none.
+    """
+
+    pre: Count
+    synapse: Count | None = None
+
+
 class Learning(Strict):
-    """Where learning runs, who rewires, and the key of the source that says so."""
+    """Where learning runs, who rewires, and the key of the source that says so.
+
+    `updates` : when weights take their updates: ``batch``, or ``step`` where an engine applies those of each step of a sample at once, so that it keeps
+    no sums of gradients. `traces` : what an engine keeps, which decides what spiking networks it trains.
+    """
 
     where: Literal["none", "host", "embedded_cpu", "simd_beside_array", "synapse_engine", "same_core"]
     rewiring: Literal["on_chip", "host", "none"]
+    updates: Literal["batch", "step"] = "batch"
     source: str
     note: str | None = None
+    traces: EngineTraces | None = None
 
 
 class Assume(Strict):
@@ -168,6 +189,12 @@ class HardwareProfile(Strict):
     def cycles(self):
         """`EventCycles` of the price set in use, or those of every set."""
         return self.energy.chosen.cycles or self.time.cycles
+
+    def with_shared_signs(self):
+        """The same chip under a network that gives all synapses of a pre neuron one sign; other than crossbars gain nothing by it."""
+        if "shares_signs" not in type(self.storage).model_fields:
+            return self
+        return self.model_copy(update={"storage": self.storage.model_copy(update={"shares_signs": True})})
 
     def choose(self, price_set=None, corner=None):
         """The same chip with another price set or at another operating point.

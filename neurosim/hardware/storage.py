@@ -94,14 +94,21 @@ class Crossbar(StorageFamily):
         Size of the array of one core.
     rows_per_signed_weight : Quantity
         2 when excitation and inhibition take a row each.
+    shares_signs : bool
+        Whether the network gives all synapses of a pre neuron one sign, which is then that of its row: a weight takes one row. Chosen by
+        scenarios (``network.signs: pre``); no chip is like that by itself.
     merged_columns : Quantity, optional
         Most columns that are merged into one neuron whose fan-in needs more than one; absent where they cannot be.
+    neuron_bits : Quantity, optional
+        Memory of one neuron beside the array, where it is public.
     """
 
     rows: Count
     columns: Count
     rows_per_signed_weight: Count
+    shares_signs: bool = False
     merged_columns: Count | None = None
+    neuron_bits: Bits | None = None
     release: Literal["none_until_row_is_empty"] = "none_until_row_is_empty"
 
     @model_validator(mode="after")
@@ -259,7 +266,11 @@ class SynapseWord(Strict):
 
 
 class Formats(Strict):
-    """Bits of the values stored during training; `random_state_bits` is the generator state per core."""
+    """Bits of the values stored during training; `random_state_bits` is the generator state per core.
+
+    `trace_bits`, `output_trace_bits`, `surrogate_bits`: of traces of spiking networks, of those that the read-out takes, and of surrogate derivatives
+    that are kept; as wide as a gradient, a trace and an activation where they are not stated.
+    """
 
     activation_bits: Bits
     error_bits: Bits
@@ -267,3 +278,6 @@ class Formats(Strict):
     input_bits: Bits
     row_pointer_bits: Bits | None = None
     random_state_bits: StateBits
+    trace_bits: Bits | None = None
+    output_trace_bits: Bits | None = None
+    surrogate_bits: Bits | None = None

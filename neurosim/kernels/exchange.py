@@ -18,6 +18,7 @@ from neurosim.kernels.random import below, bits64, fold
 from neurosim.kernels.rounding import nearest_on_grid
 
 _RELEASED, _ACCEPTED, _REJECTED = int(SegmentEvent.RELEASED), int(SegmentEvent.ACCEPTED), int(SegmentEvent.REJECTED)
+_PRE_REPLAYED = int(SegmentEvent.PRE_REPLAYED)
 _PRE_NONZERO, _ROWS_NONZERO = int(SegmentEvent.PRE_NONZERO), int(SegmentEvent.ROWS_NONZERO)
 _EXACT, _ROWS_CHECKED, _UNFILLED = int(SegmentEvent.EXACT), int(SegmentEvent.ROWS_CHECKED), int(SegmentEvent.UNFILLED)
 _WORDS_NONZERO, _WORDS_READ = int(SegmentEvent.WORDS_NONZERO), int(SegmentEvent.WORDS_READ)
@@ -29,7 +30,7 @@ MAX_PROPOSALS = 64
 @inlined_and_called
 def sign_of(matrices, matrix, pre, post):
     """Constant sign of a position, as float32 -1 or +1."""
-    position = np.int64(pre) * matrices.n_post[matrix] + np.int64(post)
+    position = np.int64(pre) * matrices.n_post[matrix] + np.int64(post) * matrices.sign_step[matrix]
     return np.float32(1.0) if bits64(matrices.sign_key[matrix], position) & np.uint64(1) else np.float32(-1.0)
 
 
@@ -56,6 +57,8 @@ def count_synapse(slots, segments, matrices, tally, segment, pre, post, change):
     after = before + np.int32(change)
     slots.fan_out[row] = after
     tally.by_segment[segment, _PRE_NONZERO] -= change * seen
+    if tally.replayed.size > 0:
+        tally.by_segment[segment, _PRE_REPLAYED] -= change * tally.replayed[neuron]
     book_pairs(tally, segment, neuron, matrices.post_neuron[matrix] + post, change)
     # Whether a row comes or goes cannot be predicted, where its neuron lies can: no branch on the first alone.
     is_edge = (before == 0) | (after == 0)
@@ -109,6 +112,8 @@ def settle_tally(slots, segments, matrices, tally):
                     words = list_words(segments, segments.core[segment], n)
                     tally.by_segment[segment, _WORDS_NONZERO] += words * seen
                 tally.by_segment[segment, _PRE_NONZERO] += n * seen
+                if tally.replayed.size > 0:
+                    tally.by_segment[segment, _PRE_REPLAYED] += n * tally.replayed[neuron]
                 tally.by_segment[segment, _ROWS_NONZERO] += seen
                 home, core = tally.home[neuron], segments.core[segment]
                 if home >= 0 and home != core:
@@ -118,6 +123,7 @@ def settle_tally(slots, segments, matrices, tally):
     for neuron in range(tally.by_neuron.size):
         tally.nonzero[neuron] += tally.by_neuron[neuron]
         tally.by_neuron[neuron] = 0
+    tally.replayed[:] = 0
 
 
 @inlined

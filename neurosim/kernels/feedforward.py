@@ -93,7 +93,7 @@ def _pass_by_tiles(
             loss, correct = mlp.softmax_errors(act[t], err[t], out * n_lanes, batch.labels, batch.order, begin, n, n_classes, n_batch, n_lanes)
             keep_outcome(work, t, (loss, correct, 0))
             if n_lanes == 1:
-                single.backward_single(slots, segments, matrices, act[t], err[t], work.live, pairs)
+                single.backward_single(slots, segments, matrices, layers, act[t], err[t], work.live, pairs)
             else:
                 mlp.backward_of_group(
                     slots, segments, matrices, layers, act[t], err[t], partial, group, n, lanes, turn_back, tally.live,

@@ -86,6 +86,7 @@ class Matrices(NamedTuple):
     post_neuron: np.ndarray  #: int64 (M,), first post neuron in that numbering
     sign_key: np.ndarray  #: uint64 (M,), key of the constant signs
     skips_self: np.ndarray  #: uint8 (M,), 1 where pre neurons are post neurons, and none has a synapse to itself
+    sign_step: np.ndarray  #: int64 (M,), 1, or 0 where all synapses of a pre neuron share one sign
     step: np.ndarray  #: float32 (M,), least step of stored strengths, 0 for float32; see `kernels.rounding`
     top: np.ndarray  #: float32 (M,), largest stored strength
     ulp: np.ndarray  #: float32 (M,), step relative to the power of two below a strength
@@ -96,6 +97,7 @@ class Tally(NamedTuple):
 
     by_segment: np.ndarray  #: int64 (G, number of SegmentEvent)
     by_neuron: np.ndarray  #: int64 (N,), samples in which the neuron was non-zero, since the last settling, but those of `recent`
+    replayed: np.ndarray  #: int64 (N,), steps for which traces of the neuron were followed, since the last settling; (0,) where nobody asks
     recent: np.ndarray  #: uint16 (N,), the same of the last places; zero between calls, see `marks.count_marks`
     n_recent: np.ndarray  #: int64 (1,), how many places these are
     sent: np.ndarray  #: int64 (M, C), values of pre neurons of a matrix that a core sent to other cores
@@ -154,6 +156,7 @@ class SegmentEvent(IntEnum):
     SLOTS_GRADIENT = 28  #: (walk, active slot) pairs of gradients
     SEEN = 29  #: (rewiring, active slot) pairs, before anything leaves
     WORDS_SEEN = 30  #: (rewiring, word) pairs of packed lists
+    PRE_REPLAYED = 31  #: (step, active slot) pairs in which the trace of the pre neuron was followed, see `spiking.follow_traces`
 
 
 N_SEGMENT_EVENTS = len(SegmentEvent)

@@ -139,6 +139,30 @@ def mark_rows(typingctx, values, start, stop, bits, place, lanes):
     return types.void(values, i64, i64, bits, i64, lanes), codegen
 
 
+@intrinsic
+def mark_above(typingctx, values, start, stop, least, bits, place, lanes):
+    """As `mark_rows`, of which values are above `least`, float32. NaN counts as above."""
+    i64 = types.int64
+
+    def codegen(context, builder, sig, args):
+        load, _ = _row_access(context, builder, sig.args[0], args[0])
+
+        def is_above(offset, width):
+            value = load(offset, width)
+            limit = ir.Constant(value.type, ir.Undefined)
+            for lane in range(width):
+                limit = builder.insert_element(limit, args[3], ir.Constant(ir.IntType(32), lane))
+            return builder.fcmp_unordered(">", value, limit)
+
+        def keep(first, parts):
+            _keep_marks(context, builder, sig.args[4], *args[4:6], first, parts, _bits)
+
+        _walk_rows(builder, *args[1:3], sig.args[6].count, is_above, keep)
+        return context.get_dummy_value()
+
+    return types.void(values, i64, i64, types.float32, bits, i64, lanes), codegen
+
+
 @inlined
 def mark_samples(bits, place, start, stop, n_samples, lanes):
     """Keep that the first `n_samples` lanes of the neurons [start, stop) hold something, whatever their values; as `mark_rows` otherwise."""

@@ -14,9 +14,13 @@ from neurosim.kernels.bits import count_bits
 from neurosim.kernels.compile import inlined
 from neurosim.kernels.lanes import backward_slots, gradient_slots, nonzero_lanes
 from neurosim.kernels.load import load_and_mark, load_tile, prefetch_samples  # noqa: F401  (part of this module's interface)
-from neurosim.kernels.marks import mark_rows
+from neurosim.kernels.marks import mark_above, mark_rows
 from neurosim.kernels.products import multiply
 from neurosim.kernels.softmax import softmax_errors  # noqa: F401
+
+
+#: No value but zero is taken for zero.
+_NO_LEAST = np.zeros(64, np.float32)
 
 
 class Layers(NamedTuple):
@@ -25,6 +29,7 @@ class Layers(NamedTuple):
     n_steps: int  #: 1: a sample takes one pass
     kinds: np.ndarray  #: int64 (hidden layers + 1,), number of each layer's cell; of the outputs, which have none, the last counts for nothing
     sends_zeros: np.ndarray  #: uint8 (hidden layers + 1,), whether a value of zero counts as any other
+    least: np.ndarray = _NO_LEAST  #: float32 (hidden layers + 1 or more,), up to where values are zero but for rounding, see `nn.Mlp`
 
 
 class Tiles(NamedTuple):
@@ -94,6 +99,14 @@ def backward(
         if m > 0:
             first = matrices.pre_neuron[m]
             turn_back(layers.kinds[m - 1], err, act, first, first + matrices.n_pre[m], live, live_place, wrong, wrong_place, n_samples, lanes)
+            mark_something(layers, m - 1, act, first, first + matrices.n_pre[m], live, live_place, lanes)
+
+
+@inlined
+def mark_something(layers, layer, act, start, stop, live, live_place, lanes):
+    """Mark values of a hidden layer anew where some are zero but for rounding: a chip whose sums are exact does not send them."""
+    if layers.least[layer] > np.float32(0.0):
+        mark_above(act, start, stop, layers.least[layer], live, live_place, lanes)
 
 
 @inlined
@@ -140,6 +153,13 @@ def count_nonzero(matrices, layers, act, start, stop, n_samples, lanes, n_nonzer
     for i in range(start, stop):
         n_nonzero[i] = np.int32(count_bits(nonzero_lanes(act, i * len(lanes), lanes)))
     for m in range(matrices.n_pre.size - 1):
+        if layers.least[m] > np.float32(0.0):
+            first = matrices.post_neuron[m]
+            for i in range(max(start, first), min(stop, first + matrices.n_post[m])):
+                n = np.int32(0)
+                for k in range(i * len(lanes), (i + 1) * len(lanes)):
+                    n += np.int32(act[k] > layers.least[m])
+                n_nonzero[i] = n
         if layers.sends_zeros[m] == 1:
             first = matrices.post_neuron[m]
             n_nonzero[max(start, first) : min(stop, first + matrices.n_post[m])] = np.int32(n_samples)

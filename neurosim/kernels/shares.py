@@ -15,7 +15,7 @@ from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 from neurosim.kernels.bits import ALL, free_bits, keep_within
 from neurosim.kernels.compile import bind, inlined, part
 from neurosim.kernels.lanes import backward_slots, forward_slots, gradient_slots
-from neurosim.kernels.mlp import fill_sums
+from neurosim.kernels.mlp import fill_sums, mark_something
 from neurosim.kernels.order import count_strips, cut_of, first_row, key_of
 
 # The functions of the cells, which `make_shares` replaces.
@@ -150,6 +150,7 @@ def _backward_share(
     if m > 0:
         first, last = matrices.pre_neuron[m] + low, matrices.pre_neuron[m] + high
         turn_back(layers.kinds[m - 1], err, act, first, last, live, live_place, wrong, wrong_place, n_samples, lanes)
+        mark_something(layers, m - 1, act, first, last, live, live_place, lanes)
 
 
 def make_shares(cells):

@@ -56,16 +56,18 @@ def forward_single(slots, segments, matrices, biases, act, live):
 
 
 @inlined
-def backward_single(slots, segments, matrices, act, err, live, n_pairs):
+def backward_single(slots, segments, matrices, layers, act, err, live, n_pairs):
     """From the errors of the outputs to those of the hidden layers, and to dE/dweight.
 
     Writes the hidden part of `err`, and adds to `slots.gradient`. `live` comes from `forward_single`. `n_pairs` : int64
-    (G,) or (0,). The active slots of each segment whose activation and error are both not zero are added to it.
+    (G,) or (0,). The active slots of each segment whose activation and error are both not zero are added to it; activations
+    that are zero but for rounding (`mlp.Layers.least`) are none.
     """
     for m in range(matrices.n_pre.size - 1, -1, -1):
         e_start = matrices.pre_neuron[m]
         x, errors = act[e_start : e_start + matrices.n_pre[m]], err[e_start : e_start + matrices.n_pre[m]]
         d = err[matrices.post_neuron[m] : matrices.post_neuron[m] + matrices.n_post[m]]
+        least = layers.least[m - 1] if m > 0 else np.float32(-np.inf)
         if m > 0:
             errors[:] = np.float32(0.0)
         for segment in range(segments.matrix.size):
@@ -83,13 +85,14 @@ def backward_single(slots, segments, matrices, act, err, live, n_pairs):
                     bits &= bits - np.uint64(1)
                     i, slope = np.uint32(pre[k]), d[np.uint32(post[k])]
                     gradient[k] += x[i] * slope
-                    n += np.int64(slope != np.float32(0.0))
+                    n += np.int64(slope != np.float32(0.0) and x[i] > least)
                     if m > 0:
                         errors[i] = fma(weight[k], slope, errors[i])
             if n_pairs.size > 0:
                 for i in range(slots.n_free[segment]):  # they were walked as well
                     slot = slots.free_slot[start + i]
-                    n -= np.int64(x[slots.pre[slot]] != np.float32(0.0) and d[slots.post[slot]] != np.float32(0.0))
+                    value = x[slots.pre[slot]]
+                    n -= np.int64(value != np.float32(0.0) and value > least and d[slots.post[slot]] != np.float32(0.0))
                 n_pairs[segment] += n
         if m > 0:
             for i in range(errors.size):

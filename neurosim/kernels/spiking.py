@@ -78,6 +78,7 @@ class Shape(NamedTuple):
     filters_errors: bool
     feedback: int
     decay: np.float32
+    cutoff: int  #: steps for which traces are followed, for the count of a program that does; 0 where nobody asks
     rate_cost: np.float32
     rate_target: np.float32
 
@@ -496,6 +497,45 @@ def _pass_spikes(
 
 
 @inlined
+def _follow(pointer, places, n_neurons, base, shape, last_step, last, n_lanes, replayed):
+    """Add to ``replayed[base + i]`` the steps from each place of neuron i to its next in the same lane, or to `last_step`, each at most the cut-off.
+
+    `last` : float32 (n_lanes,), written: one more than the step of the last place of a lane.
+    """
+    for i in range(n_neurons):
+        last[:] = _ZERO
+        total = np.int64(0)
+        for k in range(pointer[i], pointer[i + 1]):
+            step = np.int64(places[k]) // shape.stride
+            lane = np.int64(places[k]) - step * shape.stride
+            if step < last_step:
+                if last[lane] > _ZERO:
+                    total += min(step + 1 - np.int64(last[lane]), np.int64(shape.cutoff))
+                last[lane] = np.float32(step + 1)
+        for lane in range(n_lanes):
+            if last[lane] > _ZERO:
+                total += min(last_step + 1 - np.int64(last[lane]), np.int64(shape.cutoff))
+        replayed[base + i] += total
+
+
+@inlined
+def follow_traces(matrices, shape, tile, n_lanes, replayed):
+    """Count for how many steps the traces of the spikes of a tile last, of all matrices into spiking neurons. Writes `replayed`, `tile.dz`."""
+    last = tile.dz[:n_lanes]
+    m = shape.input_matrix[0]
+    _follow(tile.in_pointer, tile.in_place, shape.n_inputs, matrices.pre_neuron[m], shape, shape.n_steps, last, n_lanes, replayed)
+    for layer in range(shape.n_units.size):
+        first, n = shape.unit_start[layer], shape.n_units[layer]
+        pointer = tile.spike_pointer[first : first + n + 1]
+        m = shape.recurrent_matrix[layer]
+        if m >= 0:  # a spike comes one step later, and so lasts one step less
+            _follow(pointer, tile.spike_place, n, matrices.pre_neuron[m], shape, shape.n_steps - 1, last, n_lanes, replayed)
+        if layer < shape.n_units.size - 1:
+            m = shape.input_matrix[layer + 1]
+            _follow(pointer, tile.spike_place, n, matrices.pre_neuron[m], shape, shape.n_steps, last, n_lanes, replayed)
+
+
+@inlined
 def _count_batch(slots, segments, matrices, tally, batch, counting, work, shape, tiles, lanes, first, n_batch):
     """Book the walks of the samples, and their spikes. Writes `tally`, `work`."""
     add_walks(work.walks, shape.walks, batch.lengths, batch.order, first, n_batch)
@@ -503,6 +543,8 @@ def _count_batch(slots, segments, matrices, tally, batch, counting, work, shape,
     for t in range((n_batch + len(lanes) - 1) // len(lanes)):
         for neuron in range(tally.by_neuron.size):
             tally.by_neuron[neuron] += tiles.seen[t, neuron]
+        if tally.replayed.size > 0:
+            follow_traces(matrices, shape, tile_of(tiles, t), len(lanes), tally.replayed)
 
 
 @inlined

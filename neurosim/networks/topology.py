@@ -281,6 +281,16 @@ class Topology:
         is_output = np.arange(len(self.populations)) == len(self.populations) - 1
         return np.where(is_output, lengths.size, lengths.sum()), np.where(is_output, lengths.size, reached.sum())
 
+    def count_losses(self, lengths: np.ndarray | Sequence[int]) -> np.ndarray:
+        """How often the outputs of each sample have errors: int64 array, shape (n_samples,).
+
+        Once, where the loss is of the last read-out or of a mean of them; else in each of the last steps that have one.
+        """
+        lengths = np.asarray(lengths, np.int64)
+        if self.spiking is None or self.spiking.readout != "every":
+            return (lengths > 0).astype(np.int64)
+        return np.minimum(lengths, self.spiking.count_readouts(self.n_steps))
+
     def count_walks(self, lengths: np.ndarray | Sequence[int]) -> np.ndarray:
         """How often each projection is walked forward, backward and for its gradient.
 
@@ -332,17 +342,25 @@ class Topology:
         What of these is work depends on the spikes, which are counted; a slot takes part in a walk backward where its error is wanted: in that of
         the read-out where its weights are the feedback.
         """
-        learning, last = self.spiking.learning, len(self.populations) - 1
+        spiking, last = self.spiking, len(self.populations) - 1
+        assert spiking is not None
+        learning = spiking.learning
         reached, before = np.minimum(length, self.reach), np.maximum(length - 1, 0)
+        losses = self.count_losses(length)
+        # One signal for all steps leaves one sum of spikes for the read-out to walk; traces of a read-out are walked where there is a loss.
+        n_read = losses if learning.is_online or spiking.readout != "every" else reached
+        # Traces of neurons alone are multiplied where there is a loss.
+        gathered = losses if not learning.filtered_errors and spiking.readout == "every" else reached
         walks = np.zeros((length.size, 3, len(self.projections)), np.int64)
         for i, projection in enumerate(self.projections):
             if projection.is_recurrent:
                 # Errors pass from a step to the one before inside a window.
                 n_back = np.maximum(reached - np.ceil(reached / self.window).astype(np.int64), 0) * learning.recurrent_errors
-                walks[:, :, i] = np.stack([before, n_back, np.minimum(reached, before)], axis=1)
+                walks[:, :, i] = np.stack([before, n_back, np.minimum(gathered, before)], axis=1)
+            elif projection.post == last:
+                walks[:, :, i] = np.stack([length, n_read * (spiking.feedback == "symmetric"), n_read], axis=1)
             else:
-                goes_back = self.spiking.feedback == "symmetric" if projection.post == last else learning.layer_errors
-                walks[:, :, i] = np.stack([length, reached * (goes_back and projection.pre > 0), reached], axis=1)
+                walks[:, :, i] = np.stack([length, reached * (learning.layer_errors and projection.pre > 0), gathered], axis=1)
         return walks
 
 

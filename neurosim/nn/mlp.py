@@ -89,6 +89,7 @@ class Mlp(Network):
             n_steps=1,
             kinds=np.array([*(names.index(cell) for cell in cells), 0], np.int64),
             sends_zeros=np.array([*sends_zeros, False], np.uint8),
+            least=np.zeros(n_hidden + 1, np.float32),
         )
         # The pass of single samples skips zeros, errors of zeros included.
         takes_single = not any(sends_zeros)
@@ -114,7 +115,19 @@ class Mlp(Network):
 
     def make_batch(self, dataset, order):
         """The training samples of a data set in the given order, as the kernels take them."""
+        self._expect(dataset.x_train, dataset.scale)
         return Batch(dataset.x_train, dataset.y_train, order, np.float32(dataset.scale), self.batch_size)
+
+    def _expect(self, x, scale):
+        """Say which values of the first hidden layer are zero but for rounding.
+
+        Sums of bytes times weights of a fixed step are whole numbers of steps on a chip. Here a grey level is not exact in float32, so a sum that
+        is zero there may leave a residue, a thousandth of a step or less; what lies below half a step is counted as nothing. Values stay as
+        they are. Sums of later layers are not exact on a chip either, and biases are no whole numbers of steps.
+        """
+        if self._shape.least.size > 1:
+            has_steps = x.dtype == np.uint8 and not self.biases.size and not self._shape.sends_zeros[0]
+            self._shape.least[0] = 0.5 * self.store.matrices.step[0] * scale if has_steps else 0.0
 
     def _tally(self):
         return self.store.tally._replace(**self._marks)
@@ -154,6 +167,10 @@ class Mlp(Network):
             *self._tiles, n_samples, self.n_lanes, matrices.pre_neuron[m], matrices.n_pre[m],
             matrices.post_neuron[m] + post, gradient.size // matrices.n_pre[m], gradient,
         )  # fmt: skip
+        if m == 1 and self._shape.least[0] > 0:
+            first = int(matrices.pre_neuron[m])
+            values = self._tiles.act.reshape(len(self._tiles.act), -1, self.n_lanes)[:, first : first + int(matrices.n_pre[m])]
+            n_rows = int(np.count_nonzero(values > self._shape.least[0]))
         if m > 0 and self._shape.sends_zeros[m - 1]:
             n_rows = n_samples * int(matrices.n_pre[m])
         return gradient, n_rows, n_samples
@@ -176,6 +193,10 @@ class Mlp(Network):
         bounds = np.cumsum([matrices[0].n_pre, *(m.n_post for m in matrices)])[:-1]
         values = (tiles.reshape(len(tiles), -1, self.n_lanes).transpose(0, 2, 1) for tiles in self._tiles)
         active, wrong = (np.split(v.reshape(-1, v.shape[2])[:n_samples] != 0, bounds, axis=1) for v in values)
+        if self._shape.least[0] > 0:
+            n_lanes, first, last = self.n_lanes, bounds[0], bounds[1]
+            values = self._tiles.act.reshape(len(self._tiles.act), -1, n_lanes)[:, first:last].transpose(0, 2, 1)
+            active[1] &= values.reshape(-1, last - first)[:n_samples] > self._shape.least[0]
         for layer, sends_zeros in zip(active[1:-1], self._shape.sends_zeros[:-1], strict=True):
             layer |= bool(sends_zeros)
         return active, wrong
@@ -197,6 +218,7 @@ class Mlp(Network):
             Receives the events of the evaluation.
         """
         s = self.store
+        self._expect(x, scale)
         n_samples, n_neurons = len(y), s.plan.n_neurons
         n_tiles = min(_EVALUATION_TILES, -(-n_samples // EVALUATION_LANES))
         act, err = (zero_tiles(n_tiles, n_neurons, EVALUATION_LANES) for _ in range(2))

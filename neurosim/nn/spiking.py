@@ -51,6 +51,8 @@ class SpikingNetwork(Network):
     batch_size : int
     clip : float, optional
         As in `Network`.
+    trace_cutoff : int
+        Steps for which traces of spikes are followed, where the plan counts them (`StorePlan.counts_replays`).
 
     Attributes
     ----------
@@ -60,10 +62,10 @@ class SpikingNetwork(Network):
         What leads errors of the outputs to the neurons; without rows where the weights do.
     """
 
-    def __init__(self, store, topology, batch_size, clip=None):
+    def __init__(self, store, topology, batch_size, clip=None, trace_cutoff=0):
         n_lanes, n_tiles = (1, 1) if batch_size == 1 else choose_tile(batch_size, takes_single=False)
         self.topology, self.spiking = topology, topology.spiking
-        self._shape = _shape_arrays(topology, n_lanes)
+        self._shape = _shape_arrays(topology, n_lanes, trace_cutoff)
         super().__init__(store, batch_size, n_lanes, n_tiles, np.zeros(topology.sizes[-1], np.float32), clip)
         n_hidden = 0 if self.spiking.feedback == "symmetric" else int(self._shape.unit_start[-1])
         self._feedback = _first_feedback(store.seed, n_hidden, topology.sizes[-1])
@@ -265,7 +267,7 @@ def read_weights(spiking, n_steps, window):
     return c_read, c_cut, c_cut if spiking.learning.filtered_errors else c_now
 
 
-def _shape_arrays(topology, n_lanes):
+def _shape_arrays(topology, n_lanes, trace_cutoff=0):
     spiking, last = topology.spiking, len(topology.populations) - 1
     units = np.array(topology.sizes[1:-1], np.int64)
     unit_start = np.concatenate([[0], np.cumsum(units)]).astype(np.int64)
@@ -326,6 +328,7 @@ def _shape_arrays(topology, n_lanes):
         filters_errors=spiking.learning.filtered_errors,
         feedback=FEEDBACKS[spiking.feedback],
         decay=f32(spiking.feedback_decay),
+        cutoff=trace_cutoff,
         rate_cost=f32(spiking.rate_cost),
         rate_target=f32(spiking.rate_target),
     )

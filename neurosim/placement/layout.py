@@ -121,14 +121,32 @@ def n_slots(n_active, n_positions, workload):
     return np.minimum(n_positions, n_active + np.rint(headroom * n_active).astype(np.int64))
 
 
+def layout_of(workload, n_cores):
+    """Layout of a workload on so many cores: as it is arranged, or even ranges where it is arranged for another number of cores.
+
+    Parameters
+    ----------
+    workload : Workload
+    n_cores : int
+
+    Returns
+    -------
+    Layout
+    """
+    own = workload.own
+    return make_layout(workload.topology, n_cores, own if own is not None and len(own[0]) == n_cores else None)
+
+
 @lru_cache(maxsize=8)
-def make_layout(topology, n_cores):
-    """Contiguous ranges: core c of C gets neurons [n * c // C, n * (c + 1) // C) of a population of n, with all sums of each.
+def make_layout(topology, n_cores, own=None):
+    """Contiguous ranges: the neurons of a population, with all sums of each, go to the cores in order.
 
     Parameters
     ----------
     topology : Topology
     n_cores : int
+    own : tuple of tuple of int, optional
+        Neurons of each population but the inputs on each core. Without it core c of C gets neurons [n * c // C, n * (c + 1) // C) of n.
 
     Returns
     -------
@@ -137,7 +155,10 @@ def make_layout(topology, n_cores):
     """
     bounds = np.arange(n_cores + 1, dtype=np.int64)
     populations = topology.populations
-    edges = [population.n * bounds // n_cores for population in populations]
+    if own is None:
+        edges = [population.n * bounds // n_cores for population in populations]
+    else:
+        edges = [np.zeros(n_cores + 1, np.int64), *(np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]) for counts in own)]
     own = np.array([np.diff(edge) for edge in edges])
     own[0] = 0
     parts, first = [], [0]

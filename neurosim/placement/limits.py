@@ -161,7 +161,7 @@ def _count_out_axons(layout, n_active, slots, with_expected):
 
 def has_sign_apart(profile):
     """Whether the sign has a place of its own, a field or the choice of a row, instead of one of the weight's bits."""
-    return profile.synapse_word.sign_bits is not None or family_of(profile).rows_per_weight(profile) > 1
+    return profile.synapse_word.sign_bits is not None or family_of(profile).has_signed_rows(profile)
 
 
 def widest_weight(profile):

@@ -49,7 +49,9 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.placement.families import family_of
+from neurosim.placement.programs import has_one_signal
 from neurosim.placement.sections import SECTIONS
+from neurosim.placement.spiking import bits_of, spiking_sections, synapse_words
 from neurosim.placement.states import array_bytes, state_sections
 
 MERGE_ENTRIES = 64
@@ -81,8 +83,16 @@ def has_accumulators(profile, workload):
     strength, its master copy or the state of an optimizer.
     """
     is_narrow = workload.is_rounded and not workload.master_bits and not workload.state_words
-    is_late = workload.batch_size > 1 or workload.topology.is_unrolled or workload.clips
+    is_late = workload.batch_size > 1 or workload.clips or workload.topology.is_unrolled and not _learns_at_once(profile, workload)
     return is_late or has_row_pointers(profile, workload) and is_narrow
+
+
+def _learns_at_once(profile, workload):
+    """Whether a spiking network with steps updates its weights without a sum of their gradients: at the end of a sample, or, as an engine may, in each step."""
+    if workload.topology.spiking is None or workload.program in ("bptt", "eprop_spike"):
+        return False
+    # At the end of a sample the gradient is in a register: its one trace times its one signal.
+    return has_one_signal(workload.topology) or profile.learning.updates == "step"
 
 
 def section_bytes(profile, workload, layout, slots):
@@ -120,12 +130,25 @@ def slot_sections(profile, workload, layout, slots):
         return sections
     if workload.master_bits:
         sections["master_weights"] = layout.per_core(array_bytes(slots, workload.master_bits))
+    if workload.topology.spiking:
+        words = synapse_words(workload, layout)
+        if words.any():
+            sections["eligibility"] = layout.per_core(words * array_bytes(slots, bits_of(profile.formats, "trace_bits")))
     if has_accumulators(profile, workload):
         sections["gradients"] = layout.per_core(array_bytes(slots, profile.formats.gradient_bits.value))
     if workload.state_words:
         state = workload.state_words * layout.per_core(array_bytes(slots, profile.formats.gradient_bits.value))
         sections["optimizer_state"] = state + workload.counts_steps * layout.own.any(axis=0) * array_bytes(1, STEP_COUNT_BITS)
     return sections
+
+
+def _states(profile, workload, layout):
+    """The sections of neurons and inputs."""
+    if workload.topology.spiking:
+        return spiking_sections(profile, workload, layout)
+    n_inputs = layout.topology.sizes[0] * workload.kept_steps
+    inputs = layout.has_input * array_bytes(n_inputs, profile.formats.input_bits.value)
+    return {**state_sections(profile.formats, workload, layout), "input_buffer": inputs}
 
 
 def fixed_sections(profile, workload, layout):
@@ -137,8 +160,7 @@ def fixed_sections(profile, workload, layout):
     learns = not workload.host_learns
     sections = {
         "code": np.full(layout.n_cores, code, dtype=np.int64),
-        **state_sections(formats, workload, layout),
-        "input_buffer": layout.has_input * array_bytes(layout.topology.sizes[0] * workload.kept_steps, formats.input_bits.value),
+        **_states(profile, workload, layout),
         "label_buffer": learns * has_outputs * array_bytes(layout.topology.sizes[-1], formats.input_bits.value),
     }
     has_slots = layout.own.any(axis=0)

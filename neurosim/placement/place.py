@@ -144,6 +144,17 @@ class Placement:
         """Local memory in use, B: int64 array, shape (n_cores,)."""
         return sum(self.local.values(), np.zeros(self.n_cores, np.int64))
 
+    @property
+    def stored_bytes(self):
+        """All that each core keeps by itself, B: local memory, and synapses in cells, in words of neurons or in lists, of which as many words
+        are taken as are expected: int64 array, shape (n_cores,).
+        """
+        lists = next((check for check in self.checks if check.name == "synapse_words"), None)
+        words = [0] * self.n_cores if lists is None else lists.used.tolist()
+        family, synapses = family_of(self.profile), self.layout.per_core(self.n_active).tolist()
+        beside = [family.bytes_beside(self.profile, n, w) for n, w in zip(synapses, words, strict=True)]
+        return self.n_bytes + np.array(beside, np.int64)
+
     @cached_property
     def checks(self):
         """Every limit with its uses: tuple of `Check`."""
@@ -162,7 +173,7 @@ class Placement:
     @property
     def layout(self):
         """Its segments as arrays: `Layout`."""
-        return layouts.make_layout(self.workload.topology, self.n_cores)
+        return layouts.layout_of(self.workload, self.n_cores)
 
     @cached_property
     def geometry(self):
@@ -219,7 +230,7 @@ def place(profile, workload, n_cores=None):
     if n_cores is None:
         n_cores = smallest_cores(profile, workload) or profile.cores.value
     check_cores(profile, n_cores)
-    layout = layouts.make_layout(workload.topology, n_cores)
+    layout = layouts.layout_of(workload, n_cores)
     n_active = workload.divide(layout)
     slots = layouts.n_slots(n_active, layout.n_possible, workload)
     sections = section_bytes(profile, workload, layout, slots)

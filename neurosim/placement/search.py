@@ -7,7 +7,7 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.placement.checks import Usage
-from neurosim.placement.layout import make_layout, n_slots
+from neurosim.placement.layout import layout_of, n_slots
 from neurosim.placement.limits import depends_on_draw, fixed_checks, slot_checks
 from neurosim.placement.memory import fixed_sections
 from neurosim.placement.spill import can_spill
@@ -70,7 +70,7 @@ def _numbers_of_cores(profile, workload):
     return [*range(1, dense), *np.unique(np.geomspace(dense, most, 40).round().astype(np.int64)).tolist()]
 
 
-def largest_fit(profile, workload, n_cores, may_spill=False):
+def largest_fit(profile, workload, n_cores, may_spill=False, most=None):
     """Most synapses that the cores hold themselves, whichever positions are drawn, with the matrices in the proportion of `workload.n_active`.
 
     A matrix that is full stays full while the others grow on; each keeps at least one synapse.
@@ -84,6 +84,8 @@ def largest_fit(profile, workload, n_cores, may_spill=False):
         None for all cores of the chip.
     may_spill : bool
         Whether the memory that the cores share counts, too.
+    most : sequence of int, optional
+        Of each matrix, where it is not to grow to all its positions.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def largest_fit(profile, workload, n_cores, may_spill=False):
     """
     n_cores = profile.cores.value if n_cores is None else n_cores
     check_cores(profile, n_cores)
-    weights, positions = workload.n_active, workload.n_positions
+    weights, positions = workload.n_active, workload.n_positions if most is None else most
     fits = _make_fits(profile, workload.drawn, n_cores, may_spill=may_spill)
 
     def counts(total):
@@ -118,37 +120,124 @@ def largest_fit(profile, workload, n_cores, may_spill=False):
     return counts(best) if best >= low else None
 
 
+def fill(profile, workload, n_cores, may_spill=False):
+    """Most synapses of each matrix: `largest_fit`, and then those that a limit of their own has not stopped grow on, until none can.
+
+    Parameters
+    ----------
+    profile, workload, n_cores, may_spill
+        As of `largest_fit`.
+
+    Returns
+    -------
+    tuple of int, or None
+    """
+    n_cores = profile.cores.value if n_cores is None else n_cores
+    most = list(workload.n_positions)
+    counts = largest_fit(profile, workload, n_cores, may_spill, most)
+    fits = _make_fits(profile, workload, n_cores, may_spill=may_spill)
+    while counts is not None:
+        open_ones = [i for i, n in enumerate(counts) if n < most[i]]
+        stopped = [i for i in open_ones if not fits([n + (i == j) for j, n in enumerate(counts)])]
+        if not open_ones:
+            break
+        # Where each could take one more and all together cannot, the last of them waits: remainders of a division among cores.
+        for i in stopped or open_ones[-1:]:
+            most[i] = counts[i]
+        counts = largest_fit(profile, workload, n_cores, may_spill, most)
+    return counts
+
+
+def widest(fits, least, most):
+    """Largest width from `least` to `most` for which ``fits(width)``, when it holds up to there; None when not even the least does."""
+    found = _last(fits, least, most)
+    return None if found < least else found
+
+
+def fits_whatever_is_drawn(profile, workload, n_cores):
+    """Whether all limits hold on so many cores, all of the chip for None, for every draw; shared memory counts where the chip spills."""
+    n_cores = profile.cores.value if n_cores is None else n_cores
+    return _make_fits(profile, workload, n_cores, may_spill=can_spill(profile))(workload.n_active)
+
+
 @dataclass(frozen=True)
 class FitStop:
-    """What keeps a network from one synapse more: the limit that breaks then, or None where every possible connection is there.
+    """What keeps a network from growing: the limit that breaks then, or None where nothing is left to grow.
 
     Attributes
     ----------
-    n_synapses, n_cores : int
-        The largest network, and the cores that were asked for; of ``auto`` all of the chip.
+    what : str
+        What has grown as far as it can, such as ``12,000 synapses``.
+    n_cores : int
+        The cores that were asked for; of ``auto`` all of the chip.
     usage : Usage or None
-        Of one synapse more, at its fullest place, as the worst draw has it.
+        Of one more, at its fullest place, as the worst draw has it.
     n_places : int
         Where that limit breaks.
+    end : str
+        In words, where no limit stops it.
     """
 
-    n_synapses: int
+    what: str
     n_cores: int
     usage: Usage | None
     n_places: int = 0
+    end: str = "every possible connection is there, and no limit stops it"
 
     @property
     def text(self):
         """In one sentence."""
-        on = f"{self.n_synapses:,d} synapses, the most on {self.n_cores:,d} core{'s' * (self.n_cores != 1)}"
+        on = f"{self.what}, the most on {self.n_cores:,d} core{'s' * (self.n_cores != 1)}"
         use = self.usage
         if use is None:
-            return f"{on}: every possible connection is there, and no limit stops it"
+            return f"{on}: {self.end}"
         more = f" (of {self.n_places:,d} places)" if self.n_places > 1 else ""
         return f"{on}: one more would need {use.used:,d} of {use.limit:,d} {use.unit} of {use.name} at {use.where}{more}; limit from {use.source}"
 
 
-def find_stop(profile, workload, n_cores):
+def find_stops(profile, workload, n_cores, names):
+    """What stops each matrix of a workload that `fill` found: list of `FitStop`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the matrices.
+    """
+    n_cores = profile.cores.value if n_cores is None else n_cores
+    stops = []
+    for i, (n, possible) in enumerate(zip(workload.n_active, workload.n_positions, strict=True)):
+        what, found = f"{names[i]}: {n:,d} of {possible:,d} connections", (None,)
+        for more in (1, 2 * n_cores, 8 * n_cores) if n < possible else ():
+            counts = [min(m + more * (i == j), p) for j, (m, p) in enumerate(zip(workload.n_active, workload.n_positions, strict=True))]
+            if broken := broken_checks(profile, replace(workload, n_active=tuple(counts)), n_cores):
+                found = _fullest(broken)
+                break
+        stops.append(FitStop(what, n_cores, *found))
+    return stops
+
+
+def broken_checks(profile, workload, n_cores):
+    """Limits that some draw of a workload breaks on so many cores, all of the chip for None: list of `Check`."""
+    layout = layout_of(workload, profile.cores.value if n_cores is None else n_cores)
+    fixed = [check for check in fixed_checks(profile, layout) if not check.fits]
+    fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
+    divided = layout.divide(workload.n_active)
+    slots = n_slots(divided, layout.n_possible, workload)
+    for may_spill in (False, can_spill(profile)):
+        checks = list(slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False, may_spill=may_spill))
+        if broken := [check for check in checks if not check.is_guaranteed]:
+            return fixed + broken
+    return fixed
+
+
+def find_stop_of_width(profile, wider, n_cores, what):
+    """What stops layers from being one neuron wider: `FitStop`; `wider` is the workload with it, None where a layer cannot be wider."""
+    n_cores = profile.cores.value if n_cores is None else n_cores
+    broken = [] if wider is None else broken_checks(profile, wider, n_cores)
+    return FitStop(what, n_cores, *(_fullest(broken) if broken else (None,)), end="the widest that a layer can be, and no limit stops it")
+
+
+def find_stop(profile, workload, n_cores, weights=None):
     """What stops `largest_fit` at a workload that it found.
 
     Parameters
@@ -158,6 +247,8 @@ def find_stop(profile, workload, n_cores):
         With the synapses that fit.
     n_cores : int or None
         As given to `largest_fit`.
+    weights : sequence of int, optional
+        The proportion of the matrices as given there; equal fractions without.
 
     Returns
     -------
@@ -165,20 +256,16 @@ def find_stop(profile, workload, n_cores):
     """
     n_cores = profile.cores.value if n_cores is None else n_cores
     positions, total = workload.n_positions, workload.n_synapses
+    weights = positions if weights is None else weights
+    what = f"{total:,d} synapses"
     if total >= sum(positions):
-        return FitStop(total, n_cores, None)
-    layout = make_layout(workload.topology, n_cores)
-    fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
+        return FitStop(what, n_cores, None)
     # A step that gives each core one more is enough where a single one finds room in the remainders.
     for more in (1, 2 * n_cores, 8 * n_cores * len(positions)):
-        divided = layout.divide(scale_counts(positions, positions, min(total + more, sum(positions))))
-        slots = n_slots(divided, layout.n_possible, workload)
-        for may_spill in (False, can_spill(profile)):
-            checks = list(slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False, may_spill=may_spill))
-            broken = [check for check in checks if not check.is_guaranteed]
-            if broken:
-                return FitStop(total, n_cores, *_fullest(broken))
-    return FitStop(total, n_cores, None)
+        counts = scale_counts(weights, positions, min(total + more, sum(positions)))
+        if broken := broken_checks(profile, replace(workload, n_active=counts), n_cores):
+            return FitStop(what, n_cores, *_fullest(broken))
+    return FitStop(what, n_cores, None)
 
 
 def _fullest(checks):
@@ -266,7 +353,7 @@ def _solve_scale(weights, positions, total):
 
 def _make_fits(profile, workload, n_cores, is_sure=True, may_spill=False):
     """Function of the counts per matrix: whether all limits hold on this number of cores, for every draw or for some."""
-    layout = make_layout(workload.topology, n_cores)
+    layout = layout_of(workload, n_cores)
     is_possible = all(check.fits for check in fixed_checks(profile, layout))
     # Bytes that nothing limits need not be counted, nor those of an impossible number of cores: a search may try thousands.
     is_counted = is_possible and profile.storage.local_bytes is not None

@@ -1,18 +1,22 @@
 """Whether a placement fits, which limits it breaks, and what would help."""
 
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from neurosim.errors import DoesNotFitError
 from neurosim.hardware import KNOWN_LIMITS
+from neurosim.placement.arrange import compare_arrangements, expected_traffic
 from neurosim.placement.checks import Usage
+from neurosim.placement.compare_programs import describe_programs
 from neurosim.placement.families import family_of
 from neurosim.placement.memory import host_rewires
 from neurosim.placement.place import Placement
 from neurosim.placement.remedies import Remedy, find_remedies
 from neurosim.placement.search import MOST_STEPS, FitStop, most_unrolled
 from neurosim.placement.sections import SECTIONS
+from neurosim.placement.spiking import history_steps
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class Verdict:
     most_steps : int, optional
         Of a network that takes a sample step by step: the most through which training could go back on these cores, in windows or
         longer samples; None where no memory limits it.
-    fit : FitStop, optional
-        Of a network as large as the chip holds (``connectivity: fit``): what stopped it.
+    fit : tuple of FitStop
+        Of a network as large as the chip holds (``fit``): what stopped it, or each of its matrices.
     """
 
     placement: Placement
@@ -61,30 +65,41 @@ class Verdict:
     section_over: list[SectionOver]
     remedies: list[Remedy]
     storage: list[str] = field(default_factory=list)
-    fit: FitStop | None = None
+    fit: tuple[FitStop, ...] = ()
     most_steps: int | None = None
 
     @property
     def unrolling(self):
         """Steps and the fullest core of `unrolled_state` as plain data, or None where a sample takes one step."""
-        topology = self.placement.workload.topology
-        if not topology.is_unrolled:
+        workload = self.placement.workload
+        topology = workload.topology
+        section, kept = ("history", history_steps(workload)) if topology.spiking else ("unrolled_state", workload.kept_steps)
+        if not topology.is_unrolled or not kept:
             return None
         cores = (core for core, _ in self.placement.distinct_cores)
-        core = max(cores, key=lambda core: core.sections.get("unrolled_state", 0))  # a core without neurons keeps none
+        core = max(cores, key=lambda core: core.sections.get(section, 0))  # a core without neurons keeps none
         return {
             "n_steps": topology.n_steps,
             "window": topology.window,
-            "kept_steps": self.placement.workload.kept_steps,
+            "kept_steps": kept,
             "most_steps": self.most_steps,
             "core": core.id,
-            "n_bytes": core.sections.get("unrolled_state", 0),
+            "n_bytes": core.sections.get(section, 0),
             "limit": self.placement.local_limit,
         }
+
+    @cached_property
+    def programs(self):
+        """What each training program of a spiking network would keep: list of dict, see `describe_programs`; empty for other networks."""
+        return describe_programs(self.placement)
 
     @property
     def fits(self):
         return not self.violations
+
+    def arrangements(self):
+        """Every arrangement of the neurons on these cores, with what is expected to travel: list of dict, see `compare_arrangements`."""
+        return compare_arrangements(self.placement.profile, self.placement.workload, self.placement.n_cores)
 
     @property
     def hints(self):
@@ -111,10 +126,28 @@ class Verdict:
             "section_over": [{"core": s.core, "section": s.section, "over": s.over, "largest": dict(s.largest)} for s in self.section_over],
             "hints": self.hints,
             "unrolling": self.unrolling,
+            **({"programs": self.programs} if self.programs else {}),
             "storage": list(self.storage),
-            "fit": None if self.fit is None else {"text": self.fit.text, "limit": None if self.fit.usage is None else self.fit.usage.to_dict()},
-            "cores": [_core_dict(core, n_alike) for core, n_alike in self.placement.distinct_cores],
+            "arrangement": _arrangement_dict(self.placement),
+            "fit": _fit_dict(self.fit) if self.fit else None,
+            "cores": _core_dicts(self.placement),
         }
+
+
+def _arrangement_dict(placement):
+    """What is expected to travel between cores, and where neurons are if not in even ranges; None on one core."""
+    if placement.n_cores == 1:
+        return None
+    own = placement.workload.own
+    traffic = expected_traffic(placement.profile, placement.workload, placement.n_cores).to_dict()
+    return {**traffic, "own": None if own is None else [list(counts) for counts in own]}
+
+
+def _fit_dict(stops):
+    """Plain data of what stopped a network: in words, and the limit that is broken most."""
+    uses = [stop.usage for stop in stops if stop.usage is not None]
+    worst = max(uses, key=lambda use: use.used / max(1, use.limit), default=None)
+    return {"text": "; ".join(stop.text for stop in stops), "limit": None if worst is None else worst.to_dict()}
 
 
 def _at_worst(usage):
@@ -122,10 +155,13 @@ def _at_worst(usage):
     return replace(usage, used=usage.most, least=None, most=None) if usage.fits and not usage.is_guaranteed else usage
 
 
-def _core_dict(core, n_alike):
-    """Plain data of a core, and how many are like it where not each is listed."""
-    more = {"n_alike": n_alike} if n_alike > 1 else {}
-    return {**asdict(core), "n_bytes": core.n_bytes, **more}
+def _core_dicts(placement):
+    """Plain data of each core, and how many are like it where not each is listed."""
+    stored = placement.stored_bytes
+    return [
+        {**asdict(core), "n_bytes": core.n_bytes, "stored_bytes": int(stored[core.id]), **({"n_alike": n_alike} if n_alike > 1 else {})}
+        for core, n_alike in placement.distinct_cores
+    ]
 
 
 def judge(placement, for_every_draw=False, with_remedies=True):
@@ -197,6 +233,8 @@ def summarize(verdict):
 
 
 def _most_steps(placement):
+    if placement.workload.topology.spiking and placement.workload.program != "bptt":
+        return None
     if not placement.workload.topology.is_unrolled or placement.n_cores > placement.profile.cores.value:
         return None
     n = most_unrolled(placement.profile, placement.workload, placement.n_cores)

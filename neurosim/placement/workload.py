@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from neurosim.errors import InputError, nearest
 from neurosim.networks import OPTIMIZERS, Topology
 from neurosim.placement.positions import Positions
+from neurosim.placement.programs import default_cutoff, default_program, find_program, why_not
 
 EXECUTIONS = ("scan", "event_driven")
 SCOPES = ("core", "layer", "network")
@@ -58,6 +59,15 @@ class Workload:
         Whether gradients are clipped by their norm, which is known only when all of them are: so every slot has an accumulator.
     positions : Positions, optional
         Where the connections of a given network are, as many as `n_active`; without them they are drawn.
+    program : str, optional
+        Of a spiking network: name of a row of `placement.programs.PROGRAMS`; without it, that of its learning method.
+    trace_cutoff : int, optional
+        Of program ``eprop_spike``: steps for which a trace is followed; without it, until it has lost 99 %.
+    has_spike_inputs : bool
+        Whether inputs are spikes, so that each takes one bit.
+    own : tuple of tuple of int, optional
+        Neurons of each population but the inputs on each core, of one number of cores (`placement.arrange`); even ranges without, and on any
+        other number of cores.
 
     Raises
     ------
@@ -85,9 +95,14 @@ class Workload:
     draws_rounding: bool = False
     clips: bool = False
     positions: Positions | None = None
+    program: str | None = None
+    trace_cutoff: int | None = None
+    has_spike_inputs: bool = False
+    own: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "topology", Topology.of(self.topology))
+        self._settle_program()
         object.__setattr__(self, "n_active", tuple(_whole("n_active", k) for k in self.n_active))
         if len(self.n_active) != len(self.n_positions):
             raise InputError(f"n_active: found {len(self.n_active)} counts; expected one per matrix, {len(self.n_positions)}")
@@ -99,6 +114,8 @@ class Workload:
         for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(OPTIMIZERS))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+        if self.own is not None and tuple(map(sum, self.own)) != self.topology.sizes[1:]:
+            raise InputError(f"own: found {tuple(map(sum, self.own))} neurons; expected those of each population, {self.topology.sizes[1:]}")
         if _whole("batch_size", self.batch_size) < 1:
             raise InputError(f"batch_size: found {self.batch_size}; expected at least 1")
         if self.starts_dense and not self.has_places:
@@ -107,6 +124,18 @@ class Workload:
             raise InputError(f"code_bytes: found {self.code_bytes}; expected at least 0 B")
         if not isinstance(self.headroom, Real) or not 0 <= self.headroom <= 1e6:
             raise InputError(f"headroom: found {self.headroom!r}; expected a fraction of the active synapses, 0 or more")
+
+    def _settle_program(self):
+        topology = self.topology
+        if topology.spiking is None:
+            if self.program is not None:
+                raise InputError(f"program: found {self.program} with a network that does not spike; leave it out")
+            return
+        object.__setattr__(self, "program", self.program or default_program(topology))
+        reason = None if self.host_learns else why_not(find_program(self.program), topology)
+        if reason is not None:
+            raise InputError(f"program: found {self.program}: {reason}")
+        object.__setattr__(self, "trace_cutoff", min(self.trace_cutoff or default_cutoff(topology), topology.n_steps))
 
     @property
     def drawn(self):

@@ -19,7 +19,7 @@ def words(name):
 
 def n_trained(record):
     """Samples that the run trained on, with repetition."""
-    return record.dataset.n_train * len(record.epochs)
+    return record.n_samples_trained
 
 
 def network_text(record):
@@ -128,6 +128,13 @@ def missing_energy(record):
     return f"static power counts over a time that leaves out: {', '.join(record.timing.model_unmodelled)}"
 
 
+def assumed_energy(record):
+    """Prices that nobody published and this project assumes, and that the energy counts with: ``"core_cycle 15.0 pJ"``; empty without."""
+    assumed = tuple(row["key"] for row in record.profile.prices if row["kind"] == "assumed")
+    rows = [row for row in record.energy.sensitivity if any(key.endswith((f"prices.{row.price}", f".{row.price}")) for key in assumed)]
+    return ", ".join(f"{row.price} {format_si(row.value, row.unit)}" for row in rows)
+
+
 def missing_time(record):
     """Why the modelled time is a lower bound; None when it is complete."""
     return None if record.timing.model_complete else f"not modelled: {', '.join(record.timing.model_unmodelled) or 'the clock'}"
@@ -191,6 +198,7 @@ def energy_amounts(record):
     return (
         f"{at_least}{format_si(record.energy.per_sample_j, 'J')} per trained sample, "
         f"{at_least}{format_si(record.energy.total_j, 'J')} in all, {at_least}{format_si(max(evaluation, 0.0), 'J')} of it in evaluation"
+        + (f"; {assumed} is assumed" if (assumed := assumed_energy(record)) else "")
     )
 
 
@@ -247,11 +255,36 @@ def unrolling_text(verdict):
         return ""
     kept, n_steps, n_bytes, limit, most = (unrolling[key] for key in ("kept_steps", "n_steps", "n_bytes", "limit", "most_steps"))
     share = f" ({100 * n_bytes / limit:.1f} % of the limit)" if limit else ""
-    text = f"{kept:,d} of {n_steps:,d} steps kept: unrolled state of {n_bytes:,d} B{share} on core {unrolling['core']}"
+    what = "history" if verdict.get("programs") else "unrolled state"
+    text = f"{kept:,d} of {n_steps:,d} steps kept: {what} of {n_bytes:,d} B{share} on core {unrolling['core']}"
     if most is None:
         return text
     steps = f"up to {most:,d} step{'s' * (most != 1)} of unrolling" if most else "no window"
     return f"{text}; {steps} would fit these cores"
+
+
+def program_texts(verdict):
+    """What each training program of a spiking network would keep, one line each: list of str; empty for other networks."""
+    lines = []
+    for row in verdict.get("programs", ()):
+        name = row["program"] + (" (chosen)" if row["chosen"] else "")
+        if row["refused"]:
+            lines.append(f"{name}: not possible: {row['refused']}")
+            continue
+        limit = f" of {row['limit']:,d} B" if row["limit"] else ""
+        text = f"{name}: {row['bytes']:,d} B{limit} on the fullest core, {'fits' if row['fits'] else 'does not fit'}"
+        text += f"; {row['per_step']:,.1f} B more for each step" if row["per_step"] else "; the same for samples of any length"
+        if row["program"] != "bptt":
+            n = row["break_even"]
+            text += (
+                "; never less than bptt"
+                if n is None
+                else f"; less than bptt from {n:,d} step{'s' * (n != 1)} on"
+                if n > 1
+                else "; always less than bptt"
+            )
+        lines.append(text)
+    return lines
 
 
 def tightest(verdict):

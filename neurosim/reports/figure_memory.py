@@ -41,7 +41,7 @@ def _title(core, n_cores):
     memory = core.memory_bytes
     share = f" of {format_bytes(memory.limit)} ({100 * memory.used / memory.limit:.0f} %)" if memory.limit else ""
     where = "on one core" if n_cores == 1 else f"on the fullest of {n_cores_text(n_cores)}"
-    return f"Memory: {format_bytes(memory.used)}{share} {where}"
+    return f"Local memory: {format_bytes(memory.used)}{share} {where}"
 
 
 def _subtitle(cores, idle=()):

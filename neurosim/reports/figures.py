@@ -1,4 +1,4 @@
-"""Figures of a run and of a sweep. `FIGURES` and `SWEEP_FIGURES` name each and what draws it: a new one is one entry."""
+"""Figures of a run, a sweep and a search. `FIGURES`, `SWEEP_FIGURES` and `SEARCH_FIGURES` name each and what draws it: a new one is one entry."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +13,14 @@ from neurosim.reports.figure_cores import draw_cores
 from neurosim.reports.figure_energy import draw_energy
 from neurosim.reports.figure_inputs import draw_inputs
 from neurosim.reports.figure_memory import draw_memory
+from neurosim.reports.figure_phases import draw_moved, draw_phases
 from neurosim.reports.figure_style import FILE, new_figure, render
 from neurosim.reports.figure_traffic import draw_traffic
 from neurosim.reports.figure_training import draw_training
 from neurosim.reports.figure_turnover import draw_turnover
 from neurosim.reports.figure_weights import draw_weights
 from neurosim.reports.on_axes import AxesFigure
+from neurosim.reports.search_figure import draw_trail
 from neurosim.reports.sweep_figure_curves import ENERGY, MEMORY, SYNAPSES, TRAFFIC, draw_curves
 from neurosim.reports.sweep_figure_limits import draw_limits
 
@@ -34,6 +36,12 @@ FIGURES = {
     "inputs": draw_inputs,
 }
 
+#: Further ones of a run whose task changes.
+PHASE_FIGURES = {
+    "phases": draw_phases,
+    "weights_moved": draw_moved,
+}
+
 SWEEP_FIGURES = {
     "accuracy_synapses": partial(draw_curves, cost=SYNAPSES),
     "accuracy_memory": partial(draw_curves, cost=MEMORY),
@@ -41,9 +49,15 @@ SWEEP_FIGURES = {
     "accuracy_traffic": partial(draw_curves, cost=TRAFFIC),
     "limits": draw_limits,
 }
+SEARCH_FIGURES = {"search_trail": draw_trail}
 FORMATS = ("png", "svg")
 #: What can be asked for.
 KNOWN_FORMATS = ("png", "svg", "pdf")
+
+
+def figures_of(record):
+    """Figures of a run by name: `FIGURES`, and `PHASE_FIGURES` where it has phases."""
+    return FIGURES | (PHASE_FIGURES if record.phases else {})
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ def make_figure(name, record, sheet=FILE):
     Parameters
     ----------
     name : str
-        Key of `FIGURES` or `SWEEP_FIGURES`.
+        Key of `FIGURES`, `PHASE_FIGURES` or `SWEEP_FIGURES`.
     record : RunRecord or SweepRecord
     sheet : Sheet
         What it is drawn for.
@@ -75,7 +89,7 @@ def make_figure(name, record, sheet=FILE):
 
 def _make_figure(name, record, sheet):
     figure = new_figure(sheet)
-    {**FIGURES, **SWEEP_FIGURES}[name](record, figure)
+    {**FIGURES, **PHASE_FIGURES, **SWEEP_FIGURES, **SEARCH_FIGURES}[name](record, figure)
     return figure
 
 
@@ -164,5 +178,5 @@ def write_rendered(rendered, folder, formats):
 
 
 def write_figures(record, folder, formats=FORMATS):
-    """Write all figures of a record: `render_figures` and `write_rendered`."""
-    return write_rendered(render_figures(record, formats), folder, formats)
+    """Write all figures of a run: `render_figures` and `write_rendered`."""
+    return write_rendered(render_figures(record, formats, figures_of(record)), folder, formats)

@@ -6,16 +6,19 @@ from neurosim.reports.facts import words
 from neurosim.reports.rich_parts import Grid, heading, percent
 from neurosim.units import format_bytes, format_count
 
+#: Synapses in cells, lists or words of neurons, and all that a core keeps.
+BESIDE, IN_ALL = "synapses beside", "in all"
 MOST_CORES = 8
 FULLEST = 4
-_NAME_WIDTH, _GAP = 13, 2
+_NAME_WIDTH, _GAP = 15, 2
 
 
 @dataclass(frozen=True)
 class CoreMemory:
     """Bytes that one core uses by section, its limit (None: not stated), and further (number, format) pairs by name.
 
-    `spilled` are sections in the memory that it shares with others, outside its limit. It stands for `n_alike` cores.
+    `spilled` are sections in the memory that it shares with others, outside its limit. `stored` is all that it keeps by itself, with synapses in
+    cells, lists or words of neurons; None where that is not known. It stands for `n_alike` cores.
     """
 
     id: int
@@ -23,11 +26,17 @@ class CoreMemory:
     limit: int | None
     spilled: dict[str, int] = field(default_factory=dict)
     further: dict[str, tuple] = field(default_factory=dict)
+    stored: int | None = None
     n_alike: int = 1
 
     @property
     def used(self):
         return sum(self.sections.values())
+
+    @property
+    def beside(self):
+        """Bytes of synapses beside local memory."""
+        return 0 if self.stored is None else self.stored - self.used
 
 
 def print_memory(console, cores):
@@ -68,6 +77,9 @@ def print_memory(console, cores):
     if any(core.limit is not None for core in cores):
         row("limit", lambda core: core.limit)
         row("used of limit", lambda core: core.used / core.limit if core.limit else None, _share_text, rule=True)
+    if any(core.beside for core in cores):
+        row(BESIDE, lambda core: core.beside)
+        row(IN_ALL, lambda core: core.used + core.beside, rule=True)
     for name in dict.fromkeys(name for core in cores for name in core.spilled):
         row(f"{words(name)}, in SDRAM", lambda core: core.spilled.get(name, 0))
     for name, (_, form) in cores[0].further.items():
@@ -89,6 +101,9 @@ def _print_one(console, core):
     for name, n_bytes in core.sections.items():
         grid.row(words(name), format_count(n_bytes), percent(n_bytes, core.limit), rule=name == list(core.sections)[-1])
     grid.row("used", format_count(core.used), percent(core.used, core.limit), rule=bool(core.spilled))
+    if core.beside:
+        grid.row(BESIDE, format_count(core.beside), "")
+        grid.row(IN_ALL, format_count(core.used + core.beside), "", rule=bool(core.spilled))
     for name, n_bytes in core.spilled.items():
         grid.row(f"{words(name)}, in SDRAM", format_count(n_bytes), "")
     grid.print(console)

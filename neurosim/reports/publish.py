@@ -5,10 +5,11 @@ from pathlib import Path
 
 from neurosim.documents import write_atomic
 from neurosim.reports.figure_style import FILE, PAGE
-from neurosim.reports.figures import FIGURES, FORMATS, SWEEP_FIGURES, render_figures, write_rendered
+from neurosim.reports.figures import FORMATS, SEARCH_FIGURES, SWEEP_FIGURES, figures_of, render_figures, write_rendered
 from neurosim.reports.page import REPORT
 from neurosim.reports.page_svg import make_drawing
 from neurosim.reports.run_page import render_run_page
+from neurosim.reports.search_page import render_search_page
 from neurosim.reports.sweep_page import render_sweep_page
 from neurosim.results import read_record
 
@@ -40,18 +41,23 @@ def publish_run(record, folder, *, formats=FORMATS, page=True, sheet=FILE):
     InputError
         A file cannot be written.
     """
-    return _write(record, FIGURES, Path(folder), formats, sheet, partial(render_run_page, record) if page else None)
+    return _write(record, figures_of(record), Path(folder), formats, sheet, partial(render_run_page, record) if page else None)
 
 
 def run_page(record):
     """Text of report.html of a run, nothing written."""
-    return render_run_page(record, _drawings(record, FIGURES))
+    return render_run_page(record, _drawings(record, figures_of(record)))
 
 
 def publish_sweep(record, folder, *, formats=FORMATS, sheet=FILE):
     """Write figures and report.html of a sweep; the same as `publish_run` for a `SweepRecord`."""
     folder = Path(folder)
     return _write(record, SWEEP_FIGURES, folder, formats, sheet, partial(render_sweep_page, record, runs=_one_run_per_chip(record, folder)))
+
+
+def publish_search(record, folder, *, formats=FORMATS, sheet=FILE):
+    """Write figures and report.html of a search; the same as `publish_run` for a `SearchRecord`."""
+    return _write(record, SEARCH_FIGURES, Path(folder), formats, sheet, partial(render_search_page, record))
 
 
 def _one_run_per_chip(record, folder):

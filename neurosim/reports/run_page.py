@@ -7,6 +7,7 @@ from neurosim.reports.facts import (
     EVALUATION,
     PHASES,
     STATIC,
+    assumed_energy,
     bytes_text,
     energy_amounts,
     in_order,
@@ -32,7 +33,9 @@ from neurosim.reports.facts import (
 )
 from neurosim.reports.page import PageTable, Tile, count_cell, joules_cell, render_page
 from neurosim.reports.profile_table import CONFIDENCE, short_key
+from neurosim.reports.tasks_part import tasks_part
 from neurosim.reports.rich_parts import quantity_text
+from neurosim.results.metrics import stored_bytes
 from neurosim.units import format_bytes, format_count, format_si
 
 #: Anchor and heading of each section, in order.
@@ -48,6 +51,8 @@ SECTIONS = (
     ("scenario", "Scenario"),
     ("environment", "Environment"),
 )
+#: After which one that of changing tasks stands, where there are some.
+_BEFORE_TASKS = "accuracy"
 #: Classes of a confusion matrix that a page shows.
 _MOST_SHOWN = 32
 
@@ -70,7 +75,7 @@ def render_run_page(record, figures):
         figures,
         title=record.scenario.get("name", "run"),
         source="result.json",
-        sections=SECTIONS,
+        sections=sections_of(record),
         description=record.scenario.get("description", ""),
         fits=verdict.get("fits", True),
         answer=answer(record),
@@ -84,6 +89,7 @@ def render_run_page(record, figures):
         classes=_classes(record),
         confusion=_confusion(record),
         epochs=_epochs(record),
+        **tasks_part(record),
         memory_text=_memory_text(record),
         cores=_cores(record),
         connections_text=_connections_text(record),
@@ -106,15 +112,28 @@ def render_run_page(record, figures):
     )
 
 
+def sections_of(record):
+    """Anchor and heading of each section of this run."""
+    found = []
+    for section in SECTIONS:
+        found.append(section)
+        if section[0] == _BEFORE_TASKS and record.phases:
+            found.append(("tasks", "Changing tasks"))
+    return tuple(found)
+
+
 def answer(record):
     """The run in one sentence: accuracy, synapses, memory of the fullest core, energy."""
-    fullest = max(record.cores, key=lambda core: core.memory_bytes.used).memory_bytes
-    room = f"{fullest.used:,d} of {fullest.limit:,d} B" if fullest.limit else f"{fullest.used:,d} B"
+    fullest = max(record.cores, key=stored_bytes)
+    memory, stored = fullest.memory_bytes, stored_bytes(fullest)
+    room = f"{stored:,d} of {memory.limit:,d} B" if memory.limit and memory.used == stored else f"{stored:,d} B"
     where = "" if len(record.cores) == 1 else f" on the fullest of {n_cores_text(len(record.cores))}"
     energy = "energy unknown (no price)"
     if is_priced(record):
         joules = typeset(format_si(record.energy.per_sample_j, "J"))
         energy = f"energy ≥ {joules} per sample (lower bound)" if missing_energy(record) else f"energy {joules} per sample"
+        assumed = assumed_energy(record)
+        energy += f", with {typeset(assumed)} assumed" if assumed else ""
     return f"{percent_text(record.accuracy.test)} with {record.connectivity.active:,d} synapses in {room}{where}; {energy}."
 
 
@@ -124,13 +143,16 @@ def _sentence(text):
 
 def _tiles(record):
     accuracy, net = record.accuracy, record.connectivity
-    fullest = max(record.cores, key=lambda core: core.memory_bytes.used).memory_bytes
+    fullest = max(record.cores, key=stored_bytes)
+    memory, stored = fullest.memory_bytes, stored_bytes(fullest)
     n_epochs = len(record.epochs)
-    memory_note = f"{percent_text(fullest.used / fullest.limit)} of {format_bytes(fullest.limit)}" if fullest.limit else "no limit stated"
+    memory_note = f"{percent_text(memory.used / memory.limit)} of {format_bytes(memory.limit)}" if memory.limit else "no limit stated"
+    if memory.used != stored:
+        memory_note = f"{format_bytes(memory.used)} in local memory{f', {memory_note}' if memory.limit else ''}; the rest are synapses"
     return [
         Tile("Test accuracy", percent_text(accuracy.test), _best_note(accuracy, n_epochs)),
         Tile("Synapses", format_count(net.active), f"{percent_text(net.fraction)} of {net.possible:,d} possible"),
-        Tile("Memory, fullest core", format_bytes(fullest.used), memory_note),
+        Tile("Memory, fullest core", format_bytes(stored), memory_note),
         Tile("Traffic per sample", bytes_text(_training_traffic(record) / n_trained(record)), "read and written in training"),
         _energy_tile(record),
         _time_tile(record),
@@ -146,9 +168,10 @@ def _best_note(accuracy, n_epochs):
 def _energy_tile(record):
     if not is_priced(record):
         return Tile("Energy per sample", "unknown", "no event has a price", True)
-    missing = missing_energy(record)
+    missing, assumed = missing_energy(record), assumed_energy(record)
     value = typeset(format_si(record.energy.per_sample_j, "J"))
-    return Tile("Energy per sample", f"≥ {value}", "lower bound: not everything is priced", True) if missing else Tile("Energy per sample", value)
+    notes = ["lower bound: not everything is priced"] * bool(missing) + [typeset(f"{assumed} is assumed")] * bool(assumed)
+    return Tile("Energy per sample", f"≥ {value}" if missing else value, "; ".join(notes), bool(missing))
 
 
 def _time_tile(record):
@@ -263,15 +286,21 @@ def _epochs(record):
 
 def _memory_text(record):
     cores = record.cores
-    fullest = max(cores, key=lambda core: core.memory_bytes.used)
-    memory = fullest.memory_bytes
+    fullest = max(cores, key=stored_bytes)
+    memory, beside = fullest.memory_bytes, stored_bytes(fullest) - fullest.memory_bytes.used
     limit = f" of {memory.limit:,d} B ({100 * memory.used / memory.limit:.1f} %)" if memory.limit else " (the profile states no limit)"
     unrolling = unrolling_text(record.verdict)
     steps = f" {unrolling}." if unrolling else ""
     if len(cores) == 1:
-        return f"The one core uses {memory.used:,d} B{limit}.{steps}"
-    mean = sum(core.memory_bytes.used for core in cores) / len(cores)
-    return f"The fullest core, {fullest.id}, uses {memory.used:,d} B{limit}; the mean of {n_cores_text(len(cores))} is {mean:,.0f} B.{steps}"
+        return (
+            f"The one core uses {memory.used:,d} B{limit} in local memory, and {beside:,d} B for synapses beside it.{steps}"
+            if beside
+            else (f"The one core uses {memory.used:,d} B{limit}.{steps}")
+        )
+    mean = sum(map(stored_bytes, cores)) / len(cores)
+    synapses = f" in local memory, and {beside:,d} B for synapses beside it" if beside else ""
+    of = f"; the mean of {n_cores_text(len(cores))} is {mean:,.0f} B{' in all' if beside else ''}"
+    return f"The fullest core, {fullest.id}, uses {memory.used:,d} B{limit}{synapses}{of}.{steps}"
 
 
 def _cores(record):

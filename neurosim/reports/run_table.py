@@ -30,7 +30,9 @@ from neurosim.reports.facts import (
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_cycles, print_quantities
+from neurosim.reports.tasks_part import tasks_text
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, pairs, percent, quantity_text
+from neurosim.results.metrics import stored_bytes
 from neurosim.units import format_bytes, format_count, format_si
 
 MOST_COMPONENTS = 10
@@ -89,6 +91,7 @@ def _print_summary(console, record):
             accuracy_text(record),
             "bold",
         ),
+        *([("tasks", tasks_text(record))] if record.phases else []),
         *([("weakest", f"classes {confused_text(record)}")] if confused_text(record) else []),
         (
             "synapses",
@@ -98,11 +101,25 @@ def _print_summary(console, record):
         ),
         *([("unplaced", unplaced)] if (unplaced := unplaced_text(net.unplaced, net.unplaced_by)) else []),
         *_row_texts(record),
+        *([("packets", packets)] if (packets := _packets_text(record)) else []),
         *([("weights", _weights_text(record))] if net.matrices[0].weight_step else []),
         ("energy", with_reason(energy_amounts(record), missing_energy(record))),
         ("time", with_reason(time_amounts(record), missing_time(record))),
     ]
     pairs(console, rows)
+
+
+def _packets_text(record):
+    """What travelled between cores, counted; and what was expected of a trained sample."""
+    total = {name: sum(core.packets.get(name, 0) for core in record.cores) for name in ("sent", "hops", "offchip")}
+    if not total["sent"]:
+        return ""
+    text = f"{total['sent']:,d} between cores" + "".join(
+        f", {n:,d} {what}" for what, n in (("hops", total["hops"]), ("off the chip", total["offchip"])) if n
+    )
+    placement = record.scenario.get("hardware", {}).get("placement", "contiguous")
+    expected = ((record.verdict or {}).get("arrangement") or {}).get("packets")
+    return text + f"; placement {placement}" + (f", at most {expected:,.0f} expected of a trained sample at the start" if expected else "")
 
 
 def _active_text(record):
@@ -152,7 +169,7 @@ def _core_memory(core, with_further):
         "energy": (core.energy_j, _joules if core.energy_by_phase_j else _unknown),
     }
     memory = core.memory_bytes
-    return CoreMemory(core.id, memory.sections, memory.limit, memory.spilled, further if with_further else {})
+    return CoreMemory(core.id, memory.sections, memory.limit, memory.spilled, further if with_further else {}, stored_bytes(core))
 
 
 def _print_traffic(console, record):

@@ -1,7 +1,7 @@
 """report.html of a sweep: the curves, what binds first, every point with its status and reason."""
 
 from neurosim.documents import dump_yaml
-from neurosim.reports.facts import bytes_text, missing_energy, percent_text, typeset, words
+from neurosim.reports.facts import assumed_energy, bytes_text, missing_energy, percent_text, typeset, words
 from neurosim.reports.page import PageTable, Tile, count_cell, joules_cell, render_page
 from neurosim.reports.run_page import price_notes, price_table
 from neurosim.reports.sweep_facts import (
@@ -170,7 +170,11 @@ def _energy_bound(record, runs):
     """Why energies are lower bounds, chip by chip; None when all are complete."""
     if not any(group.energy_is_complete is False for group in record.summary):
         return None
-    reasons = [f"{run.profile.name}: {missing}" for run in runs if (missing := missing_energy(run))]
+    reasons = [
+        f"{run.profile.name}: {missing}{f', {assumed} is assumed' if (assumed := assumed_energy(run)) else ''}"
+        for run in runs
+        if (missing := missing_energy(run))
+    ]
     return "; ".join(reasons) + "." if reasons else "Part of what happened has no price."
 
 

@@ -23,10 +23,11 @@ class SweepObserver(Observer):
         self.n_left, self.n_workers, self.began = n_left, n_workers, time.monotonic()
         self.keys = record.telling_keys
         n = len(record.points)
+        n_done = max(n - n_left, 0) if record.count("missing") <= n_left else n - record.count("missing")  # of a shard others are missing, too
         line(
             self.console,
             (record.name, "bold"),
-            f": {n:,} points, {n - n_left:,} of them done before, {n_workers} worker{'s' * (n_workers != 1)}, in {folder}",
+            f": {n:,} points, {n_done:,} of them done before, {f'{n_left:,} to do here, ' if n_left < n - n_done else ''}{n_workers} worker{'s' * (n_workers != 1)}, in {folder}",
             unbroken=True,
         )
         if self.console.is_terminal:

@@ -1,6 +1,6 @@
 """Does it fit: the verdict of a placement as tables."""
 
-from neurosim.reports.facts import changed_texts, n_cores_text, needed, span, tightest, unrolling_text, words
+from neurosim.reports.facts import changed_texts, n_cores_text, needed, program_texts, span, tightest, unrolling_text, words
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.rich_parts import Grid, Sources, bullets, heading, line, percent
 from neurosim.units import format_count
@@ -45,10 +45,17 @@ def print_verdict(console, verdict, *, name=None):
     limit = next((u["limit"] for u in violations + verdict["headroom"] if u["name"] == MEMORY), None)
     print_memory(
         console,
-        [CoreMemory(core["id"], core["sections"], limit, core.get("spilled", {}), n_alike=core.get("n_alike", 1)) for core in verdict["cores"]],
+        [
+            CoreMemory(core["id"], core["sections"], limit, core.get("spilled", {}), stored=core.get("stored_bytes"), n_alike=core.get("n_alike", 1))
+            for core in verdict["cores"]
+        ],
     )
+    _print_arrangements(console, verdict)
     if unrolling := unrolling_text(verdict):
         heading(console, "steps", unrolling)
+    if programs := program_texts(verdict):
+        heading(console, "training programs", "on the same cores")
+        bullets(console, programs)
     _print_headroom(console, verdict)
     if verdict.get("storage"):
         heading(console, "storage")
@@ -58,6 +65,35 @@ def print_verdict(console, verdict, *, name=None):
     if verdict["not_modelled"]:
         heading(console, "not modelled")
         bullets(console, verdict["not_modelled"])
+
+
+def _print_arrangements(console, verdict):
+    """What is expected to travel between cores, as neurons lie, or as they could."""
+    found = verdict.get("arrangement")
+    if found is None:
+        return
+    title, note = "between cores", "expected of one trained sample whose values are all sent, connections uniform over their positions"
+    rows = verdict.get("arrangements")
+    if not rows:
+        if found["packets"]:
+            heading(console, title, f"{_number(found['packets'])} packets{_hops_text(found)}: {note}")
+        return
+    heading(console, title, note)
+    grid = Grid("=placement", "packets", "hops", "to other chips", "fullest core, B", "=")
+    for row in rows:
+        hops = "no grid" if row["hops"] is None else _number(row["hops"])
+        fits = "" if row["fits"] else "does not fit"
+        grid.row(row["kind"], _number(row["packets"]), hops, _number(row["offchip"]), format_count(row["bytes"]), fits)
+    grid.print(console)
+
+
+def _number(value):
+    return f"{value:,.0f}"
+
+
+def _hops_text(found):
+    offchip = f", {_number(found['offchip'])} of them to other chips" if found["offchip"] else ""
+    return offchip if found["hops"] is None else f"{offchip}, {_number(found['hops'])} hops"
 
 
 def _print_violations(console, violations):

@@ -31,6 +31,18 @@ _METHODS = {
   journal = {arXiv preprint arXiv:1710.01878},
   year = {2017}
 }""",
+    "prune_retrain": """@inproceedings{han2015learning,
+  author = {Han, Song and Pool, Jeff and Tran, John and Dally, William J.},
+  title = {Learning both weights and connections for efficient neural networks},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2015}
+}""",
+    "l1_shrinkage": """@article{collins2014memory,
+  author = {Collins, Maxwell D. and Kohli, Pushmeet},
+  title = {Memory bounded deep convolutional networks},
+  journal = {arXiv preprint arXiv:1412.1442},
+  year = {2014}
+}""",
     "adam": """@inproceedings{kingma2015adam,
   author = {Kingma, Diederik P. and Ba, Jimmy},
   title = {Adam: A method for stochastic optimization},

@@ -36,18 +36,41 @@ def action_counts(record):
         business of the reader.
     """
     chip = record.profile.name
-    for row in record.energy.rows:
-        # Static power is no action; bytes follow from the traffic, for every profile and not only where they are priced.
-        if row.phase != "static" and ":" not in row.component:
-            yield _action(f"{chip}.core[{row.core}].compute", row.component, row.phase, row.count)
+    if all(core.events is None for core in record.cores):
+        yield from _priced_counts(record, chip)
     for core in record.cores:
-        # Priced at the sender; which phases they arrived in is not recorded.
-        if core.packets["received"]:
-            yield _action(f"{chip}.core[{core.id}].compute", "packet_received", "all", core.packets["received"])
+        for phase, events in (core.events or {}).items():
+            for action, n in _once(events).items():
+                yield _action(f"{chip}.core[{core.id}].compute", action, phase, n)
     for row in record.traffic_bytes.rows:
         for action, n in (("read_byte", row.read_bytes), ("write_byte", row.write_bytes)):
             if n:
                 yield _action(f"{chip}.core[{row.core}].{row.level}.{row.section}", action, row.phase, n)
+
+
+def _once(events):
+    """Events of which each is counted once, whatever a price set calls them: proposals together, and packets by how far they go."""
+    counts = dict(events)
+    proposals = sum(counts.pop(f"proposal_{outcome}", 0) for outcome in ("accepted", "rejected"))
+    if "packet_sent" in counts:
+        counts["packet_sent"] -= counts.get("packet_local", 0) + counts.get("packet_offchip", 0)
+    return {action: n for action, n in (counts | {"proposal": proposals}).items() if n}
+
+
+def _priced_counts(record, chip):
+    """Of a record of an earlier version, which has events of cores as lines of its energy: where a program was priced, of the chip alone."""
+    is_program = any(row.component.startswith("loop:") for row in record.energy.rows)
+    for row in () if is_program else record.energy.rows:
+        # Static power is no action; bytes follow from the traffic, for every profile and not only where they are priced.
+        if row.phase != "static" and ":" not in row.component:
+            yield _action(f"{chip}.core[{row.core}].compute", row.component, row.phase, row.count)
+    for phase, events in record.events.items() if is_program else ():
+        for action, n in _once(events).items():
+            yield _action(f"{chip}.compute", action, phase, n)
+    for core in () if is_program else record.cores:
+        # Priced at the sender; which phases they arrived in is not recorded.
+        if core.packets["received"]:
+            yield _action(f"{chip}.core[{core.id}].compute", "packet_received", "all", core.packets["received"])
 
 
 def _action(component, action, phase, counts):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from neurosim.documents import write_atomic
+from neurosim.results.metrics import stored_bytes
 from neurosim.results.reading import read_json_record
 from neurosim.results.schema import READABLE, SCHEMA, Epoch, RunRecord
 
@@ -85,6 +86,7 @@ def core_rows(record):
             "n_neurons": core.n_neurons,
             "synapses": core.synapses.used,
             "synapse_limit": core.synapses.limit,
+            "stored_bytes": stored_bytes(core),
             "memory_bytes": core.memory_bytes.used,
             "memory_limit_bytes": core.memory_bytes.limit,
             **{f"{name}_bytes": core.memory_bytes.sections.get(name, 0) for name in sections},

@@ -92,7 +92,8 @@ def _sequences(network, x, lengths):
 
 def _spikes(network, x, lengths):
     """Leaky integrate-and-fire neurons step by step: a read-out that has a loss, or the mean of several; see `networks.spiking`."""
-    spiking, layers = network.spiking, []
+    spiking = network.spiking
+    layers: list[list[Any]] = []
     for matrix in network.matrices[:-1]:
         if matrix.is_recurrent:
             layers[-1][1] = matrix.weight

@@ -20,10 +20,10 @@ def metrics_of(record):
     -------
     Metrics
     """
-    n_trained = record.dataset.n_train * len(record.epochs)
+    n_trained = record.n_samples_trained
     traffic = sum(n for phase, n in record.traffic_bytes.by_phase.items() if phase != _EVALUATION)
     is_priced = any(row.energy_j is not None for row in record.energy.rows)
-    fullest = max(record.cores, key=_stored_bytes)
+    fullest = max(record.cores, key=stored_bytes)
     return Metrics(
         test_accuracy=record.accuracy.test,
         best_accuracy=record.accuracy.best,
@@ -34,8 +34,9 @@ def metrics_of(record):
         n_rewired=record.connectivity.rewired,
         n_cores=len(record.cores),
         synapses_per_core_max=max(core.synapses.used for core in record.cores),
-        bytes_per_core_max=_stored_bytes(fullest),
-        bytes_per_core_limit=fullest.memory_bytes.limit if _stored_bytes(fullest) == fullest.memory_bytes.used else None,
+        bytes_per_core_max=stored_bytes(fullest),
+        bytes_per_core_limit=fullest.memory_bytes.limit if stored_bytes(fullest) == fullest.memory_bytes.used else None,
+        memory_bytes=sum(stored_bytes(core) + sum(core.memory_bytes.spilled.values()) for core in record.cores),
         energy_per_sample_j=record.energy.per_sample_j if is_priced else None,
         energy_is_complete=record.energy.complete if is_priced else None,
         traffic_per_sample_bytes=traffic / n_trained,
@@ -46,8 +47,11 @@ def metrics_of(record):
     )
 
 
-def _stored_bytes(core):
-    """All that a core keeps, wherever: of records of earlier versions the use of its local memory."""
+def stored_bytes(core):
+    """All that a core keeps by itself, B: its local memory, and its synapses in cells, lists or words of neurons.
+
+    What it moved to memory that it shares with others is not in it. Of records of earlier versions it is the use of local memory.
+    """
     return core.memory_bytes.used if core.stored_bytes is None else core.stored_bytes
 
 
@@ -67,14 +71,18 @@ def metrics_of_verdict(verdict, n_possible):
     """
     n_active = sum(verdict["n_active"])
     memory = next((use for use in limits_of(verdict) if use.name == "local_memory"), None)
+    stored = max((core.get("stored_bytes", core["n_bytes"]) for core in verdict["cores"]), default=None)
     return Metrics(
         n_active=n_active,
         n_possible=n_possible,
         connectivity=n_active / n_possible,
         n_cores=verdict["n_cores"],
         synapses_per_core_max=max((core["n_slots"] for core in verdict["cores"]), default=None),
-        bytes_per_core_max=memory and memory.used,
-        bytes_per_core_limit=memory and memory.limit,
+        bytes_per_core_max=stored,
+        bytes_per_core_limit=memory.limit if memory and memory.used == stored else None,
+        memory_bytes=sum(
+            core.get("n_alike", 1) * (core.get("stored_bytes", core["n_bytes"]) + sum(core["spilled"].values())) for core in verdict["cores"]
+        ),
     )
 
 

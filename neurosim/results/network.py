@@ -110,6 +110,8 @@ class TrainedNetwork:
         What the values of a sample are multiplied by, in the units in which the run was given them; None: not known.
     mean, spread : float64 array, shape (n_inputs,), optional
         Of a run with standardized inputs: a value x enters as ``(x * scale - mean) / spread``.
+    per_image : bool
+        Whether each sample is standardized over its own values (`neurosim.datasets.standardize.ImageStandardization`).
     classes : array, optional
         Label of each output; 0, 1, 2, ... without.
     origin : dict
@@ -130,6 +132,7 @@ class TrainedNetwork:
     mean: np.ndarray | None = None
     spread: np.ndarray | None = None
     classes: np.ndarray | None = None
+    per_image: bool = False
     origin: dict[str, Any] = field(default_factory=dict)
     spiking: Spiking | None = None
 
@@ -233,6 +236,10 @@ class TrainedNetwork:
             raise InputError(f"predict: found an array of shape {shape}; expected (samples, {self.n_features}), the features of this network")
         if not np.isfinite(x.data if sparse.issparse(x) else x).all():
             raise InputError("predict: found a value that is not finite; fill or leave out samples with missing values")
+        if self.per_image:
+            x = (x.toarray() if sparse.issparse(x) else x) * np.float64(self.scale)
+            x = x - x.mean(axis=1, keepdims=True)
+            return (x / np.maximum(np.sqrt((x**2).mean(axis=1, keepdims=True)), 1 / np.sqrt(x.shape[1]))).astype(np.float32)
         if self.mean is not None:
             x = x.toarray() if sparse.issparse(x) else x
             steps = (x.reshape(len(x), -1, self.n_inputs) * np.float64(self.scale) - self.mean) / self.spread
@@ -263,7 +270,7 @@ class TrainedNetwork:
             "populations": list(self.populations),
             "matrices": [{"name": m.name, "pre": m.pre, "post": m.post, "is_recurrent": m.is_recurrent} for m in self.matrices],
             "origin": self.origin,
-        }
+        } | ({"per_image": True} if self.per_image else {})
         about |= {"spiking": asdict(self.spiking)} if self.spiking else {}
         arrays = {"format": np.array(NPZ_FORMAT), "about": np.array(json.dumps(about))}
         for i, matrix in enumerate(self.matrices):

@@ -41,7 +41,8 @@ class ProfileUsed(_Part):
 class DatasetUsed(_Part):
     """The samples; `sha256` is over their bytes.
 
-    A value x enters the network as ``x * scale``, or as ``(x * scale - mean) / spread`` where inputs are standardized. `classes` are
+    A value x enters the network as ``x * scale``, or as ``(x * scale - mean) / spread`` where inputs are standardized; with `per_image` mean and
+    spread are those of each sample. `classes` are
     the labels in the order of the outputs. `notes` are what a user should know about the samples. Older records lack all of these.
     """
 
@@ -56,6 +57,7 @@ class DatasetUsed(_Part):
     scale: float | None = None
     mean: list[float] | None = None
     spread: list[float] | None = None
+    per_image: bool = False
     classes: list[str | int | bool] | None = None
     notes: list[str] = []
 
@@ -194,8 +196,10 @@ class MemoryUsed(UsedOfLimit):
 class Core(_Part):
     """One core. `energy_j` is the priced part; `traffic_bytes` are reads plus writes.
 
+    `packets` has ``sent`` and ``received``; ``hops`` of those sent, where the profile states a grid, and those that went ``offchip``.
+
     `rows` holds what the chip limits of ``in_axons``, ``out_axons`` and ``words``. `stored_bytes` is all that the core keeps by itself: its local memory, and
-    its synapses in cells, lists or words of neurons; None in records of earlier versions.
+    its synapses in cells, lists or words of neurons; `events` are counts by phase and kind. Both are None in records of earlier versions.
     """
 
     id: int
@@ -203,6 +207,7 @@ class Core(_Part):
     synapses: UsedOfLimit
     memory_bytes: MemoryUsed
     stored_bytes: int | None = None
+    events: dict[str, dict[str, int]] | None = None
     energy_j: float
     energy_by_phase_j: dict[str, float]
     traffic_bytes: int
@@ -299,8 +304,80 @@ class Timing(_Part):
     model_by_phase_range_s: dict[str, list[float]] = {}
 
 
+class Recovery(_Part):
+    """What a phase took until its accuracy was `accuracy`: 95 % of that at the end of the ``first`` phase, or of its ``own`` at its end.
+
+    All but `n_arrived` are counted in whole epochs; energy and bytes are those of the phase in the proportion of its samples. None: it never was.
+    """
+
+    of: str
+    accuracy: Fraction
+    n_epochs: int | None
+    n_samples: int | None
+    energy_j: float | None
+    traffic_bytes: int | None
+    n_arrived: int | None
+
+
+class Likeness(_Part):
+    """How alike the connections of a matrix at the end of a phase are to those at the end of the phase before, and of the first one.
+
+    `overlap` is the part of the connections then that are still there; `correlation` Pearson's, of the weights of all possible connections.
+    """
+
+    overlap_before: Fraction | None = None
+    correlation_before: float | None = None
+    overlap_first: Fraction | None = None
+    correlation_first: float | None = None
+
+
+class PhaseUsed(_Part):
+    """One phase. Its counts, bytes and joules are those between its ends: the phases add up to the run, evaluation after each epoch included."""
+
+    name: str
+    task: dict[str, Any]
+    dataset: str
+    sha256: str
+    first_epoch: int
+    n_epochs: int
+    n_steps: int
+    n_samples: int
+    n_arrived: int
+    n_released: int
+    energy_j: float
+    training_energy_j: float
+    traffic_bytes: int
+    model_training_s: float | None
+    events: dict[str, dict[str, int]]
+    recovery: list[Recovery]
+    weights: list[Likeness]
+
+
+class ControlUsed(_Part):
+    """The same epochs from the same start with the first task in all phases, trained beside the run and not charged."""
+
+    per_epoch: list[Fraction]
+    accuracy: list[list[Fraction]]
+    weights: list[list[Likeness]]
+
+
+class PhasesUsed(_Part):
+    """A run over several tasks: ``accuracy[i][j]`` is that on the samples of task j at the end of phase i, measured beside the run and not charged.
+
+    `average_accuracy` is over the tasks seen, at the end; `forgetting` and `backward_transfer` over those before the last.
+    """
+
+    names: list[str]
+    accuracy: list[list[Fraction]]
+    average_accuracy: Fraction
+    forgetting: float | None
+    backward_transfer: float | None
+    phases: list[PhaseUsed]
+    control: ControlUsed | None = None
+
+
 class RunRecord(_Part):
-    """One finished run."""
+    """One finished run; `n_trained` are samples that it was trained on, with repetition."""
 
     schema_: str = Field(default=SCHEMA, alias="schema")
     scenario: dict[str, Any]
@@ -320,5 +397,12 @@ class RunRecord(_Part):
     environment: dict[str, Any]
     classes: ClassesUsed | None = None
     warnings: list[str] = []
+    phases: PhasesUsed | None = None
+    n_trained: int | None = None
+
+    @property
+    def n_samples_trained(self):
+        """Samples that the run trained on, with repetition; older records do not say it, their epochs were whole ones."""
+        return self.dataset.n_train * len(self.epochs) if self.n_trained is None else self.n_trained
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

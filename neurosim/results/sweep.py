@@ -66,6 +66,8 @@ class Metrics(_Part):
         Synapses at the end, and positions they could take; `connectivity` is their ratio.
     synapses_per_core_max, bytes_per_core_max, bytes_per_core_limit : int
         Of the fullest core. The limit is None where the chip counts its memory in other units: see `Point.limits`.
+    memory_bytes : int
+        All that all its cores keep.
     energy_per_sample_j : float
         Per trained sample; with `energy_is_complete` false a lower bound, and None when nothing has a price.
     traffic_per_sample_bytes : float
@@ -87,6 +89,7 @@ class Metrics(_Part):
     synapses_per_core_max: int | None = None
     bytes_per_core_max: int | None = None
     bytes_per_core_limit: int | None = None
+    memory_bytes: int | None = None
     energy_per_sample_j: float | None = None
     energy_is_complete: bool | None = None
     traffic_per_sample_bytes: float | None = None

@@ -38,7 +38,7 @@ def point_rows(record):
         binding = point.limits[0] if point.limits else None
         yield {
             "point": point.id,
-            **{key: _cell(point.overrides.get(key)) for key in record.keys},
+            **{key: axis_cell(point.overrides.get(key)) for key in record.keys},
             "seed": point.seed,
             "profile": point.profile,
             "status": point.status,
@@ -55,7 +55,7 @@ def summary_rows(record):
     """One dict per group: axes, how many points of each status, and of every metric mean, 95 % interval and n."""
     for group in record.summary:
         row = {
-            **{key: _cell(group.overrides.get(key)) for key in record.keys},
+            **{key: axis_cell(group.overrides.get(key)) for key in record.keys},
             "profile": group.profile,
             **{f"n_{status}": getattr(group, f"n_{status}") for status in _STATUSES},
             "reason": group.reason,
@@ -114,7 +114,7 @@ def _metric_columns(metrics):
     return {**{name: value for name, value in metrics.items() if name != "train_s"}, "train_s": metrics["train_s"]}
 
 
-def _cell(value):
+def axis_cell(value):
     """A list or mapping as JSON, so that a cell can be read back."""
     return json.dumps(value) if isinstance(value, (list, dict)) else value
 

@@ -2,7 +2,9 @@
 
 from neurosim.rewiring.deep_r import DeepR
 from neurosim.rewiring.dense import Dense
+from neurosim.rewiring.l1_shrinkage import L1Shrinkage
 from neurosim.rewiring.prune import Prune
+from neurosim.rewiring.prune_retrain import PruneRetrain
 from neurosim.rewiring.rigl import RigL
 from neurosim.rewiring.rule import Moment, Rule
 from neurosim.rewiring.set import Set
@@ -17,6 +19,8 @@ RULES = {
     "static": Static,
     "dense": Dense,
     "prune": Prune,
+    "prune_retrain": PruneRetrain,
+    "l1_shrinkage": L1Shrinkage,
 }
 
-__all__ = ["RULES", "DeepR", "Dense", "Moment", "Prune", "RigL", "Rule", "Set", "SoftDeepR", "Static"]
+__all__ = ["RULES", "DeepR", "Dense", "L1Shrinkage", "Moment", "Prune", "PruneRetrain", "RigL", "Rule", "Set", "SoftDeepR", "Static"]

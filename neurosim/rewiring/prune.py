@@ -53,11 +53,15 @@ class Prune(Rule):
             return 0.0
         return min(1.0, 1.0 - (step - first) / (last - first)) ** 3 if step > first else 1.0
 
+    def n_kept(self, n_final, n_possible, step, n_steps):
+        """Connections that a segment keeps after `step` of `n_steps` steps, of `n_possible`, when it keeps `n_final` in the end."""
+        return n_final + int(self.kept(step, n_steps) * (n_possible - n_final))
+
     def leaving(self, store, moment):
         """The weakest slots beyond what each segment keeps now."""
-        kept, found = self.kept(moment.step, moment.n_steps), [np.empty(0, np.int64)]
+        found = [np.empty(0, np.int64)]
         for g, segment in enumerate(store.plan.segments):
-            n_keep = segment.n_active + int(kept * (store.segments.n_possible[g] - segment.n_active))
+            n_keep = self.n_kept(segment.n_active, int(store.segments.n_possible[g]), moment.step, moment.n_steps)
             n_leave = int(store.n_active_by_segment[g]) - n_keep
             if n_leave > 0:
                 found.append(store.smallest(g, n_leave))

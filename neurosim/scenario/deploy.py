@@ -11,7 +11,7 @@ from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart, widest_weight
 from neurosim.results.metrics import limits_of
 from neurosim.results.network import TrainedNetwork
-from neurosim.scenario.experiment import refuse_unless_stores
+from neurosim.scenario.experiment import refuse_unless_spikes_say, refuse_unless_stores
 from neurosim.scenario.formats import MOST_THETA_BITS
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Hardware
@@ -157,6 +157,8 @@ def deploy(network, hardware, with_remedies=True):
     if "weight_format" not in hardware.model_fields_set:
         hardware = hardware.model_copy(update={"weight_format": native_format(profile)})
     refuse_unless_stores(hardware.format, profile)
+    if network.type == "mlp":
+        refuse_unless_spikes_say(network.cells, bool(network.biases), profile)
     topology, positions = network.topology, positions_of(network)
     ranges, n = hardware.weight_range, len(network.matrices)
     if isinstance(ranges, tuple) and len(ranges) != n:
@@ -171,6 +173,7 @@ def deploy(network, hardware, with_remedies=True):
         theta_bits=hardware.format.theta_bits if hardware.format.is_rounded else None,
         has_float16=hardware.format.name == "float16",
         positions=positions,
+        has_spike_inputs=network.spiking is not None,
     )
     placement = place(profile, workload, None if hardware.cores == "auto" else hardware.cores)
     return Deployment(network, hardware, profile, placement, judge(placement, with_remedies=with_remedies))

@@ -1,18 +1,25 @@
 """From a scenario to a network on a chip: everything that is decided before training."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from neurosim.datasets import DATASETS
+from neurosim.datasets import DATASETS, check_same_sizes
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, summarize, synapse_counts
+from neurosim.placement.arrange import arrange
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
-from neurosim.placement.search import find_stop, scale_counts
+from neurosim.placement.search import fill, find_stop, find_stop_of_width, find_stops, fits_whatever_is_drawn, scale_counts, smallest_cores, widest
+from neurosim.placement.programs import count_synapse_words, default_program, find_program, why_not
 from neurosim.placement.spill import can_spill
-from neurosim.networks import Spiking, Topology
+from neurosim.networks import Spiking, Topology, find_model
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
-from neurosim.scenario.start_given import read_start
+from neurosim.scenario.start_given import read_given
+
+
+#: Of a layer.
+MOST_WIDTH = 10**6
 
 
 @dataclass(frozen=True)
@@ -49,18 +56,34 @@ def prepare(scenario, shape=None, with_remedies=True):
         Unknown or malformed profile, a chip that does not learn or whose circuits do not compute this network, or sizes that
         contradict a known data set.
     DoesNotFitError
-        ``connectivity: fit``, and not even one synapse per matrix fits.
+        ``connectivity: fit``, and not even one synapse per matrix fits; a layer of ``fit``, and not even one neuron fits.
     """
     profile = chosen_profile(scenario)
     refuse_unless_suitable(scenario, profile)
-    read_start(scenario)
+    read_given(scenario)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     shape = shape or scenario.dataset.shape()
+    _check_phases(scenario, shape)
+    fit = ()
+    if scenario.network.has_open_layers:
+        scenario, fit = _widen(scenario, profile, n_cores, shape)
     workload = _workload(scenario, profile, n_cores, shape)
+    if scenario.hardware.placement != "contiguous" and n_cores is None:
+        n_cores = smallest_cores(profile, workload) or profile.cores.value
+        workload = arrange(scenario.hardware.placement, profile, workload, n_cores)
     placement = place(profile, workload, n_cores)
-    fit = find_stop(profile, workload, n_cores) if scenario.network.connectivity == "fit" else None
-    verdict = replace(judge(placement, with_remedies=with_remedies), fit=fit)
+    if scenario.network.connectivity == "fit":
+        fit = _stops(scenario, profile, workload, n_cores)
+    verdict = replace(judge(placement, with_remedies=with_remedies), fit=tuple(fit))
     return Experiment(scenario, profile, placement, verdict, shape.notes if shape else ())
+
+
+def _check_phases(scenario, shape):
+    """Refuse phases whose data have other sizes, as far as these are known."""
+    for i, phase in enumerate(scenario.phases or ()):
+        other = None if phase.dataset is None or shape is None else phase.dataset.shape()
+        if other is not None:
+            check_same_sizes(other, phase.dataset.name, shape, scenario.dataset.name, f"phases.{i}.dataset")
 
 
 def refuse_unless_suitable(scenario, profile):
@@ -73,11 +96,13 @@ def refuse_unless_suitable(scenario, profile):
     """
     _refuse_unless_computes(scenario, profile)
     _refuse_unless_learns(scenario, profile)
+    _refuse_unless_traces(scenario, profile)
     refuse_unless_stores(scenario.hardware.format, profile)
 
 
 def _make_workload(scenario, shape):
     """Function of the synapses of each matrix: the `Workload` of a scenario with so many; and its topology."""
+    shape = shape or scenario.dataset.shape()
     topology, hardware, rule = make_topology(scenario, shape), scenario.hardware, scenario.rewiring.rule_class
 
     def workload(n_active):
@@ -101,6 +126,9 @@ def _make_workload(scenario, shape):
             has_float16=hardware.format.name == "float16",
             draws_rounding=hardware.format.is_rounded and hardware.rounding == "stochastic",
             clips=scenario.training.clip is not None,
+            program=hardware.program,
+            trace_cutoff=hardware.trace_cutoff,
+            has_spike_inputs=topology.spiking is not None and bool(shape and shape.is_spikes),
         )
 
     return workload, topology
@@ -121,14 +149,67 @@ def most_synapses(scenario, profile, shape=None):
     return _largest(profile, workload(topology.n_positions), n_cores)
 
 
-def _largest(profile, full, n_cores):
+def _largest(profile, full, n_cores, find=largest_fit):
     # Where the cores themselves hold nothing, their shared memory may.
-    return largest_fit(profile, full, n_cores) or largest_fit(profile, full, n_cores, may_spill=can_spill(profile))
+    return find(profile, full, n_cores) or find(profile, full, n_cores, may_spill=can_spill(profile))
+
+
+def _weights(scenario, topology):
+    """Proportion of the matrices in a network as large as the chip holds: positions, or sums where each shall have as many synapses."""
+    return [n_sums for _, n_sums in topology.shapes] if scenario.network.fit == "fan_in" else topology.n_positions
+
+
+def _stops(scenario, profile, workload, n_cores):
+    """What stopped a network as large as the chip holds: list of `FitStop`."""
+    if scenario.network.fit == "fill":
+        return find_stops(profile, workload, n_cores, scenario.network.matrices)
+    return [find_stop(profile, workload, n_cores, _weights(scenario, workload.topology))]
+
+
+def _widen(scenario, profile, n_cores, shape):
+    """The scenario with hidden layers as wide as the chip holds whichever positions are drawn, and what stopped them: list of `FitStop`."""
+    layers = scenario.network.layers
+    names = [f"layer {i}" for i, n in enumerate(layers) if n == "fit"]
+    check_shape(scenario, shape or scenario.dataset.shape())
+
+    def with_width(width):
+        return scenario.with_(network={"layers": [width if n == "fit" else n for n in layers]})
+
+    def workload(width):
+        return _workload(with_width(width), profile, n_cores, shape)
+
+    def holds(width):  # as many positions as there are to be synapses
+        sizes = [width if n == "fit" else n for n in layers]
+        return sum(a * b for a, b in pairwise(sizes)) >= (scenario.network.synapses or 0)
+
+    least = (widest(lambda n: not holds(n), 1, MOST_WIDTH) or 0) + 1
+    if least > MOST_WIDTH:
+        raise InputError(f"network.synapses: found {scenario.network.synapses}, more than layers of {MOST_WIDTH:,d} neurons have connections")
+    width = widest(lambda n: fits_whatever_is_drawn(profile, workload(n), n_cores), least, MOST_WIDTH)
+    if width is None:
+        verdict = judge(place(profile, workload(least), n_cores), for_every_draw=True)
+        raise DoesNotFitError(f"network.layers fit: not even {least:,d} neuron{'s' * (least != 1)} fit: {summarize(verdict)}", verdict)
+    wider = workload(width + 1) if width < MOST_WIDTH else None
+    what = f"{width:,d} neurons in {' and '.join(names)}{' each' * (len(names) > 1)}"
+    return with_width(width), [find_stop_of_width(profile, wider, n_cores, what)]
 
 
 def _workload(scenario, profile, n_cores, shape):
-    workload, topology = _make_workload(scenario, shape)
+    make, topology = _make_workload(scenario, shape)
     positions, rule = topology.n_positions, scenario.rewiring.rule_class
+    kind = scenario.hardware.placement
+    reference = (
+        make(_weights(scenario, topology)) if kind != "contiguous" and n_cores is not None and scenario.network.connectivity == "fit" else None
+    )
+    arranged = None if reference is None else arrange(kind, profile, reference, n_cores)
+
+    def workload(n_active):
+        if n_cores is None or kind == "contiguous":
+            return make(n_active)
+        if arranged is not None:  # the search for the largest network is one on fixed cores
+            return replace(make(n_active), own=arranged.own)
+        return arrange(kind, profile, make(n_active), n_cores)
+
     if rule.starts_dense and not rule.rewires:
         return workload(positions)
 
@@ -139,7 +220,7 @@ def _workload(scenario, profile, n_cores, shape):
         return workload(scale_counts(positions, positions, wanted))
     if scenario.network.connectivity != "fit":
         return workload(synapse_counts(topology, scenario.network.connectivity))
-    counts = _largest(profile, workload(positions), n_cores)
+    counts = _largest(profile, workload(_weights(scenario, topology)), n_cores, fill if scenario.network.fit == "fill" else largest_fit)
     if counts is None:
         placement = place(profile, workload([1] * len(positions)), n_cores)
         verdict = judge(placement, for_every_draw=True)
@@ -189,7 +270,7 @@ def _refuse_unless_learns(scenario, profile):
     learning = profile.learning
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
-        advice = "" if scenario.network.is_recurrent else "set hardware.learning to host, or "
+        advice = "" if scenario.network.is_recurrent and not scenario.network.is_spiking else "set hardware.learning to host, or "
         raise UnsuitableChipError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
             f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
@@ -203,6 +284,84 @@ def _refuse_unless_computes(scenario, profile):
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
+    if not scenario.network.is_recurrent:
+        refuse_unless_spikes_say(scenario.network.cells, bool(scenario.network.bias), profile)
+
+
+def refuse_unless_spikes_say(cells, has_bias, profile):
+    """Refuse cells and biases that circuits cannot have, where no processor sees their sums.
+
+    Raises
+    ------
+    UnsuitableChipError
+    """
+    if family_of(profile).computes_sums_elsewhere(profile):
+        return
+    signed = [cell for cell in cells if find_model(cell).sends_zeros]
+    for key, found, what in (
+        ("activation", signed[:1], "send spikes, which have no sign"),
+        ("bias", ["true"] * has_bias, "add none"),
+    ):
+        if found:
+            raise UnsuitableChipError(
+                f"network.{key}: found {found[0]}, but the neurons of {profile.name} are circuits that {what}, and no processor beside them "
+                f"sees their sums (storage.family {profile.storage.family} without storage.local_bytes); "
+                f"{'use relu' if key == 'activation' else 'leave it out'}, or choose a chip with a processor"
+            )
+
+
+def _refuse_unless_traces(scenario, profile):
+    """Refuse a spiking network that learns on a chip whose circuits keep less than its program needs, whatever its size."""
+    network, training = scenario.network, scenario.training
+    if not network.is_spiking or scenario.hardware.learning == "host":
+        return
+    spiking = Spiking(**network.dynamics, **training.spiking_keys)
+    # No more than the kind of the network: sizes come later.
+    topology = Topology.spikes(spiking, 1, [max(2, n) for n in network.units], 2, 2, is_recurrent=network.has_recurrent_matrices)
+    program = find_program(scenario.hardware.program or default_program(topology))
+    where = f"hardware.program: found {program.name}"
+    if program.name == "eprop_spike" and family_of(profile).is_program and scenario.hardware.execution != "event_driven":
+        raise InputError(f"{where}, which visits the synapses of a neuron at its spikes, with execution scan; use hardware.execution event_driven")
+    if reason := why_not(program, topology):
+        raise InputError(f"{where}: {reason}")
+    if family_of(profile).is_program:
+        return
+    learning = profile.learning
+    said = f"{learning.source}: {profile.sources[learning.source]}"
+    if learning.traces is None:
+        raise UnsuitableChipError(
+            f"{where}, but the neurons of {profile.name} are circuits, and its profile states no traces by which they learn (learning.traces; {said}); "
+            "set hardware.learning to host, or choose a chip that keeps traces, such as loihi1 or reckon"
+        )
+    if program.has_history:
+        raise UnsuitableChipError(
+            f"{where}, which keeps a history, but {profile.name} keeps traces alone (learning.traces; {said}); use program eprop_clock or eprop_factorised"
+        )
+    words = count_synapse_words(program, topology)
+    most = 0 if learning.traces.synapse is None else learning.traces.synapse.value
+    if words > most:
+        raise UnsuitableChipError(
+            f"{where}, which keeps {words} number{'s' * (words > 1)} for each synapse{_words_text(program, topology)}, but {profile.name} has {most or 'none'} "
+            f"beside the weight (learning.traces.synapse; {said}); {_less_text(program, topology, most)}"
+        )
+
+
+def _words_text(program, topology):
+    """What these numbers are."""
+    spiking = topology.spiking
+    names = ["the trace of the pre neuron"] * program.repeats_traces + ["eps of the adaptation"] * (
+        spiking.adaptive > 0 and program.has_synapse_traces
+    )
+    names += ["a sum of eligibility" if spiking.readout != "every" else "a filtered trace"]
+    return f" ({' and '.join(names)})"
+
+
+def _less_text(program, topology, most):
+    if topology.spiking.adaptive > 0:
+        return "use neurons that do not adapt (network.type lif), or hardware.learning host"
+    if most == 0:
+        return "use training.method eprop_factorised with network.readout every, or hardware.learning host"
+    return "use hardware.program eprop_clock without a cost of rates"
 
 
 def refuse_unless_stores(weights, profile):

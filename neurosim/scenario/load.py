@@ -61,7 +61,8 @@ def chosen_profile(scenario, document=None):
     profile = load_profile(hardware.profile)
     try:
         profile = profile.choose(hardware.price_set, hardware.corner)
-        return override_profile(profile, hardware.override) if hardware.override else profile
+        profile = override_profile(profile, hardware.override) if hardware.override else profile
+        return profile.with_shared_signs() if scenario.network.signs == "pre" else profile
     except WrongKey as error:
         keys = (
             ("hardware", "override", *error.keys)

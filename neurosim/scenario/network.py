@@ -4,7 +4,7 @@ from neurosim.scenario.start_given import place_network
 from neurosim.synapses import CorePlan, Grid, SegmentPlan, StorePlan, SynapseStore, find_senders, plan_matrices
 
 
-def make_store(experiment, is_drawn=True, start=None):
+def make_store(experiment, is_drawn=True, given=None):
     """Store with the segments, capacities and limits of an experiment's placement.
 
     Parameters
@@ -12,8 +12,8 @@ def make_store(experiment, is_drawn=True, start=None):
     experiment : Experiment
     is_drawn : bool
         Whether initial connections are drawn; without them the store is empty.
-    start : TrainedNetwork, optional
-        Whose connections and weights the store takes instead; see `scenario.start`.
+    given : TrainedNetwork, optional
+        Whose connections and weights the store takes instead; see `scenario.start_given`.
 
     Returns
     -------
@@ -35,11 +35,12 @@ def make_store(experiment, is_drawn=True, start=None):
         free_matrices=experiment.scenario.rewiring.free_matrices(n),
         starts_dense=rule.starts_dense,
         is_strict=rule.is_strict,
-        has_given_signs=start is not None,
+        has_given_signs=given is not None,
+        shares_signs=experiment.scenario.network.signs == "pre",
     )
-    if start is not None:
+    if given is not None:
         store = SynapseStore(plan, experiment.scenario.seed)
-        place_network(store, start)
+        place_network(store, given)
         return store
     return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
 
@@ -79,6 +80,7 @@ def make_plan(placement, grids, *, keeps_fan_in=True, limits=None, **options):
         limits=CorePlan(**placement.row_limits) if limits is None else limits,
         n_moments=placement.workload.state_words,
         counts_pairs=placement.geometry.tells_packets_apart,
+        counts_replays=placement.workload.program == "eprop_spike",
         sender=find_senders(topology.sizes, populations),
         **options,
     )
@@ -96,7 +98,7 @@ def make_network(experiment, store):
         hidden, outputs = topology.populations[1:-1], topology.populations[-1]
         return Mlp(store, training.batch_size, [population.cell for population in hidden], outputs.has_bias, training.clip)
     if topology.spiking:
-        return SpikingNetwork(store, topology, training.batch_size, training.clip)
+        return SpikingNetwork(store, topology, training.batch_size, training.clip, experiment.placement.workload.trace_cutoff)
     sizes = topology.sizes
     shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout, topology.window)
     return Recurrent(store, shape, training.batch_size, training.clip)

@@ -16,6 +16,7 @@ from neurosim.placement.families import family_of
 from neurosim.nn import Evaluation
 from neurosim.results import render_record
 from neurosim.results.schema import RunRecord
+from neurosim.scenario.changing import describe_phases
 from neurosim.scenario.confusion import count_confusion
 from neurosim.scenario.histograms import histogram_of_counts, histogram_of_weights, profile_of_inputs
 from neurosim.scenario.learning import find_warnings
@@ -35,11 +36,40 @@ def settle(experiment, trainer):
     -------
     Ledger
     """
-    placement, dataset = experiment.placement, trainer.dataset
-    train = np.tile(_lengths(placement, dataset, "train"), len(trainer.history))
-    seen = np.concatenate([_lengths(placement, dataset, part) for part in trainer.parts_evaluated])
-    training = activity_of(placement, trainer.store.tally, train, trainer.step)
-    return make_ledger(placement, training, activity_of(placement, trainer.evaluation_tally, seen, 0))
+    return _ledger(experiment, trainer, len(trainer.history), trainer.parts_evaluated, trainer.step, trainer.store.tally, trainer.evaluation_tally)
+
+
+def settle_phases(experiment, trainer):
+    """Ledgers of a training with phases, each of all that happened up to the end of a phase: what a phase is charged for is the difference to the
+    one before, so that the phases are the run, whatever is rounded or counted as a maximum.
+
+    Returns
+    -------
+    list of Ledger
+        One for each finished phase; the last is that of the run.
+    """
+    found, n_epochs = [], 0
+    for number, end in enumerate(trainer.phase_ends):
+        n_epochs += trainer.phases[number].n_epochs
+        if number + 1 == len(trainer.phases):
+            found.append(settle(experiment, trainer))
+            continue
+        tallies = [SimpleNamespace(**counts) for counts in trainer.counts_at(number)]
+        found.append(_ledger(experiment, trainer, n_epochs, trainer.parts_evaluated[:n_epochs], end["step"], *tallies))
+    return found
+
+
+def _ledger(experiment, trainer, n_epochs, parts, n_steps, training, evaluation):
+    """Ledger of the first epochs of a training; `parts` are those that were evaluated, after each epoch and perhaps once more."""
+    placement, plan = experiment.placement, trainer.plan
+    train, seen = [], []
+    for epoch in range(n_epochs):
+        lengths = _lengths(placement, trainer.dataset_of(epoch), "train")
+        train.append(lengths if plan.epoch_samples is None else lengths[trainer.order_of(epoch)])
+    for i, part in enumerate(parts):
+        seen.append(_lengths(placement, trainer.dataset_of(min(i, n_epochs - 1)), part))
+    activities = (activity_of(placement, training, np.concatenate(train), n_steps), activity_of(placement, evaluation, np.concatenate(seen), 0))
+    return make_ledger(placement, *activities)
 
 
 def settle_step(experiment, trainer, n_samples):
@@ -67,10 +97,11 @@ def activity_of(placement, tally, lengths, n_steps):
         walks=topology.count_walks(lengths),
         n_samples=len(lengths),
         n_steps=n_steps,
+        n_losses=int(topology.count_losses(lengths).sum()),
     )
 
 
-def make_record(experiment, trainer, n_threads, *, with_classes=True):
+def make_record(experiment, trainer, n_threads, *, with_classes=True, control=None):
     """Record of a finished run.
 
     Parameters
@@ -80,6 +111,8 @@ def make_record(experiment, trainer, n_threads, *, with_classes=True):
     n_threads : int
     with_classes : bool
         Whether to predict the test set once more, for the accuracy of each class.
+    control : Trainer, optional
+        Done with the control of a scenario with phases.
 
     Returns
     -------
@@ -113,6 +146,8 @@ def make_record(experiment, trainer, n_threads, *, with_classes=True):
         },
         environment=_environment(n_threads),
         classes=count_confusion(experiment, trainer) if with_classes else None,
+        phases=describe_phases(experiment, trainer, settle_phases(experiment, trainer), control) if trainer.phase_ends else None,
+        n_trained=ledger.n_trained,
     )
     return record.model_copy(update={"warnings": find_warnings(record)})
 
@@ -132,6 +167,10 @@ def rehearse_record(experiment, trainer, n_threads):
     nothing = SimpleNamespace(
         store=trainer.store,
         dataset=dataset,
+        dataset_of=lambda epoch: dataset,
+        order_of=trainer.order_of,
+        phases=(),
+        phase_ends=[],
         plan=trainer.plan,
         step=0,
         best_epoch=0,
@@ -195,6 +234,8 @@ def _dataset_part(dataset):
     known = dataset.standardization
     if known is None or dataset.encoding is not None:  # a network of spikes takes spikes
         return {**part, "scale": dataset.scale}
+    if not hasattr(known, "mean"):
+        return {**part, "scale": known.scale, "per_image": True}
     return {**part, "scale": known.scale, "mean": known.mean.tolist(), "spread": known.spread.tolist()}
 
 
@@ -254,6 +295,11 @@ def _core_parts(placement, ledger, store):
     packets = ledger.events.sum(axis=1)
     n_active = np.zeros(store.plan.n_cores, np.int64)
     np.add.at(n_active, store.segments.core, store.n_active_by_segment)
+    counted = {"sent": ["packet_sent"], "received": ["packet_received"]}
+    if placement.geometry.tells_packets_apart and placement.geometry.x is not None:
+        counted["hops"] = ["hop_east_west", "hop_north_south"]
+    if placement.geometry.tells_packets_apart and placement.geometry.chip[-1] > 0:
+        counted["offchip"] = ["packet_offchip"]
     parts = []
     for core in placement.cores:
         c = core.id
@@ -268,12 +314,13 @@ def _core_parts(placement, ledger, store):
                     "sections": dict(core.sections),
                     "spilled": dict(core.spilled),
                 },
+                "events": count_by_phase(ledger, c),
                 "stored_bytes": core.n_bytes + _bytes_beside(placement, store, c),
                 "energy_j": energy.get(c, 0.0),
                 "energy_by_phase_j": by_phase.get(c, {}),
                 "traffic_bytes": int(traffic[c].sum()),
                 "traffic_by_phase_bytes": {p: int(n) for p, n in zip(PHASES, traffic[c]) if n},
-                "packets": {way: int(packets[c, KINDS.index(f"packet_{way}")]) for way in ("sent", "received")},
+                "packets": {name: int(sum(packets[c, KINDS.index(kind)] for kind in kinds)) for name, kinds in counted.items()},
                 "busy_s": ledger.time.core_s[c],
                 "rows": {name: dict(zip(("used", "peak", "limit"), numbers)) for name, numbers in store.rows_used(c).items()},
             }

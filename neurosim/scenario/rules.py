@@ -35,6 +35,8 @@ class Rewiring(Strict):
     matrices : tuple of int, optional
         Numbers of the weight matrices that rewire, counted from 0; all when left out. The others keep their connections, and their weights
         learn their signs, without the rule's L1 and noise.
+    horizon : str, optional
+        Of a scenario with phases: whether rules that anneal do so over every ``phase``, which they do when left out, or over the ``run``.
     """
 
     rule_class: ClassVar[type[Rule]]
@@ -42,6 +44,7 @@ class Rewiring(Strict):
     rule: str = "deep_r"
     scope: Scope = "core"
     matrices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], as_tuple] | None = None
+    horizon: Literal["phase", "run"] | None = None
 
     def free_matrices(self, n):
         """Numbers of the matrices that do not rewire, of `n`."""
@@ -49,7 +52,7 @@ class Rewiring(Strict):
 
     def make_rule(self):
         """The rule with the hyper-parameters of the scenario."""
-        return self.rule_class(**self.model_dump(exclude={"rule", "scope", "matrices"}))
+        return self.rule_class(**self.model_dump(exclude={"rule", "scope", "matrices", "horizon"}))
 
     def __reduce__(self):
         # The class is made when it is needed, so that pickle cannot find it by its name.

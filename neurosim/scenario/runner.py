@@ -7,6 +7,7 @@ from neurosim.documents import dump_yaml, write_atomic
 from neurosim.errors import DrawingError, InterruptedRunError, NeurosimError
 from neurosim.placement import refuse_unless_fits, summarize
 from neurosim.results import consistent, read_record, write_record, write_tables
+from neurosim.scenario.changing import train_control
 from neurosim.scenario.callbacks import RunInProgress, tell_compiling, train
 from neurosim.scenario.experiment import prepare
 from neurosim.scenario.folder import check_folder, claim_folder
@@ -53,6 +54,7 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
     """
     with stop_on_signal() as stop, ExitStack() as scope:
         experiment = _prepare(scenario, dataset)
+        scenario = experiment.scenario  # with the sizes that follow from the chip
         check_folder(scenario.name, out, resume)
         scope.enter_context(tell_compiling(scenario, callbacks))
         trainer, identity = make_trainer(experiment, data_dir, dataset)
@@ -79,7 +81,10 @@ def run_scenario(scenario, *, out=None, resume=False, data_dir=None, n_threads=N
                 if not resume:
                     saver.save()
                 _train(RunInProgress(experiment, trainer, folder.path), folder, saver, callbacks, stop)
-                record = make_record(experiment, trainer, n_threads)
+                control = train_control(experiment, data_dir, dataset, stop)
+                if scenario.control and control is None:
+                    raise InterruptedRunError(f"interrupted in the control; checkpoint written: continue with --resume --out {folder.path}")
+                record = make_record(experiment, trainer, n_threads, control=control)
                 if scenario.training.keep == "best":  # the checkpoint holds the last epoch, from which a run would go on
                     from neurosim.scenario.weights import NETWORK, network_of
 
@@ -117,6 +122,7 @@ def train_scenario(scenario, *, data_dir=None, n_threads=None, callbacks=(), dat
     """
     with stop_on_signal() as stop, ExitStack() as scope:
         experiment = _prepare(scenario, dataset)
+        scenario = experiment.scenario  # with the sizes that follow from the chip
         scope.enter_context(tell_compiling(scenario, callbacks))
         trainer, _ = make_trainer(experiment, data_dir, dataset)
         n_threads = set_threads(n_threads)
@@ -127,7 +133,10 @@ def train_scenario(scenario, *, data_dir=None, n_threads=None, callbacks=(), dat
             raise InterruptedRunError(f"{_where(trainer)}; nothing was written")
         from neurosim.scenario.weights import network_of
 
-        return make_record(experiment, trainer, n_threads), network_of(experiment, trainer)
+        control = train_control(experiment, data_dir, dataset, stop)
+        if scenario.control and control is None:
+            raise InterruptedRunError("interrupted in the control; nothing was written")
+        return make_record(experiment, trainer, n_threads, control=control), network_of(experiment, trainer)
 
 
 def _prepare(scenario, dataset):

@@ -11,10 +11,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from neurosim.documents import Called, Document, Strict, WrongKey, as_tuple, validate
 from neurosim.networks import METHODS
 from neurosim.networks.optimizers import NUMBERS, OPTIMIZERS
+from neurosim.placement.programs import PROGRAMS
 from neurosim.rewiring import RULES
 from neurosim.scenario.formats import parse_weight_format
 from neurosim.scenario.rules import RewiringChoice, keys_of
 from neurosim.scenario.schema_network import DatasetChoice, Network
+from neurosim.scenario.schema_phases import Phases, check_phases, with_epochs
 from neurosim.scenario.schema_types import Decay, Positive, PositiveInt, PowerOfTwo
 
 
@@ -46,6 +48,9 @@ class Hardware(Strict):
         Name of a bundled profile, or the path of a profile file.
     cores : int or 'auto'
         Cores used; ``auto`` takes the fewest that fit.
+    placement : str
+        How many neurons of each population a core holds: ``contiguous`` ranges of all over all cores, ``balanced`` to the fewest synapses on the
+        fullest core, or for the least ``traffic`` between cores; see `neurosim.placement.arrange`.
     execution : str
         ``scan``: a core walks all its slots for each sample. ``event_driven``: slots are sorted by
         row, and only non-zero activations and errors cause work.
@@ -72,12 +77,17 @@ class Hardware(Strict):
     master : str
         ``float32``: a wide copy of the weights, used by updates only, learns, and takes memory. ``none``: the
         stored weight itself learns.
+    program : str, optional
+        Of a spiking network: what the chip keeps so that it can learn (`neurosim.placement.programs`); that of its learning method when left out.
+    trace_cutoff : int, optional
+        Of program ``eprop_spike``: steps for which a trace is followed; until it has lost 99 % when left out.
     weight_range : float, tuple of float or 'auto'
         Of ``intN``: full scale of all matrices or of each, a power of two just above the largest strength.
     """
 
     profile: Annotated[str, Field(min_length=1)]
     cores: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = "auto"
+    placement: Literal["contiguous", "balanced", "traffic"] = "contiguous"
     execution: Literal["scan", "event_driven"] = "scan"
     headroom: Annotated[float, Field(ge=0, le=10)] = 0.0
     code_bytes: PositiveInt | None = None
@@ -89,6 +99,8 @@ class Hardware(Strict):
     weight_format: Annotated[str, AfterValidator(_check_weight_format)] = "float32"
     rounding: Literal["nearest", "stochastic"] = "nearest"
     master: Literal["none", "float32"] = "none"
+    program: Literal[*PROGRAMS] | None = None
+    trace_cutoff: PositiveInt | None = None
     weight_range: PowerOfTwo | Annotated[tuple[PowerOfTwo, ...], as_tuple] | Literal["auto"] = "auto"
 
     @property
@@ -108,11 +120,15 @@ class Hardware(Strict):
 
 
 class ScheduleChoice(Strict):
-    """Course of the learning rate over the epochs; see `neurosim.training.Schedule`."""
+    """Course of the learning rate over the epochs; see `neurosim.training.Schedule`.
+
+    `restart` says, of a scenario with phases, whether it begins anew in every ``phase``, which it does when left out, or runs over the ``run``.
+    """
 
     kind: Literal["constant", "step", "exponential", "cosine"] = "constant"
     factor: Annotated[float, Field(gt=0, le=1)] | None = None
     milestones: Annotated[tuple[PositiveInt, ...], as_tuple] | None = None
+    restart: Literal["phase", "run"] | None = None
 
     @model_validator(mode="after")
     def _check(self):
@@ -139,6 +155,8 @@ class Training(Strict):
     Attributes
     ----------
     epochs, batch_size : int
+    epoch_samples : int, optional
+        Samples of an epoch, instead of all: the shuffled training set is passed through in such parts, so that it is evaluated more often.
     optimizer : str
         Stochastic gradient descent, plain, with momentum, or with Adam; see `neurosim.training.Optimizer`.
     momentum : float, optional
@@ -168,6 +186,7 @@ class Training(Strict):
 
     epochs: PositiveInt = 10
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 10
+    epoch_samples: PositiveInt | None = None
     optimizer: Literal[*OPTIMIZERS] = "sgd"
     momentum: Decay | None = None
     beta1: Decay | None = None
@@ -267,6 +286,8 @@ class Scenario(Called):
     hardware: Hardware
     training: Training = Training()
     rewiring: RewiringChoice = keys_of("deep_r", RULES["deep_r"])()
+    phases: Phases | None = None
+    control: bool = False
     start_from: Annotated[str, Field(min_length=1)] | None = None
     report: Report = Report()
 
@@ -282,7 +303,7 @@ class Scenario(Called):
             "network": ((list, tuple), lambda layers: {"layers": list(layers), "connectivity": "fit"}),
         }
         short = {key: form(data[key]) for key, (kind, form) in forms.items() if isinstance(data.get(key), kind)}
-        return {**data, **short} if short else data
+        return with_epochs({**data, **short} if short else data)
 
     def with_(self, **changes):
         """A copy with some keys changed, validated again.
@@ -308,6 +329,8 @@ class Scenario(Called):
         3
         """
         data = self.model_dump(mode="json", exclude_unset=True)
+        if (changes.get("phases") or self.phases) and isinstance(data.get("training"), dict):
+            data["training"].pop("epochs", None)  # it is the sum of those of the phases
         for key, value in changes.items():
             part = data.get(key)
             data[key] = _merged(part, value) if isinstance(part, dict) and isinstance(value, dict) else value
@@ -317,12 +340,18 @@ class Scenario(Called):
 
     @model_validator(mode="after")
     def _check(self):
+        if self.hardware.placement != "contiguous" and self.hardware.cores == "auto":
+            if self.network.connectivity == "fit" or self.network.has_open_layers:
+                raise WrongKey(
+                    ["hardware", "cores"], f"found auto with placement {self.hardware.placement} and a size of fit; give a number of cores"
+                )
         if self.rewiring.scope != "core" and self.hardware.headroom == 0:
             raise WrongKey(
                 ["hardware", "headroom"],
                 f"found 0 with rewiring.scope {self.rewiring.scope}: synapses cannot move to a full segment; try 0.25",
             )
         self._check_recurrence()
+        check_phases(self)
         if self.training.keep == "best" and self.dataset.validation_fraction is None:
             raise WrongKey(
                 ["training", "keep"],
@@ -334,6 +363,7 @@ class Scenario(Called):
             raise WrongKey(["hardware", "weight_range"], f"found {found} numbers; expected one number or {n}, one per weight matrix")
         rule = self.rewiring.rule_class
         self._check_matrices(n)
+        self._check_signs()
         if self.hardware.format.is_rounded and rule.has_places and not rule.starts_dense:
             raise WrongKey(
                 ["hardware", "weight_format"],
@@ -362,12 +392,27 @@ class Scenario(Called):
         if wrong := [m for m in rewiring.matrices if m >= n]:
             raise WrongKey(["rewiring", "matrices"], f"found {wrong[0]}; expected numbers from 0 to {n - 1}, of {', '.join(self.network.matrices)}")
 
+    def _check_signs(self):
+        """Signs that neurons share must stay as they are."""
+        if self.network.signs == "each":
+            return
+        if self.rewiring.rule_class.signs != "constant":
+            kept = [name for name, rule in RULES.items() if rule.signs == "constant"]
+            raise WrongKey(
+                ["network", "signs"], f"found pre with rule {self.rewiring.rule}, under which weights learn their signs; use rule {' or '.join(kept)}"
+            )
+        if self.rewiring.free_matrices(len(self.network.matrices)):
+            raise WrongKey(["network", "signs"], "found pre beside rewiring.matrices: the others learn their signs; leave one of them out")
+
     def _check_recurrence(self):
         """What makes no sense with, or without, steps."""
         kind = self.network.type
         if self.network.is_spiking:
             self._check_spiking()
             return
+        for key in ("program", "trace_cutoff"):
+            if getattr(self.hardware, key) is not None:
+                raise WrongKey(["hardware", key], f"a network of type {kind} does not spike; leave it out")
         for key in self.training.spiking_keys:
             raise WrongKey(["training", key], f"a network of type {kind} does not spike; leave it out")
         if not self.network.is_recurrent:
@@ -386,6 +431,12 @@ class Scenario(Called):
         """What does not go together with spikes."""
         training, hardware = self.training, self.hardware
         method, feedback = METHODS[training.method or "bptt"], training.feedback or "symmetric"
+        if hardware.trace_cutoff is not None and hardware.program != "eprop_spike":
+            raise WrongKey(
+                ["hardware", "trace_cutoff"], f"program {hardware.program or 'of the method'} does not use it; leave it out, or use eprop_spike"
+            )
+        if hardware.program is not None and hardware.learning == "host":
+            raise WrongKey(["hardware", "program"], "found beside learning host, where the chip keeps nothing to learn by; leave it out")
         if training.window is not None and method.is_online:
             raise WrongKey(["training", "window"], f"method {method.name} keeps no past steps; leave it out, or use method bptt")
         if len(self.network.units) > 1 and not method.layer_errors and feedback != "random":

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from neurosim.datasets import DATASETS, Encoding, EventChoice, SpeechFeatures, dataset_shape, load_dataset
+from neurosim.datasets import DATASETS, Augmentation, Encoding, EventChoice, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.errors import InputError, nearest
 from neurosim.networks import MODELS, READOUTS, SURROGATES
@@ -49,6 +49,10 @@ def dynamics_of(network):
     """Keyword arguments of `neurosim.networks.Spiking` that the keys of a spiking network decide: dict from dict."""
     given = {key: network[key] for key in (*_DYNAMICS, "readout", "readout_steps") if network.get(key) is not None}
     return ({"adaptive": 1.0, "beta": 1.8} if network["type"] == "alif" else {}) | given
+
+
+#: Rows or columns of an image.
+Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class FeatureChoice(Strict):
@@ -104,6 +108,44 @@ class EventFileChoice(Strict):
     steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
 
 
+class LateChoice(Strict):
+    """Another probability for the end of a training: from the fraction `after` of its epochs on."""
+
+    after: Annotated[float, Field(gt=0, lt=1)]
+    probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class AugmentChoice(Strict):
+    """What may happen to a training image; see `neurosim.datasets.Augmentation`."""
+
+    shift: PositiveInt | None = None
+    probability: Fraction | None = None
+    late: LateChoice | None = None
+    flip: bool = False
+    crop: PositiveInt | None = None
+
+    @property
+    def augmentation(self):
+        """The `Augmentation`."""
+        return Augmentation(
+            shift=self.shift or 0,
+            probability=1.0 if self.probability is None else self.probability,
+            late_after=self.late and self.late.after,
+            late_probability=self.late and self.late.probability,
+            flip=self.flip,
+            crop=self.crop,
+        )
+
+    @model_validator(mode="after")
+    def _check(self):
+        if not (self.shift or self.flip or self.crop):
+            raise WrongKey(["shift"], "found none of shift, flip and crop; give at least one of them")
+        for key in ("probability", "late"):
+            if getattr(self, key) is not None and not self.shift:
+                raise WrongKey([key], "it is that of shift, which is missing; leave it out")
+        return self
+
+
 class DatasetChoice(Strict):
     """Which samples are learned.
 
@@ -124,8 +166,12 @@ class DatasetChoice(Strict):
         Part of the training samples that becomes the validation set; every class gives its share.
     split_seed : int
         Decides which samples these are. It is a key of its own, so that runs of several seeds have the same test set.
-    standardize : bool
-        Shift and scale each feature to mean 0 and standard deviation 1 over the training samples.
+    standardize : bool or 'image'
+        Shift and scale each feature to mean 0 and standard deviation 1 over the training samples; ``image``: each sample over its own values.
+    image_size : (int, int), optional
+        (rows, columns) to which images are brought, each new pixel the average of the area that it covers.
+    augment : AugmentChoice, optional
+        Training images are moved, mirrored and cropped.
     max_steps : int, optional
         Of recordings: the longest sequence, for which the network is laid out; a longer recording is refused.
     features : FeatureChoice, optional
@@ -145,7 +191,9 @@ class DatasetChoice(Strict):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    standardize: bool = False
+    standardize: bool | Literal["image"] = False
+    image_size: Annotated[tuple[Side, Side], as_tuple] | None = None
+    augment: AugmentChoice | None = None
     max_steps: Annotated[int, Field(ge=1, le=10**4)] | None = None
     features: FeatureChoice | None = None
     encode: EncodeChoice | None = None
@@ -166,10 +214,10 @@ class DatasetChoice(Strict):
 
     @property
     def _options(self):
-        plain = ("limit", "label", "test_fraction", "validation_fraction", "split_seed", "standardize")
+        plain = ("limit", "label", "test_fraction", "validation_fraction", "split_seed", "standardize", "image_size")
         events = None if self.events is None else EventChoice(**dict(self.events))
         special = {"speech": self.speech, "drop": self.drop or (), "encode": self.encoding, "events": events, "task": self.task}
-        return {key: getattr(self, key) for key in plain} | special
+        return {key: getattr(self, key) for key in plain} | special | {"augment": self.augment and self.augment.augmentation}
 
     def load(self, data_dir=None):
         """The `Dataset`; see `neurosim.datasets.load_dataset`."""
@@ -186,6 +234,10 @@ class DatasetChoice(Strict):
             for key in ("max_steps", "features"):
                 if getattr(self, key) is not None:
                     raise WrongKey([key], f"data set {self.name} holds no recordings; leave it out")
+        if info and info.n_steps != 1 and self.image_size is not None:
+            raise WrongKey(["image_size"], f"data set {self.name} holds sequences; leave it out")
+        if self.augment is not None and self.standardize is True:
+            raise WrongKey(["standardize"], "found true beside augment, which moves pixels to places of another scale; use image, or false")
         for key, reason in (("label", "is no table"), ("drop", "is no table"), ("test_fraction", "has a test set")) if info else ():
             if getattr(self, key) is not None:
                 raise WrongKey([key], f"data set {self.name} {reason}; leave it out")
@@ -206,8 +258,8 @@ class Network(Strict):
         ``mlp``: multilayer perceptron. ``lstm``, ``rnn``: recurrent layers, which take a sample step by step, and a
         read-out; sizes of inputs and outputs come from the data. ``lif``, ``alif``: layers of leaky integrate-and-fire neurons, all or some of
         which adapt, and a leaky read-out.
-    layers : tuple of int, optional
-        Of an ``mlp``: neurons of each layer, inputs first.
+    layers : tuple of int or 'fit', optional
+        Of an ``mlp``: neurons of each layer, inputs first. Hidden layers of ``fit`` are as wide as the chip's budgets allow, all alike.
     activation : str or tuple of str, optional
         Of an ``mlp``: of the hidden layers, all or each (`neurosim.networks.MODELS`); relu when left out.
     bias : bool, optional
@@ -226,13 +278,19 @@ class Network(Strict):
         Of spiking networks: see `neurosim.networks.Spiking`. Of an ``alif`` all neurons adapt when left out, with a beta of 1.8.
     connectivity : float, tuple of float or 'fit'
         Fraction of the possible connections, for all matrices or for each; ``fit`` takes the most that
-        the chip's budgets allow, in equal fractions.
+        the chip's budgets allow.
+    fit : str, optional
+        Of ``connectivity: fit``: how the matrices share them. ``fractions``, when left out: in equal fractions. ``fan_in``: each neuron
+        as many, in whichever matrix. ``fill``: in equal fractions until a limit stops a matrix, and the others grow on.
+    signs : str
+        Whether the weights of a neuron that it sends by have signs ``each`` of their own, or share one, ``pre``: on a crossbar whose rows have
+        signs a weight then takes one row. They are constant, so the rule must keep signs.
     synapses : int, optional
         Total number of connections instead, shared by the matrices in equal fractions.
     """
 
     type: Literal["mlp", "lstm", "rnn", "lif", "alif"] = "mlp"
-    layers: Annotated[tuple[LayerSize, ...], as_tuple] | None = None
+    layers: Annotated[tuple[LayerSize | Literal["fit"], ...], as_tuple] | None = None
     activation: Activation | Annotated[tuple[Activation, ...], as_tuple] | None = None
     bias: bool | None = None
     units: Units | None = None
@@ -250,7 +308,14 @@ class Network(Strict):
     gamma: Positive | None = None
     slope: Positive | None = None
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
+    fit: Literal["fractions", "fan_in", "fill"] | None = None
     synapses: PositiveInt | None = None
+    signs: Literal["each", "pre"] = "each"
+
+    @property
+    def has_open_layers(self):
+        """Whether some layers are as wide as the chip allows."""
+        return "fit" in (self.layers or ())
 
     @property
     def is_recurrent(self):
@@ -307,6 +372,8 @@ class Network(Strict):
             self._check_layers()
         if (self.connectivity is None) == (self.synapses is None):
             raise WrongKey(["connectivity"], "expected exactly one of connectivity and synapses")
+        if self.fit is not None and self.connectivity != "fit":
+            raise WrongKey(["fit"], "says how matrices share what connectivity: fit gives; leave it out, or set connectivity to fit")
         n = len(self.matrices)
         if isinstance(self.connectivity, tuple) and len(self.connectivity) != n:
             which = f" ({', '.join(self.matrices)})" if self.is_recurrent else ""
@@ -316,11 +383,18 @@ class Network(Strict):
     def _check_layers(self):
         if len(self.layers) < 2:
             raise WrongKey(["layers"], f"found {len(self.layers)} layers; expected at least inputs and outputs, such as [784, 10]")
+        for i in (0, len(self.layers) - 1):
+            if self.layers[i] == "fit":
+                raise WrongKey(["layers", i], "found fit; inputs and outputs have the sizes of the data, only layers between them can be widened")
+        if self.has_open_layers and self.connectivity == "fit":
+            raise WrongKey(["connectivity"], "found fit beside a layer of fit: one of them can follow from the chip; give a number here, such as 0.1")
         if self.layers[-1] < 2:
             raise WrongKey(["layers", len(self.layers) - 1], f"found {self.layers[-1]} outputs; expected at least 2 classes")
         if isinstance(self.activation, tuple) and len(self.activation) != len(self.layers) - 2:
             found = len(self.activation)
             raise WrongKey(["activation"], f"found {found} names; expected one or {len(self.layers) - 2}, one per hidden layer")
+        if self.has_open_layers:
+            return
         n, possible = len(self.layers) - 1, sum(a * b for a, b in zip(self.layers, self.layers[1:]))
         if self.synapses is not None and not n <= self.synapses <= possible:
             raise WrongKey(["synapses"], f"found {self.synapses}; expected {n} to {possible}, the possible connections of these layers")

@@ -7,25 +7,25 @@ connection keeps its own until it leaves.
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from neurosim.errors import InputError
+from neurosim.interchange import looks_like_network, read_any
 
 
-def read_start(scenario):
-    """The network that a scenario starts from: `TrainedNetwork`, or None.
+def read_given(scenario):
+    """The network of the file that a scenario starts from: `TrainedNetwork`, or None; a folder is that of a run (`scenario.start`).
 
     Raises
     ------
     InputError
         No such file or run, or a network of another kind, size or cell than the scenario's.
     """
-    if scenario.start_from is None:
+    if scenario.start_from is None or not looks_like_network(scenario.start_from):
         return None
-    from neurosim.scenario.deploy import read_trained
-
-    network, choice = read_trained(scenario.start_from), scenario.network
+    network, choice = read_any(Path(scenario.start_from).expanduser()), scenario.network
     if network.type != choice.type:
         raise InputError(f"start_from: {scenario.start_from} holds a network of type {network.type}; network.type is {choice.type}")
     if choice.is_recurrent:

@@ -29,7 +29,7 @@ class ChipRow:
     fullest : dict, optional
         Name, used, limit and unit of the limit with the largest use, chosen ones apart.
     n_bytes : int, optional
-        Local memory used by the fullest core, B.
+        All that the fullest core keeps, B: local memory, cells, lists and words.
     largest : int, optional
         Most synapses that the chip holds, in equal fractions of all matrices; 0 where it holds none.
     largest_connectivity : float, optional
@@ -112,7 +112,7 @@ def _row(scenario, name, shape, kept):
         learning=chosen.hardware.learning,
         n_cores=placement.n_cores,
         fullest=None if use is None else {"name": use.name, "used": use.used, "limit": use.limit, "unit": use.unit},
-        n_bytes=int(placement.n_bytes.max()),
+        n_bytes=int(placement.stored_bytes.max()),
         largest=largest,
         largest_connectivity=largest / sum(placement.workload.n_positions),
         reason=None if verdict.fits else summarize_short(verdict),

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import neurosim
+from neurosim.datasets import change_task, check_same_sizes
 from neurosim.errors import InputError, NeurosimError
 from neurosim.placement import MERGE_ENTRIES
 from neurosim.placement.families import family_of
 from neurosim.placement.memory import has_row_pointers, host_rewires
 from neurosim.scenario.experiment import check_shape
 from neurosim.scenario.learning import auto_rate
+from neurosim.scenario.start import find_start
 
 
 def make_trainer(experiment, data_dir=None, dataset=None):
@@ -46,29 +49,56 @@ def make_trainer(experiment, data_dir=None, dataset=None):
 def _make_trainer(experiment, data_dir, dataset):
     from neurosim.scenario.inference import set_biases
     from neurosim.scenario.network import make_network, make_store
-    from neurosim.scenario.start_given import as_data_enter, digest_of, read_start
+    from neurosim.scenario.start_given import as_data_enter, digest_of, read_given
     from neurosim.training import Trainer
 
     scenario = experiment.scenario
     if dataset is None:
         dataset = scenario.dataset.load(data_dir)
     check_shape(scenario, dataset.shape)
-    start = read_start(scenario)
-    if start is not None:
-        start = as_data_enter(start, dataset, scenario)
-    store = make_store(experiment, start=start)
+    phases, start, given = _phases(experiment, dataset, data_dir), find_start(experiment), read_given(scenario)
+    if given is not None:
+        given = as_data_enter(given, dataset, scenario)
+    store, plan = make_store(experiment, is_drawn=start is None, given=given), training_plan(experiment)
     network = make_network(experiment, store)
-    if start is not None:
-        set_biases(network, start)
-    trainer = Trainer(store, dataset, training_plan(experiment), network)
+    if given is not None:
+        set_biases(network, given)
+    first = phases[0].dataset if phases else dataset
+    trainer = Trainer(store, first, plan, network, phases, first_step=start.n_steps if start else 0)
+    if start:
+        start.give(trainer)
     content = {
-        "scenario": scenario.model_dump(mode="json", exclude={"report", "description"} | ({"start_from"} if start is None else set())),
+        "scenario": scenario.model_dump(mode="json", exclude={"report", "description"}),
         "profile": experiment.profile.sha256,
         "dataset": dataset.sha256,
         "version": neurosim.__version__,
         "rule": scenario.rewiring.source_digest,
-    } | ({} if start is None else {"start": digest_of(start)})
+    }
+    if (own := experiment.placement.workload.own) is not None:  # another version of the partitioner may find another one
+        content["own"] = own
+    if phases:
+        content["phases"] = [phase.dataset.sha256 for phase in phases]
+    if start:
+        content["start"] = start.sha256
+    if given is not None:
+        content["start"] = digest_of(given)
     return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _phases(experiment, dataset, data_dir):
+    """The `Phase` of each of the scenario's phases; empty where it has none."""
+    from neurosim.training import Phase
+
+    scenario, plan, loaded, found = experiment.scenario, training_plan(experiment), {None: dataset}, []
+    for i, choice in enumerate(scenario.phases or ()):
+        where = f"phases.{i}"
+        if choice.dataset not in loaded:
+            loaded[choice.dataset] = choice.dataset.load(data_dir)
+            check_same_sizes(loaded[choice.dataset].shape, choice.dataset.name, dataset.shape, dataset.name, f"{where}.dataset")
+        schedule = plan.schedule if choice.learning_rate is None else replace(plan.schedule, base=choice.learning_rate)
+        samples = change_task(loaded[choice.dataset], **choice.change, where=where)
+        found.append(Phase(samples, choice.epochs, schedule, restarts=scenario.training.schedule.restart != "run"))
+    return tuple(found)
 
 
 def learning_rate(experiment):
@@ -101,6 +131,8 @@ def training_plan(experiment):
         is_stochastic=scenario.hardware.rounding == "stochastic",
         rate_factors=tuple(rate / rates[0] for rate in rates) if isinstance(rates, tuple) else None,
         keeps_best=training.keep == "best",
+        epoch_samples=training.epoch_samples,
+        horizon=scenario.rewiring.horizon or "phase",
         rule=scenario.rewiring.make_rule(),
         # The host orders all arrivals at once, whatever their number.
         merge_entries=2**62 if workload.host_learns or host_rewires(experiment.profile, workload) else MERGE_ENTRIES,

@@ -152,7 +152,8 @@ def _homes(network, shapes, connections, record, spiking):
         topology = Topology.spikes(spiking, shapes[0][0], network["units"], shapes[-1][1], 2, is_recurrent=is_recurrent)
     else:
         topology = Topology.recurrent(kind, shapes[0][0], network["units"], shapes[-1][1], 2)
-    own = make_layout(topology, len(record.cores)).own
+    arranged = ((record.verdict or {}).get("arrangement") or {}).get("own")
+    own = make_layout(topology, len(record.cores), None if arranged is None else tuple(map(tuple, arranged))).own
     homes = {p: np.repeat(np.arange(own.shape[1], dtype=np.int32), own[p]) for p in range(1, len(own))}
     is_same = own[1:].sum(axis=0).tolist() == [core.n_neurons for core in record.cores]
     for projection, (_, post, _) in zip(topology.projections, connections, strict=True):
@@ -167,7 +168,8 @@ def _inputs_of(dataset):
     found = {"scale": dataset.scale, "classes": None if _are_numbers(dataset.classes) else np.array(dataset.classes)}
     if dataset.standardization is not None and dataset.encoding is None:
         known = dataset.standardization
-        found |= {"scale": known.scale, "mean": known.mean, "spread": known.spread}
+        found |= {"scale": known.scale}
+        found |= {"mean": known.mean, "spread": known.spread} if hasattr(known, "mean") else {"per_image": True}
     return found
 
 
@@ -178,6 +180,8 @@ def _recorded_inputs(dataset):
     found = {"scale": scale, "classes": None if dataset.classes is None or _are_numbers(dataset.classes) else np.array(dataset.classes)}
     if dataset.mean is not None:
         found |= {"mean": np.array(dataset.mean), "spread": np.array(dataset.spread)}
+    if dataset.per_image:
+        found["per_image"] = True
     return found
 
 

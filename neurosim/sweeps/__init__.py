@@ -3,5 +3,6 @@
 from neurosim.sweeps.expand import Plan, expand, list_sweeps, load_sweep
 from neurosim.sweeps.runner import run_sweep
 from neurosim.sweeps.schema import Sweep
+from neurosim.sweeps.search import Goal, run_search
 
-__all__ = ["Plan", "Sweep", "expand", "list_sweeps", "load_sweep", "run_sweep"]
+__all__ = ["Goal", "Plan", "Sweep", "expand", "list_sweeps", "load_sweep", "run_search", "run_sweep"]

@@ -35,7 +35,7 @@ def collect(plan, folder, known=None, troubles=None):
     points = []
     for planned in plan.points:
         if planned.id not in known or known[planned.id].status != "done":
-            known[planned.id] = _point(planned, point_folder(folder, planned), troubles.get(planned.id))
+            known[planned.id] = point_of(planned, point_folder(folder, planned), troubles.get(planned.id))
         points.append(known[planned.id])
     with consistent(folder):
         summary = summarize(points)
@@ -51,7 +51,8 @@ def collect(plan, folder, known=None, troubles=None):
     )
 
 
-def _point(planned, folder, trouble):
+def point_of(planned, folder, trouble=None):
+    """`Point` of a planned point, as its folder stands."""
     status, found = status_of(folder), {}
     if status == "done":
         record = read_record(folder)

@@ -7,7 +7,9 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 from neurosim.errors import InputError, MachineError, NeurosimError, nearest
 from neurosim.sweeps.collect import point_folder
@@ -50,7 +52,16 @@ def check_engine(engine, scheduler):
             raise InputError(f"--engine {engine}: {module} is not installed; pip install 'neurosim[{engine}]'") from None
 
 
-def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, data_dir=None, retry=False, plugins=(), on_begin, on_point, on_wait):
+@dataclass(frozen=True)
+class Workers:
+    """Processes at hand: what makes a `joblib.Parallel` over them, how many they are, and of which engine."""
+
+    make_parallel: Callable
+    n_workers: int
+    engine: str
+
+
+def run_points(points, folder, workers, *, data_dir=None, retry=False, plugins=(), on_point, on_wait=lambda points: None):
     """Run points until each has ended, whatever happens to the workers.
 
     Parameters
@@ -58,13 +69,11 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
     points : list of PlannedPoint
     folder : Path
         Of the sweep; absolute, and the same for all workers.
-    engine, scheduler, jobs
-        `jobs` counts processes of this computer; None takes one per core. A cluster brings its own.
+    workers : Workers
+        From `open_workers`.
     data_dir : str, optional
     retry : bool
         Run failed points again.
-    on_begin : callable
-        Called as ``on_begin(n_workers)`` when the workers are at hand.
     plugins : iterable of str
         Modules that workers import.
     on_point : callable
@@ -79,40 +88,38 @@ def run_points(points, folder, *, engine="local", scheduler=None, jobs=None, dat
     KeyboardInterrupt
         When a point was interrupted.
     """
-    with _backend(engine, scheduler, jobs) as (make_parallel, n_workers):
-        on_begin(n_workers)
-        left, strikes = {point.id: point for point in points}, {}
-        waited_since, has_told = time.monotonic(), False
-        while left:
-            n_before = len(left)
-            tasks = [
-                (point.id, str(point_folder(folder, point)), with_absolute_paths(point.scenario).model_dump(mode="json", exclude_none=True))
-                for point in left.values()
-            ]
-            try:
-                # Closed here: joblib complains of a round that the collector ends, in whichever thread.
-                with closing(_run_round(make_parallel, tasks, data_dir, retry, plugins)) as outcomes:
-                    for name, status, trouble in outcomes:
-                        if status == "interrupted":
-                            raise KeyboardInterrupt
-                        if status != "busy":
-                            waited_since = time.monotonic()
-                            on_point(left.pop(name), status, trouble)
-            except NeurosimError:
+    left, strikes = {point.id: point for point in points}, {}
+    waited_since, has_told = time.monotonic(), False
+    while left:
+        n_before = len(left)
+        tasks = [
+            (point.id, str(point_folder(folder, point)), with_absolute_paths(point.scenario).model_dump(mode="json", exclude_none=True))
+            for point in left.values()
+        ]
+        try:
+            # Closed here: joblib complains of a round that the collector ends, in whichever thread.
+            with closing(_run_round(workers.make_parallel, tasks, data_dir, retry, plugins)) as outcomes:
+                for name, status, trouble in outcomes:
+                    if status == "interrupted":
+                        raise KeyboardInterrupt
+                    if status != "busy":
+                        waited_since = time.monotonic()
+                        on_point(left.pop(name), status, trouble)
+        except NeurosimError:
+            raise
+        except OSError as error:  # of a cluster: the files of points have errors of their own
+            if workers.engine == "local":
                 raise
-            except OSError as error:  # of a cluster: the files of points have errors of their own
-                if engine == "local":
-                    raise
-                raise _lost(engine, error) from None
-            except Exception as error:  # joblib's, Dask's or Ray's word for a dead worker
-                for point in _count_strikes(left, strikes, folder, error):
-                    on_point(left.pop(point.id), "missing", f"its process ended {_STRIKES} times without a result (killed, or out of memory)")
-                continue
-            if left and len(left) == n_before:
-                if not has_told and time.monotonic() - waited_since > _PATIENCE_SECONDS:
-                    on_wait(list(left.values()))
-                    has_told = True
-                time.sleep(_BUSY_SECONDS)
+            raise _lost(workers.engine, error) from None
+        except Exception as error:  # joblib's, Dask's or Ray's word for a dead worker
+            for point in _count_strikes(left, strikes, folder, error):
+                on_point(left.pop(point.id), "missing", f"its process ended {_STRIKES} times without a result (killed, or out of memory)")
+            continue
+        if left and len(left) == n_before:
+            if not has_told and time.monotonic() - waited_since > _PATIENCE_SECONDS:
+                on_wait(list(left.values()))
+                has_told = True
+            time.sleep(_BUSY_SECONDS)
 
 
 def _run_round(make_parallel, tasks, data_dir, retry, plugins):
@@ -144,8 +151,25 @@ def _count_strikes(left, strikes, folder, error):
 
 
 @contextmanager
-def _backend(engine, scheduler, jobs):
-    """(function that makes a `joblib.Parallel`, number of workers) with the workers at hand."""
+def open_workers(engine="local", scheduler=None, jobs=None):
+    """Workers for `run_points`, as long as the context lasts.
+
+    Parameters
+    ----------
+    engine : {"local", "dask", "ray"}
+    scheduler : str, optional
+    jobs : int, optional
+        Processes of this computer; None takes one per core. A cluster brings its own.
+
+    Yields
+    ------
+    Workers
+
+    Raises
+    ------
+    InputError
+        No cluster answers, or one without workers.
+    """
     import joblib
 
     options = {"batch_size": 1, "return_as": "generator_unordered"}
@@ -156,12 +180,12 @@ def _backend(engine, scheduler, jobs):
             start = {"initializer": _follow, "initargs": (os.getpid(),)}
             config = {"backend": "loky", "n_jobs": n_jobs, "inner_max_num_threads": 1, **start}
         with joblib.parallel_config(**config):
-            yield lambda: joblib.Parallel(**options), n_jobs
+            yield Workers(lambda: joblib.Parallel(**options), n_jobs, engine)
     elif engine == "dask":
         with _dask_client(scheduler) as client:
             n_workers = sum(client.nthreads().values())
             with joblib.parallel_config(backend="dask", wait_for_workers_timeout=_CLUSTER_SECONDS):
-                yield lambda: joblib.Parallel(n_jobs=-1, **options), n_workers
+                yield Workers(lambda: joblib.Parallel(n_jobs=-1, **options), n_workers, engine)
     else:
         import ray
         from ray.util.joblib import register_ray
@@ -171,7 +195,7 @@ def _backend(engine, scheduler, jobs):
         try:
             with joblib.parallel_config(backend="ray", n_jobs=jobs or -1):
                 # Ray's backend hands its results over at the end of a round.
-                yield lambda: joblib.Parallel(batch_size=1), int(ray.cluster_resources().get("CPU", 1))
+                yield Workers(lambda: joblib.Parallel(batch_size=1), int(ray.cluster_resources().get("CPU", 1)), engine)
         finally:
             ray.shutdown()
 
@@ -196,7 +220,7 @@ def _refuse_unless_answering(address):
     """
     found = re.fullmatch(r"(?:\w+://)?(\[[0-9a-fA-F:]+\]|[^:/\s]+):(\d{1,5})/?", address)
     if not found:
-        raise InputError(f"--scheduler: found {address!r}; expected HOST:PORT, such as 127.0.0.1:6379 or ray://HOST:10001")
+        raise InputError(f"--scheduler: found {address!r}; expected HOST:PORT, such as 127.0.0.1:6379, tcp://HOST:8786 or ray://HOST:10001")
     try:
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=_ANSWER_SECONDS).close()
     except (OSError, OverflowError, UnicodeError) as error:
@@ -215,6 +239,11 @@ def _one_line(error):
 def _dask_client(scheduler):
     from distributed import Client
 
+    if scheduler.startswith(("tcp://", "tls://")) or "://" not in scheduler:  # Dask itself would go on asking for a while
+        try:
+            _refuse_unless_answering(scheduler)
+        except InputError as error:
+            raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers ({str(error).partition(': ')[2]})") from None
     try:
         client = Client(scheduler, timeout=_CLUSTER_SECONDS)
     except (OSError, ValueError) as error:

@@ -121,7 +121,7 @@ def _run(folder, scenario, data_dir, plugins):
     except (InterruptedRunError, KeyboardInterrupt):
         return "interrupted"
     except DoesNotFitError as error:
-        outcome = Outcome(status="unfit", reason=_one_line(error), **_facts(error.verdict, chosen))
+        outcome = Outcome(status="unfit", reason=_one_line(error), **_facts(error.verdict))
     except TrainingDivergedError as error:
         outcome = Outcome(status="failed", reason=_one_line(error))
     except InputError as error:
@@ -195,12 +195,10 @@ def _one_line(error):
     return " ".join(str(error).split())
 
 
-def _facts(verdict, scenario):
+def _facts(verdict):
     """Limits and the few metrics that a verdict knows of a network that does not fit."""
-    from neurosim.scenario.experiment import make_topology
-
     if verdict is None:
         return {}
     data = verdict.to_dict()
-    metrics = metrics_of_verdict(data, sum(make_topology(scenario).n_positions))
+    metrics = metrics_of_verdict(data, sum(verdict.placement.workload.n_positions))
     return {"limits": limits_of(data), "metrics": metrics}

@@ -1,5 +1,6 @@
 """Run a sweep: refuse early, do what is missing, collect."""
 
+import re
 import signal
 import threading
 import time
@@ -12,14 +13,14 @@ from neurosim.results import is_sweep, read_sweep, write_sweep
 from neurosim.scenario.experiment import check_shape
 from neurosim.scenario.folder import RESULT
 from neurosim.sweeps.collect import collect, point_folder
-from neurosim.sweeps.engine import check_engine, run_points
+from neurosim.sweeps.engine import check_engine, open_workers, run_points
 from neurosim.sweeps.point import is_abandoned, status_of
 
 #: Seconds between two writings of sweep.json while points run.
 _COLLECT_SECONDS = 10.0
 
 
-def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, plugins=(), observer=None):
+def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data_dir=None, retry_failed=False, shard=None, plugins=(), observer=None):
     """Run the points of a sweep that have not ended yet, and write its tables.
 
     Parameters
@@ -36,6 +37,8 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         Where to look for data sets first.
     retry_failed : bool
         Run failed points again.
+    shard : (int, int), optional
+        ``(i, n)``, from (1, n) to (n, n): only every n-th point, from the i-th on, is run here; the others are left to other calls on this folder.
     plugins : iterable of str
         Modules whose rules the points name, which workers import; see `load_scenario`.
     observer : object, optional
@@ -60,12 +63,13 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         raise InputError(f"--jobs: found {jobs}; expected 1 to 1024")
     folder = _folder(plan, out)
     again = ("missing", "failed") if retry_failed else ("missing",)
-    left = [point for point in plan.points if status_of(point_folder(folder, point)) in again]
+    own = plan.points if shard is None else plan.points[shard[0] - 1 :: shard[1]]
+    left = [point for point in own if status_of(point_folder(folder, point)) in again]
     _check_data(left, data_dir)
     known, written, troubles = {}, 0.0, {}
 
     def begin(n_workers):
-        _make(folder)
+        make_folder(folder)
         remove_leftovers(folder, is_claimed=False)
         for point in plan.points:  # those that have ended, too: the kill may have come right after the result
             is_abandoned(point_folder(folder, point))
@@ -98,26 +102,39 @@ def run_sweep(plan, *, out=None, engine="local", scheduler=None, jobs=None, data
         begin(0)
         return save(), folder
     try:
-        with _stop_on_sigterm():
-            run_points(
-                left, folder.resolve(), engine=engine, scheduler=scheduler, jobs=jobs, data_dir=data_dir, retry=retry_failed,
-                plugins=plugins, on_begin=begin, on_point=on_point, on_wait=on_wait,
-            )  # fmt: skip
+        with stop_on_sigterm(), open_workers(engine, scheduler, jobs) as workers:
+            begin(workers.n_workers)
+            run_points(left, folder.resolve(), workers, data_dir=data_dir, retry=retry_failed, plugins=plugins, on_point=on_point, on_wait=on_wait)
     except KeyboardInterrupt:
         if not folder.exists():
             raise
-        n_left = save().count("missing")
-        raise InterruptedRunError(f"interrupted with {n_left} of {len(plan.points)} points to do; the same command continues in {folder}") from None
+        save()
+        n_left = sum(status_of(point_folder(folder, point)) == "missing" for point in own)
+        raise InterruptedRunError(f"interrupted with {n_left} of {len(own)} points to do; the same command continues in {folder}") from None
     record = save()
     if troubles:
         raise NeurosimError(
-            f"{len(troubles)} of {len(plan.points)} points are missing, which this computer could not work on; the first: "
+            f"{len(troubles)} of {len(own)} points are missing, which this computer could not work on; the first: "
             f"{next(iter(troubles.values()))}; the same command does them again, in {folder}"
         )
     return record, folder
 
 
-def _make(folder):
+def parse_shard(text):
+    """``"2/8" -> (2, 8)``: the second of eight parts of a sweep.
+
+    Raises
+    ------
+    InputError
+    """
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(f"--shard: found {text!r}; expected I/N with I from 1 to N, such as 2/8")
+    return int(found[1]), int(found[2])
+
+
+def make_folder(folder):
+    """Make a folder, or say in one line why not."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -148,7 +165,7 @@ def _check_data(points, data_dir):
 
 
 @contextmanager
-def _stop_on_sigterm():
+def stop_on_sigterm():
     """Let a polite end of the process be the same as Ctrl-C."""
 
     def stop(number, frame):

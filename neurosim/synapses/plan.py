@@ -114,7 +114,8 @@ class StorePlan:
 
     What the rewiring rule is like, in plain values: with ``constant`` `signs` the sign of a position never changes,
     with ``free`` ones weights learn it, as they do in `free_matrices`, which never rewire; `starts_dense` activates every position at the start; `is_strict` promises
-    that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores.
+    that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores, `counts_replays`
+    for the steps in which traces of spikes are followed. `shares_signs`: all positions of a pre neuron have one constant sign.
     With `has_given_signs` the first connections had signs of their own, which they keep until they leave.
     `sender` : first number of the same neuron, of every numbered one, where neurons have several; routes are taken once for them all.
     """
@@ -132,7 +133,9 @@ class StorePlan:
     starts_dense: bool = False
     is_strict: bool = True
     counts_pairs: bool = False
+    counts_replays: bool = False
     sender: tuple[int, ...] | None = None
+    shares_signs: bool = False
     has_given_signs: bool = False
 
     @property
@@ -237,7 +240,9 @@ def find_senders(sizes, populations):
     return tuple(senders)
 
 
-def one_core_plan(sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False, skips_self=None):
+def one_core_plan(
+    sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False, skips_self=None
+):
     """Plan of a network on a single core.
 
     Parameters

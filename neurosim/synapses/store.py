@@ -274,6 +274,7 @@ def new_tally(plan):
     return Tally(
         by_segment=np.zeros((len(plan.segments), N_SEGMENT_EVENTS), np.int64),
         by_neuron=np.zeros(n_neurons, np.int64),
+        replayed=np.zeros(n_neurons if plan.counts_replays else 0, np.int64),
         recent=np.zeros(n_neurons, np.uint16),
         n_recent=np.zeros(1, np.int64),
         sent=np.zeros((n_matrices, n_cores), np.int64),
@@ -318,6 +319,7 @@ def _matrix_arrays(plan, seed):
         post_neuron=np.array([m.post_neuron for m in plan.matrices], np.int64),
         skips_self=np.array([m.skips_self for m in plan.matrices], np.uint8),
         sign_key=np.array([mix64(key + i) for i in range(len(plan.matrices))], np.uint64),
+        sign_step=np.full(len(plan.matrices), not plan.shares_signs, np.int64),
         step=np.array([m.grid.step for m in plan.matrices], np.float32),
         top=np.array([m.grid.top for m in plan.matrices], np.float32),
         ulp=np.array([m.grid.ulp for m in plan.matrices], np.float32),

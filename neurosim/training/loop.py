@@ -15,12 +15,16 @@ from neurosim.random import Stream, step_key, stream_key
 from neurosim.rewiring import Moment
 from neurosim.synapses.store import new_tally
 from neurosim.training.optimizers import Optimizer
+from neurosim.training.phases import Phase, compare_weights, find_place, positions_of
 
 #: Seconds that one compiled call should take, so that an interruption and a progress bar are prompt.
 _SECONDS_A_CALL = 0.2
 
 #: Period of a compiled rewiring that never comes.
 _NEVER = 2**62
+
+#: Arrays of a tally whose numbers grow with what happened: differences of two moments are what happened between.
+_ADDITIVE = ("by_segment", "nonzero", "sent", "received", "pairs", "sent_back", "received_back", "pairs_back", "saturated")
 
 #: Fewest active synapses after any rewiring of an epoch, before the first.
 _NO_REWIRING = np.iinfo(np.int64).max
@@ -64,6 +68,8 @@ class TrainingPlan:
     (``all``, ``hidden`` or ``none``), `counts_pairs` counts slots with a non-zero activation and error. What
     is not watched stays 0 in the tally. Nothing of this changes the training. `is_stochastic` says how weights are rounded
     that the store keeps narrower than float32. `keeps_best` ends the run with the weights of the epoch that was best on the validation set.
+    `epoch_samples` makes an epoch of so many samples, instead of all: the shuffled training set is passed through in such parts. `horizon` says over
+    what rules that anneal do so, where a run has several phases: the ``phase`` or the ``run``.
     """
 
     seed: int
@@ -79,6 +85,8 @@ class TrainingPlan:
     is_stochastic: bool = False
     rate_factors: tuple[float, ...] | None = None
     keeps_best: bool = False
+    epoch_samples: int | None = None
+    horizon: str = "phase"
 
 
 class Trainer:
@@ -91,6 +99,10 @@ class Trainer:
     plan : TrainingPlan
     network : Recurrent, optional
         On the same store and for the same batches; without it, a multilayer perceptron.
+    phases : sequence of Phase, optional
+        Instead of `dataset`, the epochs and the schedule of the plan.
+    first_step : int
+        Steps that the weights have made before this run: random draws and the optimizer's count go on from there.
 
     Attributes
     ----------
@@ -99,20 +111,27 @@ class Trainer:
         Steps done in the current epoch and in the whole run.
     evaluation_tally : Tally
         Events of all evaluations.
+    dataset : Dataset
+        Of the phase in work.
+    phase_ends : list of dict
+        Of each finished phase of a run with several: accuracies on the samples of all phases, and how alike the weights are to those
+        at the ends of the phase before and of the first one.
     """
 
-    def __init__(self, store, dataset, plan, network=None):
+    def __init__(self, store, dataset, plan, network=None, phases=(), first_step=0):
         if store.plan.n_moments != plan.optimizer.n_moments:
             raise ValueError(f"{plan.optimizer.kind} keeps {plan.optimizer.n_moments} numbers per slot, the store {store.plan.n_moments}")
         self.store, self.dataset, self.plan = store, dataset, plan
         self.network = network or Mlp(store, plan.batch_size)
+        self.phases = tuple(phases) or (Phase(dataset, plan.n_epochs, plan.schedule),)
+        self.first_step = first_step
+        self.phase_ends = []
+        self._ends = {}
         self.history = []
         self.step = 0
         self.step_in_epoch = 0
         self.n_evaluated = 0
         self.last_evaluation = None
-        # Choices are made on these samples; with a validation set, the test set is not seen before the end.
-        self._chooser = _as_test(dataset) if dataset.n_validation else dataset
         self._best = {}
         self._before = {}
         self.evaluation_tally = new_tally(store.plan)
@@ -122,7 +141,7 @@ class Trainer:
         self._noise_key = np.uint64(stream_key(plan.seed, Stream.NOISE))
         self._proposal_key = np.uint64(stream_key(plan.seed, Stream.PROPOSAL))
         self._rule_key = stream_key(plan.seed, Stream.RULE_NOISE)
-        self.rule_state = plan.rule.first_state(store, plan.schedule.rate(0, plan.n_epochs), stream_key(plan.seed, Stream.RULE_START))
+        self.rule_state = plan.rule.first_state(store, self._rate(0), stream_key(plan.seed, Stream.RULE_START))
         self._rounding_key = np.uint64(stream_key(plan.seed, Stream.ROUNDING))
 
     @property
@@ -131,13 +150,55 @@ class Trainer:
         return len(self.history)
 
     @property
+    def phase(self):
+        """Number of the phase in work."""
+        return find_place(self.phases, self.epoch).phase
+
+    @property
+    def n_epoch_samples(self):
+        """Training samples of the epoch in work."""
+        return self._samples_of(self.dataset)
+
+    def _samples_of(self, dataset):
+        wanted = self.plan.epoch_samples
+        return dataset.n_train if wanted is None else min(wanted, dataset.n_train)
+
+    @property
     def steps_per_epoch(self):
-        return -(-self.dataset.n_train // self.plan.batch_size)
+        return self._steps_per_epoch(self.dataset)
+
+    def _steps_per_epoch(self, dataset):
+        return -(-self._samples_of(dataset) // self.plan.batch_size)
 
     @property
     def n_steps(self):
         """Steps of the whole run."""
-        return self.steps_per_epoch * self.plan.n_epochs
+        return sum(self._steps_per_epoch(phase.dataset) * phase.n_epochs for phase in self.phases)
+
+    @property
+    def horizon(self):
+        """Steps before, and in, the stretch over which rules anneal."""
+        if self.plan.horizon == "run" or len(self.phases) == 1:
+            return 0, self.n_steps
+        counts = [self._steps_per_epoch(phase.dataset) * phase.n_epochs for phase in self.phases]
+        return sum(counts[: self.phase]), counts[self.phase]
+
+    def dataset_of(self, epoch):
+        """Data set of an epoch, counted from 0."""
+        return self.phases[find_place(self.phases, epoch).phase].dataset
+
+    def _rate(self, epoch):
+        """Learning rate of an epoch."""
+        place = find_place(self.phases, epoch)
+        phase = self.phases[place.phase]
+        if phase.restarts:
+            return phase.schedule.rate(place.epoch, phase.n_epochs)
+        return phase.schedule.rate(epoch, self.plan.n_epochs)
+
+    @property
+    def _chooser(self):
+        """Samples that choices are made on: with a validation set, the test set is not seen before the end."""
+        return _as_test(self.dataset) if self.dataset.n_validation else self.dataset
 
     @property
     def _unfilled_before(self):
@@ -159,7 +220,7 @@ class Trainer:
     def compile_steps(self):
         """The part of `compile` that is training; the store may be empty."""
         batch = self.network.make_batch(self.dataset, np.arange(self.dataset.n_train))
-        self.network.train(batch, self._step_rule(self.plan.schedule.rate(0, self.plan.n_epochs)), self._counting(), new_progress(), self.step, 0, 0)
+        self.network.train(batch, self._step_rule(self._rate(0)), self._counting(), new_progress(), self._clock, 0, 0)
 
     def compile_evaluation(self):
         """The part of `compile` that is evaluation; the store may be empty."""
@@ -273,28 +334,31 @@ class Trainer:
             for name, counts in tally._asdict().items():
                 if name not in ("home", "n_destinations"):  # these say where neurons and synapses lie
                     counts[...] = 0
-        rate = self.plan.schedule.rate(min(self.epoch, self.plan.n_epochs - 1), self.plan.n_epochs)
+        rate = self._rate(min(self.epoch, self.plan.n_epochs - 1))
         batch = self.network.make_batch(self.dataset, np.arange(self.dataset.n_train))
-        self.network.train(batch, self._step_rule(rate), self._counting(), new_progress(), self.step, 1, 0)
+        self.network.train(batch, self._step_rule(rate), self._counting(), new_progress(), self._clock, 1, 0)
         self.network.settle()
         return min(self.plan.batch_size, self.dataset.n_train)
 
     def _run_epoch(self, on_progress, should_stop):
-        order = self._shuffle(self.epoch)
-        rate = self.plan.schedule.rate(self.epoch, self.plan.n_epochs)
-        batch = self.network.make_batch(self.dataset, order)
+        self._enter_phase()
+        order = self.order_of(self.epoch)
+        rate = self._rate(self.epoch)
+        batch = self.network.make_batch(self._epoch_data(), order)
         rule = self._step_rule(rate)
         counting = self._counting()
         # No step at all: compiles the kernels at their first use, outside of every measured time, unless `compile` did.
-        self.network.train(batch, rule, counting, self.progress, self.step, 0, 0)
+        self.network.train(batch, rule, counting, self.progress, self._clock, 0, 0)
+        before, n_horizon = self.horizon
         n_steps = 1
         if not self.step_in_epoch:
             self._before = self._positions()
         while self.step_in_epoch < self.steps_per_epoch:
-            due = self.plan.rule.next_rewiring(self.step, self.n_steps)
+            due = self.plan.rule.next_rewiring(self.step - before, n_horizon)
+            due = None if due is None else due + before
             n_steps = min(n_steps, self.steps_per_epoch - self.step_in_epoch, self.n_steps if due is None else due - self.step)
             begin = time.perf_counter()
-            done = self.network.train(batch, rule, counting, self.progress, self.step, n_steps, self.step_in_epoch * self.plan.batch_size)
+            done = self.network.train(batch, rule, counting, self.progress, self._clock, n_steps, self.step_in_epoch * self.plan.batch_size)
             seconds = time.perf_counter() - begin
             self._seconds += seconds
             self.step += done
@@ -316,12 +380,13 @@ class Trainer:
         before = _arrivals(store)
         store.tally.by_segment[:, SegmentEvent.SEEN] += store.n_active_by_segment
         store.tally.by_segment[:, SegmentEvent.WORDS_SEEN] += store.slots.segment_words
+        steps_before, n_horizon = self.horizon
         moment = Moment(
-            step=self.step,
-            n_steps=self.n_steps,
+            step=self.step - steps_before,
+            n_steps=n_horizon,
             learning_rate=rate,
-            key=step_key(int(self._proposal_key), self.step - 1),
-            noise_key=step_key(self._rule_key, self.step - 1),
+            key=step_key(int(self._proposal_key), self._clock - 1),
+            noise_key=step_key(self._rule_key, self._clock - 1),
             state=self.rule_state,
             dense_gradient=self._dense_gradient,
         )
@@ -334,7 +399,7 @@ class Trainer:
     def _dense_gradient(self, segment):
         """Gradient of all positions of a segment on the batch of the last step; books what it costs."""
         first = (self.step_in_epoch - 1) * self.plan.batch_size
-        n_samples = min(self.plan.batch_size, self.dataset.n_train - first)
+        n_samples = min(self.plan.batch_size, self.n_epoch_samples - first)
         gradient, n_rows, n_walks = self.network.dense_gradient(segment, n_samples)
         store = self.store
         for event, n in (
@@ -366,7 +431,7 @@ class Trainer:
         has_rewired = progress.least_active[0] < _NO_REWIRING
         record = EpochRecord(
             epoch=self.epoch,
-            learning_rate=self.plan.schedule.rate(self.epoch, self.plan.n_epochs),
+            learning_rate=self._rate(self.epoch),
             train_loss=float(progress.loss[0]) / n,
             train_accuracy=int(progress.n_correct[0]) / n,
             test_loss=seen["loss"] if has_test else None,
@@ -384,7 +449,10 @@ class Trainer:
             unmoved=self._unmoved(),
         )
         _refuse_impossible(record)
+        place = find_place(self.phases, self.epoch)
         self.history.append(record)
+        if len(self.phases) > 1 and place.epoch + 1 == self.phases[place.phase].n_epochs:
+            self._end_phase(place.phase)
         if self.plan.keeps_best and self.best_epoch == record.epoch:
             self._best = self._weights()
         self.step_in_epoch, self._seconds = 0, 0.0
@@ -426,12 +494,69 @@ class Trainer:
         rows = [(eta, l1, rule.step_noise(eta), not rule.is_compiled) for eta, l1 in zip(etas, l1s, strict=True)]
         return np.array([(eta, 0, 0, 1) if m in free else row for m, (eta, row) in enumerate(zip(etas, rows, strict=True))], np.float32)
 
-    def _shuffle(self, epoch):
+    @property
+    def _clock(self):
+        """Steps that the weights have made: random draws are functions of it."""
+        return self.first_step + self.step
+
+    def _enter_phase(self):
+        """Take the samples of the phase in work."""
+        if len(self.phases) > 1:
+            self.dataset = self.phases[self.phase].dataset
+
+    def _end_phase(self, number):
+        """Keep what is known of a phase at its end: counts up to here, accuracies on the samples of every phase (not charged), likeness of weights."""
+        for name, tally in (("tally", self.store.tally), ("evaluation", self.evaluation_tally)):
+            self._ends |= {f"{number}.{name}.{key}": np.array(getattr(tally, key)) for key in _ADDITIVE}
+        seen = []
+        for phase in self.phases:
+            data = _as_test(phase.dataset) if phase.dataset.n_validation else phase.dataset
+            seen.append(float(self.network.evaluate_on(data).accuracy))
+        now, weights = positions_of(self.store), []
+        for m, matrix in enumerate(self.store.plan.matrices):
+            likeness = {}
+            for to, other in (("before", number - 1), ("first", 0)):
+                if number > other >= 0:
+                    which = "last" if to == "before" else "first"
+                    kept = tuple(self._ends[f"weights.{which}.{m}.{part}"] for part in ("place", "weight"))
+                    likeness[f"overlap_{to}"], likeness[f"correlation_{to}"] = compare_weights(kept, now[m], matrix.n_pre * matrix.n_post)
+            weights.append(likeness)
+        for m, (place, weight) in enumerate(now):
+            for which in ("first", "last") if number == 0 else ("last",):
+                self._ends |= {f"weights.{which}.{m}.place": place, f"weights.{which}.{m}.weight": weight}
+        self.phase_ends.append({"accuracy": seen, "weights": weights, "step": self.step})
+
+    def counts_at(self, number):
+        """Counts of training and evaluation up to the end of a phase: two dicts of arrays, as fields of a `Tally`."""
+        return tuple({key: self._ends[f"{number}.{name}.{key}"] for key in _ADDITIVE} for name in ("tally", "evaluation"))
+
+    def order_of(self, epoch):
+        """Training samples of an epoch in their order: int64."""
+        place, dataset = find_place(self.phases, epoch), self.dataset_of(epoch)
+        n, n_train = self._samples_of(dataset), dataset.n_train
+        if n == n_train:
+            return self._shuffle(epoch, n_train)
+        first, last = place.epoch * n, place.epoch * n + n
+        passes = range(first // n_train, (last - 1) // n_train + 1)
+        order = np.concatenate([self._shuffle(place.first + p, n_train) for p in passes])
+        return order[first - passes[0] * n_train :][:n].copy()
+
+    def _shuffle(self, epoch, n_train=None):
         """Order of the training samples of one epoch: int64, a function of seed and epoch."""
-        keys = np.empty(self.dataset.n_train, np.uint64)
+        keys = np.empty(n_train or self.dataset.n_train, np.uint64)
         fill_bits(keys, np.uint64(stream_key(self.plan.seed, Stream.SHUFFLE)), epoch)
         # Two equal keys of 64 bits are not to be expected, and a stable sort takes more than twice as long.
         return np.argsort(keys)
+
+    def _epoch_data(self):
+        """The data set with its training samples as this epoch sees them: a function of seed and epoch, so that a resumed one sees the same."""
+        data = self.dataset
+        if getattr(data, "augmentation", None) is None:
+            return data
+        bits = np.empty(2 * data.n_train, np.uint64)
+        fill_bits(bits, np.uint64(stream_key(self.plan.seed, Stream.AUGMENT)), self.epoch)
+        place = find_place(self.phases, self.epoch)
+        return replace(data, x_train=data.epoch_samples(bits, place.epoch / self.phases[place.phase].n_epochs))
 
     def _raise_diverged(self, what):
         raise TrainingDivergedError(
@@ -449,6 +574,7 @@ class Trainer:
         arrays |= {f"network.{k}": v for k, v in self.network.state().items()}
         for name, kept in (("best", self._best), ("before", self._before)):
             arrays |= {f"{name}.{k}": v for k, v in kept.items()}
+        arrays |= {f"end.{k}": v for k, v in self._ends.items()}
         if self.last_evaluation is not None:
             arrays["last_nonzero"] = self.last_evaluation.n_nonzero
         return arrays, {
@@ -458,6 +584,8 @@ class Trainer:
             "first_counts": list(self.first_counts),
             "seconds": self._seconds,
             "history": [asdict(record) for record in self.history],
+            **({"first_step": self.first_step} if self.first_step else {}),
+            **({"phase_ends": list(self.phase_ends)} if len(self.phases) > 1 else {}),
         }
 
     def restore(self, arrays, values):
@@ -473,7 +601,10 @@ class Trainer:
         self._best, self._before = (
             {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")} for name in ("best", "before")
         )
+        self._ends = {k.removeprefix("end."): v for k, v in arrays.items() if k.startswith("end.")}
+        self.phase_ends = list(values.get("phase_ends", ()))
         self.history = [EpochRecord(**record) for record in values["history"]]
+        self._enter_phase()
         self.step, self.step_in_epoch = values["step"], values["step_in_epoch"]
         self.n_evaluated, self._seconds = values["n_evaluated"], values["seconds"]
         self.first_counts = tuple(values["first_counts"])

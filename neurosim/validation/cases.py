@@ -136,6 +136,39 @@ class MemoryPoint(_Point):
     fits: bool
 
 
+class SpikingPoint(_Point):
+    """Memory of a spiking network that learns, through `placement`: bytes of sections of all cores, or their part of the rest of the chip's memory.
+
+    Attributes
+    ----------
+    inputs, units, classes, steps : int
+        Of one recurrent layer with all connections.
+    network : dict
+        Keyword arguments of `networks.Spiking`.
+    program, optimizer : str
+    cores : int
+    sections : tuple of str, optional
+        Those that are added up; all but the program's code without.
+    exact_bytes : int, optional
+        What they are by the formula.
+    quantity : {'bytes', 'overhead'}
+        ``overhead``: these sections over the rest of the SRAM that the profile states: of the array, and of its neurons.
+    """
+
+    kind: Literal["spiking"]
+    inputs: Annotated[int, Field(ge=1)]
+    units: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2)]
+    steps: Annotated[int, Field(ge=2)]
+    network: dict[str, float | str] = {}
+    program: Text
+    optimizer: Text = "sgd"
+    cores: Annotated[int, Field(ge=1)] = 1
+    sections: Annotated[tuple[Text, ...], as_tuple] = ()
+    exact_bytes: int | None = None
+    quantity: Literal["bytes", "overhead"] = "bytes"
+
+
 class ThroughputPoint(_Point):
     """Operations per second of all cores in the time model, with `cycles` per event instead of the profile's."""
 
@@ -164,6 +197,8 @@ class RunPoint(_Point):
     active : (float, float)
         Fraction of inputs, and of hidden neurons, that are not zero. Spikes of the measurement; where they are not published an assumption.
     mode : {'training', 'inference'}
+    host_learns, shares_signs : bool
+        As `hardware.learning: host` and `network.signs: pre` of a scenario.
     quantity : {'energy', 'dynamic_energy', 'time'}
     """
 
@@ -172,6 +207,8 @@ class RunPoint(_Point):
     cores: Annotated[int, Field(ge=1)]
     active: Annotated[tuple[float, float], as_tuple]
     mode: Literal["training", "inference"]
+    host_learns: bool = False
+    shares_signs: bool = False
     quantity: Literal["energy", "dynamic_energy", "time"]
 
 
@@ -183,13 +220,14 @@ class FitPoint(_Point):
     connectivity: Annotated[tuple[float, ...], as_tuple]
     cores: Annotated[int, Field(ge=1)]
     host_learns: bool = False
-    alternatives: dict[str, Text] = {}
+    shares_signs: bool = False
     fits: bool
     limit: Text | None = None
 
 
 Point = Annotated[
-    PricedPoint | RatioPoint | RefusedPoint | MemoryPoint | ThroughputPoint | CyclesPoint | RunPoint | FitPoint, Field(discriminator="kind")
+    PricedPoint | RatioPoint | RefusedPoint | MemoryPoint | SpikingPoint | ThroughputPoint | CyclesPoint | RunPoint | FitPoint,
+    Field(discriminator="kind"),
 ]
 
 

@@ -15,6 +15,7 @@ from neurosim.errors import InputError, nearest
 from neurosim.hardware.loader import FOLDER, make_profile
 from neurosim.hardware.program import load_program
 from neurosim.hardware.structure import ChipClass
+from neurosim.networks import Spiking, Topology
 from neurosim.placement import Workload, judge, place, synapse_counts
 from neurosim.placement.sections import SECTIONS
 from neurosim.validation.activity import dense_activity
@@ -101,7 +102,8 @@ def _profile(point, read_profile):
         document.override(change)
     profile = make_profile(document)
     try:
-        return profile.choose(point.price_set, point.corner)
+        profile = profile.choose(point.price_set, point.corner)
+        return profile.with_shared_signs() if getattr(point, "shares_signs", False) else profile
     except WrongKey as error:
         raise InputError(f"validation case, point {point.name}: {error}") from None
 
@@ -237,7 +239,7 @@ def _predict_cycles(point, read_profile):
 def _predict_run(point, read_profile):
     profile = _profile(point, read_profile)
     n_positions = tuple(a * b for a, b in itertools.pairwise(point.layers))
-    workload = Workload(point.layers, n_positions, rewires=False)
+    workload = Workload(point.layers, n_positions, rewires=False, host_learns=point.host_learns)
     placement = place(profile, workload, n_cores=point.cores)
     verdict = judge(placement)
     if not verdict.fits:
@@ -293,6 +295,30 @@ def _predict_memory(point, read_profile):
     return ours, "inside" if fits == point.fits else "outside", note
 
 
+def _predict_spiking(point, read_profile):
+    profile = _profile(point, read_profile)
+    topology = Topology.spikes(Spiking(**point.network), point.inputs, [point.units], point.classes, point.steps)
+    workload = Workload(
+        topology, topology.n_positions, optimizer=point.optimizer, program=point.program, rewires=False, has_places=True, starts_dense=True,
+        has_spike_inputs=True,
+    )  # fmt: skip
+    placement = place(profile, workload, n_cores=point.cores)
+    sections = {name: int((n + placement.spilled.get(name, 0)).sum()) for name, n in placement.local.items()}
+    if unknown := [name for name in point.sections if name not in sections]:
+        raise InputError(f"validation case, point {point.name}: found the section {unknown[0]!r}; {nearest(unknown[0], sections)}")
+    n_bytes = sum(n for name, n in sections.items() if name in point.sections or not point.sections and name != "code")
+    note = ", ".join(f"{name} {n:,} B" for name, n in sections.items() if n and (name in point.sections or not point.sections and name != "code"))
+    if point.exact_bytes not in (None, n_bytes):
+        return n_bytes, "outside", f"{note}; the formula gives {point.exact_bytes:,} B"
+    if point.quantity == "bytes":
+        return n_bytes, None, note
+    storage = profile.storage
+    total = profile.cores.value * (
+        storage.rows.value * storage.columns.value * profile.synapse_word.weight_bits.value // 8 + topology.sizes[1] * storage.neuron_bits.value // 8
+    )
+    return n_bytes / (total - n_bytes), None, f"{note} of {total:,} B"
+
+
 def _predict_throughput(point, read_profile):
     profile = _profile(point, read_profile)
     cycles = profile.cycles
@@ -314,6 +340,7 @@ _PREDICT = {
     "ratio": _predict_ratio,
     "refused": _predict_refusal,
     "memory": _predict_memory,
+    "spiking": _predict_spiking,
     "throughput": _predict_throughput,
     "cycles": _predict_cycles,
     "run": _predict_run,

@@ -14,6 +14,7 @@ import pytest
 
 from neurosim.errors import DoesNotFitError, InputError, NeurosimError, TrainingDivergedError
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.networks import METHODS
 from neurosim.nn import mlp
 from neurosim.rewiring import RULES
 from neurosim.scenario import Scenario, experiment, prepare, run_scenario
@@ -50,6 +51,8 @@ def draw_keys(rng, rule):
         "set": searched,
         "rigl": searched,
         "prune": {"period": period, "start": 0.1, "end": float(rng.choice([0.4, 0.9]))},
+        "prune_retrain": {"start": 0.2, "end": 0.8, "rounds": period % 4 + 1},
+        "l1_shrinkage": {"period": period, "l1": 1e-3, "end": 0.8},
     }.get(rule, {})
 
 
@@ -60,9 +63,12 @@ def draw_once(rng, recordings):
         return values[rng.integers(len(values))]
 
     rule, is_recurrent = one_of(*RULES), rng.random() < 0.25
-    chip = one_of("spinnaker2_santos", "spinnaker2", "spinnaker1", "cpu_45nm") if is_recurrent else one_of(*CHIPS)
+    is_spiking = is_recurrent and one_of(True, False)
+    chip = one_of("spinnaker2_santos", "spinnaker2", "spinnaker1", "cpu_45nm") if is_recurrent and not is_spiking else one_of(*CHIPS)
     scope = one_of("core", "core", "layer", "network")
     hardware = {"profile": chip, "cores": one_of(1, 1, 2, 3, 5, "auto"), "on_violation": one_of("report", "report", "refuse")}
+    if is_spiking and chip in HOST_ONLY:
+        hardware["learning"] = "host"
     if not is_recurrent:
         hardware["execution"] = one_of("scan", "event_driven")
         hardware["learning"] = "host" if chip in HOST_ONLY or rng.random() < 0.15 else "chip"
@@ -80,7 +86,12 @@ def draw_once(rng, recordings):
         "learning_rate": one_of(0.003, 0.02, 0.1),
         "schedule": one_of({"kind": "constant"}, {"kind": "cosine"}, {"kind": "exponential", "factor": 0.5}),
     }
-    if is_recurrent:
+    if is_spiking:
+        sizes, learning = draw_spikes(rng, one_of)
+        training |= learning
+        data = {"name": str(recordings), "max_steps": 13, "features": {"bands": 6, "hop_ms": 20.0, "frame_ms": 40.0}}
+        data |= {"encode": {"kind": "integrate", "threshold": 0.5}} if rng.random() < 0.7 else {}
+    elif is_recurrent:
         sizes = {"type": one_of("lstm", "rnn"), "units": [int(n) for n in rng.integers(2, 9, rng.integers(1, 3))], "readout": one_of("last", "mean")}
         training |= {key: value for key, value in (("window", int(rng.integers(1, 7))), ("clip", 0.5)) if rng.random() < 0.5}
         data = {"name": str(recordings), "max_steps": 13, "features": {"bands": 6, "hop_ms": 20.0, "frame_ms": 40.0}}
@@ -99,6 +110,25 @@ def draw_once(rng, recordings):
         "rewiring": {"rule": rule, "scope": scope, **draw_keys(rng, rule)},
         "report": {"figures": False},
     }
+
+
+def draw_spikes(rng, one_of):
+    """Keys of a spiking network and of its training."""
+    kind = one_of("lif", "alif")
+    sizes = {"type": kind, "units": [int(n) for n in rng.integers(2, 20, rng.integers(1, 3))], "recurrent": one_of(True, True, False)}
+    sizes |= {"v_th": one_of(0.1, 0.3), "refractory": one_of(0, 2), "tau_m": one_of(3.0, 20.0), "readout": one_of("last", "mean", "every")}
+    sizes |= {"surrogate": one_of("triangular", "superspike", "exponential", "arctan")}
+    sizes |= {"readout_steps": one_of(1, 4)} if sizes["readout"] != "last" and rng.random() < 0.3 else {}
+    sizes |= {"adaptive": 0.4, "beta": 0.5} if kind == "alif" and rng.random() < 0.5 else {}
+    learning = {"method": one_of(*METHODS)}
+    if learning["method"] == "bptt":
+        learning |= {"window": int(rng.integers(1, 7))} if rng.random() < 0.5 else {}
+    else:
+        learning["feedback"] = one_of("symmetric", "random", "adaptive")
+    learning |= {key: value for key, value in (("rate_cost", 0.1), ("clip", 0.5)) if rng.random() < 0.4}
+    learning |= {"rate_target": 0.05} if "rate_cost" in learning else {}
+    learning |= {"feedback_decay": 0.01} if learning.get("feedback") == "adaptive" and rng.random() < 0.5 else {}
+    return sizes, learning
 
 
 def draw_scenario(seed, recordings):

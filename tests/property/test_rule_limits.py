@@ -18,6 +18,8 @@ KEYS = {
     "set": {"period": 1, "drop_fraction": 0.5, "stop": 1.0},
     "rigl": {"period": 1, "drop_fraction": 0.5, "stop": 1.0},
     "prune": {"period": 1, "start": 0.0, "end": 1.0},
+    "prune_retrain": {"start": 0.2, "end": 0.8, "rounds": 3},
+    "l1_shrinkage": {"period": 1, "l1": 0.5, "end": 0.8},
 }
 N_STEPS = 12
 

@@ -21,6 +21,8 @@ KEYS = {
     "set": {"period": 3, "drop_fraction": 0.5, "stop": 1.0},
     "rigl": {"period": 3, "drop_fraction": 0.5, "stop": 1.0},
     "prune": {"period": 3, "start": 0.1, "end": 0.7},
+    "prune_retrain": {"start": 0.2, "end": 0.7, "rounds": 3},
+    "l1_shrinkage": {"period": 3, "l1": 0.05, "end": 0.7},
 }
 STRICT = ("deep_r", "set", "rigl", "static", "dense")
 PROFILES = ("spinnaker2_santos", "spinnaker2", "brainscales2")
@@ -104,7 +106,7 @@ def check_run(scenario):
             assert all(have <= wanted for have, wanted in zip(counts(store), store.plan.n_wanted))
             if n_unfilled == 0:
                 assert counts(store) == first or sum(first) < sum(store.plan.n_wanted)
-        if rule == "prune":
+        if rule in ("prune", "prune_retrain", "l1_shrinkage"):
             assert counts(store) <= first
         before = after
     return n_arrived, n_left

@@ -80,9 +80,9 @@ def test_online_as_on_the_chip(run):
 
 
 def test_the_best_recipe_for_64_kb(run):
-    """0.9789, 0.9797, 0.9779 for seeds 0, 1, 2 when first measured; 0.978 is what the recipe is there for."""
-    record = run("mnist_santos_best")
+    """0.9840, 0.9849, 0.9858 for seeds 3, 4, 5 when first measured; 0.982 is what moved images are there for."""
+    record = run("mnist_santos_best", 3)
     (core,) = record.cores
     assert record.connectivity.most_active == 4653
     assert core.memory_bytes.used <= core.memory_bytes.limit == 65_536
-    assert record.accuracy.test >= 0.978
+    assert record.accuracy.test >= 0.982

@@ -41,6 +41,8 @@ def check_counts(record):
         ("set", {"period": 4}),
         ("rigl", {"period": 4}),
         ("prune", {"period": 4}),
+        ("prune_retrain", {}),
+        ("l1_shrinkage", {"period": 4}),
         ("soft_deep_r", {"temperature": 1e-4}),
     ],
 )

@@ -22,7 +22,7 @@ ALLOWED = {
     "synapses": {"kernels", "random"},
     # Lowest floor: what every other room may know of a network, without compiled code and without a chip.
     "networks": {"errors"},
-    "nn": {"networks", "synapses", "kernels"},
+    "nn": {"networks", "synapses", "kernels", "random"},
     "rewiring": {"synapses", "kernels"},
     "training": {"nn", "networks", "rewiring", "synapses", "kernels", "documents", "errors", "random"},
     "datasets": {"documents", "errors"},

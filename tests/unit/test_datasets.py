@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from neurosim.datasets import DATASETS, DataShape, dataset_shape, digits, fetch, load_dataset, user_cache_dir
+from neurosim.datasets.cifar10 import OFFICIAL, RECORD_BYTES
 from neurosim.datasets.digits import split_every_fifth
 from neurosim.datasets.fetch import _fetch_mnist
 from neurosim.datasets.idx import encode_idx, read_idx
@@ -152,7 +153,7 @@ def test_incomplete_folder_is_reported_and_not_passed_over(tmp_path):
 
 @pytest.mark.parametrize(
     "name, hint",
-    [("mnits", "nearest: mnist"), ("MNIST", "nearest: mnist"), ("", "known: cue_accumulation, digits, fsdd, mnist"), (3, "mnist")],
+    [("mnits", "nearest: mnist"), ("MNIST", "nearest: mnist"), ("", "known: cifar10, cue_accumulation, digits, fsdd, mnist"), (3, "mnist")],
 )
 def test_unknown_name(name, hint):
     with pytest.raises(InputError, match=hint) as caught:
@@ -171,6 +172,8 @@ def test_dataset_shape_tells_what_loading_gives(tmp_path):
     assert dataset_shape("digits") == DataShape(64, 1, 10)
     assert dataset_shape("x.npz") is None and dataset_shape("unknown") is None
     folder = write_folder(tmp_path / "mnist")
+    for name in OFFICIAL:
+        (folder / name).write_bytes(bytes(2 * RECORD_BYTES))
     assert dataset_shape("mnist_rows") == DataShape(28, 28, 10)
     for name, info in DATASETS.items():
         if info.n_features:

@@ -10,11 +10,13 @@ import pytest
 from neurosim.accounting import Activity
 from neurosim.accounting.events import PHASE
 from neurosim.accounting.traffic import TrafficCounter
-from neurosim.errors import InputError
+from neurosim.errors import InputError, UnsuitableChipError
 from neurosim.hardware import load_profile
 from neurosim.networks import MODELS, NeuronModel, Topology, find_model
 from neurosim.placement import Workload, place
 from neurosim.placement.sections import SECTIONS
+from neurosim.scenario import Scenario
+from neurosim.scenario.experiment import prepare
 
 
 def test_importing_networks_loads_no_compiler_and_no_chip():
@@ -25,8 +27,8 @@ def test_importing_networks_loads_no_compiler_and_no_chip():
 def test_every_row_has_its_name_and_a_first_bias_for_each_sum():
     for name, model in MODELS.items():
         assert model.name == name and len(model.first_biases) == model.sums
-        assert model.is_recurrent == (model.states > 0) and model.states <= model.values
-    assert {name for name, model in MODELS.items() if not model.sends_zeros} == {"relu", "softmax"}
+        assert model.is_recurrent == (model.states > 0) and (model.spikes or model.states <= model.values)
+    assert {name for name, model in MODELS.items() if not model.sends_zeros} == {"relu", "softmax", "lif", "alif"}
 
 
 def test_a_feedforward_network_may_mix_cells_and_have_biases():
@@ -111,3 +113,16 @@ def idle(placement, n):
         walks=topology.count_walks(lengths),
         n_samples=n,
     )
+
+
+@pytest.mark.parametrize(
+    ("network", "key"), [({"activation": "tanh"}, "activation"), ({"activation": ["leaky_relu"]}, "activation"), ({"bias": True}, "bias")]
+)
+@pytest.mark.parametrize("profile", ["odin", "truenorth", "dynap_se2"])
+def test_circuits_without_a_processor_only_rectify(network, key, profile):
+    layers = {"layers": [64, 30, 10], "connectivity": 0.1}
+    plain = Scenario(name="circuits", dataset="digits", network=layers, hardware={"profile": profile, "learning": "host"})
+    prepare(plain)
+    with pytest.raises(UnsuitableChipError, match=f"network.{key}: found .*no processor"):
+        prepare(plain.with_(network=network))
+    prepare(plain.with_(network=network, hardware={"profile": "brainscales2", "learning": "host"}))

@@ -1,6 +1,7 @@
 """Cycles of the loops in C: the tables are what the tools say, and every turn that is charged is one that the program takes."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from neurosim.hardware import load_profile
 from neurosim.hardware.program import list_programs, load_program
 from neurosim.placement import Workload, place
 from neurosim.validation.activity import dense_activity
-from program import derive
+from program import derive, page
 
 SETS = {"spinnaker2": "derived_from_program", "spinnaker2_santos": "derived_from_program", "spinnaker1": "derived_from_program"}
 
@@ -137,3 +138,14 @@ def test_steps_and_barriers_of_loihi():
         assert seconds[n_cores] > 3 * 12 * 42.5e-6
     assert seconds[128] < seconds[8]
     assert np.isclose(profile.energy.chosen.latencies.barrier_seconds(99), 465e-9)
+
+
+def test_the_page_has_every_loop_as_the_tables_have_it():
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.put(text, "loops", page.loops_table()) == text, "run python -m program.page"
+    rows = [row.split("|") for row in text.splitlines() if row.startswith(("| `mnist_santos_64kb`", "| `mnist_spinnaker2`"))]
+    assert [row[2].strip() for row in rows] == 2 * ["forward", "backward", "gradient", "update", "rewire"]
+    for row in rows:  # no phase is at zero, and each lies in its range
+        for cell in (row[3], row[5]):
+            value, low, high = map(float, re.findall(r"[\d.]+", cell))
+            assert 0 < low <= value <= high

@@ -9,13 +9,15 @@ import yaml
 from neurosim.scenario import load_scenario, run_scenario
 
 
-def test_action_counts(main_cli, tmp_path):
-    """Of a price set of events: where it prices the loops of a program, their turns are the actions."""
-    keys = ("training.epochs=1", "report.figures=false", "hardware.price_set=hoeppner2019_as_cited")
+@pytest.mark.parametrize(("price_set", "n_cores"), [("hoeppner2019_as_cited", 1), ("derived_from_program", 1), ("derived_from_program", 2)])
+def test_action_counts(price_set, n_cores, main_cli, tmp_path):
+    """The events that happened, whatever the price set counts by."""
+    keys = ("training.epochs=1", "report.figures=false", f"hardware.price_set={price_set}", f"hardware.cores={n_cores}")
     record, folder = run_scenario(load_scenario("digits_santos", list(keys)), out=tmp_path / "run")
     done = main_cli("export", folder, "--format", "action-counts")
     assert done.code == 0 and not done.err
     data = yaml.safe_load(done.out)["action_counts"]
+    assert n_cores == 1 or record.events["forward"]["packet_received"] > 0
     assert data["version"] == "0.4"
     counted, moved = {}, {"read_byte": 0, "write_byte": 0}
     for component in data["local"]:
@@ -28,6 +30,10 @@ def test_action_counts(main_cli, tmp_path):
     events = {(phase, kind): n for phase, kinds in record.events.items() for kind, n in kinds.items()}
     proposals = sum(events.pop(("rewire", kind), 0) for kind in ("proposal_accepted", "proposal_rejected"))
     assert counted.pop(("rewire", "proposal")) == proposals > 0
+    for phase in {phase for phase, _ in events}:  # packets by how far they go are parts of those sent, listed apart
+        apart = sum(counted.get((phase, kind), 0) for kind in ("packet_local", "packet_offchip"))
+        if apart:
+            counted[phase, "packet_sent"] = counted.get((phase, "packet_sent"), 0) + apart
     assert counted == events
     assert moved == {"read_byte": record.traffic_bytes.read, "write_byte": record.traffic_bytes.write}
 

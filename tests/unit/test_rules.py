@@ -9,7 +9,7 @@ import pytest
 
 from neurosim.datasets import load_dataset
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.rewiring import RULES, DeepR, Dense, Moment, Prune, RigL, Set, SoftDeepR, Static
+from neurosim.rewiring import RULES, DeepR, Dense, L1Shrinkage, Moment, Prune, PruneRetrain, RigL, Set, SoftDeepR, Static
 from neurosim.synapses import SynapseStore, layered_plan
 from neurosim.training import Schedule, Trainer, TrainingPlan
 
@@ -25,6 +25,8 @@ QUICK = {
     "static": Static(),
     "dense": Dense(),
     "prune": Prune(period=7),
+    "prune_retrain": PruneRetrain(start=0.3, end=0.7, rounds=3),
+    "l1_shrinkage": L1Shrinkage(l1=1e-2, period=7),
 }
 
 
@@ -182,6 +184,58 @@ def test_prune_keeps_the_largest():
     assert store.tally.by_segment[0, SegmentEvent.ERASED] == 6
 
 
+def dense_hand_store():
+    plan = replace(layered_plan((4, 3), (6,), headroom=9), signs="free", starts_dense=True, is_strict=False)
+    store = SynapseStore.random(plan, 0)
+    assert store.n_active == 12
+    return store
+
+
+def test_prune_retrain_takes_the_same_fraction_in_every_round():
+    rule = PruneRetrain(start=0.5, end=0.7, rounds=3)
+    assert rule.moments(100) == [50, 60, 70] and PruneRetrain(start=0.5).moments(100) == [50]
+    assert [rule.next_rewiring(step, 100) for step in (0, 49, 50, 69, 70)] == [50, 50, 60, 70, None]
+    assert [rule.n_kept(8, 1000, step, 100) for step in (49, 50, 60, 70, 100)] == [1000, 200, 40, 8, 8]
+    store = dense_hand_store()
+    weights = np.sort(np.abs(store.slots.weight))
+    PruneRetrain(start=0.5).rewire(store, moment(step=50))
+    np.testing.assert_array_equal(np.sort(store.theta[store.slots.active == 1]), weights[6:])
+    assert store.tally.by_segment[0, SegmentEvent.ERASED] == 6 and store.violations() == []
+    PruneRetrain(start=0.5).rewire(store, moment(step=99))
+    assert store.n_active == 6
+
+
+def test_l1_shrinkage_takes_who_is_within_reach_and_never_below_the_budget():
+    """eta l1 period = 0.1 * 0.01 * 100 = 0.1."""
+    rule = L1Shrinkage(l1=0.01, period=100, end=0.6)
+    assert rule.reach(0, 0.1) == pytest.approx(0.1) and L1Shrinkage(l1=(0.0, 0.02), threshold=0.05).reach(0, 0.1) == 0.05
+    assert [rule.next_rewiring(step, 1000) for step in (0, 500, 599, 600)] == [100, 600, 600, 700]
+    assert replace(rule, period=1000).next_rewiring(100, 1000) == 600
+    store = dense_hand_store()
+    store.slots.weight[:] = np.array([0.5, -0.05, 0.09, -0.3, 0.2, -0.01, 0.4, 0.3, 0.6, 0.7, 0.8, 0.9], np.float32)
+    rule.rewire(store, moment(step=100, n_steps=1000))
+    assert store.n_active == 9 and store.tally.by_segment[0, SegmentEvent.ERASED] == 3
+    assert store.tally.by_segment[0, SegmentEvent.SEARCHES] == 0  # a comparison is no search
+    store.slots.weight[store.slots.active == 1] = np.linspace(0.01, 0.09, 9, dtype=np.float32)
+    rule.rewire(store, moment(step=200, n_steps=1000))
+    assert store.n_active == 6 and store.theta[store.slots.active == 1].min() == np.float32(0.04)
+    assert store.tally.by_segment[0, SegmentEvent.SEARCHES] == 1 and store.violations() == []
+    rule.rewire(store, moment(step=300, n_steps=1000))
+    assert store.n_active == 6
+    other = dense_hand_store()
+    other.slots.weight[:] = 1
+    rule.rewire(other, moment(step=600, n_steps=1000))
+    assert other.n_active == 6  # the end comes whatever the pull
+
+
+def test_l1_shrinkage_pulls(few_digits):
+    """The pull alone takes many connections away, as those of pixels that are always 0, long before the end."""
+    trainer = make_trainer(few_digits, L1Shrinkage(l1=1e-3, period=10, end=1.0), n_epochs=10)
+    counts = [trainer.store.n_active for _ in run_by_steps(trainer)]
+    assert counts[0] == N_POSITIONS and K < counts[-31] < 0.8 * N_POSITIONS and counts[-1] == K
+    assert all(b <= a for a, b in zip(counts, counts[1:]))
+
+
 def test_soft_deep_r_moves_every_parameter_once_a_step(few_digits):
     """Active plus dormant are all positions; nobody is below theta_min; no slot has the wrong sign."""
     trainer = make_trainer(few_digits, QUICK["soft_deep_r"])
@@ -276,7 +330,7 @@ def test_a_run_keeps_the_canonical_form(few_digits, name, batch_size):
             assert tuple(trainer.store.n_active_by_segment) == N_ACTIVE
     assert trainer.store.n_active == {"dense": N_POSITIONS}.get(name, K) or name == "soft_deep_r"
     n_arrived = sum(record.n_arrived for record in trainer.history)
-    assert (n_arrived > 20) == (name not in ("static", "dense", "prune"))
+    assert (n_arrived > 20) == (name not in ("static", "dense", "prune", "prune_retrain", "l1_shrinkage"))
 
 
 @pytest.mark.parametrize("batch_size", [10, 64])

@@ -120,10 +120,26 @@ def test_the_example_is_accepted(key):
     if key in ("network.units", "network.readout", "training.window", "training.clip"):
         data["network"] = {"type": "lstm", "units": 30, "connectivity": 0.5}
         data["dataset"] = {"name": "mnist_rows"}
+    spiking = ("readout_steps", "recurrent", "tau_m", "tau_a", "tau_out", "v_th", "beta", "refractory", "adaptive", "surrogate", "gamma", "slope")
+    learning = {
+        "method": {}, "feedback": {"method": "eprop"}, "feedback_decay": {"method": "eprop", "feedback": "adaptive"},
+        "rate_cost": {"rate_target": 0.1}, "rate_target": {"rate_cost": 0.1},
+    }  # fmt: skip
+    where, _, name = key.partition(".")
+    if where == "network" and name in spiking or where == "training" and name in learning:
+        data["network"] = {"type": "alif", "units": 30, "connectivity": 0.5}
+        data["dataset"] = {"name": "mnist_rows"}
+        if where == "training":
+            data["training"] = dict(learning[name])
+    if key == "network.fit":
+        data["network"] = {"layers": [64, 100, 10], "connectivity": "fit"}
     if key == "network.type":
         data["network"] = {"units": 30, "connectivity": 0.5}
     if key.startswith("dataset."):
-        data["dataset"] = {"name": "x.csv" if key in ("dataset.label", "dataset.drop", "dataset.test_fraction") else "fsdd"}
+        table, images = ("dataset.label", "dataset.drop", "dataset.test_fraction"), ("dataset.image_size",)
+        data["dataset"] = {"name": "x.csv" if key in table else "digits" if key in images else "fsdd"}
+    if key.startswith("dataset.augment."):
+        data["dataset"] = {"name": "mnist", "augment": {"shift": 1, "late": {"after": 0.5, "probability": 0.5}}}
     if key.startswith("dataset.encode."):
         kinds = {"levels": "level_crossing", "leak": "integrate", "rate": "rate", "seed": "rate"}
         data["dataset"] = {"name": "mnist", "encode": {"kind": kinds.get(key.rpartition(".")[2], "latency")}}
@@ -131,6 +147,8 @@ def test_the_example_is_accepted(key):
         data["dataset"] = {"name": "x.h5"}
     if key == "dataset.task":
         data["dataset"] = {"name": "cue_accumulation"}
+    if key in ("rewiring.horizon", "training.schedule.restart", "control"):
+        data["phases"] = [{"name": "a", "epochs": 1}]
     if key.startswith("training.schedule."):
         kind = "step" if key.endswith("milestones") else "exponential"
         data["training"] = {"schedule": {"kind": kind, "factor": 0.5, **({"milestones": [1]} if kind == "step" else {})}}
@@ -139,6 +157,9 @@ def test_the_example_is_accepted(key):
         data["training"] = {"optimizer": used_by[key.removeprefix("training.")]}
     if key in ("hardware.rounding", "hardware.master", "hardware.weight_range"):
         data["hardware"]["weight_format"] = "int8"
+    if key in ("hardware.program", "hardware.trace_cutoff"):
+        data |= {"network": {"type": "lif", "units": 30, "connectivity": 0.5}, "dataset": {"name": "randman"}, "training": {"method": "eprop"}}
+        data["hardware"] |= {"program": "eprop_spike", "execution": "event_driven"}
     if ": " in key:
         rule, key = key.split(": ")
         group = data["rewiring"] = {"rule": rule} | ({"noise_std": 1e-5} if rule == "soft_deep_r" else {})

@@ -57,8 +57,8 @@ def test_fit_says_which_limit_stopped_it(profile, limit):
         network={"connectivity": "fit"}, hardware={"profile": profile, "cores": "auto", "learning": learning}
     )
     experiment = prepare(scenario)
-    fit, workload = experiment.verdict.fit, experiment.placement.workload
-    assert fit.n_synapses == workload.n_synapses
+    (fit,), workload = experiment.verdict.fit, experiment.placement.workload
+    assert fit.what == f"{workload.n_synapses:,d} synapses"
     if fit.usage is None:
         assert workload.n_synapses == sum(workload.n_positions) and "every possible connection" in fit.text
         return

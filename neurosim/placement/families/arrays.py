@@ -18,6 +18,10 @@ class ArrayFamily(Family):
         t.write(phase, "neuron_state", t.per_segment(walks * (t.shape.n_positions // t.shape.n_pre) * t.w.activation))
         t.read_biases(phase, activity.passes[0])
 
+    def computes_sums_elsewhere(self, profile):
+        """A processor beside the array, which has a memory."""
+        return profile.storage.local_bytes is not None
+
     def propose(self, t, events, proposals):
         """Look through the places of the neuron."""
         places, _ = self.places_per_neuron(t.placement.profile)
@@ -28,7 +32,11 @@ class CrossbarFamily(ArrayFamily):
     """A row per input axon and a column per neuron: a removed synapse frees no row but an empty one."""
 
     def rows_per_weight(self, profile):
-        return profile.storage.rows_per_signed_weight.value
+        storage = profile.storage
+        return 1 if storage.shares_signs else storage.rows_per_signed_weight.value
+
+    def has_signed_rows(self, profile):
+        return profile.storage.rows_per_signed_weight.value > 1
 
     def places_per_neuron(self, profile):
         rows = self.rows_per_weight(profile)
@@ -54,8 +62,9 @@ class CrossbarFamily(ArrayFamily):
 
     def array_checks(self, room):
         storage, layout = room.profile.storage, room.layout
-        source = cite(room.profile, "storage.rows // storage.rows_per_signed_weight * storage.columns", storage.rows)
-        n_cells = storage.rows.value // storage.rows_per_signed_weight.value * storage.columns.value
+        rows = self.rows_per_weight(room.profile)
+        key = "storage.rows * storage.columns" if storage.shares_signs else "storage.rows // storage.rows_per_signed_weight * storage.columns"
+        source, n_cells = cite(room.profile, key, storage.rows), storage.rows.value // rows * storage.columns.value
         yield Check("synapse_array", layout.per_core(room.slots), n_cells, "slots", source, layout.cores)
         if storage.merged_columns is not None:
             most = room.slots if room.workload.starts_dense else room.n_active
@@ -69,7 +78,7 @@ class CrossbarFamily(ArrayFamily):
 
     def release_text(self, placement):
         storage = placement.profile.storage
-        rows = storage.rows_per_signed_weight.value
+        rows = self.rows_per_weight(placement.profile)
         share = f" and a signed weight takes {rows} rows, so {storage.rows.value // rows} of {storage.rows.value} remain" if rows > 1 else ""
         return f"storage {storage.family}: a removed synapse frees its cell, a row only when its last synapse goes{share}"
 

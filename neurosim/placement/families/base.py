@@ -103,6 +103,15 @@ class Family(ABC):
         """Places that one signed weight takes."""
         return 1
 
+    def computes_sums_elsewhere(self, profile: HardwareProfile) -> bool:
+        """Whether something that computes gets the sums of neurons, adds biases and sends values of any sign; else neurons are circuits that
+        rectify, and send spikes."""
+        return True
+
+    def has_signed_rows(self, profile: HardwareProfile) -> bool:
+        """Whether the sign of a weight is that of its place, so that the stored strength needs none."""
+        return self.rows_per_weight(profile) > 1
+
     def places_per_neuron(self, profile: HardwareProfile) -> tuple[int, str] | None:
         """(most synapses of a neuron, source) where the memory has so many places for each, else None."""
         return None
