@@ -13,13 +13,13 @@ from neurosim.results.metrics import limits_of
 from neurosim.results.network import TrainedNetwork
 from neurosim.scenario.experiment import refuse_unless_spikes_say, refuse_unless_stores
 from neurosim.scenario.formats import MOST_THETA_BITS
-from neurosim.scenario.load import chosen_profile
+from neurosim.scenario.load import profile_of
 from neurosim.scenario.schema import Hardware
 from neurosim.scenario.schema_network import DatasetChoice
 from neurosim.scenario.survey import CHOSEN, summarize_short
 
 #: Keys of the chip's part that say how it learns.
-_OF_LEARNING = ("learning", "headroom", "master", "rounding")
+_OF_LEARNING = ("learning", "headroom", "master", "rounding", "program", "trace_cutoff", "placement")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def deploy(network, hardware, with_remedies=True):
         The chip computes no such cells, or does not store such weights.
     InputError
     """
-    profile = chosen_profile(_Chip(hardware=hardware))
+    profile = profile_of(hardware)
     through_time = network.type != "mlp" and not network.spiking
     if through_time and not family_of(profile).is_program:
         raise UnsuitableChipError(
@@ -239,7 +239,7 @@ def survey_network(network, profiles, overrides=()):
 
 def _row(network, name, overrides):
     hardware = read_hardware(name, overrides)
-    profile = chosen_profile(_Chip(hardware=hardware))
+    profile = profile_of(hardware)
     about = {"profile": profile.name, "title": profile.title, "n_chip_cores": profile.cores.value}
     try:
         found = deploy(network, hardware, with_remedies=False)

@@ -30,12 +30,12 @@ def pruned(seed=0, sizes=(784, 300, 10)):
         weight = rng.normal(size=(n_pre, n_post)).astype(np.float32)
         keep = rng.random(weight.shape) < rng.beta(0.3, 6, size=n_pre)[:, None]
         matrices.append(np.where(keep, weight, 0).astype(np.float32))
-    return ns.load_network(matrices, biases=[rng.normal(size=n) for n in sizes[1:]])
+    return ns.load_network(matrices)
 
 
 NETWORKS = {
     "pruned": pruned(),
-    "three layers": make_perceptron(sizes=(50, 40, 30, 5), cells="relu", density=0.3),
+    "three layers": make_perceptron(sizes=(50, 40, 30, 5), cells="relu", biases=(), density=0.3),
     "lstm": make_recurrent(units=(12, 8), n_inputs=10),
 }
 
@@ -184,6 +184,13 @@ def test_a_network_that_does_not_fit_gets_hints():
     verdict = ns.check(pruned(sizes=(784, 400, 10)), profile="odin")
     assert not verdict
     assert any("not even one synapse" in hint or "synapses" in hint for hint in verdict.hints)
+
+
+def test_circuits_that_add_no_biases_refuse_them():
+    for network in (make_perceptron(cells="relu", biases=(1,)), make_perceptron(cells="tanh", biases=())):
+        verdict = ns.check(network, profile="truenorth")
+        assert not verdict and "circuits" in verdict.reason
+    assert {row.state for row in survey_network(make_recurrent(), ["truenorth", "loihi1"])} == {"cannot run", "fits"}
 
 
 def test_weights_are_as_wide_as_the_chip_stores_them():
