@@ -16,12 +16,14 @@ from pathlib import Path
 import neurosim as ns
 
 LAYERS, CONNECTIVITY = (784, 300, 100, 10), (0.01, 0.03, 0.30)
-RATES = (0.5, 0.2, 0.05)
+RATES = (1.0, 0.5, 0.2, 0.05)
 RULES = {
     "deep_r": {"l1": 1e-5, "noise_std": 1e-5, "theta_born": 1e-12},
     "set": {},
     "rigl": {},
     "static": {},
+    "prune": {},
+    "soft_deep_r": {"l1": 1e-5, "noise_std": 1e-5},
 }
 
 
@@ -103,6 +105,10 @@ def main():
         print(f"dense: {_text(dense)}; its 3,552 largest weights untrained: {_text(pruned)}")
         print("| rule | from its weights, % | rate | from scratch, % | rate | K |\n|---|---|---|---|---|---|")
         for rule in RULES:
+            verdict = ns.check(scenario_of(rule, None, 0.1, 0, 1))
+            if not verdict:
+                print(f"| `{rule}` | does not fit: {verdict.worst.name} {verdict.worst.used:,d} of {verdict.worst.limit:,d} B | | | | |", flush=True)
+                continue
             cells = []
             for is_given in (True, False):
                 rate = max(RATES, key=lambda r: result(rule, is_given, r, first)["validation"])

@@ -204,3 +204,23 @@ def test_starts_that_are_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=line):
             prepare(load_scenario("digits_santos", [*QUICK, *keys]))
+
+
+@pytest.mark.parametrize("profile", ["spinnaker2", "loihi1"])
+def test_a_spiking_run_and_its_evaluation(profile, tmp_path):
+    scenario = ns.Scenario(
+        name="spikes", dataset={"name": "digits", "encode": {"kind": "rate", "steps": 12}}, network={"type": "lif", "units": [20], "connectivity": 0.4},
+        hardware={"profile": profile, "cores": 2, "learning": "host"}, training={"epochs": 1, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01},
+        rewiring={"rule": "static"}, report={"figures": False},
+    )  # fmt: skip
+    record, folder = run_scenario(scenario, out=tmp_path / "run")
+    network = ns.open_run(folder).network
+    found = ns.evaluate(network, scenario.dataset.load(), profile=profile, hardware={"cores": 2, "weight_format": "float32"})
+    assert found.accuracy == record.accuracy.test
+    assert found.events == record.events["evaluate"]
+    assert found.events["synaptic_op"] > 0 and found.events["packet_sent"] > 0
+    for what in ("torch", "npz"):
+        assert run("export", folder, "--format", what, "--out", tmp_path / f"net.{'py' if what == 'torch' else what}").exception is None
+    assert "--lossy" in str(run("export", folder, "--format", "nir", "--out", tmp_path / "net.nir").exception)
+    assert run("export", folder, "--format", "nir", "--lossy", "--out", tmp_path / "net.nir").exception is None
+    assert ns.load_network(tmp_path / "net.nir").n_synapses <= network.n_synapses

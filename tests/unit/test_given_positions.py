@@ -190,7 +190,7 @@ def test_circuits_that_add_no_biases_refuse_them():
     for network in (make_perceptron(cells="relu", biases=(1,)), make_perceptron(cells="tanh", biases=())):
         verdict = ns.check(network, profile="truenorth")
         assert not verdict and "circuits" in verdict.reason
-    assert {row.state for row in survey_network(make_recurrent(), ["truenorth", "loihi1"])} == {"cannot run", "fits"}
+    assert {row.state for row in survey_network(make_recurrent(), ["truenorth", "spinnaker2"])} == {"cannot run", "fits"}
 
 
 def test_weights_are_as_wide_as_the_chip_stores_them():
