@@ -106,8 +106,8 @@ def main():
         print("| rule | from its weights, % | rate | from scratch, % | rate | K |\n|---|---|---|---|---|---|")
         for rule in RULES:
             verdict = ns.check(scenario_of(rule, None, 0.1, 0, 1))
-            if not verdict:
-                print(f"| `{rule}` | does not fit: {verdict.worst.name} {verdict.worst.used:,d} of {verdict.worst.limit:,d} B | | | | |", flush=True)
+            if not verdict and (worst := verdict.worst):
+                print(f"| `{rule}` | does not fit: {worst.name} {worst.used:,d} of {worst.limit:,d} B | | | | |", flush=True)
                 continue
             cells = []
             for is_given in (True, False):

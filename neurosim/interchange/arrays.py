@@ -1,7 +1,9 @@
 """Matrices in memory, and NPZ files: of our own layout, or of `scipy.sparse.save_npz`."""
 
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +13,9 @@ from neurosim.interchange.layers import Layers, check_cells, sparse_of
 from neurosim.results.network import TrainedNetwork, read_network
 
 
-def from_matrices(matrices, activation="relu", biases=None, scale=1.0, path="matrices") -> TrainedNetwork:
+def from_matrices(
+    matrices: Iterable[Any], activation: str | Sequence[str] = "relu", biases: Sequence[Any] | None = None, scale: float = 1.0, path: str = "matrices"
+) -> TrainedNetwork:
     """A perceptron from its weights.
 
     Parameters
@@ -55,7 +59,7 @@ def from_matrices(matrices, activation="relu", biases=None, scale=1.0, path="mat
     return layers.network()
 
 
-def read_npz(path) -> TrainedNetwork:
+def read_npz(path: str | Path) -> TrainedNetwork:
     """A network from an NPZ file: of our own layout, or one matrix as SciPy writes it, inputs times outputs.
 
     Raises

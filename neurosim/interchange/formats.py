@@ -1,6 +1,7 @@
 """Which file is read by what, and what Python objects are networks."""
 
 from pathlib import Path
+from typing import Any
 
 from neurosim.errors import InputError, nearest
 from neurosim.interchange.onnx_in import read_onnx
@@ -23,12 +24,12 @@ def _read_nir(path, n_steps=None):
 SUFFIXES = {".onnx": read_onnx, ".npz": _read_npz, ".nir": _read_nir, ".h5": _read_nir, ".hdf5": _read_nir}
 
 
-def looks_like_network(name):
+def looks_like_network(name: Any) -> bool:
     """Whether a name is that of a file with a network, and not of a scenario."""
     return Path(str(name)).suffix.lower() in SUFFIXES
 
 
-def read_any(path, n_steps=None):
+def read_any(path: str | Path, n_steps: int | None = None) -> TrainedNetwork:
     """A network from a file, by its suffix.
 
     Parameters
@@ -55,7 +56,7 @@ def read_any(path, n_steps=None):
     return SUFFIXES[suffix](path, n_steps)
 
 
-def network_of(source, n_steps=None, **about):
+def network_of(source: Any, n_steps: int | None = None, **about: Any) -> TrainedNetwork:
     """A network from whatever holds one.
 
     Parameters

@@ -243,7 +243,7 @@ def _of_features(where, values, n):
 
 
 def _matrix(name, ends, weight):
-    return WeightMatrix(name, *ends, weight, np.where(np.signbit(weight.data), -1, 1).astype(np.int8), ends[0] == ends[1])
+    return WeightMatrix(name, ends[0], ends[1], weight, np.where(np.signbit(weight.data), -1, 1).astype(np.int8), ends[0] == ends[1])
 
 
 def _biases(found, matrices):

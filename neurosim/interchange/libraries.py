@@ -1,11 +1,12 @@
 """Libraries of formats: loaded when they are needed, asked for by name when they are not there."""
 
 import importlib
+from typing import Any
 
 from neurosim.errors import InputError
 
 
-def need(name, extra, what):
+def need(name: str, extra: str, what: str) -> Any:
     """A library that the package does not install by itself.
 
     Parameters

@@ -21,7 +21,7 @@ from neurosim.results.network import TrainedNetwork, WeightMatrix
 RESETS = "NIR resets a neuron that spikes, neurons here lose their threshold"
 
 
-def read_nir(path, n_steps=None):
+def read_nir(path: str | Path, n_steps: int | None = None) -> TrainedNetwork:
     """A network from a NIR file.
 
     Parameters
@@ -39,19 +39,19 @@ def read_nir(path, n_steps=None):
     InputError
         One line that names the node.
     """
-    path = printable(path)
-    nir = need("nir", "nir", path)
-    need("h5py", "nir", path)
+    name = printable(path)
+    nir = need("nir", "nir", name)
+    need("h5py", "nir", name)
     try:
-        graph = nir.read(path, type_check=False)  # sizes are checked here, by name of the node
+        graph = nir.read(name, type_check=False)  # sizes are checked here, by name of the node
     except Exception as error:  # h5py and nir raise kinds of their own
-        raise InputError(f"{path}: not a NIR file ({type(error).__name__})") from None
+        raise InputError(f"{name}: not a NIR file ({type(error).__name__})") from None
     if not isinstance(graph, nir.NIRGraph):
-        raise InputError(f"{path}: holds a node of type {type(graph).__name__}; expected a graph")
+        raise InputError(f"{name}: holds a node of type {type(graph).__name__}; expected a graph")
     try:
-        return _Reader(nir, graph, path, n_steps).read()
+        return _Reader(nir, graph, name, n_steps).read()
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a graph that can be followed ({type(error).__name__}: {printable(error)[:200]})") from None
+        raise InputError(f"{name}: not a graph that can be followed ({type(error).__name__}: {printable(error)[:200]})") from None
 
 
 class _Reader:
@@ -67,7 +67,7 @@ class _Reader:
 
     def read(self):
         nir, chain = self.nir, self._chain()
-        parts = []  # (where, weight, bias, cell or None, recurrent weight or None)
+        parts: list[dict] = []  # (where, weight, bias, cell or None, recurrent weight or None)
         for name, loop in chain:
             node, where = self.nodes[name], self.where(name)
             if isinstance(node, (nir.Affine, nir.Linear)):
@@ -111,7 +111,8 @@ class _Reader:
         after: dict = {}
         for a, b in self.edges:
             after.setdefault(a, []).append(b)
-        chain, name, seen = [], inputs[0], {inputs[0]}
+        chain: list[tuple] = []
+        name, seen = inputs[0], {inputs[0]}
         while name != outputs[0]:
             nexts = list(dict.fromkeys(after.get(name, [])))
             loops = [n for n in nexts if isinstance(self.nodes[n], (nir.Affine, nir.Linear)) and after.get(n) == [name]]
@@ -204,7 +205,7 @@ class _Reader:
         found = sparse_of(where, weight.astype(np.float32))
         if found.nnz == 0:
             raise InputError(f"{where}: no weight that is not zero; a network needs at least one connection between its layers")
-        return WeightMatrix(name, *ends, found, np.where(np.signbit(found.data), -1, 1).astype(np.int8), ends[0] == ends[1])
+        return WeightMatrix(name, ends[0], ends[1], found, np.where(np.signbit(found.data), -1, 1).astype(np.int8), ends[0] == ends[1])
 
     def _decay(self, part):
         """What is left of a membrane after one step of Euler's method."""

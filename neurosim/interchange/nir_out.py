@@ -7,12 +7,16 @@ Source: Pedersen et al., "Neuromorphic intermediate representation", Nature Comm
 """
 
 import json
+import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.interchange.libraries import need
 from neurosim.interchange.onnx_out import metadata_of
+from neurosim.results.network import TrainedNetwork
 
 #: Seconds of a step. The format has none; snnTorch assumes this one, and norse takes it as ``dt=``.
 STEP_S = 1e-4
@@ -20,7 +24,7 @@ STEP_S = 1e-4
 MOST_BYTES = 2 * 2**30
 
 
-def nir_graph(network, lossy=False):
+def nir_graph(network: TrainedNetwork, lossy: bool = False) -> Any:
     """A network as a NIR graph.
 
     Parameters
@@ -63,6 +67,7 @@ def nir_graph(network, lossy=False):
             bias = network.biases.get(matrix.post, np.zeros(weight.shape[0], f32))
             last = add(f"layer{matrix.post}_weights", nir.Affine(weight, bias), last)
             continue
+        assert spiking is not None  # a hidden layer, or a read-out that leaks
         tau_steps = 1 / (1 - (spiking.kappa if is_last else spiking.alpha))
         n = weight.shape[0]
         tau, ones, zeros = np.full(n, tau_steps * STEP_S), np.ones(n), np.zeros(n)
@@ -86,7 +91,7 @@ def nir_graph(network, lossy=False):
     return nir.NIRGraph(nodes, edges, metadata=told)
 
 
-def refuse_unless_spiking(network, what, lossy):
+def refuse_unless_spiking(network: TrainedNetwork, what: str, lossy: bool) -> None:
     """Refuse what a format of spiking neurons cannot say.
 
     Raises
@@ -119,11 +124,8 @@ def refuse_unless_spiking(network, what, lossy):
         )
 
 
-def write_nir(network, out, lossy=False):
+def write_nir(network: TrainedNetwork, out: str | Path, lossy: bool = False) -> None:
     """Write a NIR file."""
-    import os
-    from pathlib import Path
-
     nir = need("nir", "nir", "export --format nir")
     need("h5py", "nir", "export --format nir")
     graph = nir_graph(network, lossy)

@@ -7,6 +7,7 @@ Source of the operators: ONNX operator schemas, opset 7 and later.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from neurosim.errors import InputError, printable
 from neurosim.interchange.layers import Layers
 from neurosim.interchange.libraries import need
 from neurosim.interchange.onnx_out import LSTM_GATES
+from neurosim.results.network import TrainedNetwork
 
 #: Operators that compute constants from constants, in NumPy.
-_FOLDED = {
+_FOLDED: dict[str, Callable] = {
     "Identity": lambda node, x: x,
     "Cast": lambda node, x: x,
     "Transpose": lambda node, x: np.transpose(x, node.get("perm")),
@@ -80,7 +82,7 @@ class _Zeros:
     """A constant of zeros whose shape depends on the number of samples."""
 
 
-def read_onnx(source, n_steps=None):
+def read_onnx(source: Any, n_steps: int | None = None) -> TrainedNetwork:
     """A network from an ONNX file.
 
     Parameters
@@ -137,12 +139,12 @@ class _Reader:
     def __init__(self, onnx, model, path, n_steps):
         self.onnx, self.model, self.graph, self.path, self.n_steps = onnx, model, model.graph, path, n_steps
         self.constants: dict[str, Any] = {}
-        self.synapses: dict[str, tuple] = {}
+        self.synapses: dict[str, np.ndarray] = {}
         self.layers = Layers(path)
         self.lengths = None
-        self.value: _Value | None = None
-        self.name: str | None = None
-        self.recurrent = None
+        self.value = _Value((), ())
+        self.name = ""
+        self.n_walked: int | None = None  # steps of the last recurrent layer
         self.nodes: list[_Node] = []
 
     def read(self):
@@ -410,7 +412,7 @@ class _Reader:
         divisor = self._constant(node, 1, "divisor").astype(np.float64)
         if not divisor.all():
             raise InputError(f"{node.where}: divides by zero")
-        if self.layers.sum_over_steps and divisor.size == 1 and self.recurrent and divisor.item() == self.recurrent[0]:
+        if self.layers.sum_over_steps and divisor.size == 1 and divisor.item() == self.n_walked:
             self.layers.divide_by_lengths(node.where)
             return
         self.layers.scale(node.where, 1 / divisor, self._n_features())
@@ -495,7 +497,7 @@ class _Reader:
             bias = self._constant(node, 3, "biases B").astype(np.float32).reshape(-1)
         bias = _side_by_side(bias.reshape(2, -1).sum(axis=0)[None], gates)[0]
         self.layers.recurrent(node.where, kind, weights, bias, n_steps)
-        self.recurrent = (n_steps,)
+        self.n_walked = n_steps
         # All states, and the last one of each sample; only one of them can be followed.
         outputs = [*node.outputs, "", "", ""][:3]
         used = {name for each in self.nodes for name in each.inputs} | {self.graph.output[0].name}
@@ -515,16 +517,16 @@ class _Reader:
         node.outputs[0] = outputs[taken[0]]
 
     def _refuse_unusual(self, node):
-        want = {"direction": "forward", "clip": None, "input_forget": 0, "activation_alpha": None, "activation_beta": None}
+        want: dict[str, Any] = {"direction": "forward", "clip": None, "input_forget": 0, "activation_alpha": None, "activation_beta": None}
         for key, usual in want.items():
             found = node.get(key, usual)
             found = found.decode() if isinstance(found, bytes) else found
             if found != usual:
                 raise InputError(f"{node.where}: {key} is {found}; expected {usual if usual is not None else 'none'}")
-        usual = ["sigmoid", "tanh", "tanh"] if node.kind == "LSTM" else ["tanh"]
+        cells = ["sigmoid", "tanh", "tanh"] if node.kind == "LSTM" else ["tanh"]
         named = [name.decode().lower() for name in node.get("activations", [])]
-        if named and named != usual:
-            raise InputError(f"{node.where}: activations {', '.join(named)}; expected {', '.join(usual)}")
+        if named and named != cells:
+            raise InputError(f"{node.where}: activations {', '.join(named)}; expected {', '.join(cells)}")
         for i, what in ((5, "first state"), (6, "first cell state"), (7, "peepholes")):
             name = node.inputs[i] if i < len(node.inputs) else ""
             found = self.constants.get(name)
@@ -588,7 +590,8 @@ def _align(value, shape):
 
     Axes of size 1 come and go, but not that of the samples, of which there may be one.
     """
-    places, left = [], [i for i, axis in enumerate(value.axes) if axis not in _IDLE]
+    places: list[int | None] = []
+    left = [i for i, axis in enumerate(value.axes) if axis not in _IDLE]
     for n in shape:
         if left and (n == _OPEN or n == value.sizes[left[0]]):
             places.append(left.pop(0))

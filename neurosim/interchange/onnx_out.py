@@ -11,6 +11,7 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.interchange.libraries import need
+from neurosim.results.network import TrainedNetwork
 
 OPSET = 17
 #: Version of the file format that opset 17 came with; readers of today take it, and so do those of some years ago.
@@ -22,7 +23,7 @@ _ACTIVATIONS = {"relu": ("Relu", {}), "tanh": ("Tanh", {}), "leaky_relu": ("Leak
 _MOST_BYTES = 2**31 - 1
 
 
-def onnx_bytes(network, dense=False):
+def onnx_bytes(network: TrainedNetwork, dense: bool = False) -> bytes:
     """Content of an ONNX file.
 
     Parameters
@@ -99,7 +100,7 @@ class _Graph:
         return model.SerializeToString(deterministic=True)
 
 
-def metadata_of(network):
+def metadata_of(network: TrainedNetwork) -> dict[str, str]:
     """What a file says about where the network comes from, as text by key: ``neurosim.origin``, ``.homes``, ``.classes`` as JSON."""
     found = {"neurosim.origin": json.dumps(network.origin)}
     if network.homes:

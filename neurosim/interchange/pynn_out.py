@@ -6,6 +6,7 @@ folder is lossy and written on request alone.
 Source: Davison et al., "PyNN: a common interface for neuronal network simulators", Frontiers in Neuroinformatics 2:11 (2009), and its manual.
 """
 
+import io
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from neurosim.documents import write_atomic
 from neurosim.errors import InputError
 from neurosim.interchange.nir_out import refuse_unless_spiking
 from neurosim.interchange.onnx_out import metadata_of
+from neurosim.results.network import TrainedNetwork
 
 _SCRIPT = '''"""{name} in PyNN: python network.py BACKEND, such as nest, brian2 or spiNNaker.
 
@@ -58,7 +60,7 @@ if __name__ == "__main__":
 '''
 
 
-def write_pynn(network, out, lossy=False):
+def write_pynn(network: TrainedNetwork, out: str | Path, lossy: bool = False) -> None:
     """Write a folder: ``network.py``, lists of connections, the read-out and ``about.json``.
 
     Parameters
@@ -81,6 +83,7 @@ def write_pynn(network, out, lossy=False):
     except OSError as error:
         raise InputError(f"{out}: cannot be created: {error.strerror}") from None
     spiking, projections = network.spiking, []
+    assert spiking is not None
     # A current of 1 nA for a time constant of 0.1 ms adds 0.1 mV to a membrane of 1 nF.
     gain = 10.0
     for i, matrix in enumerate(network.matrices[:-1]):
@@ -96,8 +99,6 @@ def write_pynn(network, out, lossy=False):
                 projections.append((path, network.populations[matrix.pre], network.populations[matrix.post], receptor))
     last = network.matrices[-1]
     for name, array in (("readout", last.weight.toarray()), ("bias", network.biases.get(last.post, np.zeros(network.n_classes, np.float32)))):
-        import io
-
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         write_atomic(out / f"{name}.npy", buffer.getvalue())

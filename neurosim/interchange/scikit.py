@@ -1,16 +1,18 @@
 """scikit-learn in: a fitted `MLPClassifier`."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.interchange.arrays import from_matrices
+from neurosim.results.network import TrainedNetwork
 
 _CELLS = {"relu": "relu", "tanh": "tanh"}
 
 
-def from_sklearn(estimator):
+def from_sklearn(estimator: Any) -> TrainedNetwork:
     """A network from a fitted `sklearn.neural_network.MLPClassifier`.
 
     With two classes it has one logistic output z; the same probabilities are a softmax over 0 and z, so nothing leads to the first class.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError
+from neurosim.results.network import TrainedNetwork
 
 _CELLS = {"relu": "torch.relu(x)", "tanh": "torch.tanh(x)", "leaky_relu": "torch.nn.functional.leaky_relu(x, 0.01)"}
 
@@ -75,7 +76,7 @@ _SEQUENCE = """    def forward(self, x, lengths=None):
 """
 
 
-def write_torch(network, out):
+def write_torch(network: TrainedNetwork, out: str | Path) -> None:
     """Write the module and its weights.
 
     Parameters
@@ -139,7 +140,8 @@ def _perceptron(network):
 
 def _spikes(network):
     """Neurons step by step, as `neurosim.networks.spiking` has them; a sequence ends at the last step, padding stands in front there."""
-    spiking, layers = network.spiking, []
+    spiking = network.spiking
+    layers: list[list] = []
     for i, matrix in enumerate(network.matrices[:-1]):
         if matrix.is_recurrent:
             layers[-1][1] = i

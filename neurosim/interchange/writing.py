@@ -4,9 +4,10 @@ from pathlib import Path
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
+from neurosim.results.network import TrainedNetwork
 
 
-def write_network(network, what, out, dense=False, lossy=False):
+def write_network(network: TrainedNetwork, what: str, out: str | Path, dense: bool = False, lossy: bool = False) -> None:
     """Write a network.
 
     Parameters

@@ -37,7 +37,9 @@ def site(tmp_path_factory):
     """The site, built with warnings as errors: its folder and each page's `Links`."""
     pytest.importorskip("mkdocs", reason="MkDocs comes with the extra test")
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(folder)], cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(folder)], cwd=REPOSITORY, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     pages = {}
     for path in folder.rglob("*.html"):
@@ -48,7 +50,11 @@ def site(tmp_path_factory):
 
 def test_every_page_of_docs_is_in_it(site):
     folder, pages = site
-    wanted = {path.relative_to(REPOSITORY / "docs").with_suffix(".html").as_posix() for path in (REPOSITORY / "docs").rglob("*") if path.suffix in (".md", ".ipynb")}
+    wanted = {
+        path.relative_to(REPOSITORY / "docs").with_suffix(".html").as_posix()
+        for path in (REPOSITORY / "docs").rglob("*")
+        if path.suffix in (".md", ".ipynb")
+    }
     assert wanted and not {name for name in wanted if not (folder / name).is_file()}
     start = {link.partition("#")[0] for link in pages[folder / "index.html"].links}
     assert not wanted - start, "not reached from the start page"
@@ -87,7 +93,9 @@ def test_the_reference_has_what_the_package_offers(site):
 
     folder, pages = site
     names = pages[folder / "reference.html"].names
-    missing = [name for name in neurosim._HOMES if not any(each.rpartition(".")[2] == getattr(getattr(neurosim, name), "__name__", name) for each in names)]
+    missing = [
+        name for name in neurosim._HOMES if not any(each.rpartition(".")[2] == getattr(getattr(neurosim, name), "__name__", name) for each in names)
+    ]
     assert not missing
     text = (folder / "reference.html").read_text(encoding="utf-8")
     for words in ("Parameters", "Raises", "Returns"):
