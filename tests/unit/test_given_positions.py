@@ -166,7 +166,7 @@ def test_all_chips_take_less_than_two_seconds():
     seconds = time.process_time() - begin
     assert {row.profile for row in rows} == set(ns.profiles())
     assert {row.state for row in rows} >= {"fits", "does not fit"}
-    assert seconds < 4, f"{seconds:.1f} s of CPU; 2 s are wanted of a quiet computer"
+    assert seconds < 2, f"{seconds:.1f} s of CPU"
 
 
 def test_out_and_in_again_gives_the_same_verdict(tmp_path):
