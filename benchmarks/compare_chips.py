@@ -36,6 +36,10 @@ STORAGE = ("synapse_array", "synapse_words", "cam_words")
 NOT_FILLED = ("cores", "pre_index", "post_index")
 
 
+#: Boards and machines of chips that stand in the comparison by themselves.
+MACHINES = ("hala_point", "spinnaker1_machine", "spinnaker2_board")
+
+
 def scenario_of(profile):
     """Name of the scenario that compares a chip, or None."""
     name = OTHER_NAMES.get(profile, f"mnist_{profile}")
@@ -91,7 +95,7 @@ def refused_table(found):
         (f"`{e.profile.name}`", f"{v.where}: {words(v.name)} {v.used:,d} of {v.limit:,d}; {v.source}") for e in found for v in [e.verdict.worst] if v
     ]
     for profile in map(load_profile, list_profiles()):
-        if scenario_of(profile.name) is None:
+        if scenario_of(profile.name) is None and profile.name not in MACHINES:
             learning = profile.learning
             rows.append((f"`{profile.name}`", f"learning.where {learning.where} ({profile.sources[learning.source]}): no scenario"))
     return table(("profile", "why it was not trained"), rows)

@@ -107,7 +107,7 @@ def count_by_pipeline(loops):
     for name, body in loops.items():
         source += [f"@ LLVM-MCA-BEGIN {name}", *body, "@ LLVM-MCA-END"]
     command = [COUNTER, "-mtriple=thumbv7em-none-eabihf", "-mcpu=cortex-m4", f"-iterations={ITERATIONS}"]
-    text = _run(command, "\n".join(source) + "\n")
+    text = run(command, "\n".join(source) + "\n")
     regions = re.findall(r"Code Region - (\w+)\n\nIterations:\s+\d+\nInstructions:\s+\d+\nTotal Cycles:\s+(\d+)", text)
     return {name: int(cycles) / ITERATIONS for name, cycles in regions}
 
@@ -190,7 +190,7 @@ def derive(core):
         flags = [*core.flags.split(), *setting.split(), "-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", "-fno-ipa-icf"]
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "loops.s"
-            _run([COMPILER, *flags, "-S", "-o", str(out), str(HERE / "loops.c")])
+            run([COMPILER, *flags, "-S", "-o", str(out), str(HERE / "loops.c")])
             loops = find_loops(out.read_text(encoding="utf-8"))
         one_turn = one_turn or loops  # the first setting unrolls nothing
         cycles = core.count(loops)
@@ -201,10 +201,10 @@ def derive(core):
 
 def write_table(core, loops):
     """Text of a core's table."""
-    compiler = _run([COMPILER, "-dumpversion"]).strip()
+    compiler = run([COMPILER, "-dumpversion"]).strip()
     counted = ""
     if core.count is count_by_pipeline:
-        counted = f" ({COUNTER} {re.search(r'LLVM version (.+)', _run([COUNTER, '--version']))[1].split()[-1]})"
+        counted = f" ({COUNTER} {re.search(r'LLVM version (.+)', run([COUNTER, '--version']))[1].split()[-1]})"
     lines = [
         "# Written by `python -m program.derive --write` from program/loops.c; a test holds it to what the tools say.",
         "schema_version: 1",
@@ -221,7 +221,8 @@ def write_table(core, loops):
     return "\n".join(lines) + "\n"
 
 
-def _run(command, text=None):
+def run(command, text=None):
+    """Output of a program of the tools: str."""
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"program.derive: {' '.join(command[:3])} ... failed:\n{done.stderr[:2000]}")

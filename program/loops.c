@@ -8,7 +8,7 @@
 
 /* The dense loop that was measured with 7.07 cycles a turn (Yan et al. 2021, eq. 14). */
 void dense(N, const num *restrict w, num x, num *restrict sums) {
-    for (uint32_t k = 0; k < n; k++) { sums[k] += TIMES(w[k], x); }
+    for (uint32_t k = 0; k < n; k++) { ADD_TIMES(sums[k], w[k], x); }
 }
 
 /* ---- neurons */
@@ -45,7 +45,7 @@ void lstm_backward(N, const num *restrict z, const num *restrict before, const n
 }
 void mean_add(N, const num *restrict h, num *restrict mean, num part) { for (uint32_t k = 0; k < n; k++) { mean[k] += TIMES(h[k], part); } }
 void softmax_exponential(N, const num *restrict logits, num top, num *restrict e, num *restrict total) {
-    num sum = 0;
+    num sum = *total;
     for (uint32_t k = 0; k < n; k++) { num v = exp_below(logits[k] - top); e[k] = v; sum += v; }
     *total = sum;
 }
@@ -70,11 +70,11 @@ void receive_error(N, num *restrict errors) {
 }
 
 /* ---- walks over slots, in any order */
-#define FORWARD(S) void forward_##S(N, SLOT, const TYPE_##S *restrict w, const uint32_t *restrict signs, const num *restrict x, num *restrict sums, FORMAT) { \
-    for (uint32_t k = 0; k < n; k++) { uint32_t i = pre[k]; if (RARE(i == FREE)) continue; sums[post[k]] += TIMES(WEIGHT_##S(w, k), x[i]); } }
+#define FORWARD(S) void forward_##S(N, SLOT, const TYPE_##S *restrict w, const word_t *restrict signs, const num *restrict x, num *restrict sums, FORMAT) { \
+    for (uint32_t k = 0; k < n; k++) { uint32_t i = pre[k]; if (RARE(i == FREE)) continue; ADD_TIMES(sums[post[k]], WEIGHT_##S(w, k), x[i]); } }
 STORAGES(FORWARD)
-#define BACKWARD(S) void backward_##S(N, SLOT, const TYPE_##S *restrict w, const uint32_t *restrict signs, const num *restrict e, num *restrict back, FORMAT) { \
-    for (uint32_t k = 0; k < n; k++) { uint32_t i = pre[k]; if (RARE(i == FREE)) continue; back[i] += TIMES(WEIGHT_##S(w, k), e[post[k]]); } }
+#define BACKWARD(S) void backward_##S(N, SLOT, const TYPE_##S *restrict w, const word_t *restrict signs, const num *restrict e, num *restrict back, FORMAT) { \
+    for (uint32_t k = 0; k < n; k++) { uint32_t i = pre[k]; if (RARE(i == FREE)) continue; ADD_TIMES(back[i], WEIGHT_##S(w, k), e[post[k]]); } }
 STORAGES(BACKWARD)
 uint32_t free_slot(N, const index_t *restrict pre) { uint32_t k = 0; for (; k < n; k++) { if (RARE(pre[k] != FREE)) break; } return k; }
 void gradient(N, SLOT, const num *restrict x, const num *restrict e, num *restrict g) {
@@ -89,37 +89,37 @@ uint32_t row_test(N, const num *restrict x) { uint32_t k = 0; for (; k < n; k++)
 void row_open(N, const index_t *restrict row, const num *restrict x, uint32_t *restrict at) { /* a row that is walked */
     for (uint32_t k = 0; k < n; k++) { at[3 * k] = row[k], at[3 * k + 1] = row[k + 1], ((num *)at)[3 * k + 2] = x[k]; }
 }
-#define FORWARD_ROW(S) void forward_row_##S(uint32_t k, N, const index_t *restrict post, const TYPE_##S *restrict w, const uint32_t *restrict signs, num x, num *restrict sums, FORMAT) { \
-    for (; k < n; k++) { sums[post[k]] += TIMES(WEIGHT_##S(w, k), x); } }
+#define FORWARD_ROW(S) void forward_row_##S(uint32_t k, N, const index_t *restrict post, const TYPE_##S *restrict w, const word_t *restrict signs, num x, num *restrict sums, FORMAT) { \
+    for (; k < n; k++) { ADD_TIMES(sums[post[k]], WEIGHT_##S(w, k), x); } }
 STORAGES(FORWARD_ROW)
-#define BACKWARD_ROW(S) num backward_row_##S(uint32_t k, N, const index_t *restrict post, const TYPE_##S *restrict w, const uint32_t *restrict signs, const num *restrict e, FORMAT) { \
-    num sum = 0; for (; k < n; k++) { num v = e[post[k]]; if (v != 0) sum += TIMES(WEIGHT_##S(w, k), v); } return sum; }
+#define BACKWARD_ROW(S) num backward_row_##S(uint32_t k, N, const index_t *restrict post, const TYPE_##S *restrict w, const word_t *restrict signs, const num *restrict e, FORMAT) { \
+    num sum = 0; for (; k < n; k++) { num v = e[post[k]]; if (v != 0) ADD_TIMES(sum, WEIGHT_##S(w, k), v); } return sum; }
 STORAGES(BACKWARD_ROW)
 uint32_t row_skip(uint32_t k, N, const index_t *restrict post, const num *restrict e) { for (; k < n; k++) { if (RARE(e[post[k]] != 0)) break; } return k; }
 void gradient_row(uint32_t k, N, const index_t *restrict post, const num *restrict e, num x, num *restrict g) {
     for (; k < n; k++) { num v = e[post[k]]; if (v != 0) g[k] += TIMES(x, v); }
 }
-void gradient_row_apply(uint32_t k, N, const index_t *restrict post, const num *restrict e, num x, num *restrict w, const uint32_t *restrict signs) {
+void gradient_row_apply(uint32_t k, N, const index_t *restrict post, const num *restrict e, num x, num *restrict w, const word_t *restrict signs) {
     for (; k < n; k++) { num v = e[post[k]]; if (v != 0) w[k] -= SIGNED(TIMES(x, v), signs, k); }
 }
 
 /* ---- update: theta falls by rate x (slope + l1); who falls below zero is listed */
-#define SETTLE(S) if (RARE(theta < 0)) { leaving[count++] = (index_t)k; theta = 0; } KEEP_##S(w, k, theta);
+#define SETTLE(S) if (RARE(theta < 0)) { LEAVE(k); theta = 0; } KEEP_##S(w, k, theta);
 #define UPDATE_HEAD(S) uint32_t k, count = 0; for (k = 0; k < n; k++) { if (RARE(pre[k] == FREE)) continue; num theta = THETA_##S(w, k), slope = SLOPE_##S(w, k, g[k]); g[k] = 0;
-#define UPDATE_SGD(S) uint32_t update_sgd_##S(N, const index_t *restrict pre, TYPE_##S *restrict w, const uint32_t *restrict signs, num *restrict g, index_t *restrict leaving, num rate, num l1, FORMAT) { \
-    UPDATE_HEAD(S) theta -= TIMES(rate, slope + l1); SETTLE(S) } return count; }
+#define UPDATE_SGD(S) uint32_t update_sgd_##S(N, const index_t *restrict pre, TYPE_##S *restrict w, const word_t *restrict signs, num *restrict g, index_t *restrict leaving, num rate, num l1, FORMAT DRAWS) { \
+    UPDATE_HEAD(S) TAKE_TIMES(theta, rate, slope + l1); NOISE(theta, k) SETTLE(S) } return count; }
 STORAGES(UPDATE_SGD)
-#define UPDATE_MOMENTUM(S) uint32_t update_momentum_##S(N, const index_t *restrict pre, TYPE_##S *restrict w, const uint32_t *restrict signs, num *restrict g, num *restrict m, num keep, index_t *restrict leaving, num rate, num l1, FORMAT) { \
-    UPDATE_HEAD(S) num v = TIMES(keep, m[k]) + slope; m[k] = v; theta -= TIMES(rate, v + l1); SETTLE(S) } return count; }
+#define UPDATE_MOMENTUM(S) uint32_t update_momentum_##S(N, const index_t *restrict pre, TYPE_##S *restrict w, const word_t *restrict signs, num *restrict g, num *restrict m, num keep, index_t *restrict leaving, num rate, num l1, FORMAT DRAWS) { \
+    UPDATE_HEAD(S) num v = slope; ADD_TIMES(v, keep, m[k]); m[k] = v; TAKE_TIMES(theta, rate, v + l1); NOISE(theta, k) SETTLE(S) } return count; }
 STORAGES(UPDATE_MOMENTUM)
 #ifndef FIXED
-#define UPDATE_ADAM(S) uint32_t update_adam_##S(N, const index_t *restrict pre, TYPE_##S *restrict w, const uint32_t *restrict signs, num *restrict g, num *restrict m, num *restrict v, num keep1, num keep2, num small, index_t *restrict leaving, num rate, num l1, FORMAT) { \
+#define UPDATE_ADAM(S) uint32_t update_adam_##S(N, const index_t *restrict pre, TYPE_##S *restrict w, const word_t *restrict signs, num *restrict g, num *restrict m, num *restrict v, num keep1, num keep2, num small, index_t *restrict leaving, num rate, num l1, FORMAT DRAWS) { \
     UPDATE_HEAD(S) num a = keep1 * (m[k] - slope) + slope, q = slope * slope, b = keep2 * (v[k] - q) + q; m[k] = a, v[k] = b; \
     theta -= rate * (a / (square_root(b) + small) + l1); SETTLE(S) } return count; }
 STORAGES(UPDATE_ADAM)
 #endif
 /* The strength that the network runs on, read out of a wide copy. */
-#define READ_OUT(S) void read_out_##S(N, const num *restrict master, TYPE_##S *restrict w, FORMAT) { for (uint32_t k = 0; k < n; k++) { KEEP_##S(w, k, master[k]); } }
+#define READ_OUT(S) void read_out_##S(N, const num *restrict master, TYPE_##S *restrict w, FORMAT DRAWS) { for (uint32_t k = 0; k < n; k++) { KEEP_##S(w, k, STRENGTH_OF(master[k])); } }
 STORAGES(READ_OUT)
 void gradient_bias(N, const num *restrict e, num *restrict g) { for (uint32_t k = 0; k < n; k++) { g[k] += e[k]; } }
 void update_bias(N, num *restrict b, num *restrict g, num rate) { for (uint32_t k = 0; k < n; k++) { b[k] -= TIMES(rate, g[k]); g[k] = 0; } }
@@ -149,7 +149,7 @@ uint32_t proposal_row_slot(uint32_t k, N, const index_t *restrict post, uint32_t
 #define PLACE_i16(s) w[s] = (uint16_t)(stored | (bits[k] >> 31 << 15));
 #define PLACE_i8(s) w[s] = (uint8_t)(stored | (bits[k] >> 31 << 7));
 #define PLACE_bits(s) set_field(w, (s) * width, mask, stored); SET_SIGN(s, bits[k] >> 31)
-#define ARRIVAL(S) void arrival_##S(N, const index_t *restrict slot, const index_t *restrict i, const index_t *restrict j, const uint32_t *restrict bits, index_t *restrict pre, index_t *restrict post, TYPE_##S *restrict w, uint32_t *restrict signs, num born, uint32_t stored, FORMAT) { \
+#define ARRIVAL(S) void arrival_##S(N, const index_t *restrict slot, const index_t *restrict i, const index_t *restrict j, const uint32_t *restrict bits, index_t *restrict pre, index_t *restrict post, TYPE_##S *restrict w, word_t *restrict signs, num born, uint32_t stored, FORMAT) { \
     for (uint32_t k = 0; k < n; k++) { uint32_t s = slot[k]; pre[s] = i[k], post[s] = j[k]; PLACE_##S(s) } }
 STORAGES(ARRIVAL)
 void clear_number(N, const index_t *restrict slot, num *restrict m) { for (uint32_t k = 0; k < n; k++) { m[slot[k]] = 0; } }
@@ -160,7 +160,7 @@ void departure(N, const index_t *restrict slot, index_t *restrict pre) { for (ui
 #define MOVE_i16 w[to] = w[k];
 #define MOVE_i8 w[to] = w[k];
 #define MOVE_bits set_field(w, to * width, mask, field(w, k * width, mask)); SET_SIGN(to, signs[k >> 5] >> (k & 31) & 1)
-#define MERGE(S) uint32_t merge_##S(uint32_t k, uint32_t to, uint32_t next, index_t *restrict pre, index_t *restrict post, TYPE_##S *w, uint32_t *signs, FORMAT) { \
+#define MERGE(S) uint32_t merge_##S(uint32_t k, uint32_t to, uint32_t next, index_t *restrict pre, index_t *restrict post, TYPE_##S *w, word_t *signs, FORMAT) { \
     for (; k > 0; k--, to--) { uint32_t i = pre[k], j = post[k]; if (RARE((i << 16 | j) < next)) break; pre[to] = (index_t)i, post[to] = (index_t)j; MOVE_##S } return k; }
 STORAGES(MERGE)
 void merge_number(uint32_t k, uint32_t to, num *m) { for (; k > 0; k--, to--) { m[to] = m[k]; } }

@@ -1,7 +1,10 @@
 /* Numbers, stored weights and random bits of the training program, for a core with a floating-point unit and, with FIXED, for
    one without: s16.15 numbers, products through 64 bits. */
+#pragma once
 #include <stdint.h>
 
+/* The same text serves twice: for counting cycles (`python -m program.derive`), and, with EXACT, in the program that `neurosim export --format c`
+   writes, where every sum has the simulator's bits: fused products only where it has them (-ffp-contract=off), its roundings, its draws. */
 #define FREE 0xFFFFu /* pre index of a slot that is not in use */
 #define INLINE static inline __attribute__((always_inline))
 #define RARE(condition) __builtin_expect(!!(condition), 0)
@@ -27,6 +30,22 @@ INLINE float absolute(float x) { return of_bits(bits_of(x) & 0x7FFFFFFF); }
 #define SIGNED(value, signs, k) of_bits(bits_of(value) ^ SIGN_BIT(signs, k))
 #endif
 
+#ifdef EXACT
+#include "exact.h"
+#else
+/* A product that is added to a number, or taken from it. */
+#define ADD_TIMES(to, a, b) to += TIMES(a, b)
+#define TAKE_TIMES(from, a, b) from -= TIMES(a, b)
+/* Of an update: whatever it draws besides, what becomes of a slot that falls below zero, how many steps a strength is stored as. */
+#define DRAWS
+#define NOISE(theta, k)
+#define LEAVE(k) leaving[count++] = (index_t)(k)
+#define STEPS_OF(v, k) (int32_t)((v) * per_step)
+#define KEEP_f32(w, k, v) ((w)[k] = (v))
+#define STRENGTH_OF(master) (master)
+typedef uint32_t word_t; /* of signs, or of fields */
+#endif
+
 /* A stored weight, by its format: the TYPE of its array, the WEIGHT of slot k, its strength THETA without the sign, a slope in the
    direction of THETA, and how a strength that is zero or more is stored (KEEP). float32, and fields of any other width, have their sign bits in an
    array of their own; float16 and fixed point of 16 and 8 bits keep the sign in their own highest bit, also of a zero. */
@@ -37,7 +56,6 @@ INLINE float absolute(float x) { return of_bits(bits_of(x) & 0x7FFFFFFF); }
 #define TYPE_f32 int32_t /* 32 bits of fixed point */
 #define THETA_f32(w, k) ((num)(w)[k])
 #define WEIGHT_f32(w, k) SIGNED(THETA_f32(w, k), signs, k)
-#define KEEP_f32(w, k, v) ((w)[k] = (v))
 #define TYPE_i16 uint16_t
 #define MINUS_i16(w, k) (-(num)((w)[k] >> 15))
 #define THETA_i16(w, k) ((num)((w)[k] & 0x7FFF))
@@ -55,7 +73,6 @@ INLINE float absolute(float x) { return of_bits(bits_of(x) & 0x7FFFFFFF); }
 #define TYPE_f32 float
 #define THETA_f32(w, k) ((w)[k])
 #define WEIGHT_f32(w, k) SIGNED((w)[k], signs, k)
-#define KEEP_f32(w, k, v) ((w)[k] = (v))
 #define TYPE_f16 __fp16
 #define THETA_f16(w, k) absolute((float)(w)[k])
 #define WEIGHT_f16(w, k) ((float)(w)[k])
@@ -67,14 +84,18 @@ INLINE float absolute(float x) { return of_bits(bits_of(x) & 0x7FFFFFFF); }
 #define MINUS_i16(w, k) ((uint32_t)((w)[k] & 0x8000) << 16)
 #define WEIGHT_i16(w, k) of_bits(bits_of(THETA_i16(w, k)) ^ MINUS_i16(w, k))
 #define SLOPE_i16(w, k, g) of_bits(bits_of(g) ^ MINUS_i16(w, k))
-#define KEEP_i16(w, k, v) ((w)[k] = (uint16_t)(((w)[k] & 0x8000) | (int32_t)((v) * per_step)))
+#define KEEP_i16(w, k, v) ((w)[k] = (uint16_t)(((w)[k] & 0x8000) | STEPS_OF(v, k)))
 #define TYPE_i8 uint8_t
 #define THETA_i8(w, k) ((float)(int32_t)((w)[k] & 0x7F) * step)
 #define MINUS_i8(w, k) ((uint32_t)((w)[k] & 0x80) << 24)
 #define WEIGHT_i8(w, k) of_bits(bits_of(THETA_i8(w, k)) ^ MINUS_i8(w, k))
 #define SLOPE_i8(w, k, g) of_bits(bits_of(g) ^ MINUS_i8(w, k))
-#define KEEP_i8(w, k, v) ((w)[k] = (uint8_t)(((w)[k] & 0x80) | (int32_t)((v) * per_step)))
+#define KEEP_i8(w, k, v) ((w)[k] = (uint8_t)(((w)[k] & 0x80) | STEPS_OF(v, k)))
+#ifdef EXACT
+#define STORAGES(loop) loop(f32) loop(wide) loop(i16) loop(i8) loop(bits)
+#else
 #define STORAGES(loop) loop(f32) loop(f16) loop(i16) loop(i8) loop(bits)
+#endif
 #endif
 
 /* Any other width of b bits: fields behind one another, read as an unaligned word (b up to 25). */
@@ -84,7 +105,7 @@ INLINE uint32_t field(const uint8_t *w, uint32_t at, uint32_t mask) {
     uint32_t shift = at & 31, low = word[0] >> shift;
     return (low | (shift ? word[1] << (32 - shift) : 0)) & mask;
 #else
-    return (*(const uint32_t *)(w + (at >> 3)) >> (at & 7)) & mask;
+    return (*(const word_t *)(w + (at >> 3)) >> (at & 7)) & mask;
 #endif
 }
 INLINE void set_field(uint8_t *w, uint32_t at, uint32_t mask, uint32_t value) {
@@ -93,7 +114,8 @@ INLINE void set_field(uint8_t *w, uint32_t at, uint32_t mask, uint32_t value) {
     word[0] = (word[0] & ~(mask << shift)) | value << shift;
     if (shift) word[1] = (word[1] & ~(mask >> (32 - shift))) | value >> (32 - shift);
 #else
-    uint32_t *word = (uint32_t *)(w + (at >> 3)), shift = at & 7;
+    word_t *word = (word_t *)(w + (at >> 3));
+    uint32_t shift = at & 7;
     *word = (*word & ~(mask << shift)) | value << shift;
 #endif
 }
@@ -102,7 +124,7 @@ INLINE void set_field(uint8_t *w, uint32_t at, uint32_t mask, uint32_t value) {
 #define KEEP_bits(w, k, v) set_field(w, (k) * width, mask, (uint32_t)(v) > mask ? mask : (uint32_t)(v))
 #else
 #define THETA_bits(w, k) ((float)(int32_t)field(w, (k) * width, mask) * step)
-#define KEEP_bits(w, k, v) set_field(w, (k) * width, mask, (uint32_t)(int32_t)((v) * per_step))
+#define KEEP_bits(w, k, v) set_field(w, (k) * width, mask, (uint32_t)STEPS_OF(v, k))
 #endif
 #define WEIGHT_bits(w, k) SIGNED(THETA_bits(w, k), signs, k)
 
@@ -133,8 +155,9 @@ INLINE num exp_below(num x) { /* 2 to a power: a shift and a polynomial of its f
     return y >> -n;
 }
 #else
-/* The simulator's own polynomials: neurosim/kernels/normal.py and softmax.py. */
+#ifndef EXACT
 INLINE float square_root(float x) { float y; __asm__("vsqrt.f32 %0, %1" : "=t"(y) : "t"(x)); return y; }
+/* The simulator's own polynomials: neurosim/kernels/normal.py and, one power less, softmax.py. */
 INLINE float normal(uint32_t bits) {
     float p = ((float)(int32_t)(bits & 0x7FFFFFFF) + 0.5f) * 0x1p-32f;
     uint32_t u = bits_of(p);
@@ -154,6 +177,7 @@ INLINE float exp_below(float x) { /* exp(x), x <= 0 */
     y = y * r + 1.0f / 120, y = y * r + 1.0f / 24, y = y * r + 1.0f / 6, y = y * r + 0.5f, y = y * r + 1.0f, y = y * r + 1.0f;
     return of_bits(bits_of(y) + ((uint32_t)n << 23));
 }
+#endif
 INLINE float SIGMOID(float x) { float e = exp_below(-absolute(x)); return (x >= 0 ? 1.0f : e) / (1.0f + e); }
 INLINE float TANH(float x) {
     float e = exp_below(-2 * absolute(x)), t = (1.0f - e) / (1.0f + e);

@@ -90,8 +90,19 @@ class Accesses:
         return self.shape.per_core(np.where(where, values, 0))
 
     def home_of_values(self, population):
-        """Section of the values of a population other than the inputs: those of every step, where there are several."""
+        """Section of the values of a population other than the inputs: those of maps, or of every step, where there are several."""
+        if self.topology.populations[population].maps:
+            return "feature_maps"
         return "unrolled_state" if self.topology.is_unrolled and population in self.topology.hidden else "neuron_state"
+
+    def home_of_errors(self, population):
+        """Section of the errors of a population, and of partial errors on their way to it."""
+        return "feature_maps" if self.topology.populations[population].maps else "neuron_state"
+
+    def per_matrix(self, values):
+        """(projection, values per core) of each matrix, from `values` per segment."""
+        for matrix, projection in enumerate(self.topology.projections):
+            yield projection, self.per_segment(values, self.shape.matrix == matrix)
 
     def _homes_of_x(self):
         """Section of the values that each matrix is multiplied with: list of str."""

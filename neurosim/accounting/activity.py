@@ -59,8 +59,13 @@ class Shape:
     core, matrix, pre, n_pre, n_slots, n_positions : int64 array, shape (n_segments,)
         `pre` is the population that feeds the segment.
     own, own_sums : int64 array, shape (n_populations, n_cores)
-        Neurons of each population that live on a core, and their sums; 0 for inputs.
-    has_bias : bool array, shape (n_populations, 1)
+        Neurons of each population that live on a core, and their sums; 0 for inputs. Those of maps count at every place.
+    own_sent, own_pooled : int64 array, shape (n_populations, n_cores)
+        Values that they send; those of them that pooling makes.
+    pooled_pairs : int64 array, shape (n_populations, n_cores)
+        (pooled value, value of its window) pairs.
+    own_biases : int64 array, shape (n_populations, n_cores)
+        Their biases: one for all places of a map.
     homes : list of int64 array
         Core of each neuron of each population; -1 for inputs.
     pre_start : int64 array, shape (n_matrices + 1,)
@@ -78,13 +83,19 @@ class Shape:
         layout = placement.layout
         self.topology, self.n_cores = layout.topology, layout.n_cores
         self.core, self.matrix, self.pre, self.n_pre = layout.core, layout.matrix, layout.pre, layout.n_pre
-        self.n_positions, self.own, self.remote, self.has_input = layout.n_positions, layout.own, layout.remote, layout.has_input
+        self.n_positions, self.remote, self.has_input = layout.n_positions, layout.remote, layout.has_input
         self.n_slots = np.array([s.n_slots for s in placement.segments], np.int64)
         self.homes, populations = placement.homes, self.topology.populations
+        units = layout.own
+        is_pooled = np.array([[p.maps is not None and p.maps.pool is not None] for p in populations])
+        self.own = units * np.array([[p.places] for p in populations])
         self.own_sums = self.own * np.array([[p.sums] for p in populations])
-        self.has_bias = np.array([[p.has_bias] for p in populations])
+        self.own_sent = units * np.array([[p.sent] for p in populations])
+        self.own_pooled = self.own_sent * is_pooled
+        self.pooled_pairs = units * np.array([[p.maps.n_pooled if p.maps else 0] for p in populations])
+        self.own_biases = units * np.array([[p.sums * p.has_bias] for p in populations])
         self.pre_start = np.cumsum([0, *(n_pre for n_pre, _ in self.topology.shapes)])
-        self.n_inputs, self.n_outputs = self.topology.sizes[0], self.topology.sizes[-1]
+        self.n_inputs, self.n_outputs = self.topology.n_values[0], self.topology.sizes[-1]
         self.has_output = self.own[-1] > 0
         self.output_cores = int(self.has_output.sum())
         self.other_outputs = np.where(self.has_output, self.n_outputs - self.own[-1], 0)
@@ -96,17 +107,17 @@ class Shape:
         return total
 
     def updates(self, passes):
-        """Sums that neurons turned into their values, on each core, in `passes` of each population."""
-        return (passes[:, None] * self.own_sums).sum(axis=0)
+        """Sums that neurons turned into their values, and pooled values, on each core, in `passes` of each population."""
+        return (passes[:, None] * (self.own_sums + self.own_pooled)).sum(axis=0)
 
     def own_hidden(self, passes):
-        """Values that hidden neurons of each core had in `passes` of each population."""
+        """Values that hidden neurons of each core had in `passes` of each population, before pooling."""
         return (passes[:, None] * self.own)[1:-1].sum(axis=0)
 
     @property
     def n_biases(self):
         """Biases of each core."""
-        return np.where(self.has_bias, self.own_sums, 0).sum(axis=0)
+        return self.own_biases.sum(axis=0)
 
     @property
     def norm_packets(self):

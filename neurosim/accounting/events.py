@@ -146,6 +146,8 @@ def _count_engine_visits(placement, training):
     steps = placement.profile.time.steps
     if steps is None:
         return training.segment["updated"]
+    if placement.workload.topology.spiking:  # a step of the chip is one of the sample
+        return steps.epochs_per_step.value * training.segment["slots"]
     n_matrices = len(placement.workload.topology.projections)
     return steps.of_training(n_matrices) * steps.epochs_per_step.value * training.segment["slots_gradient"]
 
@@ -155,6 +157,8 @@ def count_steps(placement, training, evaluation):
     steps, n_matrices = placement.profile.time.steps, len(placement.workload.topology.projections)
     if steps is None:
         return None
+    if placement.workload.topology.spiking:
+        return int(training.passes[0, 0]), int(evaluation.passes[0, 0])
     trained = steps.of_evaluation(n_matrices) if placement.workload.host_learns else steps.of_training(n_matrices)
     return int(training.passes[0, 0]) * trained, int(evaluation.passes[0, 0]) * steps.of_evaluation(n_matrices)
 
@@ -192,7 +196,6 @@ def _count_norm(add, shape, n_steps):
 
 def _count_host_learning(add, shape, placement, training):
     """Events of a chip whose host learns: the forward pass, what the host reads of it, and what it writes."""
-    formats, n = placement.profile.formats, training.n_samples
     add("input", "host_byte", _bytes(input_bits(shape, placement, training)))
     _count_forward(add, "forward", shape, placement, training)
     add("forward", "host_byte", _bytes(states_read(shape, placement, training)))

@@ -94,18 +94,32 @@ class _Counter:
             self.open_rows(phase, activity, walks)
             self.add_segments(phase, f"forward_row_{self.storage}", visits.forward)
         else:
-            self.add_segments(phase, f"forward_{self.storage}", visits.forward)
-            self.pass_free(phase, walks, visits.forward)
+            self.add_walk(phase, "forward", f"_{self.storage}", visits.forward, visits.forward_words)
+            self.pass_free(phase, walks, visits.forward_words)
         for i in range(1, len(passes)):
-            self.add(phase, "start_bias" if shape.has_bias[i] else "start_sum", passes[i] * shape.own_sums[i])
+            self.add(phase, "start_bias" if topology.populations[i].has_bias else "start_sum", passes[i] * shape.own_sums[i])
         for matrix, projection in enumerate(topology.projections):
-            if projection.pre and not topology.populations[projection.pre].model.sends_zeros:  # copies start at zero
+            if projection.pre and not topology.sends_zeros(projection.pre):  # copies start at zero
                 self.add_segments(phase, "start_sum", np.where(shape.matrix == matrix, walks * shape.remote, 0))
         for i in topology.hidden:
             self.add(phase, f"{self.cell(i)}_forward", passes[i] * shape.own[i])
+            self.add_pool(phase, i, "pool", passes[i])
         if topology.readout == "mean":
             self.add(phase, "mean_add", passes[-2] * shape.own[-2])
         self.add_packets(phase, "receive_value")
+
+    def add_walk(self, phase, loop, end, turns, words):
+        """Turns of a walk over slots: of dense layers one a slot; of convolutions one a place, in loops of their own, and one a slot."""
+        is_shared = np.array([projection.pattern is not None for projection in self.topology.projections])[self.shape.matrix]
+        self.add_segments(phase, f"{loop}{end}", np.where(is_shared, 0, turns))
+        if is_shared.any():
+            self.add_segments(phase, f"convolve_{loop}{end}", np.where(is_shared, turns, 0))
+            self.add_segments(phase, f"convolve_{loop}_slot{end}", np.where(is_shared, words, 0))
+
+    def add_pool(self, phase, population, loop, passes):
+        maps = self.topology.populations[population].maps
+        if maps and maps.pool:
+            self.add(phase, f"{loop}_{maps.pool.kind}", passes * self.shape.pooled_pairs[population])
 
     def cell(self, population):
         name = self.topology.populations[population].model.name
@@ -125,17 +139,18 @@ class _Counter:
         shape, passes = self.shape, activity.passes[1]
         walks = activity.walks[1][shape.matrix]
         visits = count_visits(self.placement, activity)
-        self.add("backward", "start_sum", shape.own_hidden(passes))
+        self.add("backward", "start_sum", shape.own_hidden(passes) + (passes[:, None] * shape.own_pooled).sum(axis=0))
         self.add_segments("backward", "start_sum", walks * shape.remote)
         if self.is_sorted:
             self.open_rows("backward", activity, walks, with_first=False)
             self.add_segments("backward", f"backward_row_{self.storage}", visits.backward_ops)
             self.add_segments("backward", "row_skip", visits.backward - visits.backward_ops)
         else:
-            self.add_segments("backward", f"backward_{self.storage}", visits.backward)
-            self.pass_free("backward", walks, visits.backward)
+            self.add_walk("backward", "backward", f"_{self.storage}", visits.backward, visits.backward_words)
+            self.pass_free("backward", walks, visits.backward_words)
         for i in self.topology.hidden:
             self.add("backward", f"{self.cell(i)}_backward", passes[i] * shape.own[i])
+            self.add_pool("backward", i, "unpool", passes[i])
         if self.topology.readout == "mean":
             self.add("backward", "mean_add", passes[-2] * shape.own[-2])
         self.add_packets("backward", "receive_error")
@@ -151,9 +166,10 @@ class _Counter:
             self.add_segments("gradient", loop, max(n_numbers, 1) * visits.gradient_ops)
             self.add_segments("gradient", "row_skip", visits.gradient - visits.gradient_ops)
         else:
-            self.add_segments("gradient", "gradient" if is_summed else "gradient_at_once", visits.gradient)
-            self.pass_free("gradient", walks, visits.gradient)
-        n_biases = (activity.passes[1][:, None] * np.where(self.shape.has_bias, self.shape.own_sums, 0)).sum(axis=0)
+            self.add_walk("gradient", "gradient" if is_summed else "gradient_at_once", "", visits.gradient, visits.gradient_words)
+            self.pass_free("gradient", walks, visits.gradient_words)
+        has_bias = np.array([[population.has_bias] for population in self.topology.populations])
+        n_biases = (activity.passes[1][:, None] * has_bias * self.shape.own_sums).sum(axis=0)
         self.add("gradient", "gradient_bias", n_biases)
 
     def update(self, activity):

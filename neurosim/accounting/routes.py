@@ -31,7 +31,7 @@ def count_packets(shape, workload, training, evaluation, broadcast=None):
     logits = n_losses * np.outer(shape.own[-1], shape.has_output)
     dense = np.zeros_like(logits)
     for g in np.flatnonzero(shape.remote):
-        dense[:, shape.core[g]] += training.segment["dense_samples"][g] * shape.own[shape.pre[g]]
+        dense[:, shape.core[g]] += training.segment["dense_samples"][g] * shape.own_sent[shape.pre[g]]
     for among in (logits, dense):
         np.fill_diagonal(among, 0)
     return {

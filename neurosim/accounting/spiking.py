@@ -24,6 +24,7 @@ from neurosim.accounting.spiking_signals import Signals
 from neurosim.accounting.spiking_visits import count_replayed, count_sample_slots, visits_by_spikes
 from neurosim.accounting.traffic import TrafficCounter
 from neurosim.accounting.visits import count_visits
+from neurosim.placement.families.packed_lists import PackedListsFamily
 from neurosim.placement.memory import host_rewires
 from neurosim.placement.programs import count_synapse_words, find_program, has_one_signal
 from neurosim.placement.spiking import bits_of, history_steps, input_bits, is_hidden, trace_bits
@@ -45,7 +46,8 @@ class SpikingTraffic(TrafficCounter):
         self.w_input = input_bits(formats, workload)
         self.w_trace, self.w_psi = bits_of(formats, "trace_bits"), bits_of(formats, "surrogate_bits") if self.kept else self.w.activation
         self.trace = trace_bits(formats, workload, placement.layout)
-        self.words = count_synapse_words(self.program, self.topology) * self.hidden * self.learns
+        # What an engine keeps for a synapse is part of it.
+        self.words = count_synapse_words(self.program, self.topology) * self.hidden * self.learns * self.is_program
 
     # Widths and homes that differ
 
@@ -123,6 +125,9 @@ class SpikingTraffic(TrafficCounter):
         shape, w = self.shape, self.w
         walks = np.where(where, training.walks[1][shape.matrix], 0)
         visits = np.where(where, training.segment["slots_backward"], 0)
+        if not self.is_program:
+            self.read("backward", self.family.home, self.per_segment(visits * (w.position + w.strength)))
+            return
         self.write("backward", "neuron_state", self.per_segment(walks * shape.remote * w.error))
         self.read("backward", "neuron_state", self.per_segment(visits * w.error))
         if self.is_sorted:
@@ -150,7 +155,7 @@ class SpikingTraffic(TrafficCounter):
             self.read("backward", "feedback", n * n_hidden * shape.n_outputs * w.gradient)
             if self.is_program:
                 self.read("backward", "neuron_state", n * n_hidden * shape.n_outputs * w.error)
-        if self.spiking.feedback == "symmetric":
+        if self.spiking.feedback == "symmetric" and self.is_program:
             self.read("backward", "neuron_state", training.sent_back * w.error)
             self.update_in_place("backward", "neuron_state", training.received_back * w.error)
         if self.program.has_history and not self.one_signal and self.is_program:
@@ -195,6 +200,8 @@ class SpikingTraffic(TrafficCounter):
         adds = gather * (~self.hidden if self.one_signal and self.program.has_traces else 1)
         if self.has_accumulators:
             self.update_in_place("gradient", "gradients", self.per_segment(adds * w.gradient))
+        elif isinstance(self.family, PackedListsFamily):
+            self.family.visit_all(self, "gradient", training, training.passes[0, 0])
         elif not self.one_signal:
             self.move_strengths("gradient", adds)
         n_biases = training.n_losses * np.where(self.shape.has_bias, self.shape.own_sums, 0).sum(axis=0)

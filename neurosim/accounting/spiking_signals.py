@@ -5,6 +5,7 @@ import numpy as np
 from neurosim.accounting.activity import Shape
 from neurosim.accounting.spiking_visits import count_replayed
 from neurosim.accounting.visits import count_visits
+from neurosim.placement.families import family_of
 from neurosim.placement.programs import count_synapse_words, find_program
 from neurosim.placement.spiking import is_hidden
 
@@ -66,7 +67,8 @@ def count_spiking_events(add, shape, placement, training, count_forward):
     add("backward", "packet_received", training.received_back + signals.received)
     add("backward", "target_broadcast", signals.sent)
     add("gradient", "synaptic_op", shape.per_core(visits.gradient))
-    if program.has_traces and count_synapse_words(program, topology):
+    # An engine beside circuits visits a synapse once a step for all that it does, which is an update.
+    if family_of(placement.profile).is_program and program.has_traces and count_synapse_words(program, topology):
         add("gradient", "trace_update", shape.per_core(visits.gradient * hidden))
     if program.name == "eprop_spike":
         add("gradient", "history_read", shape.per_core(count_replayed(placement, training)))

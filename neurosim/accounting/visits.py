@@ -12,7 +12,11 @@ from neurosim.placement.memory import SEARCH_BITS, has_row_pointers
 
 @dataclass(frozen=True)
 class Visits:
-    """Slots that a core walks and multiplies per phase: int64 arrays, shape (n_segments,)."""
+    """Slots that a core walks and multiplies per phase: int64 arrays, shape (n_segments,).
+
+    The slot of a convolution counts at every place; its words are read once a walk, and its gradient is written once: `forward_words`,
+    `backward_words`, `gradient_words`. Elsewhere these are the slots walked.
+    """
 
     forward: np.ndarray
     backward: np.ndarray
@@ -20,6 +24,9 @@ class Visits:
     forward_ops: np.ndarray
     backward_ops: np.ndarray
     gradient_ops: np.ndarray
+    forward_words: np.ndarray
+    backward_words: np.ndarray
+    gradient_words: np.ndarray
 
 
 def count_visits(placement, activity):
@@ -37,10 +44,15 @@ def count_visits(placement, activity):
     slots, backward, gradient = (segment[k] for k in ("slots", "slots_backward", "slots_gradient"))
     rows, pairs = segment["pre_nonzero"], segment["pair_nonzero"]
     if not family_of(placement.profile).is_program:
-        return Visits(rows, backward, gradient, rows, backward, gradient)
+        return Visits(rows, backward, gradient, rows, backward, gradient, rows, backward, gradient)
     if placement.workload.execution == "event_driven":
-        return Visits(rows, rows * later, rows, rows, pairs * later, pairs)
-    return Visits(slots, backward, gradient, slots, backward, gradient)
+        return Visits(rows, rows * later, rows, rows, pairs * later, pairs, rows, rows * later, rows)
+    words = (slots, backward, gradient)
+    if placement.workload.topology.has_maps:
+        # An evaluation has no way back.
+        n, is_training = segment["words"], (gradient > 0)
+        words = (n, n * later * is_training, n * is_training)
+    return Visits(slots, backward, gradient, slots, backward, gradient, *words)
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ def count_dense(placement, activity):
     rows = activity.segment["dense_rows"] if is_sorted else walks * shape.n_pre
     sent, received = (np.zeros((len(shape.topology.projections), shape.n_cores), np.int64) for _ in range(2))
     for g in np.flatnonzero(shape.remote):
-        own = shape.own[shape.pre[g]].copy()
+        own = shape.own_sent[shape.pre[g]].copy()
         own[shape.core[g]] = 0
         sent[shape.matrix[g]] += walks[g] * own
         received[shape.matrix[g], shape.core[g]] += walks[g] * shape.remote[g]

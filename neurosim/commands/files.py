@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from neurosim.commands.common import AsJson, make_console, print_json
+from neurosim.commands.common import AsJson, Overrides, make_console, print_json
 from neurosim.commands.complete import complete_words
 from neurosim.errors import InputError, nearest
 
@@ -87,37 +87,49 @@ def report(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.", metavar="RUN", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json; for c a scenario, too.", metavar="RUN", show_default=False)],
     what: Annotated[
         str,
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="Of the network: onnx, npz, nir, torch, pynn. Of counts: action-counts (YAML), action-counts-csv. Of a batch: sanafe.",
-            autocompletion=complete_words(*NETWORK_FORMATS, "action-counts", "action-counts-csv", "sanafe"),
+            help="Of the network: onnx, npz, nir, torch, pynn. Of counts: action-counts (YAML), action-counts-csv. Of a batch: sanafe. "
+            "c: the training program.",
+            autocompletion=complete_words(*NETWORK_FORMATS, "c", "action-counts", "action-counts-csv", "sanafe"),
         ),
     ],  # fmt: skip
     out: Annotated[
         Optional[Path],
-        typer.Option("--out", metavar="FILE", help="Write here instead of printing; of a network a file, for pynn and sanafe a folder."),
+        typer.Option("--out", metavar="FILE", help="Write here instead of printing; of a network a file, for pynn, c and sanafe a folder."),
     ] = None,
     dense: Annotated[bool, typer.Option("--dense", help="For onnx: weights as dense arrays, for readers that know no sparse ones.")] = False,
     lossy: Annotated[
         bool, typer.Option("--lossy", help="For nir and pynn: write spiking neurons though they reset there where ours lose their threshold.")
     ] = False,
-    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For sanafe: look for data sets here first.")] = None,
+    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For c and sanafe: look for data sets here first.")] = None,
+    overrides: Overrides = None,
 ):
     """Write the network of a run for other tools, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
 
     The network, of any finished run, without data or kernels: onnx (sparse weights), npz (arrays in CSR form, signs, biases, homes), torch (a
     Python file and its weights), nir and pynn (spiking networks: connection lists and a script). What a format cannot say is refused.
     Counts are events and bytes per core, phase and kind. For SANA-FE: cores and prices, the synapses of the checkpoint, and which
-    activations and errors are not zero in the first batch of the training set with these weights.
+    activations and errors are not zero in the first batch of the training set with these weights. The training program: C for the cores of the
+    chip of a scenario, or of the one of a run, with a Makefile for this computer and for a board.
     """
     from neurosim.documents import write_atomic
     from neurosim.results import consistent, read_record
-    from neurosim.results.export import export_run
+    from neurosim.results.export import check_format, export_run
 
+    if what == "c":
+        from neurosim.silicon import export_program
+
+        if out is None:
+            raise InputError("--out: missing; --format c writes several files, give a folder such as --out program")
+        export_program(run, out, data, overrides=overrides or ())
+        return None
+    if overrides:
+        raise InputError(f"--set: for --format c alone; what {what} exports is what has run")
     if lossy and what not in ("nir", "pynn"):
         raise InputError(f"--lossy: found with --format {what}; it belongs to nir and pynn")
     if dense and what != "onnx":
@@ -135,6 +147,7 @@ def export(
         if out is None:
             raise InputError("--out: missing; --format sanafe writes several files, give a folder such as --out replay")
         return export_sanafe(run, out, data)
+    check_format(what)
     record = read_record(run)
     with consistent(run):
         text = export_run(record, what)

@@ -56,6 +56,8 @@ def check_network(path, overrides, profiles, n_steps, as_json):
 
 def describe(network):
     """A network in a few words."""
+    if network.type == "conv":
+        return f"convolutions, {network.n_synapses:,d} synapses"
     cells = "" if network.type != "mlp" else f" {'/'.join(dict.fromkeys(network.cells))}" if network.cells else ""
     steps = f", {network.n_steps} steps" if network.type != "mlp" else ""
     biases = ", biases" if network.biases else ""

@@ -47,7 +47,7 @@ class Augmentation:
             parts.append(f"cropped to {self.crop} x {self.crop}")
         if self.shift:
             late = f", {self.late_probability:g} after {self.late_after:.0%} of the epochs" if self.late_after is not None else ""
-            parts.append(f"moved by up to {self.shift} pixels with probability {self.probability:g}{late}")
+            parts.append(f"moved by up to {self.shift} pixel{'s' * (self.shift > 1)} with probability {self.probability:g}{late}")
         if self.flip:
             parts.append("mirrored with probability 0.5")
         return f"training images are {', '.join(parts)}: on the chip another first address or direction of reading, which takes no memory"

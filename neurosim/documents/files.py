@@ -136,11 +136,11 @@ def _lives(process):
 
 
 def bundled_folder(kind):
-    """Folder of the YAML files that come with the package.
+    """Folder of files that come with the package: YAML, or the loops in C.
 
     Parameters
     ----------
-    kind : {"hardware_profiles", "scenarios"}
+    kind : {"hardware_profiles", "program", "scenarios"}
 
     Raises
     ------

@@ -27,6 +27,8 @@ def write_network(network: TrainedNetwork, what: str, out: str | Path, dense: bo
         A format that cannot say what the network is; the message names one that can.
     """
     out = Path(out)
+    if network.type == "conv" and what != "npz":
+        raise InputError(f"export --format {what}: {network.matrices[0].name} is a convolution with shared sparse weights, which is not written yet; use --format npz")
     if what == "npz":
         network.to_npz(out)
     elif what == "onnx":

@@ -24,6 +24,14 @@ _START = (
 )
 _KERNELS = {
     "feedforward": (*_START, ("evaluate", 40, 7.0), ("settle_tally", 1, 1.0), ("train_steps", 123, 20.3), ("fill_bits", 1, 0.1)),
+    "maps": (
+        *_START,
+        ("prepare_order", 3, 0.6),
+        ("evaluate_maps", 60, 13.0),
+        ("book_forward", 3, 0.5),
+        ("train_maps", 160, 38.0),
+        ("fill_bits", 1, 0.1),
+    ),
     "recurrent": (*_START, ("evaluate_sequences", 44, 11.0), ("book_forward", 6, 1.2), ("train_sequences", 133, 43.0), ("fill_bits", 1, 0.1)),
 }
 

@@ -6,8 +6,9 @@ What learns, what places, what counts and what reads scenarios all read this des
 from neurosim.networks.methods import METHODS, LearningMethod, find_method
 from neurosim.networks.models import MODELS, NeuronModel, find_model
 from neurosim.networks.optimizers import OPTIMIZERS, OptimizerModel
+from neurosim.networks.patterns import Convolution, Maps, Pool
 from neurosim.networks.spiking import READOUTS, SURROGATES, Spiking
-from neurosim.networks.topology import Population, Projection, Topology
+from neurosim.networks.topology import Convolve, Population, Projection, Topology
 
 __all__ = [
     "METHODS",
@@ -15,9 +16,13 @@ __all__ = [
     "OPTIMIZERS",
     "READOUTS",
     "SURROGATES",
+    "Convolution",
+    "Convolve",
     "LearningMethod",
+    "Maps",
     "NeuronModel",
     "OptimizerModel",
+    "Pool",
     "Population",
     "Projection",
     "Spiking",

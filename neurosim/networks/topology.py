@@ -6,7 +6,7 @@ Nothing here depends on a chip.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from numbers import Integral
@@ -15,6 +15,7 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.networks.models import NeuronModel, find_model
+from neurosim.networks.patterns import POOLS, Convolution, Maps, Pool, check_window, count_places
 from neurosim.networks.spiking import Spiking
 
 #: A cell by its name, or its facts.
@@ -27,13 +28,25 @@ _MAX_NEURONS = 10**6  # per population: products of three sizes stay inside int6
 class Population:
     """Neurons of one model; `model` is None for inputs, which come from the host.
 
-    `has_bias` : whether its sums start at learned biases.
+    `has_bias` : whether its sums start at learned biases. `maps` : where each of the `n` neurons is a map of values with shared kernels
+    and one bias, how large these are.
     """
 
     name: str
     n: int
     model: NeuronModel | None = None
     has_bias: bool = False
+    maps: Maps | None = None
+
+    @property
+    def places(self) -> int:
+        """Places at which a neuron has its sums: those of its map, or 1."""
+        return self.maps.places if self.maps else 1
+
+    @property
+    def sent(self) -> int:
+        """Values that a neuron sends to others: those of its map after pooling, or 1."""
+        return self.maps.sent if self.maps else 1
 
     @property
     def cell(self) -> str | None:
@@ -60,13 +73,23 @@ class Population:
 class Projection:
     """One weight matrix, between two populations by number; a recurrent one takes the values of the step before.
 
-    `skips_self` : whether the connection of a neuron to itself is no position.
+    `pattern` : which positions there are; without, every value of `pre` with every sum of `post`. `skips_self` : whether the connection of a
+    neuron to itself is none of them.
     """
 
     pre: int
     post: int
     is_recurrent: bool = False
+    pattern: Convolution | None = None
     skips_self: bool = False
+
+
+@dataclass(frozen=True)
+class Convolve:
+    """A layer of `n` output maps, each with a kernel for every input map."""
+
+    n: int
+    pattern: Convolution
 
 
 @dataclass(frozen=True)
@@ -119,10 +142,7 @@ class Topology:
         cells = [cell] * (len(layers) - 2) if isinstance(cell, (str, NeuronModel)) else list(cell)
         if len(cells) != len(layers) - 2:
             raise InputError(f"cell: found {len(cells)}; expected one, or one per hidden layer, {len(layers) - 2}")
-        models = [find_model(name) for name in cells]
-        for model in models:
-            if model.is_recurrent:
-                raise InputError(f"cell: found {model.name}, which keeps a state from step to step; a feed-forward network has no steps")
+        models = [_without_steps(name) for name in cells]
         hidden = (Population(f"hidden {i}", n, m, bias) for i, (n, m) in enumerate(zip(layers[1:-1], models, strict=True), 1))
         populations = (Population("inputs", layers[0]), *hidden, Population("outputs", layers[-1], find_model("softmax"), bias))
         return cls(populations, tuple(Projection(i, i + 1) for i in range(len(layers) - 1)))
@@ -197,10 +217,102 @@ class Topology:
         window = n_steps if window is None or spiking.learning.is_online else min(window, n_steps)
         return cls(tuple(populations), tuple(projections), n_steps, window, spiking=spiking)
 
+    @classmethod
+    def convolutional(
+        cls, input_shape: Sequence[int], layers: Sequence[int | Convolve | Pool], cell: Cell | Sequence[Cell] = "relu", bias: bool = False
+    ) -> "Topology":
+        """Convolutions and pooling, then dense layers, which see all values of the last maps.
+
+        Parameters
+        ----------
+        input_shape : (int, int, int)
+            Maps, rows and columns of a sample.
+        layers : sequence of Convolve, Pool and int
+            A `Pool` belongs to the convolution before it; numbers are dense layers, the last of them the outputs.
+        cell, bias
+            As in `feedforward`, of the layers with weights.
+
+        Raises
+        ------
+        InputError
+            Sizes that do not meet, with the number of the layer, from 1 on.
+        """
+        n, height, width = _check_sizes(input_shape)
+        populations, projections = [Population("inputs", n, maps=Maps(height, width))], []
+        for i, layer in enumerate(layers, 1):
+            before = populations[-1]
+            where = f"layers, layer {i}"
+            if isinstance(layer, Pool):
+                if before.maps is None or before.maps.pool is not None or len(populations) == 1:
+                    raise InputError(f"{where}: found pooling behind {before.name}; it belongs directly behind a convolution")
+                if layer.kind not in POOLS:
+                    raise InputError(f"{where}: found pool {layer.kind!r}; expected one of {', '.join(POOLS)}")
+                check_window(f"{where}, pool", before.maps.height, before.maps.width, layer.window, layer.stride, layer.padding, layer.window // 2)
+                populations[-1] = replace(before, maps=replace(before.maps, pool=layer))
+            elif isinstance(layer, Convolve):
+                if before.maps is None:
+                    raise InputError(f"{where}: found a convolution behind a dense layer, which has no maps; put convolutions first")
+                sides, kernel = (before.maps.sent_height, before.maps.sent_width), layer.pattern
+                check_window(f"{where}, conv", *sides, kernel.kernel, kernel.stride, kernel.padding, kernel.kernel - 1)
+                rows, columns = (count_places(side, kernel.kernel, kernel.stride, kernel.padding) for side in sides)
+                out = Maps(rows, columns)
+                _check_sizes((layer.n, layer.n * out.places))
+                projections.append(Projection(len(populations) - 1, len(populations), pattern=kernel))
+                populations.append(Population(f"conv {len(populations)}", layer.n, None, bias, out))
+            else:
+                _check_sizes((layer, layer))
+                projections.append(Projection(len(populations) - 1, len(populations)))
+                populations.append(Population(f"hidden {len(populations)}", int(layer), None, bias))
+        if not layers or not isinstance(layers[-1], Integral):
+            raise InputError("layers: the last one has maps; expected dense outputs, such as 10 for ten classes")
+        cells = [cell] * (len(populations) - 2) if isinstance(cell, (str, NeuronModel)) else list(cell)
+        if len(cells) != len(populations) - 2:
+            raise InputError(f"cell: found {len(cells)}; expected one, or one per hidden layer with weights, {len(populations) - 2}")
+        models = [*(_without_steps(name) for name in cells), find_model("softmax")]
+        populations[1:] = [replace(population, model=model) for population, model in zip(populations[1:], models, strict=True)]
+        populations[-1] = replace(populations[-1], name="outputs")
+        return cls(tuple(populations), tuple(projections))
+
     @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """(pre neurons, post neurons) of each projection; a post neuron is one sum."""
-        return tuple((self.populations[p.pre].n, self.populations[p.post].n_sums) for p in self.projections)
+        """(pre neurons, post neurons) of each projection; a post neuron is one sum, or with a pattern one map of them.
+
+        Pre neurons of a convolution are the rows (input map, row, column of the kernel); of a dense layer all values that are sent.
+        """
+        return tuple(
+            (self.populations[p.pre].n * (p.pattern.taps if p.pattern else self.populations[p.pre].sent), self.populations[p.post].n_sums)
+            for p in self.projections
+        )
+
+    @cached_property
+    def uses(self) -> tuple[np.ndarray, ...]:
+        """How often a slot of each pre neuron of each projection is used in one walk: int64 arrays, shape (n_pre,); 1 without a pattern."""
+        found = []
+        for p, (n_pre, _) in zip(self.projections, self.shapes, strict=True):
+            pre = self.populations[p.pre]
+            each = p.pattern.uses(pre.maps.sent_height, pre.maps.sent_width).ravel() if p.pattern and pre.maps else np.ones(1, np.int64)
+            found.append(np.resize(each, n_pre))
+        return tuple(found)
+
+    @cached_property
+    def rows_per_neuron(self) -> tuple[int, ...]:
+        """Pre neurons of each projection that stand for one neuron, or map, of its pre population."""
+        return tuple(n_pre // self.populations[p.pre].n for p, (n_pre, _) in zip(self.projections, self.shapes, strict=True))
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether some population has maps."""
+        return self.populations[0].maps is not None
+
+    def sends_zeros(self, population: int) -> bool:
+        """Whether the zeros of a population are sent like other values: by the cell, or because whole maps are sent."""
+        model = self.populations[population].model
+        return self.has_maps or (model is not None and model.sends_zeros)
+
+    @cached_property
+    def n_values(self) -> tuple[int, ...]:
+        """Values that each population sends, as a tuple of int; of inputs those of a step."""
+        return tuple(population.n * population.sent for population in self.populations)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -362,6 +474,13 @@ class Topology:
             else:
                 walks[:, :, i] = np.stack([length, reached * (learning.layer_errors and projection.pre > 0), gathered], axis=1)
         return walks
+
+
+def _without_steps(name):
+    model = find_model(name)
+    if model.is_recurrent:
+        raise InputError(f"cell: found {model.name}, which keeps a state from step to step; a feed-forward network has no steps")
+    return model
 
 
 def _check_sizes(sizes):

@@ -94,6 +94,14 @@ class SpikingNetwork(Network):
         events = self._events.of(x, self._shape.n_inputs, scale)
         return EventBatch(*events, labels=y, order=order, size=size, lengths=lengths)
 
+    def train(self, batch, rule, counting, progress, first_step, n_steps, offset):
+        """As `Network.train`; what a dense gradient asks of the last step is kept."""
+        done = super().train(batch, rule, counting, progress, first_step, n_steps, offset)
+        if done:
+            first = offset + (done - 1) * batch.size
+            self._last_lengths = batch.lengths[batch.order[first : first + batch.size]]
+        return done
+
     def settle(self):
         """Close the tally of the training at this moment: a spike walked every synapse of its neuron."""
         s = self.store
@@ -104,7 +112,7 @@ class SpikingNetwork(Network):
         segments, matrices, shape, n_lanes = self.store.segments, self.store.matrices, self._shape, self.n_lanes
         m, first = int(segments.matrix[segment]), int(segments.post_start[segment])
         n_pre, n_post = int(matrices.n_pre[m]), int(segments.n_positions[segment] // matrices.n_pre[m])
-        gradient, n_rows, n_walks = np.zeros((n_post, n_pre), np.float32), 0, 0
+        gradient, n_rows = np.zeros((n_post, n_pre), np.float32), 0
         for t in range(-(-n_samples // n_lanes)):
             tile = kernels.tile_of.py_func(self._tiles, t)
             n_rows += int(tile.seen[matrices.pre_neuron[m] : matrices.pre_neuron[m] + n_pre].sum())
@@ -118,9 +126,7 @@ class SpikingNetwork(Network):
             for pre in range(n_pre):
                 here = slice(pointer[unit + pre], pointer[unit + pre + 1])
                 gradient[:, pre] += (tile.err[rows + places[here]] * (values[here] if values is not None else 1)).sum(axis=1)
-        # Slots of the gradient are walked in every step that an error reaches.
-        n_walks = n_samples * int(shape.walks[-1, 2, m])
-        return gradient.ravel(), n_rows, n_walks
+        return gradient.ravel(), n_rows, int(shape.walks[self._last_lengths, 2, m].sum())
 
     def _places_of(self, tile, m):
         """Lists of places of the pre neurons of a matrix, the number of the first of them, and where errors of its post neurons begin."""
@@ -209,11 +215,20 @@ class _EventCache:
         return known[2]
 
 
+def _nonzero(x):
+    """As `np.nonzero` of samples; of bytes eight at a time, for most spike trains are silent most of the time."""
+    if x.dtype != np.uint8 or x.shape[1] % 8 or not x.flags.c_contiguous:
+        return np.nonzero(x)
+    sample, word = np.nonzero(x.view(np.uint64))
+    row, byte = np.nonzero(x.reshape(len(x), x.shape[1] // 8, 8)[sample, word])
+    return sample[row], 8 * word[row] + byte
+
+
 def _find_events(x, n_inputs, scale):
     starts, parts = [np.zeros(1, np.int64)], [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))]
     for begin in range(0, len(x), _CHUNK):
         here = x[begin : begin + _CHUNK]
-        sample, place = np.nonzero(here)
+        sample, place = _nonzero(here)
         starts.append(starts[-1][-1] + np.cumsum(np.bincount(sample, minlength=len(here))))
         values = here[sample, place].astype(np.float32) * np.float32(scale)
         parts.append(((place // n_inputs).astype(np.int32), (place % n_inputs).astype(np.int32), values))

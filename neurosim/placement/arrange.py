@@ -19,7 +19,7 @@ from neurosim.placement.geometry import locate_cores
 from neurosim.placement.layout import layout_of
 from neurosim.placement.partition import best_order, is_available, partitions
 from neurosim.placement.place import place
-from neurosim.placement.rows import log_empty
+from neurosim.placement.rows import log_empties
 
 ARRANGEMENTS = ("contiguous", "balanced", "traffic")
 #: Beyond so many cores nobody asks the partitioner: it would take longer than anything else.
@@ -141,9 +141,8 @@ def _flows(workload, n_cores):
         if projection.pre == 0:
             continue
         part = slice(layout.first[m], layout.first[m + 1])
-        rows = zip(layout.n_pre[part].tolist(), layout.n_post[part].tolist(), n_active[part].tolist(), strict=True)
         needed = np.zeros(n_cores)
-        needed[layout.core[part]] = [-np.expm1(log_empty(*row)) for row in rows]
+        needed[layout.core[part]] = -np.expm1(log_empties(layout.n_pre[part], layout.n_post[part], n_active[part]))
         times = int(walks[0, m]) + (0 if workload.host_learns else int(walks[1, m]))
         yield times, layout.own[projection.pre].astype(float), needed
     if not workload.host_learns:
@@ -155,8 +154,9 @@ def _distance(chip, at, sent, needed):
     shape = int(chip[-1]) + 1, int(at.max()) + 1
     place_of = chip * shape[1] + at
     sent, needed = (np.bincount(place_of, values, shape[0] * shape[1]).reshape(shape) for values in (sent, needed))
-    steps = np.abs(np.arange(shape[1])[:, None] - np.arange(shape[1]))
-    return float(np.sum(sent @ steps * needed))
+    # A way from one place to another crosses every border between them: what is on either side of each, on each chip.
+    before, left = sent.cumsum(axis=1), needed.cumsum(axis=1)
+    return float(np.sum(before * (left[:, -1:] - left) + (before[:, -1:] - before) * left))
 
 
 def _balance(workload, n_cores):

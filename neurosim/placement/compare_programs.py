@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from neurosim.placement.engines import why_not_here
 from neurosim.placement.place import place
 from neurosim.placement.programs import PROGRAMS, default_cutoff, why_not
 
@@ -25,7 +26,7 @@ def describe_programs(placement, steps=()):
     list of dict
         One for each program: ``program``; ``refused``, a reason, or ``bytes`` on the fullest core of the same cores, ``sections`` there, ``limit``, ``fits``,
         ``per_step`` (bytes that each further step of a sample takes there), ``break_even`` (steps from which on it takes less than
-        ``bptt``, 1 where it always does; None where it never does), ``by_steps`` (bytes for each of `steps`, where asked for) and ``chosen``.
+        ``bptt``, 1 where it always does, None where it never does; absent where that is refused), ``by_steps`` (bytes for each of `steps`, where asked for) and ``chosen``.
     """
     workload, found = placement.workload, []
     if workload.topology.spiking is None or workload.host_learns:
@@ -35,7 +36,7 @@ def describe_programs(placement, steps=()):
         return _place(placement, name, n_steps)[1]
 
     for name, program in PROGRAMS.items():
-        reason = why_not(program, workload.topology)
+        reason = why_not(program, workload.topology) or why_not_here(program, workload.topology, placement.profile)
         row = {"program": name, "refused": reason, "chosen": name == workload.program}
         if reason is None:
             placed, n_bytes = _place(placement, name, workload.topology.n_steps)
@@ -44,7 +45,8 @@ def describe_programs(placement, steps=()):
             # Far beyond any cut-off; bits are whole bytes there.
             far = 8 * MOST_STEPS
             row["per_step"] = (bytes_of(name, 2 * far) - bytes_of(name, far)) / far
-            row["break_even"] = None if name == "bptt" else _break_even(partial(bytes_of, name), partial(bytes_of, "bptt"))
+            if name != "bptt" and not found[0]["refused"]:
+                row["break_even"] = _break_even(partial(bytes_of, name), partial(bytes_of, "bptt"))
             if steps:
                 row["by_steps"] = [bytes_of(name, n) for n in steps]
         found.append(row)

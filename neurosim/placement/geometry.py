@@ -1,6 +1,7 @@
 """Where cores lie: chips of a board, tiles of a mesh. Distances are in hops between the routers of tiles."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,16 +44,28 @@ def locate_cores(profile, n_cores):
     -------
     Geometry
     """
-    sizes = [kind.n_cores // kind.chips.value for kind in profile.chips for _ in range(kind.chips.value)] or [profile.cores.value]
-    starts = np.cumsum([0, *sizes])
+    classes = tuple((kind.chips.value, kind.n_cores // kind.chips.value) for kind in profile.chips) or ((1, profile.cores.value),)
+    mesh = profile.network.mesh
+    per_tile = mesh and mesh.cores_per_tile and mesh.cores_per_tile.value
+    height = None if mesh is None or mesh.width is None or mesh.height is None else mesh.height.value
+    return _locate(classes, per_tile, height, n_cores)
+
+
+@lru_cache(maxsize=16)
+def _locate(classes, per_tile, height, n_cores):
+    """`Geometry` of chips in classes, (how many, cores of each); searches ask for the same one again and again. Read only."""
+    starts = np.concatenate([[0], np.cumsum(np.repeat(*np.array(classes, np.int64).T[::-1]))])
     cores = np.arange(n_cores, dtype=np.int64)
     # A run that only reports that it has too many cores puts the rest on the last chip.
-    chip = np.minimum(np.searchsorted(starts, cores, side="right") - 1, len(sizes) - 1)
-    mesh = profile.network.mesh
-    if mesh is None or mesh.cores_per_tile is None:
-        return Geometry(chip)
-    tile = (cores - starts[chip]) // mesh.cores_per_tile.value
+    chip = np.minimum(np.searchsorted(starts, cores, side="right") - 1, starts.size - 2)
+    if per_tile is None:
+        return _frozen(chip)
+    tile = (cores - starts[chip]) // per_tile
     names = chip * (n_cores + 1) + tile
-    if mesh.width is None or mesh.height is None:
-        return Geometry(chip, names)
-    return Geometry(chip, names, tile // mesh.height.value, tile % mesh.height.value)
+    return _frozen(chip, names) if height is None else _frozen(chip, names, tile // height, tile % height)
+
+
+def _frozen(*arrays):
+    for array in arrays:
+        array.flags.writeable = False
+    return Geometry(*arrays)

@@ -20,7 +20,7 @@ class Layout:
         Post neurons [post_start, post_stop) of the matrix, each a sum of a neuron of its post population;
         n_post = post_stop - post_start.
     own : int64 array, shape (n_populations, n_cores)
-        Neurons of each population on each core; 0 for the inputs, which live on no core.
+        Neurons of each population on each core, of which each map is one; 0 for the inputs, which live on no core.
     first : tuple of int
         First segment of each matrix, and the number of segments.
     """
@@ -58,9 +58,15 @@ class Layout:
         return np.array([projection.pre for projection in self.topology.projections], np.int64)[self.matrix]
 
     @cached_property
+    def n_neurons(self):
+        """Neurons of each core, those of maps at every place: int64 array, shape (n_cores,)."""
+        return np.array([p.places for p in self.topology.populations]) @ self.own
+
+    @cached_property
     def remote(self):
-        """Pre neurons of each segment that live on other cores; inputs live on none."""
-        return np.where(self.pre > 0, self.n_pre - self.own[self.pre, self.core], 0)
+        """Values that pre neurons of each segment send from other cores; inputs live on none."""
+        n, sent = (np.array([getattr(p, name) for p in self.topology.populations]) for name in ("n", "sent"))
+        return np.where(self.pre > 0, (n[self.pre] - self.own[self.pre, self.core]) * sent[self.pre], 0)
 
     @cached_property
     def has_input(self):
@@ -166,7 +172,7 @@ def make_layout(topology, n_cores, own=None):
         core = np.flatnonzero(own[projection.post])
         edge = edges[projection.post] * populations[projection.post].model.sums
         start, stop = edge[core], edge[core + 1]
-        parts.append((np.full(core.size, i), core, start, stop, np.full(core.size, populations[projection.pre].n), stop - start))
+        parts.append((np.full(core.size, i), core, start, stop, np.full(core.size, topology.shapes[i][0]), stop - start))
         first.append(first[-1] + core.size)
     columns = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)]
     for array in (*columns, own):

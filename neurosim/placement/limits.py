@@ -1,5 +1,7 @@
 """Every use of a chip with its limit and who says so: the same pairs serve errors, tables and plots."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from neurosim.placement.checks import Check, cite, cite_limit, drawn
@@ -48,7 +50,7 @@ def target_places(profile, chip):
 def fixed_checks(profile, layout):
     """Checks that do not depend on the number of synapses."""
     cores = np.arange(layout.n_cores)
-    n_neurons = layout.own.sum(axis=0)
+    n_neurons = layout.n_neurons
     yield Check("cores", np.array([layout.n_cores]), profile.cores.value, "cores", cite(profile, "cores", profile.cores))
     stated = profile.limits.neurons_per_core
     if stated is not None:
@@ -140,6 +142,7 @@ def _route_checks(profile, layout, n_active, slots, with_expected, given):
         yield drawn("targets_per_neuron", targets, limit, source, f"{limits.targets_per_neuron.of}s", places=places)
 
 
+@lru_cache(maxsize=4)
 def _chips(n):
     return tuple(f"chip {k}" for k in range(n)) if n > 1 else None
 

@@ -35,7 +35,7 @@ This is the contract that the counting of traffic follows as well.
   its weight, and accumulators exist for all places. A search for the smallest weights or largest dense gradients looks at
   `SEARCH_BITS` of each number per pass and counts how often each value occurs.
 
-Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes. Pre and post indices, weights, signs, row pointers,
+Rounding: an array of n values of b bits takes ceil(n * b / 8) bytes; a strength and a sign that are 8 or 16 bits together share a word, as in the program in C. Pre and post indices, weights, signs, row pointers,
 master copies, gradients and each number of the optimizer are arrays per segment; copies are arrays per segment; own values of all steps, own values that exist once, errors and
 biases are arrays per core (`placement.states`).
 The authors' C code reserves n // 8 + 1 bytes of signs, one byte more than this wherever 8 divides n.
@@ -83,7 +83,8 @@ def has_accumulators(profile, workload):
     strength, its master copy or the state of an optimizer.
     """
     is_narrow = workload.is_rounded and not workload.master_bits and not workload.state_words
-    is_late = workload.batch_size > 1 or workload.clips or workload.topology.is_unrolled and not _learns_at_once(profile, workload)
+    is_unrolled = workload.topology.is_unrolled and not _learns_at_once(profile, workload)
+    is_late = workload.batch_size > 1 or workload.clips or is_unrolled or workload.topology.has_maps
     return is_late or has_row_pointers(profile, workload) and is_narrow
 
 
@@ -130,7 +131,7 @@ def slot_sections(profile, workload, layout, slots):
         return sections
     if workload.master_bits:
         sections["master_weights"] = layout.per_core(array_bytes(slots, workload.master_bits))
-    if workload.topology.spiking:
+    if workload.topology.spiking and family.is_program:  # an engine has them in its synapses
         words = synapse_words(workload, layout)
         if words.any():
             sections["eligibility"] = layout.per_core(words * array_bytes(slots, bits_of(profile.formats, "trace_bits")))
@@ -146,7 +147,7 @@ def _states(profile, workload, layout):
     """The sections of neurons and inputs."""
     if workload.topology.spiking:
         return spiking_sections(profile, workload, layout)
-    n_inputs = layout.topology.sizes[0] * workload.kept_steps
+    n_inputs = layout.topology.n_values[0] * workload.kept_steps
     inputs = layout.has_input * array_bytes(n_inputs, profile.formats.input_bits.value)
     return {**state_sections(profile.formats, workload, layout), "input_buffer": inputs}
 

@@ -125,7 +125,7 @@ class Placement:
         if self.n_cores <= MOST_LISTED:
             return [(core, 1) for core in self.cores]
         layout = self.layout
-        first, count = group_alike([layout.own.sum(axis=0), layout.per_core(self.slots), *self.local.values(), *self.spilled.values()])
+        first, count = group_alike([layout.n_neurons, layout.per_core(self.slots), *self.local.values(), *self.spilled.values()])
         return list(zip(self._core_uses(first.tolist()), count.tolist(), strict=True))
 
     def core(self, number):
@@ -134,7 +134,7 @@ class Placement:
 
     def _core_uses(self, numbers):
         layout = self.layout
-        n_neurons, n_slots = layout.own.sum(axis=0), layout.per_core(self.slots)
+        n_neurons, n_slots = layout.n_neurons, layout.per_core(self.slots)
         for c in numbers:
             local, spilled = ({name: int(n[c]) for name, n in part.items() if n[c]} for part in (self.local, self.spilled))
             yield CoreUse(c, int(n_neurons[c]), int(n_slots[c]), local, spilled)

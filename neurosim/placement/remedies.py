@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from neurosim.hardware import override_profile
 from neurosim.placement.place import place
 from neurosim.placement.search import largest_fit, most_unrolled, smallest_cores, tries_all_cores, tries_all_totals
+from neurosim.placement.sections import movable_sections
 from neurosim.placement.workload import Workload
 
 
@@ -50,6 +52,7 @@ def find_remedies(placement, for_every_draw=False):
         ]
     return [
         *_fewer_steps(placement),
+        *_about_maps(placement),
         _fewer_synapses(profile, workload, n_cores),
         _other_cores(profile, workload),
         *_changes(placement),
@@ -72,6 +75,31 @@ def _fewer_steps(placement):
             yield Remedy(text, changed, n_cores)
             return
     yield Remedy(f"no training.window would fit on {_cores(n_cores)}, not even one step")
+
+
+def _about_maps(placement):
+    """Whether maps alone are too much, and how narrow their values would have to be."""
+    profile, workload, limit = placement.profile, placement.workload, placement.local_limit
+    maps = placement.local.get("feature_maps")
+    if maps is None or limit is None:
+        return
+    beside = placement.n_bytes - sum(placement.local.get(name, 0) for name in movable_sections())
+    core = int(np.argmax(beside))
+    if beside[core] > limit:
+        yield Remedy(
+            f"activations, not synapses, are the wall: without any synapse core {core} needs {int(beside[core]):,d} B of {limit:,d} B, "
+            f"{int(maps[core]):,d} B of them feature maps and their errors, whatever the connectivity"
+        )
+    widths = {f"formats.{name}": getattr(profile.formats, name).value for name in ("activation_bits", "error_bits")}
+    for bits in (16, 8):
+        narrower = override_profile(profile, {key: bits for key, width in widths.items() if width > bits})
+        n = smallest_cores(narrower, workload) if max(widths.values()) > bits else None
+        if n is not None:
+            yield Remedy(
+                f"activations and errors of {bits} bits (hardware.override: {', '.join(f'{key}: {bits}' for key in widths)}) would fit on {_cores(n)}; "
+                "what is learned is computed in float32 all the same"
+            )
+            return
 
 
 def _fewer_synapses(profile, workload, n_cores):

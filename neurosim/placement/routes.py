@@ -7,7 +7,7 @@ included, or a chip. The run keeps the exact counts (`kernels.limits`); these bo
 
 import numpy as np
 
-from neurosim.placement.rows import Bounds, log_empty
+from neurosim.placement.rows import Bounds, log_empties
 
 _SURELY_NOT = -1e3  # log of a probability of 0 that can be subtracted again
 
@@ -24,29 +24,42 @@ def count_entries(layout, chip, n_active, slots, with_expected=True):
     with_expected : bool
         Without, `expected` is `most`; a search needs no more.
     """
-    chips = np.arange(chip.max() + 1)[:, None]
-    lives = chip == chips
-    least, most, expected = (np.zeros(len(chips)) for _ in range(3))
+    n_chips = int(chip.max()) + 1
+    least, most, expected = (np.zeros(n_chips) for _ in range(3))
     for own, segments in _senders(layout):
         core, n_pre, n_post = layout.core[segments], layout.n_pre[segments], layout.n_post[segments]
-        lies = chip[core] == chips
-        # Whose rows on a segment take an entry: where it lies on the chip, of all neurons but those of its own core; elsewhere, of the
-        # neurons that live on the chip. The others can hold only so many synapses.
-        able = np.where(lies, n_pre - own[core], (own * lives).sum(axis=1)[:, None])
-        left = n_active[segments] - (n_pre - able) * n_post
-        least += (-(-np.maximum(left, 0) // n_post)).max(axis=1)
+        least += _least_entries(own, chip, core, int(n_pre[0]), -(-n_active[segments] // n_post))
+        sizes, n_of_size = np.unique(own, return_counts=True)
 
-        def entries(values, share, own=own, core=core):
+        def entries(values, share, own=own, core=core, sizes=sizes, n_of_size=n_of_size):
             # A neuron that lives on the chip: what is on other cores than its own. Another one: what is on the chip.
             on_core = np.bincount(core, values, layout.n_cores)
-            on_chip = (on_core * lives).sum(axis=1)[:, None]
-            return share(own, np.where(lives, on_core.sum() - on_core, on_chip)).sum(axis=1)
+            on_chip = np.bincount(chip, on_core, n_chips)
+            of_all = (share(sizes, on_chip[:, None]) * n_of_size).sum(axis=1)
+            return of_all + np.bincount(chip, share(own, on_core.sum() - on_core) - share(own, on_chip[chip]), n_chips)
 
         most += entries(slots[segments], np.minimum)
         if with_expected:
             expected += entries(_log_quiet(layout, segments, n_active), lambda own, log_quiet: -own * np.expm1(log_quiet))
-    least, most = least.astype(np.int64), most.astype(np.int64)
+    least, most = least.astype(np.int64), np.rint(most).astype(np.int64)
     return Bounds(least, _between(least, expected, most) if with_expected else most, most)
+
+
+def _least_entries(own, chip, core, n_pre, rows):
+    """Entries of each chip that one population takes whatever is drawn: the most that a single segment asks for.
+
+    `rows` are the fewest rows of each segment. Where it lies on the chip, those of neurons of its own core need no entry; where it lies elsewhere,
+    neurons of other chips can take all but so many of them as live on the chip.
+    """
+    n_chips = int(chip.max()) + 1
+    here, largest = np.zeros(n_chips, np.int64), np.zeros(n_chips, np.int64)
+    np.maximum.at(here, chip[core], np.maximum(rows - own[core], 0))
+    np.maximum.at(largest, chip[core], rows)
+    first = int(np.argmax(largest))  # of the segments of all other chips: the largest, and the next one for its own chip
+    elsewhere = np.full(n_chips, largest[first])
+    elsewhere[first] = np.delete(largest, first).max(initial=0)
+    on_chip = np.bincount(chip, own, n_chips).astype(np.int64)
+    return np.maximum(here, np.where(elsewhere > 0, np.maximum(elsewhere - n_pre + on_chip, 0), 0))
 
 
 def count_targets(layout, place, n_active, slots, with_expected=True):
@@ -84,9 +97,7 @@ def _senders(layout):
 
 def _log_quiet(layout, segments, n_active):
     """Log of the probability that a pre neuron has no synapse in each segment."""
-    columns = (layout.n_pre[segments], layout.n_post[segments], n_active[segments])
-    logs = [log_empty(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-    return np.maximum(logs, _SURELY_NOT)
+    return np.maximum(log_empties(layout.n_pre[segments], layout.n_post[segments], n_active[segments]), _SURELY_NOT)
 
 
 def _between(least, expected, most):

@@ -60,8 +60,7 @@ def count_rows(n_rows, width, n_pre, n_active, slots, with_expected=True):
     most = np.minimum(n_rows, slots)
     if not with_expected:
         return Bounds(least, most, most)
-    log_quiet = [log_empty(*row) for row in zip(n_pre.tolist(), width.tolist(), n_active.tolist(), strict=True)]
-    expected = np.ceil(n_rows * -np.expm1(log_quiet) - 1e-9).astype(np.int64)
+    expected = np.ceil(n_rows * -np.expm1(log_empties(n_pre, width, n_active)) - 1e-9).astype(np.int64)
     return Bounds(least, np.clip(expected, least, most), most)
 
 
@@ -131,6 +130,17 @@ def log_empty(n_pre, width, n):
     """Log of the probability that a row of `width` positions stays empty when n of n_pre * width are drawn."""
     others = (n_pre - 1) * width
     return -math.inf if n > others else _log_choose(others, n) - _log_choose(others + width, n)
+
+
+def log_empties(n_pre, width, n):
+    """`log_empty` of arrays: float64, shape (n_segments,); equal ones are computed once, for most of very many segments are alike."""
+    codes = np.zeros(len(n), np.int64)
+    for column in (n_pre, width, n):
+        values, found = np.unique(column, return_inverse=True)
+        _, codes = np.unique(codes * values.size + found.reshape(-1), return_inverse=True)
+        codes = codes.reshape(-1)
+    _, first = np.unique(codes, return_index=True)
+    return np.array([log_empty(int(n_pre[i]), int(width[i]), int(n[i])) for i in first])[codes]
 
 
 def _hypergeometric(n_pre, width, n):

@@ -55,6 +55,7 @@ TABLE = {
         Section("feedback", ("#cfc3e8", "||||", _DARK)),
         Section("dense_gradient", ("#8a2f0b", "////", _WHITE)),
         Section("neuron_state", ("#f3cf5b", "", _WHITE)),
+        Section("feature_maps", ("#c7a6dd", "....", _DARK)),
         Section("unrolled_state", ("#a8780c", "xxxx", _WHITE)),
         Section("input_buffer", ("#0b7a5f", "....", _WHITE)),
         Section("label_buffer", ("#bfe6cd", "xxxx", _DARK)),

@@ -57,6 +57,8 @@ def print_comparison(console, comparison):
     for row in metric_rows(comparison):
         grid.row(*row)
     grid.print(console)
+    if assumed := comparison.get("assumed"):
+        line(console, f"energies count with prices that are assumed: {', '.join(assumed)}")
     if any(metrics[key] is False for metrics in comparison["metrics"] for key in ("energy_is_complete", "time_is_complete")):
         line(console, ">= is a lower bound: part of what happened has no price or duration, and counts nothing")
 

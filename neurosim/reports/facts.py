@@ -1,5 +1,6 @@
 """Numbers and sentences that tables and figures share, so that both say the same about a run."""
 
+from neurosim.results.metrics import assumed_prices
 from neurosim.units import format_bytes, format_si
 
 EVALUATION = "evaluate"
@@ -130,9 +131,7 @@ def missing_energy(record):
 
 def assumed_energy(record):
     """Prices that nobody published and this project assumes, and that the energy counts with: ``"core_cycle 15.0 pJ"``; empty without."""
-    assumed = tuple(row["key"] for row in record.profile.prices if row["kind"] == "assumed")
-    rows = [row for row in record.energy.sensitivity if any(key.endswith((f"prices.{row.price}", f".{row.price}")) for key in assumed)]
-    return ", ".join(f"{row.price} {format_si(row.value, row.unit)}" for row in rows)
+    return ", ".join(f"{row.price} {format_si(row.value, row.unit)}" for row in assumed_prices(record))
 
 
 def missing_time(record):
@@ -233,7 +232,13 @@ def percent_text(fraction):
 
 def changed_texts(verdict):
     """Numbers of the chip that the scenario changed, one text each, with what they were and who said so."""
-    return [f"{row['key']} {row['value']:,g} {row['unit']}".removesuffix(" 1") + f", {row['text']}" for row in (verdict or {}).get("changed", ())]
+    return [
+        f"{row['key']} {_whole(row['value'])} {row['unit']}".removesuffix(" 1") + f", {row['text']}" for row in (verdict or {}).get("changed", ())
+    ]
+
+
+def _whole(value):
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e12 else f"{value:,g}"
 
 
 def misfit_text(verdict):
@@ -269,12 +274,12 @@ def program_texts(verdict):
     for row in verdict.get("programs", ()):
         name = row["program"] + (" (chosen)" if row["chosen"] else "")
         if row["refused"]:
-            lines.append(f"{name}: not possible: {row['refused']}")
+            lines.append(f"{name}: not possible: {row['refused'].removeprefix('which ').removeprefix('but ')}")
             continue
         limit = f" of {row['limit']:,d} B" if row["limit"] else ""
         text = f"{name}: {row['bytes']:,d} B{limit} on the fullest core, {'fits' if row['fits'] else 'does not fit'}"
         text += f"; {row['per_step']:,.1f} B more for each step" if row["per_step"] else "; the same for samples of any length"
-        if row["program"] != "bptt":
+        if "break_even" in row:
             n = row["break_even"]
             text += (
                 "; never less than bptt"

@@ -42,7 +42,7 @@ def draw_program_bytes(panels, figure, subtitle="", caption=""):
         limit = next((row["limit"] for row in rows if not row["refused"]), None)
         if limit:
             axes.axhline(limit / KB, color=style.ALARM, linewidth=1.4, linestyle=(0, (5, 2)))
-        axes.set(xscale="log", yscale="log", xlim=(steps[0], steps[-1]), ylim=(16, 1.3 * top / KB))
+        axes.set(xscale="log", yscale="log", xlim=(steps[0], steps[-1]), ylim=(64, 1.3 * top / KB))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_title(name, loc="left", fontsize=9, color=style.INK)

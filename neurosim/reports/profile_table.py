@@ -157,7 +157,7 @@ def print_profile_list(console, profiles):
     console : rich.console.Console
     profiles : iterable of HardwareProfile
     """
-    grid = Grid("=name", "cores", "<storage of a core", "=learning", "=prices")
+    grid = Grid("=name", "cores", "<storage of a core", "=learning", "<prices")
     for profile in profiles:
         storage = f"{words(profile.storage.family)}, {room_text(profile.storage)}"
         grid.row(profile.name, format_count(profile.cores.value), storage, words(profile.learning.where), price_summary(profile.energy))

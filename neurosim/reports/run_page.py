@@ -307,10 +307,11 @@ def _cores(record):
     ordered = sorted(record.cores, key=lambda core: -len(core.memory_bytes.sections))
     names = list(dict.fromkeys(name for core in ordered for name in core.memory_bytes.sections))
     spilled = list(dict.fromkeys(name for core in record.cores for name in core.memory_bytes.spilled))
+    has_beside = any(stored_bytes(core) != core.memory_bytes.used for core in record.cores)
     table = PageTable(
         "Memory of each core in B, its synapses, and its share of traffic and energy over the whole run",
         "core", "neurons", "synapses", *("bytes of synapses" if name == "synapses" else words(name) for name in names), "used", "limit", "share",
-        *(f"{words(name)}, in SDRAM" for name in spilled), "traffic", "energy",
+        *(("synapses beside", "in all") if has_beside else ()), *(f"{words(name)}, in SDRAM" for name in spilled), "traffic", "energy",
     )  # fmt: skip
     cores, idle = split_idle(record.cores)
     for core in [*cores, *idle[:1]]:
@@ -324,6 +325,7 @@ def _cores(record):
             count_cell(memory.used),
             count_cell(memory.limit),
             ("" if share is None else f"{100 * share:.1f} %", share),
+            *map(count_cell, (stored_bytes(core) - memory.used, stored_bytes(core)) if has_beside else ()),
             *(count_cell(memory.spilled.get(name, 0)) for name in spilled),
             (format_bytes(core.traffic_bytes), core.traffic_bytes),
             joules_cell(core.energy_j) if core.energy_by_phase_j else ("unknown", None),

@@ -30,7 +30,7 @@ from neurosim.reports.facts import (
 )
 from neurosim.reports.memory_table import CoreMemory, print_memory
 from neurosim.reports.profile_table import print_cycles, print_quantities
-from neurosim.reports.tasks_part import tasks_text
+from neurosim.reports.tasks_text import tasks_text
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, pairs, percent, quantity_text
 from neurosim.results.metrics import stored_bytes
 from neurosim.units import format_bytes, format_count, format_si

@@ -18,7 +18,7 @@ def print_survey(console, scenario, rows, note=""):
     """
     n = sum(row.state == "fits" for row in rows)
     line(console, (scenario.name, "bold"), f"  fits {n} of {len(rows)} chips")
-    grid = Grid("=chip", "=", "=learns", "cores", "=fullest limit", "use", "fullest core", "largest network")
+    grid = Grid("=chip", "=", "=learns", "cores", "=fullest limit", "use", "fullest core", "largest")
     order = {"fits": 0, "does not fit": 1, "cannot run": 2}
     rows = sorted(rows, key=lambda row: order[row.state])
     for row in rows:
@@ -36,7 +36,7 @@ def print_survey(console, scenario, rows, note=""):
         line(console, note)
     if any(row.fullest and row.state == "fits" and row.fullest["used"] > row.fullest["limit"] for row in rows):
         line(console, "use above 100 %: the limit is kept at every step, and slots without a position stay dormant")
-    line(console, "largest network: connectivity, alike for all matrices, that all its cores hold whatever is drawn")
+    line(console, "largest: connectivity of the network, alike for all matrices, that all its cores hold whatever is drawn")
 
 
 def _largest(row):

@@ -116,9 +116,12 @@ def bindings_of(record):
                 found.append(Binding(series, violation, unfit, True))
                 continue
         if known:
-            group, limits = known[-1]
-            growing = [use for use in limits if use.name not in CHOSEN]
-            found += [Binding(series, growing[0], group, False)] if growing else []
+            # Of groups with as many synapses, on chips of other numbers, the one that is nearest to a limit.
+            most = n_synapses(known[-1][0])
+            uses = [(use, group) for group, limits in known if n_synapses(group) == most for use in limits if use.name not in CHOSEN]
+            if uses:
+                use, group = max(uses, key=lambda pair: pair[0].used / max(1, pair[0].limit))
+                found.append(Binding(series, use, group, False))
     return found
 
 

@@ -36,8 +36,9 @@ TRAFFIC = Cost("traffic_per_sample_bytes", "traffic per sample", "memory traffic
 
 
 def look_of_series(i):
-    """Color and marker of the i-th series, the same in every figure of a sweep."""
-    return LOOKS[i % len(LOOKS)]
+    """Color and marker of the i-th series, the same in every figure of a sweep; beyond the colours these come again with other markers."""
+    n = len(LOOKS)
+    return LOOKS[i % n][0], LOOKS[(i + i // n) % n][1]
 
 
 def draw_curves(record, figure, cost):
@@ -49,8 +50,10 @@ def draw_curves(record, figure, cost):
     figure : matplotlib.figure.Figure
     cost : Cost
     """
-    style.resize(figure, HEIGHT)
     series = series_of(record)
+    short = _short_labels(series)
+    n_lines = sum(len(_lines(label)) for label in short.values())
+    style.resize(figure, HEIGHT if style.is_narrow(figure) else max(HEIGHT, 2.2 + 0.19 * n_lines))
     known = [[(x, group.metrics["test_accuracy"], group) for group in s.done if (x := group.metrics.get(cost.metric))] for s in series]
     title = f"Accuracy against {cost.title}"
     if not any(known):
@@ -69,7 +72,7 @@ def draw_curves(record, figure, cost):
         color, marker = look_of_series(i)
         _draw_series(axes, points, cost, factor, color, marker)
         if points:
-            keys.append(Line2D([], [], color=color, marker=marker, linewidth=1.5, markersize=5, label=one.label))
+            keys.append(Line2D([], [], color=color, marker=marker, linewidth=1.5, markersize=5, label=short[one.label]))
             ends.append(_draw_end(axes, one, points, cost, factor, color))
     keys += [_end_key(words) for words in dict.fromkeys(filter(None, ends))]
     _draw_points(axes, record, known, cost, factor)
@@ -202,6 +205,18 @@ def log_axis(axes, ratio):
     axes.minorticks_off()
 
 
-def _wrapped(key, width=24):
-    key.set_label("\n".join(textwrap.wrap(key.get_label(), width, break_on_hyphens=False)))
+def _short_labels(series):
+    """Label of each series, without the chip where all have the same one, and without what they share."""
+    chips = {one.profile for one in series}
+    if len(chips) > 1 or len(series) < 2:
+        return {one.label: one.label for one in series}
+    return {one.label: one.label.removeprefix(f"{one.profile}, ") for one in series}
+
+
+def _lines(label, width=24):
+    return textwrap.wrap(label, width, break_on_hyphens=False)
+
+
+def _wrapped(key):
+    key.set_label("\n".join(_lines(key.get_label())))
     return key

@@ -8,7 +8,7 @@ from neurosim.reports.sweep_facts import bindings_of, limits_at, n_synapses
 from neurosim.reports.sweep_figure_curves import WIDE, caption, log_axis
 
 MOST_ROWS, MOST_LINES = 8, 4
-_ROW, _MARGIN, _GAP = 1.55, 1.3, 0.6
+_ROW, _MARGIN, _GAP = 1.65, 1.4, 0.7
 OTHERS = (("#124a7d", "-"), ("#0b7a5f", (0, (5, 1.5))), ("#6b6b6b", (0, (2, 1))), ("#8c4a9e", (0, (5, 1, 1, 1))))
 
 
@@ -24,7 +24,8 @@ def draw_limits(record, figure):
     row = _ROW + (0.75 if style.is_narrow(figure) else 0)
     style.resize(figure, _MARGIN + row * len(shown))
     height = figure.get_size_inches()[1]
-    more = f"; {len(bindings) - MOST_ROWS} more are in the table" if len(bindings) > MOST_ROWS else ""
+    n_more = len(bindings) - MOST_ROWS
+    more = f"; {n_more} more {'is' if n_more == 1 else 'are'} in the table" if n_more > 0 else ""
     subtitle = f"use of each limit at its fullest place, against the synapses of the network{more}"
     left, bottom, width, tall = style.frame(figure, record, title, subtitle, right=0.72, left=0.1, caption=caption(record))
     gap, foot = (_GAP + 0.5, 0.45) if style.is_narrow(figure) else (_GAP, 0)  # legends stand below their panels
@@ -34,7 +35,8 @@ def draw_limits(record, figure):
         y = bottom + tall - 0.25 / height - (i + 1) * each - i * gap / height
         axes = style.plain_axes(figure, (left, y, width, each), "used (%)", "active synapses" if i == len(shown) - 1 else "")
         _draw(axes, record, binding, span)
-        words_, size = (textwrap.fill(sentence(binding), int(12 * figure.sheet.width)), 7.5) if style.is_narrow(figure) else (sentence(binding), 8.5)
+        per_line, size = (int(12 * figure.sheet.width), 7.5) if style.is_narrow(figure) else (80, 8.5)
+        words_ = textwrap.fill(sentence(binding), per_line)
         style.write(axes, 0, 1.06, words_, transform=axes.transAxes, fontsize=size, color=style.INK, va="bottom", fontweight="bold")
 
 

@@ -114,7 +114,9 @@ def _tiles(record):
     best = _best(record)
     count = {status: record.count(status) for status in _STATUSES}
     tiles = [
-        Tile("Points", f"{len(record.points):,d}", f"{len(record.summary):,d} settings, {len(record.seeds)} seeds each"),
+        Tile(
+            "Points", f"{len(record.points):,d}", f"{len(record.summary):,d} settings, {len(record.seeds)} seed{'s' * (len(record.seeds) != 1)} each"
+        ),
         Tile("Done", f"{count['done']:,d}", f"{count['missing']:,d} not run yet" if count["missing"] else "trained to the end"),
         Tile("Does not fit", f"{count['unfit']:,d}", "refused before training"),
         Tile("Failed", f"{count['failed']:,d}", "training diverged or broke" if count["failed"] else "none", bool(count["failed"])),

@@ -1,8 +1,8 @@
-"""The part of a run's page and table that is about changing tasks."""
+"""The part of a run's page that is about changing tasks."""
 
-from neurosim.reports.facts import bytes_text, matrix_text, percent_text, typeset
+from neurosim.reports.facts import bytes_text, matrix_text, percent_text
 from neurosim.reports.page import PageTable, count_cell, joules_cell
-from neurosim.units import format_si
+from neurosim.reports.tasks_text import task_words, tasks_text
 
 
 def tasks_part(record):
@@ -10,30 +10,6 @@ def tasks_part(record):
     if record.phases is None:
         return {"tasks_text": "", "tasks": None, "task_matrix": None, "likeness": None}
     return {"tasks_text": tasks_text(record), "tasks": _phases(record), "task_matrix": _matrix(record), "likeness": _likeness(record)}
-
-
-def tasks_text(record):
-    """Average accuracy, forgetting, backward transfer and recovery in words."""
-    phases = record.phases
-    text = f"{percent_text(phases.average_accuracy)} on average over the {len(phases.phases)} tasks at the end"
-    if phases.forgetting is not None:
-        text += f"; forgetting {100 * phases.forgetting:.1f} points, backward transfer {100 * phases.backward_transfer:+.1f} points"
-    if later := phases.phases[1:]:
-        found = [phase.recovery[0] for phase in later if phase.recovery[0].n_samples is not None]
-        text += f". {len(found)} of {len(later)} phases came back to {percent_text(later[0].recovery[0].accuracy)} (95 % of the first phase)"
-        if found:
-            n, joules = (sum(getattr(each, key) for each in found) / len(found) for key in ("n_samples", "energy_j"))
-            text += f", after {n:,.0f} samples and {typeset(format_si(joules, 'J'))} on average"
-    return text + "."
-
-
-def task_words(phase):
-    """What the task of a phase is, in words."""
-    words = {"relabel": "labels permuted", "permute_inputs": "features permuted", "classes": "classes"}
-    return (
-        ", ".join(f"{words[key]} ({', '.join(map(str, v)) if isinstance(v, (list, tuple)) else f'seed {v}'})" for key, v in phase.task.items())
-        or phase.dataset
-    )
 
 
 def _phases(record):

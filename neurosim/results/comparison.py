@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from neurosim.errors import InputError
-from neurosim.results.metrics import metrics_of
+from neurosim.results.metrics import assumed_prices, metrics_of
 
 #: Keys of a scenario that say nothing about what was computed.
 _NOT_COMPARED = ("name", "description", "report")
@@ -29,6 +29,8 @@ class Compared:
         Of `neurosim.results.sweep.Metrics`; of a scenario that nobody has run those that its verdict knows.
     fits : bool
     has_run : bool
+    assumed : tuple of str
+        Prices that its energy counts with and nobody published.
     """
 
     scenario: dict
@@ -36,6 +38,7 @@ class Compared:
     metrics: dict
     fits: bool
     has_run: bool = True
+    assumed: tuple = ()
 
 
 def compared_run(record):
@@ -51,6 +54,7 @@ def compared_run(record):
         },
         metrics=metrics_of(record).model_dump(),
         fits=record.verdict.get("fits", True),
+        assumed=tuple(f"{row.price} of {profile.name}" for row in assumed_prices(record)),
     )
 
 
@@ -71,7 +75,7 @@ def compare(names, records):
         files, of the data and of the software in which the runs differ; None where a run does not have the key.
         ``labels``: the runs named by what differs, or by their names where too much does.
         ``does_not_fit``: names of what does not fit its chip. ``not_run``: names of what was placed and not trained.
-        ``metrics``: one `neurosim.results.sweep.Metrics` per run, as a dict.
+        ``metrics``: one `neurosim.results.sweep.Metrics` per run, as a dict. ``assumed``: prices that energies count with and nobody published.
 
     Raises
     ------
@@ -93,6 +97,7 @@ def compare(names, records):
         "does_not_fit": [name for name, one in zip(names, found) if not one.fits],
         "not_run": [name for name, one in zip(names, found) if not one.has_run],
         "metrics": [one.metrics for one in found],
+        "assumed": list(dict.fromkeys(price for one in found for price in one.assumed)),
     }
 
 

@@ -21,9 +21,20 @@ def export_run(record, what):
     InputError
         Unknown format.
     """
-    if what not in FORMATS:
-        raise InputError(f"--format: found {what!r}; {nearest(what, (*FORMATS, 'npz', 'sanafe'))}")
+    check_format(what)
     return FORMATS[what](list(action_counts(record)))
+
+
+def check_format(what):
+    """Refuse the name of a format that nothing writes.
+
+    Raises
+    ------
+    InputError
+        It names the known ones.
+    """
+    if what not in FORMATS:
+        raise InputError(f"--format: found {what!r}; {nearest(what, (*FORMATS, 'npz', 'c', 'sanafe'))}")
 
 
 def action_counts(record):

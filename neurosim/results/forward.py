@@ -12,6 +12,8 @@ from neurosim.networks import MODELS
 
 #: Samples that are computed at once.
 _CHUNK = 1024
+#: The same of networks with maps, whose windows are copied.
+_MAP_CHUNK = 32
 
 
 def _sigmoid(z):
@@ -51,6 +53,47 @@ def feedforward(network, x):
             value = _times(outputs[i - 1](value) if i else value, matrix.weight) + network.biases.get(matrix.post, np.float32(0))
         parts.append(value)
     return np.concatenate(parts)
+
+
+def convolutional(network, x):
+    """As `feedforward`, of a network with maps: dense float32 samples, maps in the order of `network.maps`."""
+    outputs: list[Any] = [MODELS[name].output for name in network.cells]
+    shape = network.maps["input_shape"]
+    parts = []
+    for start in range(0, max(1, len(x)), _MAP_CHUNK):
+        value = x[start : start + _MAP_CHUNK].reshape(-1, *shape)
+        for i, matrix in enumerate(network.matrices):
+            if i:
+                value = _pool(outputs[i - 1](value), network.maps["pools"][i - 1])
+            bias, kernel = network.biases.get(matrix.post, np.float32(0)), network.maps["kernels"][i]
+            if kernel is None:
+                value = _times(value.reshape(len(value), -1), matrix.weight) + bias
+            else:
+                value = _convolve(value, matrix.weight, kernel) + np.reshape(bias, (-1, 1, 1))
+        parts.append(value)
+    return np.concatenate(parts)
+
+
+def _convolve(value, weight, kernel):
+    """Sums of maps: float32 (n, maps, rows, columns), from such maps and weights of (input map, row, column) rows."""
+    size, stride, padding = kernel["kernel"], kernel["stride"], kernel["padding"]
+    padded = np.pad(value, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
+    n, _, rows, columns = windows.shape[:4]
+    # Dense: kernels are small, and a sparse product of so many columns takes ten times as long.
+    sums = weight.T.toarray() @ windows.transpose(1, 4, 5, 0, 2, 3).reshape(weight.shape[0], -1)
+    return sums.reshape(-1, n, rows, columns).transpose(1, 0, 2, 3)
+
+
+def _pool(value, pool):
+    """Largest value or mean of each window; as they are without pooling."""
+    if pool is None:
+        return value
+    size, stride, padding = pool["window"], pool["stride"], pool["padding"]
+    border = -np.inf if pool["kind"] == "max" else 0
+    padded = np.pad(value, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=border)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
+    return windows.max(axis=(4, 5)) if pool["kind"] == "max" else windows.sum(axis=(4, 5)) * np.float32(1 / size**2)
 
 
 def recurrent(network, x, lengths):

@@ -55,6 +55,12 @@ def stored_bytes(core):
     return core.memory_bytes.used if core.stored_bytes is None else core.stored_bytes
 
 
+def assumed_prices(record):
+    """Rows of a record's sensitivity whose price nobody published and this project assumes: list of Sensitivity."""
+    assumed = tuple(row["key"] for row in record.profile.prices if row["kind"] == "assumed")
+    return [row for row in record.energy.sensitivity if any(key.endswith((f"prices.{row.price}", f".{row.price}")) for key in assumed)]
+
+
 def metrics_of_verdict(verdict, n_possible):
     """The few metrics that are known without training.
 

@@ -7,7 +7,10 @@ The NPZ file (`NPZ_FORMAT`) holds no pickled objects; every array can be read wi
 =====================  ===================================================================================
 ``format``             text, `NPZ_FORMAT`
 ``about``              JSON text: ``type``, ``activation``, ``readout``, ``n_steps``, ``scale``, ``populations`` (names),
-                       ``matrices`` (name, pre and post population, whether it takes the step before), ``origin``; of spiking networks
+                       ``matrices`` (name, pre and post population, whether it takes the step before), ``origin``; of a network with
+                       maps ``maps``: ``input_shape`` (maps, rows, columns), ``kernels`` of each matrix (``kernel``, ``stride``,
+                       ``padding``; null for a dense one, whose pre neurons are the values map by map), ``pools`` of each hidden
+                       population (``kind``, ``window``, ``stride``, ``padding``; null without); of spiking networks
                        ``spiking``, the fields of `neurosim.networks.Spiking`
 ``matrix0_data``       float32 (nnz,), weights of matrix 0 row by row; with the two next ones SciPy's CSR of shape (pre, post)
 ``matrix0_indices``    int32 (nnz,), post neuron of each weight
@@ -23,6 +26,7 @@ The NPZ file (`NPZ_FORMAT`) holds no pickled objects; every array can be read wi
 
 import io
 import json
+import math
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,7 +38,7 @@ from scipy import sparse
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
 from neurosim.networks import MODELS, Spiking, Topology
-from neurosim.results.forward import CELLS, feedforward, recurrent
+from neurosim.results.forward import CELLS, convolutional, feedforward, recurrent
 
 NPZ_FORMAT = "neurosim.network/1"
 
@@ -91,7 +95,7 @@ class TrainedNetwork:
     Attributes
     ----------
     type : str
-        ``mlp``, ``lstm``, ``rnn``, ``lif`` or ``alif``.
+        ``mlp``, ``conv``, ``lstm``, ``rnn``, ``lif`` or ``alif``.
     populations : tuple of str
         Names: inputs first, outputs last.
     matrices : tuple of WeightMatrix
@@ -116,6 +120,9 @@ class TrainedNetwork:
         Label of each output; 0, 1, 2, ... without.
     origin : dict
         Name, seed, chip and version of the run.
+    maps : dict, optional
+        Of a network with maps: shape of a sample, kernels and pooling, as in the NPZ file. Pre neurons of a convolution are the rows
+        (input map, row, column of the kernel), its post neurons the output maps.
     spiking : Spiking, optional
         Of a spiking network: its dynamics and what its outputs are.
     """
@@ -134,6 +141,7 @@ class TrainedNetwork:
     classes: np.ndarray | None = None
     per_image: bool = False
     origin: dict[str, Any] = field(default_factory=dict)
+    maps: dict[str, Any] | None = None
     spiking: Spiking | None = None
 
     @property
@@ -152,6 +160,8 @@ class TrainedNetwork:
     @property
     def topology(self) -> Topology:
         """Populations and projections; where one layer has biases, all have."""
+        if self.type == "conv":
+            raise InputError("network: found convolutions, whose positions are not counted yet outside of a run; check its scenario instead")
         sizes = self.sizes
         if self.type == "mlp":
             return Topology.feedforward(sizes, self.cells, bias=bool(self.biases))
@@ -163,6 +173,8 @@ class TrainedNetwork:
     @property
     def n_inputs(self) -> int:
         """Inputs of one step."""
+        if self.maps is not None:
+            return math.prod(self.maps["input_shape"])
         return self.matrices[0].weight.shape[0]
 
     @property
@@ -208,6 +220,8 @@ class TrainedNetwork:
 
     def sums(self, x, lengths=None):
         """`logits` of samples as a `Dataset` keeps them and scaled as they enter: padding in front, float32, nothing is checked."""
+        if self.maps is not None:
+            return convolutional(self, x)
         if self.type == "mlp":
             return feedforward(self, x)
         return recurrent(self, x, np.full(len(x), self.n_steps) if lengths is None else lengths)
@@ -251,7 +265,7 @@ class TrainedNetwork:
         if lengths is None:
             return None
         lengths = np.asarray(lengths)
-        if self.type == "mlp" or lengths.shape != (n,) or (n and not 1 <= lengths.min() <= lengths.max() <= self.n_steps):
+        if self.type in ("mlp", "conv") or lengths.shape != (n,) or (n and not 1 <= lengths.min() <= lengths.max() <= self.n_steps):
             raise InputError(f"predict: lengths are for sequences, one for each of the {n} samples, from 1 to {self.n_steps}")
         return lengths
 
@@ -261,17 +275,21 @@ class TrainedNetwork:
 
     def npz_bytes(self) -> bytes:
         """Content of the NPZ file; equal networks give equal bytes."""
-        about = {
-            "type": self.type,
-            "activation": self.activation,
-            "readout": self.readout,
-            "n_steps": self.n_steps,
-            "scale": self.scale,
-            "populations": list(self.populations),
-            "matrices": [{"name": m.name, "pre": m.pre, "post": m.post, "is_recurrent": m.is_recurrent} for m in self.matrices],
-            "origin": self.origin,
-        } | ({"per_image": True} if self.per_image else {})
-        about |= {"spiking": asdict(self.spiking)} if self.spiking else {}
+        about = (
+            {
+                "type": self.type,
+                "activation": self.activation,
+                "readout": self.readout,
+                "n_steps": self.n_steps,
+                "scale": self.scale,
+                "populations": list(self.populations),
+                "matrices": [{"name": m.name, "pre": m.pre, "post": m.post, "is_recurrent": m.is_recurrent} for m in self.matrices],
+                "origin": self.origin,
+            }
+            | ({"per_image": True} if self.per_image else {})
+            | ({"maps": self.maps} if self.maps else {})
+            | ({"spiking": asdict(self.spiking)} if self.spiking else {})
+        )
         arrays = {"format": np.array(NPZ_FORMAT), "about": np.array(json.dumps(about))}
         for i, matrix in enumerate(self.matrices):
             parts = {name: getattr(matrix.weight, name) for name in ("data", "indices", "indptr")}
@@ -316,7 +334,7 @@ def read_network(path) -> TrainedNetwork:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable network ({type(error).__name__}); export it again") from None
     spiking = tuple(name for name, model in MODELS.items() if model.spikes) if network.spiking else ()
-    known, computed = (*CELLS, *spiking, "mlp"), [name for name, model in MODELS.items() if model.output]
+    known, computed = (*CELLS, *spiking, "mlp", "conv"), [name for name, model in MODELS.items() if model.output]
     strange = [(network.type, known)] * (network.type not in known) + [(name, computed) for name in network.cells if name not in computed]
     for wrong, right in strange[:1]:
         raise InputError(f"{path}: found {wrong!r}, which this neurosim does not compute; {nearest(wrong, right)}")

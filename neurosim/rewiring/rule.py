@@ -79,6 +79,8 @@ class Rule:
         Whether gradients of all possible connections are taken; one accumulator each is charged.
     is_strict : bool
         Whether there are never more active connections than promised.
+    picks_matrices : bool
+        Whether it can leave some weight matrices alone (`SynapseStore.plan.free_matrices`).
     """
 
     # Without types: no fields yet, and a rule that makes one of them a field decides its place.
@@ -93,6 +95,7 @@ class Rule:
     starts_dense: ClassVar[bool] = False
     has_dense_gradient: ClassVar[bool] = False
     is_strict: ClassVar[bool] = True
+    picks_matrices: ClassVar[bool] = False
 
     def step_noise(self, learning_rate):
         """Standard deviation of the noise of one step."""

@@ -33,6 +33,7 @@ class Set(Rule):
     """
 
     searches: ClassVar[bool] = True
+    picks_matrices: ClassVar[bool] = True
 
     drop_fraction: Fraction = 0.3
     period: PositiveInt = 100
@@ -47,5 +48,6 @@ class Set(Rule):
     def leaving(self, store, moment):
         """The weakest slots of each segment: the fraction of this moment, rounded down."""
         fraction = self.fraction(moment.step, moment.n_steps)
-        counts = [int(fraction * n) for n in store.n_active_by_segment]
+        rewires = [segment.matrix not in store.plan.free_matrices for segment in store.plan.segments]
+        counts = [int(fraction * n) * is_on for n, is_on in zip(store.n_active_by_segment, rewires, strict=True)]
         return np.concatenate([np.empty(0, np.int64), *(store.smallest(g, n) for g, n in enumerate(counts) if n)])

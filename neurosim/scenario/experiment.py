@@ -1,5 +1,6 @@
 """From a scenario to a network on a chip: everything that is decided before training."""
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -10,7 +11,8 @@ from neurosim.placement.arrange import arrange
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart
 from neurosim.placement.search import fill, find_stop, find_stop_of_width, find_stops, fits_whatever_is_drawn, scale_counts, smallest_cores, widest
-from neurosim.placement.programs import count_synapse_words, default_program, find_program, why_not
+from neurosim.placement.engines import why_not_here
+from neurosim.placement.programs import default_program, find_program, why_not
 from neurosim.placement.spill import can_spill
 from neurosim.networks import Spiking, Topology, find_model
 from neurosim.scenario.load import chosen_profile
@@ -249,6 +251,8 @@ def make_topology(scenario, shape=None):
     """
     network, shape = scenario.network, shape or scenario.dataset.shape()
     check_shape(scenario, shape)
+    if network.has_maps:
+        return network.convolutional
     if not network.is_recurrent:
         return Topology.feedforward(network.layers, network.cells, bool(network.bias))
     if network.is_spiking:
@@ -270,7 +274,8 @@ def _refuse_unless_learns(scenario, profile):
     learning = profile.learning
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
-        advice = "" if scenario.network.is_recurrent and not scenario.network.is_spiking else "set hardware.learning to host, or "
+        network = scenario.network
+        advice = "" if network.is_recurrent and not network.is_spiking or network.has_maps else "set hardware.learning to host, or "
         raise UnsuitableChipError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
             f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
@@ -278,8 +283,14 @@ def _refuse_unless_learns(scenario, profile):
 
 
 def _refuse_unless_computes(scenario, profile):
-    """Refuse recurrent cells where neurons are circuits: only a program computes them."""
-    if scenario.network.is_recurrent and not scenario.network.is_spiking and not family_of(profile).is_program:
+    """Refuse recurrent cells where neurons are circuits: only a program computes them; and maps where a family does not share kernels."""
+    family = family_of(profile)
+    if scenario.network.has_maps and not family.shares_kernels:
+        raise UnsuitableChipError(
+            f"network.type: found conv, but {profile.name} (storage.family {profile.storage.family}) {family.unshared_text}; choose a chip whose "
+            "synapses are words in local memory, such as spinnaker2"
+        )
+    if scenario.network.is_recurrent and not scenario.network.is_spiking and not family.is_program:
         raise UnsuitableChipError(
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
@@ -324,44 +335,8 @@ def _refuse_unless_traces(scenario, profile):
         raise InputError(f"{where}, which visits the synapses of a neuron at its spikes, with execution scan; use hardware.execution event_driven")
     if reason := why_not(program, topology):
         raise InputError(f"{where}: {reason}")
-    if family_of(profile).is_program:
-        return
-    learning = profile.learning
-    said = f"{learning.source}: {profile.sources[learning.source]}"
-    if learning.traces is None:
-        raise UnsuitableChipError(
-            f"{where}, but the neurons of {profile.name} are circuits, and its profile states no traces by which they learn (learning.traces; {said}); "
-            "set hardware.learning to host, or choose a chip that keeps traces, such as loihi1 or reckon"
-        )
-    if program.has_history:
-        raise UnsuitableChipError(
-            f"{where}, which keeps a history, but {profile.name} keeps traces alone (learning.traces; {said}); use program eprop_clock or eprop_factorised"
-        )
-    words = count_synapse_words(program, topology)
-    most = 0 if learning.traces.synapse is None else learning.traces.synapse.value
-    if words > most:
-        raise UnsuitableChipError(
-            f"{where}, which keeps {words} number{'s' * (words > 1)} for each synapse{_words_text(program, topology)}, but {profile.name} has {most or 'none'} "
-            f"beside the weight (learning.traces.synapse; {said}); {_less_text(program, topology, most)}"
-        )
-
-
-def _words_text(program, topology):
-    """What these numbers are."""
-    spiking = topology.spiking
-    names = ["the trace of the pre neuron"] * program.repeats_traces + ["eps of the adaptation"] * (
-        spiking.adaptive > 0 and program.has_synapse_traces
-    )
-    names += ["a sum of eligibility" if spiking.readout != "every" else "a filtered trace"]
-    return f" ({' and '.join(names)})"
-
-
-def _less_text(program, topology, most):
-    if topology.spiking.adaptive > 0:
-        return "use neurons that do not adapt (network.type lif), or hardware.learning host"
-    if most == 0:
-        return "use training.method eprop_factorised with network.readout every, or hardware.learning host"
-    return "use hardware.program eprop_clock without a cost of rates"
+    if reason := why_not_here(program, topology, profile):
+        raise UnsuitableChipError(f"{where}, {reason}")
 
 
 def refuse_unless_stores(weights, profile):
@@ -379,6 +354,23 @@ def refuse_unless_stores(weights, profile):
     )
 
 
+def _check_images(network, name, shape):
+    """Refuse maps and outputs that contradict the data."""
+    if shape is None:
+        return
+    n_values, n_outputs = math.prod(network.input_shape), network.convolutional.sizes[-1]
+    if n_values != shape.n_features:
+        found = " x ".join(map(str, network.input_shape))
+        raise InputError(
+            f"network.input_shape: found {found}, {n_values:,d} values; a sample of data set {name} has {shape.n_features:,d} "
+            "(colours x rows x columns, after dataset.augment.crop)"
+        )
+    if n_outputs != shape.n_classes:
+        raise InputError(
+            f"network.layers: the last layer has {n_outputs} neurons, data set {name} has {shape.n_classes} classes; end with {shape.n_classes}"
+        )
+
+
 def check_shape(scenario, shape):
     """Refuse layers that contradict the data, and a recurrent network whose data have no steps.
 
@@ -393,6 +385,9 @@ def check_shape(scenario, shape):
     InputError
     """
     network, name = scenario.network, scenario.dataset.name
+    if network.has_maps:
+        _check_images(network, name, shape)
+        return
     if network.is_recurrent and (shape is None or shape.n_steps == 1):
         raise InputError(
             f"dataset.name: found {name}, which is no data set of sequences{' that could be read' if shape is None else ''}; a network of type "

@@ -71,29 +71,34 @@ def make_plan(placement, grids, *, keeps_fan_in=True, limits=None, **options):
         fan_in_limit=placement.fan_in_limits if keeps_fan_in else None,
         grids=grids,
         skips_self=[projection.skips_self for projection in topology.projections],
+        rows=topology.rows_per_neuron,
     )
+    rows = (*topology.rows_per_neuron, 1)
     return StorePlan(
         matrices=matrices,
         segments=tuple(SegmentPlan(s.matrix, s.core, s.post_start, s.post_stop, s.n_active, s.n_slots) for s in placement.segments),
-        home=tuple(core for i in populations for core in placement.homes[i].tolist()),
+        home=tuple(core for i, n in zip(populations, rows, strict=True) for core in placement.homes[i].tolist() for _ in range(n)),
         n_cores=placement.n_cores,
         limits=CorePlan(**placement.row_limits) if limits is None else limits,
         n_moments=placement.workload.state_words,
         counts_pairs=placement.geometry.tells_packets_apart,
         counts_replays=placement.workload.program == "eprop_spike",
-        sender=find_senders(topology.sizes, populations),
+        sender=find_senders(topology.sizes, populations, topology.rows_per_neuron),
         **options,
     )
 
 
 def make_network(experiment, store):
-    """What runs on the store of an experiment: `Mlp`, `Recurrent` or `SpikingNetwork`."""
+    """What runs on the store of an experiment: `Mlp`, `Convolutional`, `Recurrent` or `SpikingNetwork`."""
     from neurosim.nn import Mlp
+    from neurosim.nn.convolutional import Convolutional
     from neurosim.nn.recurrent import Recurrent, RecurrentShape
     from neurosim.nn.spiking import SpikingNetwork
 
     scenario, topology = experiment.scenario, experiment.placement.workload.topology
     network, training = scenario.network, scenario.training
+    if network.has_maps:
+        return Convolutional(store, topology, training.batch_size, training.clip)
     if not network.is_recurrent:
         hidden, outputs = topology.populations[1:-1], topology.populations[-1]
         return Mlp(store, training.batch_size, [population.cell for population in hidden], outputs.has_bias, training.clip)

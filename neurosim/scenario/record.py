@@ -371,7 +371,8 @@ def _traffic_part(ledger):
 def _metrics(experiment, trainer, ledger):
     """NeuroBench's names and definitions (version 2.3); the training.* counts are ours, per trained sample.
 
-    A sequence walks a matrix several times: operations of all its steps count, and an activation counts once per walk that uses it.
+    A sequence walks a matrix several times: operations of all its steps count, and an activation counts once per walk that uses it, or of a
+    convolution once per element of a kernel that reads it.
     """
     store, result = trainer.store, trainer.last_evaluation
     plan = store.plan
@@ -382,7 +383,8 @@ def _metrics(experiment, trainer, ledger):
     topology, possible = experiment.placement.workload.topology, sum(m.n_pre * m.n_post for m in plan.matrices)
     walks = topology.count_walks(_lengths(experiment.placement, trainer.dataset, "test"))[0]
     hidden = [(m, int(n)) for m, n, p in zip(plan.matrices, walks, topology.projections, strict=True) if p.pre > 0]
-    n_used = sum(m.n_pre * n for m, n in hidden)
+    uses = {id(m): int(u.sum()) for m, u in zip(plan.matrices, topology.uses, strict=True)}
+    n_used = sum(uses[id(m)] * n for m, n in hidden)
     n_nonzero = sum(int(result.n_nonzero[m.pre_neuron : m.pre_neuron + m.n_pre].sum()) for m, _ in hidden)
     operations = ledger.events.sum(axis=0)[:, KINDS.index("synaptic_op")]
     updates = ledger.events.sum(axis=0)[:, KINDS.index("synaptic_update")]
@@ -397,7 +399,7 @@ def _metrics(experiment, trainer, ledger):
         "SynapticOperations": {
             "Effective_MACs": effective / result.n_samples,
             "Effective_ACs": 0.0,
-            "Dense": sum(m.n_pre * m.n_post * int(n) for m, n in zip(plan.matrices, walks, strict=True)) / result.n_samples,
+            "Dense": sum(uses[id(m)] * m.n_post * int(n) for m, n in zip(plan.matrices, walks, strict=True)) / result.n_samples,
         },
         "ClassificationAccuracy": result.accuracy,
         **{name: float(value) for name, value in per_phase.items()},

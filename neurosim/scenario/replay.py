@@ -74,6 +74,8 @@ def _refuse_unless_replayable(experiment):
     scenario, placement = experiment.scenario, experiment.placement
     if scenario.network.is_recurrent:
         raise InputError(f"{scenario.name}: a network of type {scenario.network.type} works step by step, not event by event; choose a run of an mlp")
+    if scenario.network.has_maps:
+        raise InputError(f"{scenario.name}: a network of type conv sends whole maps, not events; choose a run of an mlp")
     if not has_row_pointers(placement.profile, placement.workload):
         raise InputError(
             f"{scenario.name}: SANA-FE counts events, this run does not work event by event (hardware.execution "

@@ -383,8 +383,8 @@ class Scenario(Called):
             )
         if rewiring.matrices is None:
             return
-        if not rule.is_compiled:
-            raise WrongKey(["rewiring", "matrices"], f"rule {rewiring.rule} works on all weight matrices; leave it out, or use deep_r")
+        if not (rule.is_compiled or rule.picks_matrices):
+            raise WrongKey(["rewiring", "matrices"], f"rule {rewiring.rule} works on all weight matrices; leave it out, or use deep_r or set")
         if not rewiring.matrices:
             raise WrongKey(["rewiring", "matrices"], "found no matrix; expected at least one, or choose rule static, under which none rewires")
         if rewiring.scope == "network":
@@ -394,7 +394,7 @@ class Scenario(Called):
 
     def _check_signs(self):
         """Signs that neurons share must stay as they are."""
-        if self.network.signs == "each":
+        if self.network.signs != "pre":
             return
         if self.rewiring.rule_class.signs != "constant":
             kept = [name for name, rule in RULES.items() if rule.signs == "constant"]
@@ -418,10 +418,18 @@ class Scenario(Called):
         if not self.network.is_recurrent:
             if self.training.window is not None:
                 raise WrongKey(["training", "window"], f"a network of type {kind} takes a sample in one step; leave it out, or choose lstm or rnn")
-            return
+            if not self.network.has_maps:
+                return
+        by_maps = self.network.has_maps
         for key, plain, reason in (
-            ("execution", "scan", "a state of zero still has an error, so its row cannot be left out"),
-            ("learning", "chip", "its states would have to reach the host at every step"),
+            (
+                "execution",
+                "scan",
+                "an element of a kernel is used at every place, zero or not"
+                if by_maps
+                else "a state of zero still has an error, so its row cannot be left out",
+            ),
+            ("learning", "chip", f"its {'maps' if by_maps else 'states'} would have to reach the host at every {'sample' if by_maps else 'step'}"),
         ):
             found = getattr(self.hardware, key)
             if found != plain:

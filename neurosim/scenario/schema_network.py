@@ -1,13 +1,14 @@
 """The parts of a scenario that say what is learned, and by which network."""
 
+from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from neurosim.datasets import DATASETS, Augmentation, Encoding, EventChoice, SpeechFeatures, dataset_shape, load_dataset
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.errors import InputError, nearest
-from neurosim.networks import MODELS, READOUTS, SURROGATES
+from neurosim.networks import MODELS, READOUTS, SURROGATES, Convolution, Convolve, Pool, Topology
 from neurosim.scenario.schema_types import Fraction, LayerSize, Positive, PositiveInt
 
 #: Samples of a frame: what a table of all mel filters is good for.
@@ -16,11 +17,13 @@ MOST_FRAME = 65_536
 _DYNAMICS = ("tau_m", "tau_a", "tau_out", "v_th", "beta", "refractory", "adaptive", "surrogate", "gamma", "slope")
 _KEYS_OF_TYPE = {
     "mlp": ("layers", "activation", "bias"),
+    "conv": ("layers", "input_shape", "activation", "bias"),
     "lstm": ("units", "readout"),
     "rnn": ("units", "readout"),
     "lif": ("units", "readout", "readout_steps", "recurrent", *(key for key in _DYNAMICS if key not in ("tau_a", "beta", "adaptive"))),
     "alif": ("units", "readout", "readout_steps", "recurrent", *_DYNAMICS),
 }
+_KEYS_OF_SOME = tuple(dict.fromkeys(key for keys in _KEYS_OF_TYPE.values() for key in keys))
 #: Types whose neurons spike.
 SPIKING = ("lif", "alif")
 
@@ -53,6 +56,74 @@ def dynamics_of(network):
 
 #: Rows or columns of an image.
 Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+class ConvLayer(Strict):
+    """A convolution: ``conv`` output maps with square kernels, one for each input map.
+
+    Attributes
+    ----------
+    conv, kernel, stride : int
+    padding : int or 'same'
+        Zeros around each input map; ``same`` keeps its size at stride 1 and needs a kernel of odd size.
+    """
+
+    conv: LayerSize
+    kernel: Annotated[int, Field(ge=1, le=1024)]
+    stride: Annotated[int, Field(ge=1, le=1024)] = 1
+    padding: Annotated[int, Field(ge=0, le=1024)] | Literal["same"] = 0
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.padding == "same" and self.kernel % 2 == 0:
+            raise WrongKey(["padding"], f"found same with a kernel of even size, {self.kernel}; give a number, or an odd kernel")
+        return self
+
+    @property
+    def layer(self):
+        """As `networks.Topology.convolutional` takes it."""
+        padding = self.kernel // 2 if self.padding == "same" else self.padding
+        return Convolve(self.conv, Convolution(self.kernel, self.stride, padding))
+
+
+class PoolLayer(Strict):
+    """Pooling behind a convolution: the ``max`` or the ``average`` of square windows; a stride of ``window`` without one."""
+
+    pool: Literal["max", "average"]
+    window: Annotated[int, Field(ge=1, le=1024)]
+    stride: Annotated[int, Field(ge=1, le=1024)] | None = None
+    padding: Annotated[int, Field(ge=0, le=1024)] = 0
+
+    @property
+    def layer(self):
+        """As `networks.Topology.convolutional` takes it."""
+        return Pool(self.pool, self.window, self.stride or self.window, self.padding)
+
+
+def _kind_of_layer(value):
+    if isinstance(value, ConvLayer) or (isinstance(value, dict) and "conv" in value):
+        return "ConvLayer"
+    if isinstance(value, PoolLayer) or (isinstance(value, dict) and "pool" in value):
+        return "PoolLayer"
+    return "word" if isinstance(value, str) else "size"  # none of these names is a key of a file
+
+
+def _check_keys_of_layer(value):
+    if isinstance(value, dict) and not {"conv", "pool"} & set(value):
+        raise ValueError(f"found a layer with keys {', '.join(map(str, value)) or 'none'}; expected conv or pool among them, or a number of neurons")
+    return value
+
+
+#: A layer: a number of neurons, or of a ``conv`` network a convolution, pooling, or a word: ``flatten`` between maps and
+#: neurons, ``fit`` for a hidden layer of an ``mlp`` as wide as the chip allows.
+Layer = Annotated[
+    Annotated[LayerSize, Tag("size")]
+    | Annotated[ConvLayer, Tag("ConvLayer")]
+    | Annotated[PoolLayer, Tag("PoolLayer")]
+    | Annotated[Literal["flatten", "fit"], Tag("word")],
+    Discriminator(_kind_of_layer),
+    BeforeValidator(_check_keys_of_layer),
+]
 
 
 class FeatureChoice(Strict):
@@ -255,16 +326,20 @@ class Network(Strict):
     Attributes
     ----------
     type : str
-        ``mlp``: multilayer perceptron. ``lstm``, ``rnn``: recurrent layers, which take a sample step by step, and a
-        read-out; sizes of inputs and outputs come from the data. ``lif``, ``alif``: layers of leaky integrate-and-fire neurons, all or some of
-        which adapt, and a leaky read-out.
-    layers : tuple of int or 'fit', optional
-        Of an ``mlp``: neurons of each layer, inputs first. Hidden layers of ``fit`` are as wide as the chip's budgets allow, all alike.
+        ``mlp``: multilayer perceptron. ``conv``: convolutions and pooling, then dense layers; chosen by itself where `layers` has any.
+        ``lstm``, ``rnn``: recurrent layers, which take a sample step by step, and a read-out; sizes of inputs and outputs come from the data.
+        ``lif``, ``alif``: layers of leaky integrate-and-fire neurons, all or some of which adapt, and a leaky read-out.
+    layers : tuple, optional
+        Of an ``mlp``: neurons of each layer, inputs first. Hidden layers of ``fit`` are as wide as the chip's budgets allow, all alike. Of a
+        ``conv`` network: its layers without the inputs, each a `ConvLayer`, a `PoolLayer` or a number of neurons, outputs last; ``flatten``
+        may stand between maps and neurons and changes nothing.
+    input_shape : (int, int, int), optional
+        Of a ``conv`` network: maps (colours), rows and columns of a sample.
     activation : str or tuple of str, optional
-        Of an ``mlp``: of the hidden layers, all or each (`neurosim.networks.MODELS`); relu when left out.
+        Of both: of the hidden layers, all or each (`neurosim.networks.MODELS`); relu when left out.
     bias : bool, optional
-        Of an ``mlp``: whether all layers but the inputs have biases, which are charged and never rewired; none when left out. Recurrent
-        networks have them.
+        Of both: whether all layers but the inputs have biases, one for each neuron or map, which are charged and never rewired; none when left
+        out. Recurrent networks have them.
     units : tuple of int, optional
         Of the others: units of each recurrent layer. A file may give one number for one layer.
     readout : str, optional
@@ -282,15 +357,16 @@ class Network(Strict):
     fit : str, optional
         Of ``connectivity: fit``: how the matrices share them. ``fractions``, when left out: in equal fractions. ``fan_in``: each neuron
         as many, in whichever matrix. ``fill``: in equal fractions until a limit stops a matrix, and the others grow on.
-    signs : str
-        Whether the weights of a neuron that it sends by have signs ``each`` of their own, or share one, ``pre``: on a crossbar whose rows have
+    signs : str, optional
+        Whether the weights of a neuron that it sends by have signs ``each`` of their own, as when left out, or share one, ``pre``: on a crossbar whose rows have
         signs a weight then takes one row. They are constant, so the rule must keep signs.
     synapses : int, optional
         Total number of connections instead, shared by the matrices in equal fractions.
     """
 
-    type: Literal["mlp", "lstm", "rnn", "lif", "alif"] = "mlp"
-    layers: Annotated[tuple[LayerSize | Literal["fit"], ...], as_tuple] | None = None
+    type: Literal["mlp", "conv", "lstm", "rnn", "lif", "alif"] = "mlp"
+    layers: Annotated[tuple[Layer, ...], as_tuple] | None = None
+    input_shape: Annotated[tuple[LayerSize, LayerSize, LayerSize], as_tuple] | None = None
     activation: Activation | Annotated[tuple[Activation, ...], as_tuple] | None = None
     bias: bool | None = None
     units: Units | None = None
@@ -310,17 +386,34 @@ class Network(Strict):
     connectivity: Fraction | Annotated[tuple[Fraction, ...], as_tuple] | Literal["fit"] | None = None
     fit: Literal["fractions", "fan_in", "fill"] | None = None
     synapses: PositiveInt | None = None
-    signs: Literal["each", "pre"] = "each"
+    signs: Literal["each", "pre"] | None = None
 
     @property
     def has_open_layers(self):
         """Whether some layers are as wide as the chip allows."""
         return "fit" in (self.layers or ())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_type(cls, data):
+        """Layers that only convolutional networks have say what the network is."""
+        if not isinstance(data, dict) or "type" in data:
+            return data
+        layers = data.get("layers")
+        has_maps = isinstance(layers, (list, tuple)) and any(
+            layer == "flatten" or isinstance(layer, (dict, ConvLayer, PoolLayer)) for layer in layers
+        )
+        return {**data, "type": "conv"} if has_maps or data.get("input_shape") is not None else data
+
     @property
     def is_recurrent(self):
         """Whether a sample is taken step by step."""
-        return self.type != "mlp"
+        return self.type in ("lstm", "rnn", *SPIKING)
+
+    @property
+    def has_maps(self):
+        """Whether it has convolutions."""
+        return self.type == "conv"
 
     @property
     def is_spiking(self):
@@ -339,13 +432,29 @@ class Network(Strict):
 
     @property
     def cells(self):
-        """Cell of each hidden layer of an ``mlp``."""
+        """Cell of each hidden layer of an ``mlp``, or of each with weights of a ``conv`` network."""
         given = self.activation or "relu"
-        return (given,) * (len(self.layers) - 2) if isinstance(given, str) else given
+        n_hidden = sum(not isinstance(layer, (PoolLayer, str)) for layer in self.layers) - (1 if self.has_maps else 2)
+        return (given,) * n_hidden if isinstance(given, str) else given
+
+    @cached_property
+    def convolutional(self):
+        """The `Topology` of a ``conv`` network.
+
+        Raises
+        ------
+        InputError
+            Layers whose sizes do not meet.
+        """
+        layers = [getattr(layer, "layer", layer) for layer in self.layers if layer != "flatten"]
+        return Topology.convolutional(self.input_shape, layers, self.cells, bool(self.bias))
 
     @property
     def matrices(self):
         """Names of the weight matrices in their order: between what and what."""
+        if self.has_maps:
+            populations = [population.name for population in self.convolutional.populations]
+            return tuple(f"{pre} to {post}" for pre, post in zip(populations, populations[1:]))
         if not self.is_recurrent:
             return tuple(f"layer {i} to layer {i + 1}" for i in range(len(self.layers) - 1))
         names, before = [], "inputs"
@@ -357,7 +466,7 @@ class Network(Strict):
     @model_validator(mode="after")
     def _check(self):
         takes = _KEYS_OF_TYPE[self.type]
-        for key in dict.fromkeys(key for keys in _KEYS_OF_TYPE.values() for key in keys):
+        for key in _KEYS_OF_SOME:
             if key not in takes and getattr(self, key) is not None:
                 raise WrongKey([key], f"a network of type {self.type} does not use it, it has {' and '.join(takes)}; leave it out")
         if self.readout == "every" and not self.is_spiking:
@@ -368,7 +477,9 @@ class Network(Strict):
             raise WrongKey([takes[0]], f"this key is required and missing; a network of type {self.type} needs it")
         if self.is_recurrent and not self.units:
             raise WrongKey(["units"], "found no layer; expected at least one, such as [128]")
-        if not self.is_recurrent:
+        if self.has_maps:
+            self._check_maps()
+        elif not self.is_recurrent:
             self._check_layers()
         if (self.connectivity is None) == (self.synapses is None):
             raise WrongKey(["connectivity"], "expected exactly one of connectivity and synapses")
@@ -376,11 +487,32 @@ class Network(Strict):
             raise WrongKey(["fit"], "says how matrices share what connectivity: fit gives; leave it out, or set connectivity to fit")
         n = len(self.matrices)
         if isinstance(self.connectivity, tuple) and len(self.connectivity) != n:
-            which = f" ({', '.join(self.matrices)})" if self.is_recurrent else ""
+            which = f" ({', '.join(self.matrices)})" if self.is_recurrent or self.has_maps else ""
             raise WrongKey(["connectivity"], f"found {len(self.connectivity)} fractions; expected one number or {n}, one per weight matrix{which}")
         return self
 
+    def _check_maps(self):
+        if self.input_shape is None:
+            raise WrongKey(["input_shape"], "this key is required and missing; a network of type conv needs it, such as [3, 32, 32]")
+        if "fit" in self.layers:
+            raise WrongKey(["layers", self.layers.index("fit")], "found fit in a network of type conv, whose layers have the sizes that are given")
+        numbers = [i for i, layer in enumerate(self.layers) if layer != "flatten"]
+        try:
+            topology = self.convolutional
+        except InputError as error:
+            raise WrongKey(*_place_of(str(error), numbers)) from None
+        if not topology.projections[0].pattern:
+            raise WrongKey(["layers"], "found no convolution; a network of dense layers alone has type mlp and begins with its inputs")
+        if topology.sizes[-1] < 2:
+            raise WrongKey(["layers", len(self.layers) - 1], f"found {topology.sizes[-1]} outputs; expected at least 2 classes")
+        n, possible = len(topology.projections), sum(topology.n_positions)
+        if self.synapses is not None and not n <= self.synapses <= possible:
+            raise WrongKey(["synapses"], f"found {self.synapses}; expected {n} to {possible}, the possible connections of these layers")
+
     def _check_layers(self):
+        strange = next((i for i, layer in enumerate(self.layers) if not isinstance(layer, int) and layer != "fit"), None)
+        if strange is not None:
+            raise WrongKey(["layers", strange], "found no number of neurons in a network of type mlp; leave type out, or set it to conv")
         if len(self.layers) < 2:
             raise WrongKey(["layers"], f"found {len(self.layers)} layers; expected at least inputs and outputs, such as [784, 10]")
         for i in (0, len(self.layers) - 1):
@@ -398,3 +530,15 @@ class Network(Strict):
         n, possible = len(self.layers) - 1, sum(a * b for a, b in zip(self.layers, self.layers[1:]))
         if self.synapses is not None and not n <= self.synapses <= possible:
             raise WrongKey(["synapses"], f"found {self.synapses}; expected {n} to {possible}, the possible connections of these layers")
+
+
+def _place_of(text, numbers):
+    """Keys of the layer that an error of a topology names, and the rest of its text."""
+    if text.startswith("cell: "):
+        return ["activation"], text.removeprefix("cell: ")
+    place, _, rest = text.partition(": ")
+    words = place.replace(",", "").split()
+    if words[:2] != ["layers", "layer"]:
+        return ["layers"], rest
+    number = int(words[2])
+    return ["layers", numbers[number - 1]], f"layer {number}{', ' + words[3] if len(words) > 3 else ''}: {rest}"

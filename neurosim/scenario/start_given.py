@@ -26,6 +26,8 @@ def read_given(scenario):
     if scenario.start_from is None or not looks_like_network(scenario.start_from):
         return None
     network, choice = read_any(Path(scenario.start_from).expanduser()), scenario.network
+    if network.type == "conv":
+        raise InputError(f"start_from: {scenario.start_from} holds convolutions, which a run does not start from yet; the folder of a finished run is taken")
     if network.type != choice.type:
         raise InputError(f"start_from: {scenario.start_from} holds a network of type {network.type}; network.type is {choice.type}")
     if choice.is_recurrent:

@@ -23,7 +23,10 @@ from neurosim.scenario.runner import train_scenario
 from neurosim.scenario.signals import stop_on_signal
 
 #: Bundled scenarios that together compile what all of them do.
-KINDS = ("digits_santos", "digits_brainscales2", "fsdd_lstm_santos_truncated", "mnist_rows_lstm")
+KINDS = (
+    *("digits_santos", "digits_brainscales2", "digits_conv_spinnaker2", "fsdd_lstm_santos_truncated", "mnist_rows_lstm"),
+    *("fsdd_lif_spinnaker2", "mnist_latency_lif_loihi1"),
+)
 
 #: Samples of a stand-in.
 _N_SAMPLES = 20

@@ -5,11 +5,13 @@ active, the checkpoint holds them in the order of the matrices, with free and do
 profile and no kernel is needed.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from neurosim.datasets import DATASETS
+from neurosim.documents import validate_data
 from neurosim.documents.archive import DamagedArchiveError, read_archive
 from neurosim.errors import InputError
 from neurosim.networks import Spiking, Topology
@@ -99,8 +101,12 @@ def read_run_network(folder, record=None):
 
 
 def _network(network, shapes, connections, biases, homes, *, inputs, n_steps, names, origin, spiking=None):
-    kind = network.get("type") or "mlp"
-    if kind == "mlp":
+    kind, maps = network.get("type") or "mlp", None
+    if kind == "conv":
+        topology = _convolutional(network)
+        populations, maps = tuple(population.name for population in topology.populations), _maps_of(topology)
+        ends = [(i, i + 1) for i in range(len(shapes))]
+    elif kind == "mlp":
         n = len(shapes)
         populations = ("inputs", *(f"hidden {i}" for i in range(1, n)), "outputs")
         ends = [(i, i + 1) for i in range(n)]
@@ -122,10 +128,28 @@ def _network(network, shapes, connections, biases, homes, *, inputs, n_steps, na
         activation=network.get("activation") or "relu",
         readout=spiking.readout if spiking else network.get("readout") or "last",
         spiking=spiking,
-        n_steps=n_steps if kind != "mlp" else 1,
+        n_steps=n_steps if kind not in ("mlp", "conv") else 1,
         origin=origin,
+        maps=maps,
         **inputs,
     )
+
+
+def _convolutional(network):
+    """The `Topology` of a network with maps, from its part of a scenario as plain data."""
+    from neurosim.scenario.schema_network import Network
+
+    return validate_data(Network, {key: value for key, value in network.items() if value is not None}, name="network", what="network").convolutional
+
+
+def _maps_of(topology):
+    """Maps as plain data; see `results.network`."""
+    pools = [population.maps and population.maps.pool for population in topology.populations[1:-1]]
+    return {
+        "input_shape": [topology.sizes[0], topology.populations[0].maps.height, topology.populations[0].maps.width],
+        "kernels": [projection.pattern and asdict(projection.pattern) for projection in topology.projections],
+        "pools": [pool and asdict(pool) for pool in pools],
+    }
 
 
 def _split_biases(biases, matrices):
@@ -145,7 +169,9 @@ def _spiking(scenario):
 def _homes(network, shapes, connections, record, spiking):
     """Cores of the neurons; empty where another version has laid them out in another way than this one would."""
     kind = network.get("type") or "mlp"
-    if kind == "mlp":
+    if kind == "conv":
+        topology = _convolutional(network)
+    elif kind == "mlp":
         topology = Topology.feedforward((shapes[0][0], *(n_post for _, n_post in shapes)))
     elif spiking:
         is_recurrent = network.get("recurrent") is not False
@@ -153,9 +179,10 @@ def _homes(network, shapes, connections, record, spiking):
     else:
         topology = Topology.recurrent(kind, shapes[0][0], network["units"], shapes[-1][1], 2)
     arranged = ((record.verdict or {}).get("arrangement") or {}).get("own")
-    own = make_layout(topology, len(record.cores), None if arranged is None else tuple(map(tuple, arranged))).own
+    layout = make_layout(topology, len(record.cores), None if arranged is None else tuple(map(tuple, arranged)))
+    own, n_neurons = layout.own, layout.n_neurons
     homes = {p: np.repeat(np.arange(own.shape[1], dtype=np.int32), own[p]) for p in range(1, len(own))}
-    is_same = own[1:].sum(axis=0).tolist() == [core.n_neurons for core in record.cores]
+    is_same = n_neurons.tolist() == [core.n_neurons for core in record.cores]
     for projection, (_, post, _) in zip(topology.projections, connections, strict=True):
         # Slots lie in the order of cores.
         n_sums = topology.populations[projection.post].n_sums // topology.sizes[projection.post]

@@ -1,6 +1,7 @@
-"""Where points run: processes of this computer, or a Dask or Ray cluster, all through joblib."""
+"""Where points run: processes of this computer or a Dask cluster, through joblib, or tasks of a Ray cluster."""
 
 import importlib
+import logging
 import os
 import re
 import signal
@@ -27,6 +28,8 @@ _BUSY_SECONDS = 0.5
 _FOLLOW_SECONDS = 0.2
 #: Seconds for a host to take a call.
 _ANSWER_SECONDS = 4
+#: Seconds between two looks at whether the head of a Ray cluster is there, while nothing ends.
+_LOOK_SECONDS = 3.0
 #: Seconds for a cluster to answer.
 _CLUSTER_SECONDS = 20
 
@@ -54,9 +57,9 @@ def check_engine(engine, scheduler):
 
 @dataclass(frozen=True)
 class Workers:
-    """Processes at hand: what makes a `joblib.Parallel` over them, how many they are, and of which engine."""
+    """Processes at hand: ``run(tasks)`` yields what `_run_named` returns for each tuple of its arguments, as they end; how many there are, and of what."""
 
-    make_parallel: Callable
+    run: Callable
     n_workers: int
     engine: str
 
@@ -98,7 +101,7 @@ def run_points(points, folder, workers, *, data_dir=None, retry=False, plugins=(
         ]
         try:
             # Closed here: joblib complains of a round that the collector ends, in whichever thread.
-            with closing(_run_round(workers.make_parallel, tasks, data_dir, retry, plugins)) as outcomes:
+            with closing(workers.run([(*task, data_dir, retry, plugins) for task in tasks])) as outcomes:
                 for name, status, trouble in outcomes:
                     if status == "interrupted":
                         raise KeyboardInterrupt
@@ -122,12 +125,39 @@ def run_points(points, folder, workers, *, data_dir=None, retry=False, plugins=(
             time.sleep(_BUSY_SECONDS)
 
 
-def _run_round(make_parallel, tasks, data_dir, retry, plugins):
-    """(id, status, trouble) of each task, as they end."""
+def _with_joblib(**options):
+    """Function that runs tasks by a `joblib.Parallel` of its own."""
     import joblib
 
-    calls = (joblib.delayed(_run_named)(name, path, scenario, data_dir, retry, plugins) for name, path, scenario in tasks)
-    yield from make_parallel()(calls)
+    def run(tasks):
+        yield from joblib.Parallel(batch_size=1, return_as="generator_unordered", **options)(joblib.delayed(_run_named)(*task) for task in tasks)
+
+    return run
+
+
+def _with_ray(ray, address):
+    """Function that runs tasks of Ray, as they end, and not its pool of actors, which hands results over at the end of a round."""
+    remote = ray.remote(num_cpus=1, max_retries=0)(_run_named)
+
+    def run(tasks):
+        waiting = [remote.remote(*task) for task in tasks]
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=1, timeout=_LOOK_SECONDS)
+            if done:
+                yield ray.get(done[0])
+            else:
+                _refuse_unless_there(address)
+
+    return run
+
+
+def _refuse_unless_there(address):
+    """Notice a head that went away: Ray itself would end this process, after a minute, without a word that people understand."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError:
+        raise ConnectionError(f"nobody answers at {address} any more") from None
 
 
 def _run_named(name, path, scenario, data_dir, retry, plugins):
@@ -172,7 +202,6 @@ def open_workers(engine="local", scheduler=None, jobs=None):
     """
     import joblib
 
-    options = {"batch_size": 1, "return_as": "generator_unordered"}
     if engine == "local":
         n_jobs = jobs or joblib.cpu_count()
         config = {"backend": "sequential"}
@@ -180,24 +209,26 @@ def open_workers(engine="local", scheduler=None, jobs=None):
             start = {"initializer": _follow, "initargs": (os.getpid(),)}
             config = {"backend": "loky", "n_jobs": n_jobs, "inner_max_num_threads": 1, **start}
         with joblib.parallel_config(**config):
-            yield Workers(lambda: joblib.Parallel(**options), n_jobs, engine)
+            yield Workers(_with_joblib(), n_jobs, engine)
     elif engine == "dask":
         with _dask_client(scheduler) as client:
             n_workers = sum(client.nthreads().values())
             with joblib.parallel_config(backend="dask", wait_for_workers_timeout=_CLUSTER_SECONDS):
-                yield Workers(lambda: joblib.Parallel(n_jobs=-1, **options), n_workers, engine)
+                yield Workers(_with_joblib(n_jobs=-1), n_workers, engine)
     else:
         import ray
-        from ray.util.joblib import register_ray
 
         _start_ray(ray, scheduler)
-        register_ray()
+        is_lost = False
         try:
-            with joblib.parallel_config(backend="ray", n_jobs=jobs or -1):
-                # Ray's backend hands its results over at the end of a round.
-                yield Workers(lambda: joblib.Parallel(batch_size=1), int(ray.cluster_resources().get("CPU", 1)), engine)
+            found = int(ray.cluster_resources().get("CPU", 1))
+            yield Workers(_with_ray(ray, ray.get_runtime_context().gcs_address), found, engine)
+        except MachineError:
+            is_lost = True
+            raise
         finally:
-            ray.shutdown()
+            if not is_lost:
+                ray.shutdown()
 
 
 def _start_ray(ray, address):
@@ -205,7 +236,7 @@ def _start_ray(ray, address):
     if address is not None:
         _refuse_unless_answering(address)
     try:
-        ray.init(address=address or "auto", log_to_driver=False)
+        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         what = "no running cluster here; start one with: ray start --head" if address is None else f"{address}: no Ray cluster answers"
         raise InputError(f"--engine ray: {what} ({_one_line(error)})") from None

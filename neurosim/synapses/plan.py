@@ -186,7 +186,7 @@ class StorePlan:
         return tuple(self.matrices[s.matrix].count_positions(s.post_stop - s.post_start) for s in self.segments)
 
 
-def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, skips_self=None):
+def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, rows=None, skips_self=None):
     """Matrices of a network, with numbers for all neurons that feed them, and for the outputs.
 
     A neuron has a number for each matrix that it feeds, so that what it does there is counted apart: a state may feed the
@@ -202,6 +202,8 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, skips_self=
         Most active synapses of one post neuron; of each matrix, or of all.
     grids : sequence of Grid, optional
         Of the weights of each matrix.
+    rows : sequence of int, optional
+        Of each matrix, how many of its pre neurons stand for one neuron of the population: of a map, elements of a kernel. One without.
     skips_self : sequence of bool, optional
         Of each matrix: whether no neuron has a synapse to itself; all may without it.
 
@@ -212,18 +214,19 @@ def plan_matrices(sizes, projections, fan_in_limit=None, grids=None, skips_self=
         Whose neurons are numbered, one population after the other.
     """
     populations = (*(pre for pre, _ in projections), len(sizes) - 1)
-    starts = [0, *accumulate(sizes[i][0] for i in populations)]
+    rows = (*(rows or [1] * len(projections)), 1)
+    starts = [0, *accumulate(sizes[i][0] * n for i, n in zip(populations, rows, strict=True))]
     limits = fan_in_limit if isinstance(fan_in_limit, (tuple, list)) else [fan_in_limit] * len(projections)
     matrices = tuple(
-        MatrixPlan(sizes[pre][0], sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], limit, grid, bool(skips))
-        for (pre, post), start, limit, grid, skips in zip(
-            projections, starts, limits, grids or [Grid()] * len(projections), skips_self or [False] * len(projections), strict=False
+        MatrixPlan(sizes[pre][0] * n, sizes[post][0] * sizes[post][1], start, starts[populations.index(post)], limit, grid, bool(skips))
+        for (pre, post), n, start, limit, grid, skips in zip(
+            projections, rows, starts, limits, grids or [Grid()] * len(projections), skips_self or [False] * len(projections), strict=False
         )
     )
     return matrices, populations
 
 
-def find_senders(sizes, populations):
+def find_senders(sizes, populations, rows=None):
     """First number of the same neuron, of every number of `plan_matrices`: tuple of int.
 
     Parameters
@@ -232,22 +235,35 @@ def find_senders(sizes, populations):
         Neurons of each population.
     populations : sequence of int
         As `plan_matrices` returns it.
+    rows : sequence of int, optional
+        As there; a population with several rows a neuron feeds one matrix.
     """
     starts, senders = {}, []
-    for i in populations:
+    for i, n in zip(populations, (*(rows or [1] * (len(populations) - 1)), 1), strict=True):
         first = starts.setdefault(i, len(senders))
-        senders += range(first, first + sizes[i])
+        senders += [first + k * n for k in range(sizes[i]) for _ in range(n)]
     return tuple(senders)
 
 
 def one_core_plan(
-    sizes, projections, n_active, *, scope="core", fan_in_limit=None, headroom=0.0, n_moments=0, grids=None, has_master=False, skips_self=None
+    sizes,
+    projections,
+    n_active,
+    *,
+    scope="core",
+    fan_in_limit=None,
+    headroom=0.0,
+    n_moments=0,
+    grids=None,
+    has_master=False,
+    rows=None,
+    skips_self=None,
 ):
     """Plan of a network on a single core.
 
     Parameters
     ----------
-    sizes, projections, fan_in_limit, grids, skips_self
+    sizes, projections, fan_in_limit, grids, rows, skips_self
         As in `plan_matrices`.
     n_active : sequence of int
         Active synapses of each matrix.
@@ -264,12 +280,12 @@ def one_core_plan(
     -------
     StorePlan
     """
-    matrices, populations = plan_matrices(sizes, projections, fan_in_limit, grids, skips_self)
+    matrices, populations = plan_matrices(sizes, projections, fan_in_limit, grids, rows, skips_self)
     segments = tuple(
         SegmentPlan(i, 0, 0, m.n_post, k, min(m.count_positions(m.n_post), k + round(headroom * k)))
         for i, (m, k) in enumerate(zip(matrices, n_active, strict=True))
     )
-    home = tuple(0 if i else -1 for i in populations for _ in range(sizes[i][0]))
+    home = tuple(0 if i else -1 for i, n in zip(populations, (*(rows or [1] * len(projections)), 1), strict=True) for _ in range(sizes[i][0] * n))
     return StorePlan(matrices, segments, scope, home, 1, n_moments, has_master)
 
 

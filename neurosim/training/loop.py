@@ -541,6 +541,10 @@ class Trainer:
         order = np.concatenate([self._shuffle(place.first + p, n_train) for p in passes])
         return order[first - passes[0] * n_train :][:n].copy()
 
+    def rule_of(self, epoch):
+        """Numbers of the steps of an epoch: `StepRule`."""
+        return self._step_rule(self._rate(epoch))
+
     def _shuffle(self, epoch, n_train=None):
         """Order of the training samples of one epoch: int64, a function of seed and epoch."""
         keys = np.empty(n_train or self.dataset.n_train, np.uint64)

@@ -63,12 +63,9 @@ def draw_once(rng, recordings):
         return values[rng.integers(len(values))]
 
     rule, is_recurrent = one_of(*RULES), rng.random() < 0.25
-    is_spiking = is_recurrent and one_of(True, False)
-    chip = one_of("spinnaker2_santos", "spinnaker2", "spinnaker1", "cpu_45nm") if is_recurrent and not is_spiking else one_of(*CHIPS)
+    chip = one_of("spinnaker2_santos", "spinnaker2", "spinnaker1", "cpu_45nm") if is_recurrent else one_of(*CHIPS)
     scope = one_of("core", "core", "layer", "network")
     hardware = {"profile": chip, "cores": one_of(1, 1, 2, 3, 5, "auto"), "on_violation": one_of("report", "report", "refuse")}
-    if is_spiking and chip in HOST_ONLY:
-        hardware["learning"] = "host"
     if not is_recurrent:
         hardware["execution"] = one_of("scan", "event_driven")
         hardware["learning"] = "host" if chip in HOST_ONLY or rng.random() < 0.15 else "chip"
@@ -86,12 +83,7 @@ def draw_once(rng, recordings):
         "learning_rate": one_of(0.003, 0.02, 0.1),
         "schedule": one_of({"kind": "constant"}, {"kind": "cosine"}, {"kind": "exponential", "factor": 0.5}),
     }
-    if is_spiking:
-        sizes, learning = draw_spikes(rng, one_of)
-        training |= learning
-        data = {"name": str(recordings), "max_steps": 13, "features": {"bands": 6, "hop_ms": 20.0, "frame_ms": 40.0}}
-        data |= {"encode": {"kind": "integrate", "threshold": 0.5}} if rng.random() < 0.7 else {}
-    elif is_recurrent:
+    if is_recurrent:
         sizes = {"type": one_of("lstm", "rnn"), "units": [int(n) for n in rng.integers(2, 9, rng.integers(1, 3))], "readout": one_of("last", "mean")}
         training |= {key: value for key, value in (("window", int(rng.integers(1, 7))), ("clip", 0.5)) if rng.random() < 0.5}
         data = {"name": str(recordings), "max_steps": 13, "features": {"bands": 6, "hop_ms": 20.0, "frame_ms": 40.0}}
@@ -112,7 +104,53 @@ def draw_once(rng, recordings):
     }
 
 
-def draw_spikes(rng, one_of):
+def draw_maps(rng, recordings):
+    """As `draw_once`, of a network with maps: draws of its own, so that a seed of those above stays the scenario that it was."""
+
+    def one_of(*values):
+        return values[rng.integers(len(values))]
+
+    data, chip = draw_once(rng, recordings), one_of("spinnaker2_santos", "spinnaker2", "spinnaker1", "cpu_45nm")
+    layers: list = []
+    for _ in range(rng.integers(1, 4)):
+        layers.append({"conv": int(rng.integers(1, 7)), "kernel": int(rng.integers(1, 6)), "stride": one_of(1, 1, 2), "padding": one_of(0, 1, 2)})
+        if rng.random() < 0.5:
+            layers.append({"pool": one_of("max", "average"), "window": int(rng.integers(2, 4)), "stride": one_of(1, 2), "padding": one_of(0, 1)})
+    layers += [*(int(n) for n in rng.integers(2, 20, rng.integers(0, 2))), 10]
+    network = {key: value for key, value in data["network"].items() if key in ("synapses", "connectivity")}
+    data["network"] = {"input_shape": [1, 8, 8], "layers": layers, "bias": bool(rng.random() < 0.5), "activation": "relu", **network}
+    data["dataset"] = {"name": "digits", "limit": int(rng.integers(30, 100))}
+    data["hardware"] = {**data["hardware"], "profile": chip, "execution": "scan", "learning": "chip"}
+    data["training"].pop("window", None)
+    return data
+
+
+def draw_spikes(rng, recordings):
+    """As `draw_once`, of a spiking network, with draws of its own."""
+
+    def one_of(*values):
+        return values[rng.integers(len(values))]
+
+    data, chip = draw_once(rng, recordings), one_of(*CHIPS)
+    sizes, learning = draw_dynamics(rng, one_of)
+    network = {key: value for key, value in data["network"].items() if key in ("synapses", "connectivity")}
+    hardware = {"profile": chip, "on_violation": data["hardware"]["on_violation"], "cores": data["hardware"]["cores"]}
+    hardware |= {"headroom": data["hardware"]["headroom"]} if "headroom" in data["hardware"] else {}
+    hardware |= {"learning": "host"} if chip in HOST_ONLY or rng.random() < 0.1 else {}
+    if rng.random() < 0.4:
+        hardware |= {"weight_format": one_of(*CHIPS[chip]), "rounding": one_of("nearest", "stochastic")}
+    training = {key: value for key, value in data["training"].items() if key not in ("window", "clip")}
+    speech = {"name": str(recordings), "max_steps": 13, "features": {"bands": 6, "hop_ms": 20.0, "frame_ms": 40.0}}
+    speech |= {"encode": {"kind": "integrate", "threshold": 0.5}} if rng.random() < 0.7 else {}
+    return data | {
+        "dataset": {**speech, "limit": int(rng.integers(30, 160))},
+        "network": {**sizes, **network},
+        "hardware": hardware,
+        "training": training | learning,
+    }
+
+
+def draw_dynamics(rng, one_of):
     """Keys of a spiking network and of its training."""
     kind = one_of("lif", "alif")
     sizes = {"type": kind, "units": [int(n) for n in rng.integers(2, 20, rng.integers(1, 3))], "recurrent": one_of(True, True, False)}
@@ -131,12 +169,12 @@ def draw_spikes(rng, one_of):
     return sizes, learning
 
 
-def draw_scenario(seed, recordings):
+def draw_scenario(seed, recordings, draw=draw_once):
     """(Scenario, Experiment, refused drafts) of a seed: drafts that are refused in one line are drawn again."""
     rng = np.random.default_rng(seed)
     for n_refused in range(40):
         try:
-            scenario = Scenario.model_validate(draw_once(rng, recordings))
+            scenario = Scenario.model_validate(draw(rng, recordings))
             return scenario, prepare(scenario), n_refused
         except (ValueError, NeurosimError) as error:
             assert isinstance(error, (ValueError, InputError, DoesNotFitError)) and str(error)
@@ -148,7 +186,7 @@ def draw_scenario(seed, recordings):
 
 def samples_of(trainer, rows):
     data = trainer.dataset
-    if trainer.network.__class__.__name__ == "Mlp":
+    if trainer.network.__class__.__name__ in ("Mlp", "Convolutional"):
         return data.x_train[rows], data.y_train[rows], data.scale
     return data.x_train[rows], data.lengths_train[rows], data.y_train[rows], data.scale
 
@@ -220,9 +258,9 @@ def check_record(record, trainer, prepared):
         assert epoch.train_loss > 0 or epoch.train_accuracy == 1, "a loss of zero"
 
 
-def check_scenario(seed, recordings, folder):
+def check_scenario(seed, recordings, folder, draw=draw_once):
     """Train, stop, resume and account for the scenario of a seed; returns how it ended."""
-    scenario, prepared, _ = draw_scenario(seed, recordings)
+    scenario, prepared, _ = draw_scenario(seed, recordings, draw)
     if scenario.hardware.on_violation == "refuse" and not prepared.verdict.fits:
         with pytest.raises(DoesNotFitError):
             run_scenario(scenario, out=folder / "refused")
@@ -295,5 +333,29 @@ def test_no_number_of_a_random_scenario_contradicts_another(first, recordings, c
             ends.append(check_scenario(seed, recordings, tmp_path))
         except Exception as error:  # every seed is to be heard
             wrong.append(f"seed {seed}: {type(error).__name__}: {str(error)[:300]}")
+    assert not wrong, "\n".join(wrong)
+    assert ends.count("moved") >= len(ends) // 8, "scenarios in which nothing moves prove little"
+
+
+@pytest.mark.slow
+def test_no_number_of_a_random_network_with_maps_contradicts_another(recordings, cached_files, tmp_path):
+    wrong, ends = [], []
+    for seed in range(max(N_SEEDS // 6, 1)):
+        try:
+            ends.append(check_scenario(seed, recordings, tmp_path, draw_maps))
+        except Exception as error:
+            wrong.append(f"maps, seed {seed}: {type(error).__name__}: {str(error)[:300]}")
+    assert not wrong, "\n".join(wrong)
+    assert ends.count("moved") >= len(ends) // 8, "scenarios in which nothing moves prove little"
+
+
+@pytest.mark.slow
+def test_no_number_of_a_random_spiking_network_contradicts_another(recordings, cached_files, tmp_path):
+    wrong, ends = [], []
+    for seed in range(max(N_SEEDS // 6, 1)):
+        try:
+            ends.append(check_scenario(seed, recordings, tmp_path, draw_spikes))
+        except Exception as error:
+            wrong.append(f"spikes, seed {seed}: {type(error).__name__}: {str(error)[:300]}")
     assert not wrong, "\n".join(wrong)
     assert ends.count("moved") >= len(ends) // 8, "scenarios in which nothing moves prove little"

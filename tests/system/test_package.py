@@ -82,6 +82,9 @@ def test_the_wheel_holds_code_profiles_and_scenarios(wheel):
     assert modules <= set(names)
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "scenarios", "hardware_profiles"))]
     assert any(name.endswith("LICENSE") for name in names)
+    for folder, inside in (("program", "neurosim/bundled/program"), ("neurosim/silicon/c", "neurosim/silicon/c")):
+        texts = [path for path in (REPOSITORY / folder).iterdir() if path.suffix in (".c", ".h", ".in")]
+        assert texts and not {f"{inside}/{path.name}" for path in texts} - set(names)
 
 
 def test_the_installed_package_is_the_one_that_runs(installed, cli_environment, tmp_path):
@@ -97,6 +100,11 @@ def test_lists_by_name(neurosim):
 
 def test_check_by_name(neurosim):
     assert "fits" in neurosim("check", "digits_santos")
+
+
+def test_a_program_by_name(neurosim, tmp_path):
+    neurosim("export", "digits_santos", "--format", "c", "--out", "program")
+    assert {"core.c", "loops.c", "exact.h", "Makefile", "memory_0.c"} <= {path.name for path in (tmp_path / "program").iterdir()}
 
 
 def test_run_by_name(neurosim, tiny_run, tmp_path):

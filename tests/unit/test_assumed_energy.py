@@ -21,6 +21,11 @@ def test_it_is_said_in_tables_and_sentences(tmp_path, main_cli):
     assert page.count(f"{SAID} is assumed") >= 2
 
 
+def test_it_is_said_in_comparisons(tmp_path, main_cli):
+    folders = [run(tmp_path, name)[1] for name in ("derived_from_program", "hoeppner2019_as_cited")]
+    assert "energies count with prices that are assumed: core_cycle of spinnaker2_santos" in " ".join(main_cli("compare", *folders).out.split())
+
+
 def test_published_prices_say_nothing(tmp_path):
     record, _ = run(tmp_path, "hoeppner2019_as_cited")
     assert assumed_energy(record) == "" and "assumed" not in energy_amounts(record) + answer(record)

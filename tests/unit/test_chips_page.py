@@ -22,7 +22,8 @@ def table(name):
 
 
 def test_every_chip_that_learns_has_a_scenario():
-    profiles = {name: load_profile(name).learning for name in list_profiles()}
+    profiles = {name: load_profile(name).learning for name in list_profiles() if name not in compare_chips.MACHINES}
+    assert set(compare_chips.MACHINES) < set(list_profiles())
     # A chip on which no synapse can be exchanged (SPOON, a fixed network) has no part in a comparison of rewiring networks.
     learns = [name for name, learning in profiles.items() if learning.where != "none" and learning.rewiring != "none"]
     assert len(learns) >= 10 and all(map(compare_chips.scenario_of, learns))
@@ -41,7 +42,8 @@ def test_the_tables_are_those_of_the_verdicts(found):
 
 
 def test_odin_is_refused_by_its_neurons_and_truenorth_by_its_targets(found):
-    odin, truenorth = [e for e in found if not e.verdict.fits]
+    odin, reckon, truenorth = [e for e in found if not e.verdict.fits]
+    assert reckon.profile.name == "reckon" and (reckon.verdict.worst.used, reckon.verdict.worst.limit) == (410, 272)
     assert odin.profile.name == "odin" and (odin.verdict.worst.used, odin.verdict.worst.limit) == (410, 256)
     assert truenorth.profile.name == "truenorth" and truenorth.verdict.worst.name == "targets_per_neuron"
 

@@ -135,6 +135,8 @@ def test_the_example_is_accepted(key):
         data["network"] = {"layers": [64, 100, 10], "connectivity": "fit"}
     if key == "network.type":
         data["network"] = {"units": 30, "connectivity": 0.5}
+    if key == "network.input_shape":
+        data["network"] = {"layers": [{"conv": 8, "kernel": 5}, 10], "connectivity": 0.5}
     if key.startswith("dataset."):
         table, images = ("dataset.label", "dataset.drop", "dataset.test_fraction"), ("dataset.image_size",)
         data["dataset"] = {"name": "x.csv" if key in table else "digits" if key in images else "fsdd"}

@@ -3,7 +3,7 @@
 import pytest
 
 from neurosim.placement.families import family_of
-from neurosim.reports.run_page import answer
+from neurosim.reports.run_page import answer, render_run_page
 from neurosim.results.files import core_rows
 from neurosim.results.metrics import metrics_of, metrics_of_verdict
 from neurosim.scenario import Scenario, run_scenario
@@ -42,6 +42,8 @@ def test_one_number(profile, tmp_path):
     assert survey(scenario, [profile])[0].n_bytes == planned
     assert [row["stored_bytes"] for row in core_rows(record)] == stored
     assert f"{max(stored):,d} " in answer(record)
+    page = render_run_page(record, {})
+    assert ("synapses beside" in page) == (BESIDE.get(profile) != 0) and f"{max(stored):,d}" in page
     footprint = sum(n - core.memory_bytes.sections.get("code", 0) for n, core in zip(stored, record.cores, strict=True))
     assert record.metrics["Footprint"] == footprint
     assert family_of(experiment.profile).bytes_beside(experiment.profile, 0, 0) == 0

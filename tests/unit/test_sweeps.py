@@ -103,7 +103,15 @@ def test_names_follow_the_file_of_the_chip(tmp_path, monkeypatch):
 
 
 #: Points of each bundled sweep: settings x seeds. A new sweep is named here.
-BUNDLED = {"digits_quick": 54, "digits_what_if": 27, "fsdd_connectivity": 12, "fsdd_santos": 15, "fsdd_window": 15, "mnist_budget": 96}
+BUNDLED = {
+    "digits_quick": 54,
+    "digits_what_if": 27,
+    "fsdd_connectivity": 12,
+    "fsdd_santos": 15,
+    "fsdd_window": 15,
+    "mnist_budget": 96,
+    "mnist_curves": 87,
+}
 
 
 @pytest.mark.parametrize("name", list_sweeps())

@@ -135,7 +135,7 @@ def widths_of(profile, scenario):
         pointer=None if formats.row_pointer_bits is None else formats.row_pointer_bits.value,
         n_state={"sgd": 0, "momentum": 1, "adam": 2}[optimizer],
         step_count=32 if optimizer == "adam" else 0,
-        has_places=scenario.rewiring.rule in ("soft_deep_r", "dense", "prune") and is_indexed,
+        has_places=scenario.rewiring.rule in ("soft_deep_r", "dense", "prune", "prune_retrain", "l1_shrinkage") and is_indexed,
         never_free=scenario.rewiring.rule == "dense",
         master=32 if hardware.master == "float32" else 0,
     )
@@ -204,6 +204,8 @@ REWIRED_BY_HOST = (("rewiring: on_chip", "rewiring: host"),)
 SET = (("rule", "set"), ("drop_fraction", 0.4), ("period", 2), ("stop", 1.0))
 RIGL = (("rule", "rigl"), *SET[1:])
 PRUNE = (("rule", "prune"), ("period", 2), ("start", 0.1), ("end", 0.7))
+RETRAIN = (("rule", "prune_retrain"), ("start", 0.2), ("end", 0.7), ("rounds", 3))
+SHRINK = (("rule", "l1_shrinkage"), ("l1", 0.2), ("period", 2), ("end", 0.8))
 FIXED_TWO = (("rule", "deep_r"), ("l1", 1e-3), ("noise_std", 0.3), ("matrices", (0, 2)))
 CELLS = (("activation", ("tanh", "leaky_relu", "relu")),)
 BIASES = (("bias", True),)
@@ -259,6 +261,10 @@ CASES = (
     Case(ODD, cores=3, batch=4, rule=(("rule", "dense"),), shows=("packet",)),
     Case(ODD, cores=3, batch=4, rule=PRUNE, shows=("search", "erased", "free slot")),
     Case("brainscales2_odd", cores=2, batch=1, rule=PRUNE, shows=("search", "erased", "free slot")),
+    Case(ODD, cores=3, batch=4, rule=RETRAIN, shows=("search", "erased", "free slot")),
+    Case("brainscales2_odd", cores=2, batch=1, rule=RETRAIN, shows=("search", "erased", "free slot")),
+    Case(ODD, cores=3, batch=4, rule=SHRINK, shows=("search", "erased", "free slot")),
+    Case("brainscales2_odd", cores=2, batch=1, rule=SHRINK, shows=("search", "erased", "free slot")),
     Case(ODD, cores=3, batch=4, rule=SOFT, shows=("dormant", "free slot")),
     Case("santos_odd_memory", cores=1, batch=1, rule=SOFT, shows=("dormant", "free slot")),
     Case("santos_odd_memory", cores=4, batch=1, period=3, shows=(*REWIRED, "packet", "free slot")),
@@ -642,6 +648,22 @@ class Watch:
                 n = len(segment.connections) - n_final - int(kept * (n_places - n_final))
                 if n > 0:
                     self.chip.leave(segment, self.chip.search_smallest(segment, self.sizes(g), n), is_erased=True)
+        elif name == "prune_retrain":
+            n_done = sum(moment <= self.trainer.step for moment in self.rule.moments(self.trainer.n_steps))
+            for g, segment in enumerate(self.chip.segments):
+                n_final, n_places = self.store.plan.segments[g].n_active, segment.n_pre * len(segment.posts)
+                n = len(segment.connections) - max(n_final, int(n_places * (n_final / n_places) ** (n_done / self.rule.rounds)))
+                if n > 0:
+                    self.chip.leave(segment, self.chip.search_smallest(segment, self.sizes(g), n), is_erased=True)
+        elif name == "l1_shrinkage":
+            is_over = self.trainer.step >= round(self.rule.end * self.trainer.n_steps)
+            for g, segment in enumerate(self.chip.segments):
+                surplus, sizes = len(segment.connections) - self.store.plan.segments[g].n_active, self.sizes(g)
+                near = [slot for slot in segment.connections if sizes[slot] <= np.float32(rate * self.rule.l1 * self.rule.period)]
+                if surplus > 0 and (is_over or len(near) > surplus):
+                    self.chip.leave(segment, self.chip.search_smallest(segment, sizes, surplus), is_erased=True)
+                elif surplus > 0 and near:
+                    self.chip.leave(segment, near, is_erased=True)
         self.package_rewire(rate)
         if name == "soft_deep_r":  # who wakes follows from deviates, and costs nothing
             take_connections(self.chip, self.store)

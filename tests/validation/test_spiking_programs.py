@@ -11,6 +11,7 @@ import pytest
 
 from neurosim.accounting import KINDS, PHASES
 from neurosim.accounting.sections import DIRECTIONS
+from neurosim.accounting.spiking import SpikingTraffic
 from neurosim.datasets import make_dataset
 from neurosim.placement.sections import SECTIONS
 from neurosim.scenario.experiment import prepare
@@ -489,6 +490,13 @@ def test_counts_are_those_of_every_access(name):
     assert ("trace_update" in kinds) == (name.startswith(("clock", "synapse")) or name == "factorised, one signal")
     assert any(kind == "target_broadcast" for (_, _, kind) in slow.events) == (CASES[name].get("feedback") == "random")
     assert slow.events[0, "evaluate", "neuron_update"] > 0 and len({core for core, *_ in slow.events}) == CASES[name].get("cores", 1)
+
+
+@pytest.mark.parametrize(("part", "section"), [("_move_traces", "pre_traces"), ("_signals", "neuron_state"), ("_find_slots", "synapses")])
+def test_a_forgotten_access_is_noticed(part, section, monkeypatch):
+    monkeypatch.setattr(SpikingTraffic, part, lambda *arguments: None)
+    with pytest.raises(AssertionError, match=section):
+        compare(*experiment_of(cores=2))
 
 
 def test_a_trace_of_one_step_is_followed_once_a_spike_while_synapses_move():

@@ -7,18 +7,25 @@ from neurosim.placement.states import array_bytes
 from neurosim.units import format_bytes
 
 
+#: Bits of words that a strength and its sign make together, and then share; else signs are an array of their own.
+_WORDS = (8, 16)
+
+
 class AddressSpaceFamily(Family):
     """A slot is a word of pre index, post index, weight and sign; `event_driven` keeps them sorted behind row pointers."""
 
     storage = AddressSpace
     home = "synapses"
     is_program = True
+    shares_kernels = True
 
     def slot_bytes(self, profile, workload, slots):
         word = profile.synapse_word
         index_bits = 0 if workload.has_places else word.pre_index_bits.value + word.post_index_bits.value
-        strengths = array_bytes(slots, self.theta_bits(profile, workload))
-        return array_bytes(slots, index_bits) + strengths + array_bytes(slots, word.sign_bits.value)
+        strength, sign = self.theta_bits(profile, workload), word.sign_bits.value
+        if strength + sign in _WORDS:
+            return array_bytes(slots, index_bits) + array_bytes(slots, strength + sign)
+        return array_bytes(slots, index_bits) + array_bytes(slots, strength) + array_bytes(slots, sign)
 
     def bytes_beside(self, profile, n_synapses, n_words):
         return 0  # they are in local memory
@@ -53,8 +60,8 @@ class AddressSpaceFamily(Family):
             t.read(phase, self.home, t.per_segment(visits.forward * (t.w.post + t.w.strength)))
         else:
             t.read_pre(phase, visits.forward)
-            t.read(phase, self.home, t.per_segment(visits.forward * (t.w.position + t.w.strength)))
-            t.pass_free_slots(phase, walks, visits.forward)
+            t.read(phase, self.home, t.per_segment(visits.forward_words * (t.w.position + t.w.strength)))
+            t.pass_free_slots(phase, walks, visits.forward_words)
         t.start_sums(phase, activity.passes[0])
         t.add_to_sums(phase, visits.forward_ops)
 

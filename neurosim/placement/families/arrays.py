@@ -11,6 +11,10 @@ class ArrayFamily(Family):
     """Slots are addressed by their place, so there are no indices, row pointers or arrival lists."""
 
     home = "synapse_array"
+    unshared_text = (
+        "has a circuit for every synapse: a kernel would be unrolled, one copy for each place, or the array loaded anew place by place, and "
+        "neither learns a shared weight (Esser 2016 trains such kernels off the chip)"
+    )
 
     def forward(self, t, phase, activity, walks, visits):
         # The processor reads every activation once and gets the sums by converters; it adds biases as they come.

@@ -66,6 +66,10 @@ class Family(ABC):
         Whether how much fits depends on which positions are drawn.
     exchange_text : str
         What a host that rewires writes, in words.
+    shares_kernels : bool
+        Whether one word can stand for a connection at all places of a map, so that convolutions are laid out.
+    unshared_text : str
+        Why not, in words that follow the name of the chip.
     """
 
     storage: type[StorageFamily]
@@ -75,6 +79,8 @@ class Family(ABC):
     marks_free: bool = True
     has_drawn_room: bool = False
     exchange_text: str = "the synapses that came and the marks of those that left"
+    shares_kernels: bool = False
+    unshared_text: str = "stores a synapse for every pair of neurons, and how its weights could be shared by places is not modelled"
 
     @property
     def name(self) -> str:
@@ -181,15 +187,16 @@ class Family(ABC):
 
     def backward(self, t, activity, walks, visits):
         """Multiply slots with the errors of their post neurons, and add up the errors of pre neurons."""
-        t.read("backward", self.home, t.per_segment(visits.backward * (t.w.position + t.w.strength)))
-        t.pass_free_slots("backward", walks, visits.backward)
-        t.update_in_place("backward", "neuron_state", t.per_segment(visits.backward_ops * t.w.error))
+        t.read("backward", self.home, t.per_segment(visits.backward_words * (t.w.position + t.w.strength)))
+        t.pass_free_slots("backward", walks, visits.backward_words)
+        for projection, values in t.per_matrix(visits.backward_ops):
+            t.update_in_place("backward", t.home_of_errors(projection.pre), values * t.w.error)
 
     def gradient(self, t, activity, walks, visits):
         """Find the slots that have a gradient, and the values that it is made of."""
         t.read_pre("gradient", visits.gradient)
-        t.read("gradient", self.home, t.per_segment(visits.gradient * t.w.mark))
-        t.pass_free_slots("gradient", walks, visits.gradient)
+        t.read("gradient", self.home, t.per_segment(visits.gradient_words * t.w.mark))
+        t.pass_free_slots("gradient", walks, visits.gradient_words)
 
     def update(self, t, activity):
         """Move the strengths of slots, and read a master copy out."""

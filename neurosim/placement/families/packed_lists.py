@@ -14,6 +14,10 @@ class PackedListsFamily(Family):
 
     storage = PackedLists
     home = "synapse_lists"
+    unshared_text = (
+        "can share lists of weights between axons, but splits no sparse kernels, and of learning on shared lists nothing is published "
+        '(nengo-loihi: "Sparse weights not yet supported")'
+    )
     marks_free = False
     has_drawn_room = True
     exchange_text = "the lists that changed"
@@ -98,10 +102,21 @@ class PackedListsFamily(Family):
         self._read(t, "update", activity.segment["words_updated"])
         self._write(t, "update", activity.segment["words_updated"])
         steps = t.placement.profile.time.steps
-        if steps is not None:  # an engine looks at every word in each learning epoch, and writes them when weights change
+        if (
+            steps is not None and t.topology.spiking is None
+        ):  # an engine looks at every word in each learning epoch, and writes them when weights change
             n_epochs = steps.of_training(len(t.topology.projections)) * steps.epochs_per_step.value
             self._read(t, "update", np.maximum(n_epochs * activity.segment["words"] - activity.segment["words_updated"], 0))
         t.update_in_place("update", "master_weights", t.per_segment(activity.segment["updated"] * t.w.master))
+
+    def visit_all(self, t, phase, activity, n_visits):
+        """Read and write every word, as an engine does that learns in its lists; the words of each moment are those of the updates.
+
+        `n_visits` : times in the whole training.
+        """
+        words = activity.segment["words_updated"] * n_visits // max(activity.n_steps, 1)
+        self._read(t, phase, words)
+        self._write(t, phase, words)
 
     def propose(self, t, events, proposals):
         """Searches of lists."""
