@@ -157,11 +157,10 @@ def weights_of(network):
 
 
 def kernel_gradients(network, batch):
-    """dE/dweight of every slot and dE/dbias (None without biases), as momentum without memory keeps them: bit for bit."""
+    """dE/dweight of every slot and dE/dbias, as momentum without memory keeps them: bit for bit."""
     rule = StepRule(np.float32(1e-8), np.float32(0), np.float32(0), np.float32(0), 10**9, np.uint64(1), np.uint64(2))
     assert network.train(batch, rule, Counting(True, 0, False, 64), new_progress(), 0, 1, 0) == 1
-    moments = network.state().get("bias_moments")
-    return network.store.slots.moments[0].copy(), None if moments is None else moments[0].copy()
+    return network.store.slots.moments[0].copy(), network.state()["bias_moments"][0].copy()
 
 
 def slot_values(store, dense):
@@ -258,7 +257,7 @@ def test_equal_to_pytorch(name):
 
 def test_pooling_gives_an_error_to_one_of_equal_values():
     """Of a window of zeros that a rectifier made, nobody has an error; of equal values the first in reading order has it, as in PyTorch."""
-    topology = Topology.convolutional((1, 4, 4), [_conv(1, 1), Pool("max", 2, 2), 2], "leaky_relu")
+    topology = Topology.convolutional((1, 4, 4), [_conv(1, 1), Pool("max", 2, 2), 2], "leaky_relu", bias=True)
     store = SynapseStore.random(convolutional_plan(topology, topology.n_positions, n_moments=1), 3)
     network = Convolutional(store, topology, 1)
     batch = Batch(np.full((1, 16), 16, np.uint8), np.zeros(1, np.int32), np.zeros(1, np.int64), SCALE, 1)
