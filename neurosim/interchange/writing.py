@@ -28,7 +28,9 @@ def write_network(network: TrainedNetwork, what: str, out: str | Path, dense: bo
     """
     out = Path(out)
     if network.type == "conv" and what != "npz":
-        raise InputError(f"export --format {what}: {network.matrices[0].name} is a convolution with shared sparse weights, which is not written yet; use --format npz")
+        raise InputError(
+            f"export --format {what}: {network.matrices[0].name} is a convolution with shared sparse weights, which is not written yet; use --format npz"
+        )
     if what == "npz":
         network.to_npz(out)
     elif what == "onnx":

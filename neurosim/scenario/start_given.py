@@ -27,7 +27,9 @@ def read_given(scenario):
         return None
     network, choice = read_any(Path(scenario.start_from).expanduser()), scenario.network
     if network.type == "conv":
-        raise InputError(f"start_from: {scenario.start_from} holds convolutions, which a run does not start from yet; the folder of a finished run is taken")
+        raise InputError(
+            f"start_from: {scenario.start_from} holds convolutions, which a run does not start from yet; the folder of a finished run is taken"
+        )
     if network.type != choice.type:
         raise InputError(f"start_from: {scenario.start_from} holds a network of type {network.type}; network.type is {choice.type}")
     if choice.is_recurrent:
