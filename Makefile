@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Processes of the tests, one file of tests at a time each.
 WORKERS ?= 2
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo test quick lint bench docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/neurosim run digits_santos
@@ -26,6 +26,11 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site, in build/site; nothing is fetched.
+docs: $(VENV)/installed-docs
+	$(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html"
 
 # Speed beside PyTorch and SciPy, in one run on this machine; needs MNIST (NEUROSIM_DATA) for some rows.
 bench: $(VENV)/installed-bench
@@ -46,6 +51,10 @@ $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-lint: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-bench: setup.cfg pyproject.toml | $(VENV)/bin/python

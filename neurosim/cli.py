@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neurosim import __version__
-from neurosim.commands import catalog, files, validate, work
+from neurosim.commands import catalog, files, networks, validate, work
 from neurosim.errors import InterruptedRunError, MachineError, NeurosimError, is_debugging, os_trouble, printable
 
 app = typer.Typer(
@@ -19,8 +19,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command, summary in (
-    (work.check, "Say whether a scenario fits its chip, without training."),
+    (work.check, "Say whether a scenario or a network fits a chip, without training."),
     (work.run, "Train a scenario inside its chip's budgets."),
+    (networks.evaluate, "Run a given network on a chip: accuracy, traffic and energy of inference."),
     (work.sweep, "Run a scenario along axes and seeds."),
     (work.search, "Find the smallest budget that reaches an accuracy."),
     (work.warmup, "Compile ahead what runs need."),

@@ -7,7 +7,8 @@ pandas DataFrames, and pandas is loaded by whoever asks for one.
 from neurosim.api.choosing import load_scenario, scenarios
 from neurosim.api.comparisons import Comparison, compare
 from neurosim.api.progress import ProgressBar
-from neurosim.api.runs import Run, load_network, open_run, run
+from neurosim.api.networks import evaluate, load_network
+from neurosim.api.runs import Run, open_run, run
 from neurosim.api.searching import SearchResult, open_search, search
 from neurosim.api.sweep_results import SweepResult, open_sweep, sweep
 from neurosim.api.verdicts import Verdict, check
@@ -30,6 +31,7 @@ __all__ = [
     "Verdict",
     "check",
     "compare",
+    "evaluate",
     "load_network",
     "load_profile",
     "load_scenario",

@@ -12,10 +12,11 @@ from neurosim.api.verdicts import Verdict
 from neurosim.datasets import Dataset, make_dataset
 from neurosim.documents import dump_yaml, write_atomic
 from neurosim.errors import InputError
+from neurosim.interchange.writing import write_network
 from neurosim.results import RunRecord, read_record, write_record
 from neurosim.results.citations import bibtex
 from neurosim.results.files import core_rows, epoch_rows
-from neurosim.results.network import TrainedNetwork, read_network
+from neurosim.results.network import TrainedNetwork
 from neurosim.scenario.weights import NETWORK, read_run_network
 
 _ARRAYS = ("x", "y", "x_test", "y_test")
@@ -160,6 +161,10 @@ class Run:
         """Write the network as arrays; the layout stands in `neurosim.results.network`."""
         self.network.to_npz(path)
 
+    def to_onnx(self, path, dense=False) -> None:
+        """Write the network as an ONNX file; `dense`: weights as dense arrays, for readers that know no sparse ones."""
+        write_network(self.network, "onnx", path, dense)
+
     def citations(self) -> str:
         """What a paper with this run should cite, as BibTeX: rule, optimizer, cell, data, and every source of a number of the chip."""
         return bibtex(self.record)
@@ -241,11 +246,6 @@ def open_run(folder) -> Run:
     folder = Path(folder)
     folder = folder if folder.is_dir() else folder.parent
     return Run(record, read_run_network(folder, record), folder)
-
-
-def load_network(path) -> TrainedNetwork:
-    """A network from an NPZ file that `Run.to_npz` or ``neurosim export RUN --format npz`` wrote."""
-    return read_network(path)
 
 
 def _dataset(data, scenario):

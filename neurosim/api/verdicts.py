@@ -4,8 +4,9 @@ from html import escape
 from typing import Any
 
 from neurosim.api.choosing import chosen
+from neurosim.api.networks import deployed, is_network
 from neurosim.api.frames import make_frame
-from neurosim.errors import DoesNotFitError, UnsuitableChipError
+from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.results.metrics import limits_of
 from neurosim.results.sweep import LimitUse
 from neurosim.scenario.experiment import prepare
@@ -104,15 +105,22 @@ class Verdict:
         return f"<p><b>{escape(self.summary)}</b></p><table><tr>{head}</tr>{rows}</table>" + (f"<ul>{hints}</ul>" if hints else "")
 
 
-def check(scenario, *, profile=None) -> Verdict:
-    """Say whether a scenario fits its chip, without training.
+def check(scenario, *, profile=None, steps=None, hardware=None) -> Verdict:
+    """Say whether a scenario, or a given network, fits a chip, without training.
+
+    Of a network every count is that of its own connections: rows, axons, words, routing entries, targets and hops.
 
     Parameters
     ----------
-    scenario : Scenario, str or path-like
-        An object, the name of a bundled scenario or the path of a file.
+    scenario : Scenario, TrainedNetwork, str, path-like, or what `network_of` takes
+        A scenario: an object, the name of a bundled one or the path of a file. A network: an object, or the path of an .onnx, .npz or .nir
+        file.
     profile : str, path-like or HardwareProfile, optional
-        Another chip than that of the scenario.
+        Another chip than that of the scenario; of a network, the chip.
+    steps : int, optional
+        Of a network file: steps of a sample, where it leaves them open.
+    hardware : dict, optional
+        Of a network: keys of a scenario's ``hardware``, such as ``{"cores": 4}``.
 
     Returns
     -------
@@ -124,9 +132,12 @@ def check(scenario, *, profile=None) -> Verdict:
     InputError
         A scenario or profile that cannot be used as given.
     """
-    scenario = chosen(scenario, profile)
     try:
-        return Verdict(prepare(scenario).verdict.to_dict())
+        if is_network(scenario):
+            return Verdict(deployed(scenario, profile, steps, hardware).to_dict())
+        if steps is not None or hardware is not None:
+            raise InputError("check: found steps or hardware with a scenario, which says these itself; use Scenario.with_")
+        return Verdict(prepare(chosen(scenario, profile)).verdict.to_dict())
     except UnsuitableChipError as error:
         return Verdict({}, str(error))
     except DoesNotFitError as error:

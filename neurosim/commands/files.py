@@ -9,6 +9,14 @@ from neurosim.commands.common import AsJson, Overrides, make_console, print_json
 from neurosim.commands.complete import complete_words
 from neurosim.errors import InputError, nearest
 
+#: Formats of networks, and where to write each.
+NETWORK_FORMATS = {
+    "onnx": "a file such as --out network.onnx",
+    "npz": "a file of arrays such as --out network.npz",
+    "nir": "a file such as --out network.nir",
+    "torch": "a file such as --out network.py; its weights are written beside it",
+    "pynn": "a folder such as --out pynn",
+}
 #: What has a JSON Schema.
 _KINDS = ("scenario", "sweep", "profile", "result", "sweep-result", "search-result")
 
@@ -85,19 +93,26 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="npz (the network), c (the training program), action-counts (YAML), action-counts-csv or sanafe.",
-            autocompletion=complete_words("npz", "c", "action-counts", "action-counts-csv", "sanafe"),
+            help="Of the network: onnx, npz, nir, torch, pynn. Of counts: action-counts (YAML), action-counts-csv. Of a batch: sanafe. "
+            "c: the training program.",
+            autocompletion=complete_words(*NETWORK_FORMATS, "c", "action-counts", "action-counts-csv", "sanafe"),
         ),
     ],  # fmt: skip
     out: Annotated[
-        Optional[Path], typer.Option("--out", metavar="FILE", help="Write here instead of printing; for npz a file, for c and sanafe a folder.")
+        Optional[Path],
+        typer.Option("--out", metavar="FILE", help="Write here instead of printing; of a network a file, for pynn, c and sanafe a folder."),
     ] = None,
+    dense: Annotated[bool, typer.Option("--dense", help="For onnx: weights as dense arrays, for readers that know no sparse ones.")] = False,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="For nir and pynn: write spiking neurons though they reset there where ours lose their threshold.")
+    ] = False,
     data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For c and sanafe: look for data sets here first.")] = None,
     overrides: Overrides = None,
 ):
-    """Write the network of a run as arrays, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
+    """Write the network of a run for other tools, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
 
-    The network: weights of each matrix in CSR form, signs, biases and homes, of any finished run; neither data nor kernels are needed.
+    The network, of any finished run, without data or kernels: onnx (sparse weights), npz (arrays in CSR form, signs, biases, homes), torch (a
+    Python file and its weights), nir and pynn (spiking networks: connection lists and a script). What a format cannot say is refused.
     Counts are events and bytes per core, phase and kind. For SANA-FE: cores and prices, the synapses of the checkpoint, and which
     activations and errors are not zero in the first batch of the training set with these weights. The training program: C for the cores of the
     chip of a scenario, or of the one of a run, with a Makefile for this computer and for a board.
@@ -115,12 +130,17 @@ def export(
         return None
     if overrides:
         raise InputError(f"--set: for --format c alone; what {what} exports is what has run")
-    if what == "npz":
+    if lossy and what not in ("nir", "pynn"):
+        raise InputError(f"--lossy: found with --format {what}; it belongs to nir and pynn")
+    if dense and what != "onnx":
+        raise InputError(f"--dense: found with --format {what}; it belongs to onnx")
+    if what in NETWORK_FORMATS:
+        from neurosim.interchange.writing import write_network
         from neurosim.scenario.weights import read_run_network
 
         if out is None:
-            raise InputError("--out: missing; --format npz writes a file of arrays, give one such as --out network.npz")
-        return read_run_network(run).to_npz(out)
+            raise InputError(f"--out: missing; give {NETWORK_FORMATS[what]}")
+        return write_network(read_run_network(run), what, out, dense=dense, lossy=lossy)
     if what == "sanafe":
         from neurosim.scenario.replay import export_sanafe
 

@@ -8,6 +8,7 @@ import typer
 from neurosim.commands.common import (
     AsJson, DataFolder, IsQuiet, Overrides, Plugins, ScenarioName, make_console, print_described, print_json, print_written,
 )  # fmt: skip
+from neurosim.commands.networks import Steps, check_network
 from neurosim.commands.complete import complete_profiles, complete_sweeps, complete_words
 from neurosim.errors import InputError
 
@@ -26,14 +27,22 @@ def check(
         bool, typer.Option("--placements", help="Packets and hops of each hardware.placement; traffic needs the extra placement.")
     ] = False,
     plugins: Plugins = None,
+    n_steps: Steps = None,
     as_json: AsJson = False,
 ):  # fmt: skip
-    """Say whether a scenario fits its chip, without training (exit code 3 if not).
+    """Say whether a scenario, or a network from a file (.onnx, .npz, .nir), fits a chip, without training (exit code 3 if not).
+
+    Of a file every count is that of its own connections: rows, axons, words, routing entries, targets, hops.
 
     With several --profile, or --profile all: whether it fits each of these chips, and how large it could be there (exit code 3 if it fits none).
     """
     from neurosim.errors import DoesNotFitError
+    from neurosim.interchange import looks_like_network
 
+    if looks_like_network(scenario):
+        return check_network(scenario, overrides, profiles, n_steps, as_json)
+    if n_steps is not None:
+        raise InputError(f"--steps: found {n_steps} with a scenario; it belongs to a network from a file")
     if profiles and (len(profiles) > 1 or profiles == ["all"]):
         return _check_many(scenario, list(overrides or ()), profiles, plugins or (), as_json)
     if profiles:

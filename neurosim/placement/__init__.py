@@ -4,6 +4,7 @@ from neurosim.placement.checks import Usage
 from neurosim.placement.limits import fan_in_limit
 from neurosim.placement.memory import MERGE_ENTRIES
 from neurosim.placement.place import CoreUse, Placement, Segment, place
+from neurosim.placement.positions import Positions
 from neurosim.placement.remedies import Remedy
 from neurosim.placement.search import largest_fit, smallest_cores
 from neurosim.placement.sections import SECTIONS
@@ -15,6 +16,7 @@ __all__ = [
     "SECTIONS",
     "CoreUse",
     "Placement",
+    "Positions",
     "Remedy",
     "SectionOver",
     "Segment",

@@ -93,7 +93,9 @@ class Check:
 
 
 def drawn(name, bounds, limit, source, unit, cores=None, places=None):
-    """`Check` of a count that depends on the draw; `bounds` : `rows.Bounds`."""
+    """`Check` of a count that depends on the draw, or on given positions; `bounds` : `rows.Bounds`."""
+    if bounds.is_exact:
+        return Check(name, bounds.expected, limit, unit, source, cores, places=places)
     return Check(name, bounds.expected, limit, unit, source, cores, least=bounds.least, most=bounds.most, places=places)
 
 

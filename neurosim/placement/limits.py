@@ -67,7 +67,7 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
     fixed_bytes : int64 array, shape (n_cores,)
         Sum of `fixed_sections`; not used where local memory is not limited.
     with_expected : bool
-        Whether to compute expected uses beside their bounds.
+        Whether to compute expected uses beside their bounds, and of given positions the exact ones in their place.
     may_spill : bool
         Whether sections may move to shared memory, where the chip does that.
     """
@@ -91,8 +91,13 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
         rows, core_slots = family.rows_per_weight(profile), layout.per_core(slots)
         source = cite_limit(profile, "synapses_per_core", _per_weight(rows))
         yield Check("synapses_per_core", core_slots, limits.synapses_per_core.max.value // rows, "slots", source, cores)
+    given = None if workload.positions is None or not with_expected else workload.positions.on(layout)
     limit, source = fan_in_limit(profile)
-    if limit is not None:
+    if limit is not None and given is not None:
+        merged = family.merged_columns(profile, given.fan_in, np.ones_like(given.fan_in), limit)
+        limit, source = limit * merged, source + " x storage.merged_columns" * bool((merged > 1).any())
+        yield Check("fan_in_per_neuron", given.fan_in, limit, "synapses", source, layout.core, layout.matrix)
+    elif limit is not None:
         # Rewiring keeps single neurons inside the limit; there must be room for the average, rounded up.
         most = slots if workload.starts_dense else n_active
         merged = family.merged_columns(profile, most, layout.n_post, limit)
@@ -101,16 +106,19 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
     yield from family.list_checks(room)
     limit, source = in_axon_limit(profile)
     if limit is not None:
-        rows = count_rows(layout.n_pre, layout.n_post, layout.n_pre, n_active, slots, with_expected)
-        yield drawn("in_axons_per_core", rows.map(layout.per_core), limit, source, "axons", cores)
+        if given is None:
+            rows = count_rows(layout.n_pre, layout.n_post, layout.n_pre, n_active, slots, with_expected).map(layout.per_core)
+        else:
+            rows = given.in_axons()
+        yield drawn("in_axons_per_core", rows, limit, source, "axons", cores)
     if limits.out_axons_per_core is not None:
-        rows = _count_out_axons(layout, n_active, slots, with_expected)
+        rows = _count_out_axons(layout, n_active, slots, with_expected) if given is None else given.out_axons()
         limit, source = limits.out_axons_per_core.max.value, cite_limit(profile, "out_axons_per_core")
         yield drawn("out_axons_per_core", rows, limit, source, "axons", cores)
     if workload.is_rounded:
-        used, (limit, source) = workload.theta_bits + (not has_sign_apart(profile)), _weight_limit(profile)
+        used, (limit, source) = workload.theta_bits + (not has_sign_apart(profile)), widest_weight(profile)
         yield Check("weight_bits", np.array([used]), limit, "bit", source)
-    yield from _route_checks(profile, layout, n_active, slots, with_expected)
+    yield from _route_checks(profile, layout, n_active, slots, with_expected, given)
 
 
 def make_checks(profile, workload, layout, n_active, slots):
@@ -119,16 +127,17 @@ def make_checks(profile, workload, layout, n_active, slots):
     return [*slot_checks(profile, workload, layout, n_active, slots, fixed_bytes), *fixed_checks(profile, layout)]
 
 
-def _route_checks(profile, layout, n_active, slots, with_expected):
+def _route_checks(profile, layout, n_active, slots, with_expected, given):
     limits, chip = profile.limits, locate_cores(profile, layout.n_cores).chip
     if limits.routing_entries is not None:
-        entries = count_entries(layout, chip, n_active, slots, with_expected)
+        entries = count_entries(layout, chip, n_active, slots, with_expected) if given is None else given.entries(chip)
         places = _chips(entries.most.size)
         limit, source = limits.routing_entries.max.value, cite_limit(profile, "routing_entries")
         yield drawn("routing_entries", entries, limit, source, "entries", places=places)
     if limits.targets_per_neuron is not None:
-        targets = count_targets(layout, target_places(profile, chip), n_active, slots, with_expected)
-        places = tuple(f"each neuron of {layout.topology.populations[p].name}" for p in sending_populations(layout))
+        place, senders = target_places(profile, chip), sending_populations(layout)
+        targets = count_targets(layout, place, n_active, slots, with_expected) if given is None else given.targets(place, senders)
+        places = tuple(f"each neuron of {layout.topology.populations[p].name}" for p in senders)
         limit, source = limits.targets_per_neuron.max.value, cite_limit(profile, "targets_per_neuron")
         yield drawn("targets_per_neuron", targets, limit, source, f"{limits.targets_per_neuron.of}s", places=places)
 
@@ -158,7 +167,7 @@ def has_sign_apart(profile):
     return profile.synapse_word.sign_bits is not None or family_of(profile).has_signed_rows(profile)
 
 
-def _weight_limit(profile):
+def widest_weight(profile):
     """Widest weight that a chip can store, and the source that says so."""
     stated, field = profile.limits.weight_bits_native, profile.synapse_word.weight_bits
     found = [(field.value, cite(profile, "synapse_word.weight_bits", field))]

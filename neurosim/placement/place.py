@@ -91,7 +91,11 @@ class Placement:
             return None
         n_active = self.workload.n_positions if self.workload.starts_dense else self.workload.n_active
         n_post = [n for _, n in self.workload.topology.shapes]
-        merged = family_of(self.profile).merged_columns(self.profile, np.array(n_active), np.array(n_post), self.fan_in_limit)
+        n_active, n_post = np.array(n_active), np.array(n_post)
+        if self.workload.positions is not None:  # for the neuron with most, and not for the mean
+            rows, layout = self.workload.positions.on(self.layout), self.layout
+            n_active, n_post = np.maximum.reduceat(rows.fan_in, layout.first[:-1]), np.ones_like(n_post)
+        merged = family_of(self.profile).merged_columns(self.profile, n_active, n_post, self.fan_in_limit)
         return tuple((self.fan_in_limit * merged).tolist())
 
     @cached_property
@@ -227,7 +231,7 @@ def place(profile, workload, n_cores=None):
         n_cores = smallest_cores(profile, workload) or profile.cores.value
     check_cores(profile, n_cores)
     layout = layouts.layout_of(workload, n_cores)
-    n_active = layout.divide(workload.n_active)
+    n_active = workload.divide(layout)
     slots = layouts.n_slots(n_active, layout.n_possible, workload)
     sections = section_bytes(profile, workload, layout, slots)
     spilled = choose_spill(profile, sections, sum(sections.values()))

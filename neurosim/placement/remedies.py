@@ -62,7 +62,7 @@ def find_remedies(placement, for_every_draw=False):
 def _fewer_steps(placement):
     """Where a sample takes several steps: a window that fits, with the read-out as it is or of the last state, which needs no more."""
     profile, workload, n_cores, topology = placement.profile, placement.workload, placement.n_cores, placement.workload.topology
-    if not topology.is_unrolled:
+    if not topology.is_unrolled or workload.host_learns:
         return
     for readout in dict.fromkeys((topology.readout, "last")):
         changed = replace(workload, topology=replace(topology, readout=readout))
@@ -103,6 +103,7 @@ def _about_maps(placement):
 
 
 def _fewer_synapses(profile, workload, n_cores):
+    is_given, workload = workload.positions is not None, workload.drawn
     counts, cores = largest_fit(profile, workload, n_cores), _cores(n_cores)
     if counts is None:
         return Remedy(f"not even one synapse per matrix fits on {cores}")
@@ -110,6 +111,7 @@ def _fewer_synapses(profile, workload, n_cores):
     each = " + ".join(f"{n:,d}" for n in counts)
     most = "at most" if tries_all_totals(workload, n_cores) else "about"
     text = f"{most} {sum(counts):,d} synapses ({each}; {share:.3g} % connectivity) fit on {cores}, not {workload.n_synapses:,d}"
+    text += ", wherever they are" if is_given else ""
     return Remedy(text, replace(workload, n_active=counts), n_cores)
 
 

@@ -35,14 +35,15 @@ class Packing:
 
 @dataclass(frozen=True)
 class Bounds:
-    """A count that depends on the draw: int64 arrays of one shape."""
+    """A count that depends on the draw: int64 arrays of one shape, all the same where positions are given (`is_exact`)."""
 
     least: np.ndarray
     expected: np.ndarray
     most: np.ndarray
+    is_exact: bool = False
 
     def map(self, function):
-        return Bounds(*map(function, (self.least, self.expected, self.most)))
+        return Bounds(*map(function, (self.least, self.expected, self.most)), self.is_exact)
 
 
 def count_rows(n_rows, width, n_pre, n_active, slots, with_expected=True):

@@ -16,6 +16,8 @@ from neurosim.placement.spill import can_spill
 MOST_STEPS = 10**6
 #: Segments that a search may look at one by one, about 2 s; beyond that it takes larger steps. Chips of 5,000 cores stay below.
 _EFFORT = 3 * 10**7
+#: Counting the rows of given connections once.
+_EFFORT_OF_A_CONNECTION = 20
 #: Every try costs at least as much as so many segments.
 _LEAST_EFFORT = 1000
 
@@ -46,7 +48,7 @@ def smallest_cores(profile, workload):
     for may_spill in dict.fromkeys((False, can_spill(profile))):
         some = first(False, 1, may_spill)
         if some is not None:
-            return first(True, some, may_spill) or some if depends_on_draw(profile) else some
+            return first(True, some, may_spill) or some if depends_on_draw(profile) and workload.positions is None else some
     return None
 
 
@@ -59,7 +61,8 @@ def _numbers_of_cores(profile, workload):
     """Numbers of cores to try, ascending: all of them, or as many as the effort allows and from there on in growing steps."""
     most, weight = profile.cores.value, len(workload.n_positions) * (5 if profile.storage.family == "packed_lists" else 1)
     every = np.arange(1, most + 1, dtype=np.int64)
-    dense = int(np.searchsorted(np.cumsum(every * weight + _LEAST_EFFORT), _EFFORT)) if most <= 10**6 else 0
+    effort = _LEAST_EFFORT if workload.positions is None else _LEAST_EFFORT + _EFFORT_OF_A_CONNECTION * workload.n_synapses
+    dense = int(np.searchsorted(np.cumsum(every * weight + effort), _EFFORT)) if most <= 10**6 else 0
     if dense >= most:
         return every.tolist()
     # One by one for half of the effort; then some 40 that lead to the last.
@@ -97,7 +100,7 @@ def largest_fit(profile, workload, n_cores, may_spill=False, most=None):
     n_cores = profile.cores.value if n_cores is None else n_cores
     check_cores(profile, n_cores)
     weights, positions = workload.n_active, workload.n_positions if most is None else most
-    fits = _make_fits(profile, workload, n_cores, may_spill=may_spill)
+    fits = _make_fits(profile, workload.drawn, n_cores, may_spill=may_spill)
 
     def counts(total):
         return scale_counts(weights, positions, total)
@@ -360,10 +363,18 @@ def _make_fits(profile, workload, n_cores, is_sure=True, may_spill=False):
     def fits(n_active, at_least=False):
         if not is_possible:
             return False
-        divided = layout.divide_at_least(n_active) if at_least else layout.divide(n_active)
+        if workload.positions is not None:
+            divided = workload.divide(layout)
+        else:
+            divided = layout.divide_at_least(n_active) if at_least else layout.divide(n_active)
         slots = n_slots(divided, n_positions, workload)
-        checks = slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=False, may_spill=may_spill)
-        return all(check.is_guaranteed if is_sure else check.fits for check in checks)
+
+        def holds(is_sure, with_expected):
+            checks = slot_checks(profile, workload, layout, divided, slots, fixed_bytes, with_expected=with_expected, may_spill=may_spill)
+            return all(check.is_guaranteed if is_sure else check.fits for check in checks)
+
+        # Given positions are counted only where bounds leave it open.
+        return holds(is_sure, False) if workload.positions is None else holds(False, False) and holds(True, True)
 
     return fits
 

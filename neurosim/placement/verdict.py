@@ -223,7 +223,7 @@ def summarize(verdict):
     worst, n = verdict.worst, sum(usage.n_places for usage in verdict.violations)
     over = next((s for s in verdict.section_over if s.core == worst.core), None) if worst.name == "local_memory" else None
     parts = [
-        f"does not fit {placement.profile.name}: {n} limit{'s' * (n > 1)} exceeded",
+        f"does not fit {placement.profile.name}: {n:,d} limit{'s' * (n > 1)} exceeded",
         f"{'worst: ' * (n > 1)}{worst.where}: {worst.name} needs {'at least ' * (worst.least is not None)}{_need(worst):,d} of {worst.limit:,d} {worst.unit}, {worst.over:,d} over"
         + (f", at section {over.section}" if over else ""),
         f"limit from {worst.source}",

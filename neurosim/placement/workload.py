@@ -1,11 +1,12 @@
 """What is to be trained, as far as its place on a chip depends on it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 from neurosim.errors import InputError, nearest
 from neurosim.networks import OPTIMIZERS, Topology
+from neurosim.placement.positions import Positions
 from neurosim.placement.programs import default_cutoff, default_program, find_program, why_not
 
 EXECUTIONS = ("scan", "event_driven")
@@ -56,6 +57,8 @@ class Workload:
         Whether there is an accumulator for the gradient of every possible connection.
     clips : bool
         Whether gradients are clipped by their norm, which is known only when all of them are: so every slot has an accumulator.
+    positions : Positions, optional
+        Where the connections of a given network are, as many as `n_active`; without them they are drawn.
     program : str, optional
         Of a spiking network: name of a row of `placement.programs.PROGRAMS`; without it, that of its learning method.
     trace_cutoff : int, optional
@@ -91,6 +94,7 @@ class Workload:
     has_float16: bool = False
     draws_rounding: bool = False
     clips: bool = False
+    positions: Positions | None = None
     program: str | None = None
     trace_cutoff: int | None = None
     has_spike_inputs: bool = False
@@ -105,6 +109,8 @@ class Workload:
         for i, (k, n) in enumerate(zip(self.n_active, self.n_positions, strict=True)):
             if not 1 <= k <= n:
                 raise InputError(f"n_active: found {k:,d} synapses in matrix {i}; expected 1 to its {n:,d} positions")
+        if self.positions is not None and self.positions.n_active != self.n_active:
+            raise InputError(f"positions: {self.positions.n_active} in the matrices; expected as many as n_active, {self.n_active}")
         for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(OPTIMIZERS))):
             if getattr(self, name) not in known:
                 raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
@@ -130,6 +136,15 @@ class Workload:
         if reason is not None:
             raise InputError(f"program: found {self.program}: {reason}")
         object.__setattr__(self, "trace_cutoff", min(self.trace_cutoff or default_cutoff(topology), topology.n_steps))
+
+    @property
+    def drawn(self):
+        """The same with connections that are drawn."""
+        return self if self.positions is None else replace(self, positions=None)
+
+    def divide(self, layout):
+        """Active synapses of each segment of a layout: int64 array, shape (n_segments,)."""
+        return layout.divide(self.n_active) if self.positions is None else self.positions.count_on(layout)
 
     @property
     def n_positions(self):

@@ -8,6 +8,7 @@ from neurosim.results.sweep import LimitUse, Summary
 #: Keys that set how many synapses a network has.
 BUDGET_KEYS = {"network.connectivity", "network.synapses"}
 PROFILE_KEY = "hardware.profile"
+RULE_KEY = "rewiring.rule"
 #: From so many seeds on a mean says more than the points.
 FEW_SEEDS = 3
 
@@ -161,7 +162,9 @@ def _budget_keys(record):
     chosen = [axis for axis in axes if BUDGET_KEYS & set(axis.keys)] or sorted(axes, key=lambda axis: -len(axis.values))[:1]
     # Beside the chip's own key, an axis of chips may set others, such as its cores: they follow from the chip.
     chips = [axis for axis in record.axes if PROFILE_KEY in axis.keys]
-    return {key for axis in (*chosen, *chips) for key in axis.keys}
+    keys = {key for axis in (*chosen, *chips) for key in axis.keys}
+    # A list that sets a rule beside its synapses has a curve for each rule.
+    return keys - {RULE_KEY} if BUDGET_KEYS & keys else keys
 
 
 def _short(value):

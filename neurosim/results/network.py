@@ -37,7 +37,7 @@ from scipy import sparse
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
-from neurosim.networks import MODELS, Spiking
+from neurosim.networks import MODELS, Spiking, Topology
 from neurosim.results.forward import CELLS, convolutional, feedforward, recurrent
 
 NPZ_FORMAT = "neurosim.network/1"
@@ -148,6 +148,27 @@ class TrainedNetwork:
     def cells(self) -> tuple[str, ...]:
         """Cell of each hidden layer of a perceptron."""
         return (self.activation,) * (len(self.matrices) - 1) if isinstance(self.activation, str) else tuple(self.activation)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Neurons of each population."""
+        n_sums = CELLS[self.type][0] if self.type in CELLS else 1
+        last = len(self.populations) - 1
+        found = {0: self.n_inputs} | {m.post: m.weight.shape[1] // (n_sums if m.post != last else 1) for m in self.matrices}
+        return tuple(found[p] for p in range(last + 1))
+
+    @property
+    def topology(self) -> Topology:
+        """Populations and projections; where one layer has biases, all have."""
+        if self.type == "conv":
+            raise InputError("network: found convolutions, whose positions are not counted yet outside of a run; check its scenario instead")
+        sizes = self.sizes
+        if self.type == "mlp":
+            return Topology.feedforward(sizes, self.cells, bias=bool(self.biases))
+        if self.spiking:
+            has_loops = any(matrix.is_recurrent for matrix in self.matrices)
+            return Topology.spikes(self.spiking, sizes[0], sizes[1:-1], sizes[-1], self.n_steps, is_recurrent=has_loops)
+        return Topology.recurrent(self.type, sizes[0], sizes[1:-1], sizes[-1], self.n_steps, readout=self.readout)
 
     @property
     def n_inputs(self) -> int:

@@ -17,6 +17,7 @@ from neurosim.placement.spill import can_spill
 from neurosim.networks import Spiking, Topology, find_model
 from neurosim.scenario.load import chosen_profile
 from neurosim.scenario.schema import Scenario
+from neurosim.scenario.start_given import read_given
 
 
 #: Of a layer.
@@ -61,6 +62,7 @@ def prepare(scenario, shape=None, with_remedies=True):
     """
     profile = chosen_profile(scenario)
     refuse_unless_suitable(scenario, profile)
+    read_given(scenario)
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     shape = shape or scenario.dataset.shape()
     _check_phases(scenario, shape)
@@ -97,7 +99,7 @@ def refuse_unless_suitable(scenario, profile):
     _refuse_unless_computes(scenario, profile)
     _refuse_unless_learns(scenario, profile)
     _refuse_unless_traces(scenario, profile)
-    _refuse_unless_stores(scenario, profile)
+    refuse_unless_stores(scenario.hardware.format, profile)
 
 
 def _make_workload(scenario, shape):
@@ -293,12 +295,23 @@ def _refuse_unless_computes(scenario, profile):
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
             f"{scenario.network.type.upper()} (storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
-    if scenario.network.is_recurrent or family_of(profile).computes_sums_elsewhere(profile):
+    if not scenario.network.is_recurrent:
+        refuse_unless_spikes_say(scenario.network.cells, bool(scenario.network.bias), profile)
+
+
+def refuse_unless_spikes_say(cells, has_bias, profile):
+    """Refuse cells and biases that circuits cannot have, where no processor sees their sums.
+
+    Raises
+    ------
+    UnsuitableChipError
+    """
+    if family_of(profile).computes_sums_elsewhere(profile):
         return
-    signed = [cell for cell in scenario.network.cells if find_model(cell).sends_zeros]
+    signed = [cell for cell in cells if find_model(cell).sends_zeros]
     for key, found, what in (
         ("activation", signed[:1], "send spikes, which have no sign"),
-        ("bias", ["true"] * bool(scenario.network.bias), "add none"),
+        ("bias", ["true"] * has_bias, "add none"),
     ):
         if found:
             raise UnsuitableChipError(
@@ -326,9 +339,9 @@ def _refuse_unless_traces(scenario, profile):
         raise UnsuitableChipError(f"{where}, {reason}")
 
 
-def _refuse_unless_stores(scenario, profile):
-    """Refuse a width of weights between those that the chip takes; one beyond them is a limit like others."""
-    weights, width = scenario.hardware.format, profile.synapse_word.weight_bits
+def refuse_unless_stores(weights, profile):
+    """Refuse a width of weights between those that the chip takes; one beyond them is a limit like others. `weights`: `WeightFormat`."""
+    width = profile.synapse_word.weight_bits
     n_bits = weights.theta_bits + (not has_sign_apart(profile))
     if not weights.is_rounded or not width.allowed or n_bits in width.allowed or n_bits > width.value:
         return

@@ -57,12 +57,16 @@ def chosen_profile(scenario, document=None):
     InputError
         Unknown or malformed profile, a price set or corner that it does not have, or numbers that it cannot have.
     """
-    hardware = scenario.hardware
+    profile = profile_of(scenario.hardware, document)
+    return profile.with_shared_signs() if scenario.network.signs == "pre" else profile
+
+
+def profile_of(hardware, document=None):
+    """Profile of the chip's part of a scenario; see `chosen_profile`."""
     profile = load_profile(hardware.profile)
     try:
         profile = profile.choose(hardware.price_set, hardware.corner)
-        profile = override_profile(profile, hardware.override) if hardware.override else profile
-        return profile.with_shared_signs() if scenario.network.signs == "pre" else profile
+        return override_profile(profile, hardware.override) if hardware.override else profile
     except WrongKey as error:
         keys = (
             ("hardware", "override", *error.keys)

@@ -1,9 +1,10 @@
 """A placement as a synapse store: the one step from cores and bytes to plain arrays."""
 
+from neurosim.scenario.start_given import place_network
 from neurosim.synapses import CorePlan, Grid, SegmentPlan, StorePlan, SynapseStore, find_senders, plan_matrices
 
 
-def make_store(experiment, is_drawn=True):
+def make_store(experiment, is_drawn=True, given=None):
     """Store with the segments, capacities and limits of an experiment's placement.
 
     Parameters
@@ -11,6 +12,8 @@ def make_store(experiment, is_drawn=True):
     experiment : Experiment
     is_drawn : bool
         Whether initial connections are drawn; without them the store is empty.
+    given : TrainedNetwork, optional
+        Whose connections and weights the store takes instead; see `scenario.start_given`.
 
     Returns
     -------
@@ -20,34 +23,69 @@ def make_store(experiment, is_drawn=True):
     # A limit that is broken already, in a run that only reports it, cannot be kept.
     is_broken = any(usage.name == "fan_in_per_neuron" for usage in experiment.verdict.violations)
     topology, hardware = placement.workload.topology, experiment.scenario.hardware
+    grids = [Grid(*hardware.format.grid(n_pre, full_scale(hardware, i))) for i, (n_pre, _) in enumerate(topology.shapes)]
+    n = len(topology.shapes)
+    plan = make_plan(
+        placement,
+        grids,
+        keeps_fan_in=not is_broken,
+        scope=experiment.scenario.rewiring.scope,
+        has_master=hardware.master != "none",
+        signs=rule.signs,
+        free_matrices=experiment.scenario.rewiring.free_matrices(n),
+        starts_dense=rule.starts_dense,
+        is_strict=rule.is_strict,
+        has_given_signs=given is not None,
+        shares_signs=experiment.scenario.network.signs == "pre",
+    )
+    if given is not None:
+        store = SynapseStore(plan, experiment.scenario.seed)
+        place_network(store, given)
+        return store
+    return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
+
+
+def make_plan(placement, grids, *, keeps_fan_in=True, limits=None, **options):
+    """Plan of the store of a placement.
+
+    Parameters
+    ----------
+    placement : Placement
+    grids : sequence of Grid
+        Of the weights of each matrix.
+    keeps_fan_in : bool
+        Whether the store keeps the chip's fan-in.
+    limits : CorePlan, optional
+        Instead of those of the chip.
+    **options
+        Of `StorePlan`: scope, and what the rewiring rule is like.
+
+    Returns
+    -------
+    StorePlan
+    """
+    topology = placement.workload.topology
     matrices, populations = plan_matrices(
         topology.neurons_and_sums,
         topology.pairs,
-        fan_in_limit=None if is_broken else placement.fan_in_limits,
-        grids=[Grid(*hardware.format.grid(n_pre, _full_scale(hardware, i))) for i, (n_pre, _) in enumerate(topology.shapes)],
+        fan_in_limit=placement.fan_in_limits if keeps_fan_in else None,
+        grids=grids,
         skips_self=[projection.skips_self for projection in topology.projections],
         rows=topology.rows_per_neuron,
     )
     rows = (*topology.rows_per_neuron, 1)
-    plan = StorePlan(
+    return StorePlan(
         matrices=matrices,
         segments=tuple(SegmentPlan(s.matrix, s.core, s.post_start, s.post_stop, s.n_active, s.n_slots) for s in placement.segments),
-        scope=experiment.scenario.rewiring.scope,
         home=tuple(core for i, n in zip(populations, rows, strict=True) for core in placement.homes[i].tolist() for _ in range(n)),
         n_cores=placement.n_cores,
-        limits=CorePlan(**placement.row_limits),
+        limits=CorePlan(**placement.row_limits) if limits is None else limits,
         n_moments=placement.workload.state_words,
-        has_master=hardware.master != "none",
-        signs=rule.signs,
-        free_matrices=experiment.scenario.rewiring.free_matrices(len(matrices)),
-        starts_dense=rule.starts_dense,
-        is_strict=rule.is_strict,
         counts_pairs=placement.geometry.tells_packets_apart,
         counts_replays=placement.workload.program == "eprop_spike",
         sender=find_senders(topology.sizes, populations, topology.rows_per_neuron),
-        shares_signs=experiment.scenario.network.signs == "pre",
+        **options,
     )
-    return (SynapseStore.random if is_drawn else SynapseStore)(plan, experiment.scenario.seed)
 
 
 def make_network(experiment, store):
@@ -71,7 +109,7 @@ def make_network(experiment, store):
     return Recurrent(store, shape, training.batch_size, training.clip)
 
 
-def _full_scale(hardware, matrix):
+def full_scale(hardware, matrix):
     """Full scale of a matrix as the scenario gives it, or None."""
     given = hardware.weight_range
     if given == "auto":

@@ -68,15 +68,15 @@ def _ledger(experiment, trainer, n_epochs, parts, n_steps, training, evaluation)
         train.append(lengths if plan.epoch_samples is None else lengths[trainer.order_of(epoch)])
     for i, part in enumerate(parts):
         seen.append(_lengths(placement, trainer.dataset_of(min(i, n_epochs - 1)), part))
-    activities = (_activity(placement, training, np.concatenate(train), n_steps), _activity(placement, evaluation, np.concatenate(seen), 0))
+    activities = (activity_of(placement, training, np.concatenate(train), n_steps), activity_of(placement, evaluation, np.concatenate(seen), 0))
     return make_ledger(placement, *activities)
 
 
 def settle_step(experiment, trainer, n_samples):
     """Ledger of the one step that `Trainer.probe` made on `n_samples` samples."""
     placement, lengths = experiment.placement, _lengths(experiment.placement, trainer.dataset, "train")[:n_samples]
-    training = _activity(placement, trainer.store.tally, lengths, 1)
-    return make_ledger(placement, training, _activity(placement, trainer.evaluation_tally, lengths[:0], 0))
+    training = activity_of(placement, trainer.store.tally, lengths, 1)
+    return make_ledger(placement, training, activity_of(placement, trainer.evaluation_tally, lengths[:0], 0))
 
 
 def _lengths(placement, dataset, part):
@@ -85,7 +85,7 @@ def _lengths(placement, dataset, part):
     return np.minimum(np.full(n, dataset.n_steps) if lengths is None else lengths, placement.workload.topology.n_steps)
 
 
-def _activity(placement, tally, lengths, n_steps):
+def activity_of(placement, tally, lengths, n_steps):
     """Activity of a tally over samples of the given lengths."""
     segment = {event.name.lower(): tally.by_segment[:, event].copy() for event in SegmentEvent}
     counts = ("nonzero", "sent", "received", "pairs", "sent_back", "received_back", "pairs_back")

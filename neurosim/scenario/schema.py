@@ -265,6 +265,12 @@ class Scenario(Called):
     Parts may be written short: a data set and a chip by their names, a perceptron by its layers, which then takes as many connections as
     the chip's budgets allow.
 
+    Attributes
+    ----------
+    start_from : str, optional
+        Weights to start from, instead of drawn ones: a file with a network (.onnx, .npz, .nir) or the folder of a finished run. The largest
+        weights that the budgets hold are taken.
+
     Examples
     --------
     >>> scenario = Scenario(name="mine", dataset="digits", network=[64, 100, 10], hardware="loihi1")

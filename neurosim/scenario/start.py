@@ -8,6 +8,7 @@ import numpy as np
 
 from neurosim.documents.archive import DamagedArchiveError, read_archive
 from neurosim.errors import InputError
+from neurosim.interchange import looks_like_network
 from neurosim.results import read_record
 
 #: Parts of a scenario in which a run and what it starts from must agree: they decide slots and where these lie.
@@ -69,7 +70,7 @@ def _shape(arrays, name):
 
 
 def find_start(experiment):
-    """The `Start` of a scenario, or None where it begins with a first draw.
+    """The `Start` of a scenario, or None where it begins with a first draw or with the network of a file (`scenario.start_given`).
 
     Raises
     ------
@@ -77,7 +78,7 @@ def find_start(experiment):
         No finished run in that folder, or one of another network, chip or seed.
     """
     path = experiment.scenario.start_from
-    return None if path is None else _of_run(experiment, Path(path).expanduser())
+    return None if path is None or looks_like_network(path) else _of_run(experiment, Path(path).expanduser())
 
 
 def _of_run(experiment, folder):

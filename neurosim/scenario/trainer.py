@@ -47,17 +47,24 @@ def make_trainer(experiment, data_dir=None, dataset=None):
 
 
 def _make_trainer(experiment, data_dir, dataset):
+    from neurosim.scenario.inference import set_biases
     from neurosim.scenario.network import make_network, make_store
+    from neurosim.scenario.start_given import as_data_enter, digest_of, read_given
     from neurosim.training import Trainer
 
     scenario = experiment.scenario
     if dataset is None:
         dataset = scenario.dataset.load(data_dir)
     check_shape(scenario, dataset.shape)
-    phases, start = _phases(experiment, dataset, data_dir), find_start(experiment)
-    store, plan = make_store(experiment, is_drawn=start is None), training_plan(experiment)
+    phases, start, given = _phases(experiment, dataset, data_dir), find_start(experiment), read_given(scenario)
+    if given is not None:
+        given = as_data_enter(given, dataset, scenario)
+    store, plan = make_store(experiment, is_drawn=start is None, given=given), training_plan(experiment)
+    network = make_network(experiment, store)
+    if given is not None:
+        set_biases(network, given)
     first = phases[0].dataset if phases else dataset
-    trainer = Trainer(store, first, plan, make_network(experiment, store), phases, first_step=start.n_steps if start else 0)
+    trainer = Trainer(store, first, plan, network, phases, first_step=start.n_steps if start else 0)
     if start:
         start.give(trainer)
     content = {
@@ -73,6 +80,8 @@ def _make_trainer(experiment, data_dir, dataset):
         content["phases"] = [phase.dataset.sha256 for phase in phases]
     if start:
         content["start"] = start.sha256
+    if given is not None:
+        content["start"] = digest_of(given)
     return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

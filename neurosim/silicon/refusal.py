@@ -48,6 +48,8 @@ def refuse_unless_emitted(experiment):
         refuse("dataset.augment", "samples that change", "leave it out")
     if scenario.network.is_recurrent:
         refuse("network.type", scenario.network.type, "choose a feed-forward network")
+    if any(projection.pattern is not None for projection in workload.topology.projections):
+        refuse("network.layers", "convolutions", "expected numbers of neurons")
     if cells := sorted({p.cell for p in workload.topology.populations[1:-1]} - {"relu"}):
         refuse("network.activation", cells[0], "expected relu")
     if workload.topology.populations[-1].has_bias:

@@ -16,6 +16,34 @@ def draw_connections(store):
     first where the segments of a core share limits, so that a large one leaves them their room. What finds no place
     is noted in ``store.n_unplaced``.
     """
+    n_unplaced = _draw(store)
+    segments = store.segments
+    set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
+    load_strengths(store.slots, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_ROUNDING)))
+    _begin(store, n_unplaced)
+
+
+def fill_up(store):
+    """Draw what is missing of the ``n_start`` positions of every segment, with weight 0; returns how many came.
+
+    For a store that has some connections already. What finds no place is noted in ``store.n_unplaced``.
+    """
+    before = store.n_active
+    n_unplaced = _draw(store)
+    _begin(store, n_unplaced)
+    return store.n_active - before
+
+
+def _begin(store, n_unplaced):
+    store.n_unplaced, store.unplaced_by = int(n_unplaced), store.unfilled_by
+    # Placing the first synapses is loading, not training.
+    store.tally.by_segment[:] = 0
+    store.tally.unfilled_by[:] = 0
+    store.slots.disorder[:] = 0
+
+
+def _draw(store):
+    """Activate drawn positions; returns how many found no place."""
     plan, segments = store.plan, store.segments
     key = stream_key(store.seed, Stream.INITIAL_POSITION)
     # Initial draws are per segment, whatever the scope of rewiring is.
@@ -32,7 +60,7 @@ def draw_connections(store):
         n_pre = plan.matrices[segment.matrix].n_pre
         limit = plan.matrices[segment.matrix].fan_in_limit
         n_positions = int(segments.n_possible[g])
-        if 4 * n_start >= n_positions and (limit is None or limit >= n_pre) and not segments.is_limited:
+        if not store.n_active_by_segment[g] and 4 * n_start >= n_positions and (limit is None or limit >= n_pre) and not segments.is_limited:
             chosen = np.empty(n_start, np.int64)
             choose_positions(chosen, int(segments.n_possible[g]), np.uint64(key) + np.uint64(g))
             if plan.matrices[segment.matrix].skips_self:
@@ -40,13 +68,7 @@ def draw_connections(store):
             occupy_positions(store.slots, segments, store.matrices, store.tally, g, chosen)
         else:
             n_unplaced += fill_scope(store.slots, per_segment, store.matrices, store.tally, g, n_start, np.uint64(key), np.float32(0.0), True)
-    set_strengths(store.slots, segments, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_THETA)))
-    load_strengths(store.slots, store.matrices, np.uint64(stream_key(store.seed, Stream.INITIAL_ROUNDING)))
-    store.n_unplaced, store.unplaced_by = int(n_unplaced), store.unfilled_by
-    # Placing the first synapses is loading, not training.
-    store.tally.by_segment[:] = 0
-    store.tally.unfilled_by[:] = 0
-    store.slots.disorder[:] = 0
+    return n_unplaced
 
 
 def _without_own(segment, n_pre):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Grid(NamedTuple):
     """Values that a stored strength can take: multiples of `step` up to `top`, both powers of two or a difference of two.
@@ -15,6 +17,27 @@ class Grid(NamedTuple):
     step: float = 0.0
     top: float = 3.4028234663852886e38
     ulp: float = 2.0**-23
+
+    def round(self, weight):
+        """Weights on the grid: the nearest value, of two the even one; beyond the range the largest.
+
+        Parameters
+        ----------
+        weight : float32 array
+
+        Returns
+        -------
+        rounded : float32 array
+            With the sign bits of `weight`.
+        n_over : int
+            Weights beyond the range.
+        """
+        if not self.step:
+            return weight.astype(np.float32), 0
+        theta = np.abs(weight.astype(np.float64))
+        step = np.maximum(self.step, np.ldexp(self.ulp, np.frexp(theta)[1] - 1))
+        near = np.rint(theta / step) * step
+        return np.copysign(np.minimum(near, self.top), weight).astype(np.float32), int((near > self.top).sum())
 
 
 @dataclass(frozen=True)
@@ -93,6 +116,7 @@ class StorePlan:
     with ``free`` ones weights learn it, as they do in `free_matrices`, which never rewire; `starts_dense` activates every position at the start; `is_strict` promises
     that never more than `n_active` synapses are active. `counts_pairs` asks for the activations between each pair of cores, `counts_replays`
     for the steps in which traces of spikes are followed. `shares_signs`: all positions of a pre neuron have one constant sign.
+    With `has_given_signs` the first connections had signs of their own, which they keep until they leave.
     `sender` : first number of the same neuron, of every numbered one, where neurons have several; routes are taken once for them all.
     """
 
@@ -112,6 +136,7 @@ class StorePlan:
     counts_replays: bool = False
     sender: tuple[int, ...] | None = None
     shares_signs: bool = False
+    has_given_signs: bool = False
 
     @property
     def n_neurons(self):

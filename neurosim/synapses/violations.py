@@ -55,7 +55,7 @@ def find_violations(store):
             if not is_taken(slots, matrices, segment.matrix, pre[k], post[k]):
                 found.append(f"{where}: slot {start + k} is not found under its position")
                 break
-        is_constant = plan.signs == "constant" and segment.matrix not in plan.free_matrices
+        is_constant = plan.signs == "constant" and not plan.has_given_signs and segment.matrix not in plan.free_matrices
         signs = [store.sign(segment.matrix, p, q) for p, q in zip(pre[used], post[used])] if is_constant else ()
         if is_constant and not np.array_equal(np.copysign(1.0, weight[used]), np.asarray(signs, np.float32)):
             found.append(f"{where}: a sign differs from the constant sign of its position")

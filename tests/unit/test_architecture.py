@@ -30,28 +30,30 @@ ALLOWED = {
     "placement": {"networks", "hardware", "units", "errors"},
     "accounting": {"placement", "networks", "hardware", "errors"},
     "results": {"documents", "networks", "errors"},
+    # Files of other tools; what a network costs on a chip is not theirs to know.
+    "interchange": {"results", "networks", "documents", "errors"},
     # Facts of profiles, sections and storage families only: what a run cost stands in its record.
     "reports": {"results", "placement", "hardware", "documents", "units", "errors"},
     # The one place where learning meets hardware.
     "scenario": {
         *("errors", "units", "random", "documents", "kernels", "synapses", "nn", "rewiring", "training", "datasets"),
-        *("networks", "hardware", "placement", "accounting", "results", "reports"),
+        *("networks", "hardware", "placement", "accounting", "results", "reports", "interchange"),
     },
     # Laws go through the learning side, published workloads through the chip side; never both in one module.
     "validation": {"kernels", "synapses", "rewiring", "random", "networks", "hardware", "placement", "accounting", "documents", "errors"},
     # The program that is charged, as C: what the chip side decided and the learning side drew, written down.
     "silicon": {"scenario", "hardware", "placement", "documents", "errors", "random"},
     "sweeps": {"scenario", "results", "datasets", "hardware", "documents", "errors"},
-    "api": {"sweeps", "scenario", "results", "reports", "hardware", "datasets", "documents", "errors"},
+    "api": {"sweeps", "scenario", "interchange", "results", "reports", "hardware", "datasets", "documents", "errors"},
     "sklearn": {"api", "scenario", "datasets", "errors"},
     # What the package itself offers, each loaded when it is first used.
     "__init__": {"api", "errors"},
-    "commands": {"sweeps", "silicon", "scenario", "validation", "results", "reports", "hardware", "datasets", "documents", "errors"},
+    "commands": {"sweeps", "silicon", "scenario", "interchange", "validation", "results", "reports", "hardware", "datasets", "documents", "errors"},
     "cli": {"commands", "errors"},
 }
 LEARNING = ("networks", "nn", "rewiring", "training", "synapses", "kernels", "datasets")
 CHIP_SIDE = {
-    *("hardware", "placement", "accounting", "scenario", "sweeps", "results", "reports", "validation", "silicon"),
+    *("hardware", "placement", "accounting", "scenario", "sweeps", "results", "interchange", "reports", "validation", "silicon"),
     *("api", "sklearn", "commands", "cli"),
 }
 # Modules outside of kernels/ that may import Numba, inside functions, so that `check` does not load it.

@@ -203,9 +203,12 @@ def test_placement_does_not_import_numba():
 def test_narrow_weights_take_their_bits_and_a_master_copy_its_own():
     plain = place(SANTOS, Workload(MNIST, SPARSE), 1).cores[0].sections
     narrow = place(SANTOS, Workload(MNIST, SPARSE, theta_bits=7), 1).cores[0].sections
-    # 32 bits of indices, 7 of strength, 1 of sign: three arrays per matrix, each rounded up to bytes.
-    assert narrow == plain | {"synapses": sum(4 * k + -(-7 * k // 8) + -(-k // 8) for k in SPARSE)}
-    assert narrow["synapses"] == 17_762
+    # 32 bits of indices; 7 of strength and 1 of sign share a byte, as in the program in C.
+    assert narrow == plain | {"synapses": sum(4 * k + k for k in SPARSE)}
+    assert narrow["synapses"] == 17_760
+    # 11 bits and a sign make no word: three arrays per matrix, each rounded up to bytes.
+    odd = place(SANTOS, Workload(MNIST, SPARSE, theta_bits=11), 1).cores[0].sections
+    assert odd == plain | {"synapses": sum(4 * k + -(-11 * k // 8) + -(-k // 8) for k in SPARSE)}
     master = place(SANTOS, Workload(MNIST, SPARSE, theta_bits=7, master_bits=32), 1).cores[0].sections
     assert master == narrow | {"master_weights": 3552 * 4} and list(master) == [name for name in SECTIONS if name in master]
     # The array holds the strengths; the copies lie in the processor's memory.

@@ -314,6 +314,8 @@ def test_what_has_no_emitter_is_named(tmp_path):
     ]:
         with pytest.raises(InputError, match=re.escape(message)):
             export_program("digits_santos", tmp_path / "no", overrides=[override, "hardware.headroom=0.25"])
+    with pytest.raises(InputError, match="network.layers: found convolutions, which --format c has no emitter for"):
+        export_program("digits_conv_spinnaker2", tmp_path / "no")
     with pytest.raises(InputError, match="event_driven with batch_size 1"):
         export_program("digits_santos", tmp_path / "no", overrides=[*ONLINE, "hardware.execution=event_driven", "training.optimizer=momentum"])
     with pytest.raises(DoesNotFitError, match="does not fit"):

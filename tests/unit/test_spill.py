@@ -83,7 +83,7 @@ def test_check_shows_local_and_spilled_bytes_and_both_limits():
     assert uses["local_memory", "core 0"].used == placement.cores[0].n_bytes
     verdict = judge(placement).to_dict()
     assert verdict["cores"][0]["spilled"] == placement.cores[0].spilled
-    assert any(text.startswith("spilled to sdram from 2 of 2 cores: synapses, gradients, 301,684 B") for text in verdict["storage"])
+    assert any(text.startswith("spilled to sdram from 2 of 2 cores: synapses, gradients, 301,680 B") for text in verdict["storage"])
 
 
 def test_each_chip_has_its_own_shared_memory():

@@ -214,3 +214,19 @@ def test_report_command_knows_a_sweep(tmp_path, main_cli):
     (tmp_path / "sweep.json").write_text('{"schema": "neurosim.sweep/99"}')
     result = main_cli("report", ".")
     assert result.code == 2 and "neurosim.sweep/99" in result.err and len(result.err.splitlines()) == 1
+
+
+def test_a_list_of_rules_and_budgets_has_a_curve_for_each_rule():
+    from types import SimpleNamespace
+
+    from neurosim.reports.sweep_facts import series_of
+
+    def group(rule, k):
+        overrides = {"rewiring.rule": rule, "network.connectivity": k, "rewiring.l1": 1e-5}
+        return SimpleNamespace(overrides=overrides, profile="chip", metrics={"n_active": SimpleNamespace(mean=1000 * k)})
+
+    groups = [group(rule, k) for rule in ("deep_r", "set") for k in (0.2, 0.1)]
+    axis = SimpleNamespace(keys=tuple(groups[0].overrides), values=groups)
+    series = series_of(SimpleNamespace(axes=[axis], summary=groups))
+    assert [s.label for s in series] == ["chip, rule deep_r", "chip, rule set"]
+    assert [[g.overrides["network.connectivity"] for g in s.groups] for s in series] == [[0.1, 0.2]] * 2

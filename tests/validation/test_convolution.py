@@ -160,7 +160,7 @@ def kernel_gradients(network, batch):
     """dE/dweight of every slot and dE/dbias, as momentum without memory keeps them: bit for bit."""
     rule = StepRule(np.float32(1e-8), np.float32(0), np.float32(0), np.float32(0), 10**9, np.uint64(1), np.uint64(2))
     assert network.train(batch, rule, Counting(True, 0, False, 64), new_progress(), 0, 1, 0) == 1
-    return network.store.slots.moments[0].copy(), network.state()["bias_moments"][0].copy()
+    return network.store.slots.moments[0].copy(), network.state()["bias_moments"][0].copy() if network.biases.size else None
 
 
 def slot_values(store, dense):

@@ -56,7 +56,10 @@ class PackedListsFamily(Family):
         layout = room.layout
         packings = _of_each(lambda n: self.packing(room.profile, room.workload, n), layout.own.sum(axis=0))
         of_segments = [packings[c] for c in layout.core.tolist()]
-        words = count_words(of_segments, layout.n_post, layout.n_pre, room.n_active, room.slots, room.with_expected)
+        if room.workload.positions is not None and room.with_expected:
+            words = room.workload.positions.on(layout).words(of_segments)
+        else:
+            words = count_words(of_segments, layout.n_post, layout.n_pre, room.n_active, room.slots, room.with_expected)
         yield drawn("synapse_words", words.map(layout.per_core), *_word_limit(room.profile), "words", layout.cores)
 
     def row_limits(self, placement):
