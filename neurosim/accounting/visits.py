@@ -39,8 +39,8 @@ def count_visits(placement, activity):
     segment, later = activity.segment, placement.layout.pre > 0
     if placement.workload.topology.spiking:
         # A spike walks its row where rows can be found, and errors go back along every slot.
-        forward, gradient = forward_visits(placement, activity), gradient_visits(placement, activity)
-        return Visits(*3 * (forward, segment["slots_backward"], gradient))
+        visits = (forward_visits(placement, activity), segment["slots_backward"], gradient_visits(placement, activity))
+        return Visits(*visits, *visits, *visits)
     slots, backward, gradient = (segment[k] for k in ("slots", "slots_backward", "slots_gradient"))
     rows, pairs = segment["pre_nonzero"], segment["pair_nonzero"]
     if not family_of(placement.profile).is_program:
