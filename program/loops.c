@@ -123,6 +123,8 @@ STORAGES(UPDATE_ADAM)
 STORAGES(READ_OUT)
 void gradient_bias(N, const num *restrict e, num *restrict g) { for (uint32_t k = 0; k < n; k++) { g[k] += e[k]; } }
 void update_bias(N, num *restrict b, num *restrict g, num rate) { for (uint32_t k = 0; k < n; k++) { b[k] -= TIMES(rate, g[k]); g[k] = 0; } }
+/* The sum of squares of a gradient that is clipped, before anything moves. */
+void clip_norm(N, const num *restrict g, num *restrict total) { num sum = *total; for (uint32_t k = 0; k < n; k++) { num v = g[k]; ADD_TIMES(sum, v, v); } *total = sum; }
 
 /* ---- random draws: bits, and a normal deviate for the noise of a strength */
 #define DRAW(G) void draw_##G(N, generator_t *restrict g, uint32_t *restrict out) { generator_t s = *g; for (uint32_t k = 0; k < n; k++) { out[k] = BITS_##G(&s); } *g = s; } \

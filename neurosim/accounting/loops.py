@@ -14,8 +14,8 @@ from neurosim.placement.memory import has_accumulators, has_row_pointers, host_r
 
 #: Cells whose loops have another cell's name; a cell without loops in the table is listed as not priced.
 _SAME_LOOPS = {"rnn": "tanh"}
-#: Stored strengths without their sign that have a loop of their own; fields of any other width share one.
-_FIXED = {15: "i16", 16: "i16", 7: "i8", 8: "i8"}
+#: Stored strengths that share a word with their sign, by their width without it, have loops of their own; fields of any other width share one.
+_FIXED = {15: "i16", 7: "i8"}
 
 
 def storage_of(profile, workload):
@@ -174,6 +174,8 @@ class _Counter:
 
     def update(self, activity):
         updated, drawn, workload = activity.segment["updated"], activity.segment["drawn"], self.workload
+        if workload.clips:
+            self.take_norm(activity.n_steps, updated)
         storage = "f32" if workload.master_bits else self.storage
         self.add_segments("update", f"update_{workload.optimizer}_{storage}", updated)
         if workload.master_bits:
@@ -185,6 +187,16 @@ class _Counter:
         self.add_segments("update", f"noise_{self.generator}", drawn - rounding + activity.segment["dormant"])
         bias = "update_bias" if workload.optimizer == "sgd" else f"update_{workload.optimizer}_f32"
         self.add("update", bias, activity.n_steps * self.shape.n_biases)
+
+    def take_norm(self, n_steps, updated):
+        """Squares of all accumulators and of the gradients of biases; a part that came is added. SGD has the factor in its rate; the loops of
+        other updates lack its product, which no table has, so that it is listed as not priced."""
+        self.add_segments("update", "clip_norm", n_steps * self.shape.n_slots)
+        self.add("update", "clip_norm", n_steps * self.shape.n_biases)
+        self.add_packets("update", "receive_error")
+        if self.workload.optimizer != "sgd":
+            self.add_segments("update", "clip_factor", updated)
+            self.add("update", "clip_factor", n_steps * self.shape.n_biases)
 
     def rewire(self, activity):
         events, shape, workload = activity.segment, self.shape, self.workload

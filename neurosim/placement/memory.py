@@ -170,7 +170,7 @@ def fixed_sections(profile, workload, layout):
         sections["dense_gradient"] = layout.per_core(array_bytes(layout.n_positions, formats.gradient_bits.value))
     if workload.searches and learns and not host_rewires(profile, workload):
         rewiring += array_bytes(2**SEARCH_BITS, COUNTER_BITS)
-    if workload.rewires and learns:
+    if workload.draws and learns:
         sections["random_state"] = has_slots * array_bytes(1, formats.random_state_bits.value)
     if has_row_pointers(profile, workload):
         if workload.has_places:

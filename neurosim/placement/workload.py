@@ -45,6 +45,8 @@ class Workload:
         Whether stored strengths are narrow floating-point numbers, and not fixed point.
     draws_rounding : bool
         Whether a random number decides how each stored strength is rounded.
+    draws_noise : bool
+        Whether a random number moves each strength, whatever rewires.
     rewires : bool
         Whether the run rewires, and so draws random numbers on the chip.
     searches : bool
@@ -93,6 +95,7 @@ class Workload:
     master_bits: int = 0
     has_float16: bool = False
     draws_rounding: bool = False
+    draws_noise: bool = False
     clips: bool = False
     positions: Positions | None = None
     program: str | None = None
@@ -165,6 +168,11 @@ class Workload:
     def is_rounded(self):
         """Whether strengths are stored narrower than they are computed."""
         return self.theta_bits is not None
+
+    @property
+    def draws(self):
+        """Whether a run draws random numbers at all: to rewire, for noise, or to round."""
+        return self.rewires or self.draws_noise or self.draws_rounding
 
     @property
     def counts_steps(self):

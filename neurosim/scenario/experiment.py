@@ -127,6 +127,7 @@ def _make_workload(scenario, shape):
             master_bits=32 if hardware.master == "float32" else 0,
             has_float16=hardware.format.name == "float16",
             draws_rounding=hardware.format.is_rounded and hardware.rounding == "stochastic",
+            draws_noise=scenario.rewiring.make_rule().step_noise(1.0) > 0,
             clips=scenario.training.clip is not None,
             program=hardware.program,
             trace_cutoff=hardware.trace_cutoff,

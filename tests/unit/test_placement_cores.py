@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from neurosim.errors import InputError
 from neurosim.hardware import load_profile
 from neurosim.placement import MERGE_ENTRIES, SECTIONS, Workload, largest_fit, place, synapse_counts
+from neurosim.scenario import load_scenario, prepare
 
 MNIST = (784, 300, 100, 10)
 SPARSE = (2352, 900, 300)
@@ -225,3 +227,19 @@ def test_who_needs_accumulators_with_single_samples(more, has_accumulators):
     """Between the gradient and the pass over all slots, a rounded strength cannot hold what a gradient adds."""
     workload = Workload(MNIST, SPARSE, **{"execution": "event_driven", "theta_bits": 7} | more)
     assert ("gradients" in place(SANTOS, workload, 1).cores[0].sections) == has_accumulators
+
+
+def test_who_draws_keeps_the_state_of_a_generator():
+    """To rewire, for noise or to round by chance; none of it where the host learns."""
+    for changes in ({"rewires": True}, {"draws_noise": True}, {"draws_rounding": True, "theta_bits": 7}):
+        workload = Workload(MNIST, SPARSE, **({"rewires": False} | changes))
+        assert place(SANTOS, workload, 1).cores[0].sections["random_state"] == 16
+        assert "random_state" not in place(SANTOS, replace(workload, host_learns=True), 1).cores[0].sections
+    assert "random_state" not in place(SANTOS, Workload(MNIST, SPARSE, rewires=False, theta_bits=7), 1).cores[0].sections
+
+
+def test_a_static_scenario_that_rounds_by_chance_has_a_generator():
+    changes = ("rewiring={rule: static}", "hardware.weight_format=int8", "hardware.weight_range=2")
+    for rounding in ("stochastic", "nearest"):
+        experiment = prepare(load_scenario("digits_santos", (*changes, f"hardware.rounding={rounding}")))
+        assert ("random_state" in experiment.placement.cores[0].sections) == (rounding == "stochastic")

@@ -15,6 +15,7 @@ from neurosim.errors import InputError
 from neurosim.hardware import load_profile
 from neurosim.hardware.program import list_programs, load_program
 from neurosim.placement import Workload, place
+from neurosim.placement.families import family_of
 from neurosim.validation.activity import dense_activity
 from program import derive, page
 
@@ -55,9 +56,9 @@ def test_narrow_words_are_cheaper_to_move_and_packed_fields_dearer():
     assert loops["update_adam_f32"][0] > 2 * loops["update_sgd_f32"][0]
 
 
-def ledger_of(profile, layers=(6, 4, 3), n_samples=5, **changes):
+def ledger_of(profile, layers=(6, 4, 3), n_samples=5, n_cores=1, **changes):
     counts = tuple(a * b for a, b in zip(layers, layers[1:]))
-    placement = place(profile, Workload(layers, counts, rewires=False, **changes), n_cores=1)
+    placement = place(profile, Workload(layers, counts, rewires=False, **changes), n_cores=n_cores)
     activity = dense_activity(placement, n_samples, 0.5, 0.5)
     return make_ledger(placement, activity, dense_activity(placement, 2, 0.5, 0.5))
 
@@ -92,6 +93,43 @@ def test_a_loop_that_the_table_lacks_is_said_and_not_free():
     ledger = ledger_of(load_profile("spinnaker1").choose("derived_from_program"), optimizer="adam", batch_size=2)
     (missing,) = (name for name in ledger.unpriced if name.startswith(LOOP))
     assert missing.startswith("loop:update_adam_") and missing in ledger.time.unmodelled and not ledger.is_complete
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_norm_of_a_clipped_gradient_is_charged(name):
+    """6-4-3, 36 slots, 5 updates, each after a pass over all accumulators; on two cores each tells the other its part."""
+    profile = load_profile(name).choose(SETS[name])
+    ledger = ledger_of(profile, batch_size=4, clips=True)
+    (line,) = (line for line in ledger.energy if line.component == LOOP + "clip_norm")
+    joules = load_program(profile.energy.chosen.program).loops["clip_norm"][0] * profile.energy.prices.core_cycle.value
+    assert (line.phase, line.count) == ("update", 5 * 36) and line.energy_j == pytest.approx(5 * 36 * joules, rel=1e-12)
+    plain = ledger_of(profile, batch_size=4)
+    assert ledger.energy_by("phase")["update"] == pytest.approx(plain.energy_by("phase")["update"] + 5 * 36 * joules, rel=1e-12)
+    assert ledger.energy_range["update"][1] > plain.energy_range["update"][1] and ledger.unpriced == plain.unpriced
+    two = ledger_of(profile, batch_size=4, clips=True, n_cores=2)
+    turns = {line.component.removeprefix(LOOP): line.count for line in two.energy if line.phase == "update" and line.core == 1}
+    assert turns["send_value"] == turns["receive_error"] == turns["packet_sent"] == 5
+    # Momentum takes the factor slot by slot, which no loop of an update has: said and not silent.
+    momentum = ledger_of(profile, batch_size=4, clips=True, optimizer="momentum")
+    assert LOOP + "clip_factor" in momentum.unpriced and LOOP + "clip_factor" in momentum.time.unmodelled
+
+
+@pytest.mark.parametrize("name", ["spinnaker2", "spinnaker1"])
+def test_a_sign_beside_its_strength_is_no_halfword_with_its_sign(name):
+    """SpiNNaker 1 has 16 bits and a sign beside them, 17 in memory; only 15 and 7 share a word with it, in memory and in the loops."""
+    profile = load_profile(name)
+    family = family_of(profile)
+    index_bits = profile.synapse_word.pre_index_bits.value + profile.synapse_word.post_index_bits.value
+    for bits in (*range(1, 17), 31, 32):
+        workload = Workload((6, 4), (24,), theta_bits=bits)
+        shares = family.slot_bytes(profile, workload, np.array([17]))[0] == -(-17 * index_bits // 8) + -(-17 * (bits + 1) // 8)
+        apart = -(-17 * index_bits // 8) + -(-17 * bits // 8) + -(-17 // 8)
+        assert (storage_of(profile, workload) in ("i16", "i8")) == (bits in (7, 15))
+        if bits in (7, 15):
+            assert shares
+        else:
+            assert family.slot_bytes(profile, workload, np.array([17]))[0] == apart
+    assert storage_of(load_profile("spinnaker1"), Workload((6, 4), (24,))) == "bits"
 
 
 def test_formats_have_loops_of_their_own():
