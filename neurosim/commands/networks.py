@@ -66,7 +66,7 @@ def describe(network):
 
 def evaluate(
     path: Annotated[
-        Path, typer.Argument(metavar="NET", help="File with a network (.onnx, .npz, .nir), or the folder of a run.", show_default=False)
+        Path, typer.Argument(metavar="NET", help="File with a network (ONNX, NPZ or NIR), or the folder of a run.", show_default=False)
     ],
     data: Annotated[str, typer.Option("--data", metavar="NAME", help="Data set: a known name, or the path of a file or folder.")],
     profile: Annotated[str, typer.Option("--profile", metavar="PROFILE", help="Chip.", autocompletion=complete_profiles)],

@@ -30,7 +30,7 @@ def check(
     n_steps: Steps = None,
     as_json: AsJson = False,
 ):  # fmt: skip
-    """Say whether a scenario, or a network from a file (.onnx, .npz, .nir), fits a chip, without training (exit code 3 if not).
+    """Say whether a scenario, or a network from a file (ONNX, NPZ or NIR), fits a chip, without training (exit code 3 if not).
 
     Of a file every count is that of its own connections: rows, axons, words, routing entries, targets, hops.
 

@@ -1,11 +1,18 @@
 """Which file is read by what, and what Python objects are networks."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurosim.errors import InputError, nearest
-from neurosim.interchange.onnx_in import read_onnx
-from neurosim.results.network import TrainedNetwork
+
+if TYPE_CHECKING:  # it loads SciPy, which a look at a name need not
+    from neurosim.results.network import TrainedNetwork
+
+
+def _read_onnx(path, n_steps=None):
+    from neurosim.interchange.onnx_in import read_onnx
+
+    return read_onnx(path, n_steps)
 
 
 def _read_npz(path, n_steps=None):
@@ -21,7 +28,7 @@ def _read_nir(path, n_steps=None):
 
 
 #: Suffix of a file: its reader, ``read(path, n_steps)``.
-SUFFIXES = {".onnx": read_onnx, ".npz": _read_npz, ".nir": _read_nir, ".h5": _read_nir, ".hdf5": _read_nir}
+SUFFIXES = {".onnx": _read_onnx, ".npz": _read_npz, ".nir": _read_nir, ".h5": _read_nir, ".hdf5": _read_nir}
 
 
 def looks_like_network(name: Any) -> bool:
@@ -29,7 +36,7 @@ def looks_like_network(name: Any) -> bool:
     return Path(str(name)).suffix.lower() in SUFFIXES
 
 
-def read_any(path: str | Path, n_steps: int | None = None) -> TrainedNetwork:
+def read_any(path: str | Path, n_steps: int | None = None) -> "TrainedNetwork":
     """A network from a file, by its suffix.
 
     Parameters
@@ -56,7 +63,7 @@ def read_any(path: str | Path, n_steps: int | None = None) -> TrainedNetwork:
     return SUFFIXES[suffix](path, n_steps)
 
 
-def network_of(source: Any, n_steps: int | None = None, **about: Any) -> TrainedNetwork:
+def network_of(source: Any, n_steps: int | None = None, **about: Any) -> "TrainedNetwork":
     """A network from whatever holds one.
 
     Parameters
@@ -76,13 +83,15 @@ def network_of(source: Any, n_steps: int | None = None, **about: Any) -> Trained
     ------
     InputError
     """
+    from neurosim.results.network import TrainedNetwork
+
     if isinstance(source, TrainedNetwork):
         return source
     if isinstance(source, (str, Path)):
         return read_any(source, n_steps)
     kind = type(source)
     if kind.__module__.partition(".")[0] == "onnx":
-        return read_onnx(source, n_steps)
+        return _read_onnx(source, n_steps)
     if hasattr(source, "coefs_") and hasattr(source, "intercepts_"):
         from neurosim.interchange.scikit import from_sklearn
 

@@ -49,7 +49,7 @@ TABLE = {
         Section("gradients", ("#c8501e", "\\\\\\\\", _WHITE), spill_rank=1),
         Section("optimizer_state", ("#f2b28c", "||||", _DARK), spill_rank=3, has_host_copy=True),
         # Traces of synapses and of their pre neurons, what is kept of past steps, and what leads errors to neurons, of spiking networks.
-        Section("eligibility", ("#b5179e", "....", _WHITE), spill_rank=4),
+        Section("eligibility", ("#b5179e", "****", _WHITE), spill_rank=4),
         Section("pre_traces", ("#e8a0d8", "////", _DARK)),
         Section("history", ("#7a5195", "xxxx", _WHITE)),
         Section("feedback", ("#cfc3e8", "||||", _DARK)),

@@ -57,7 +57,7 @@ def stored_bytes(core):
 
 def assumed_prices(record):
     """Rows of a record's sensitivity whose price nobody published and this project assumes: list of Sensitivity."""
-    assumed = tuple(row["key"] for row in record.profile.prices if row["kind"] == "assumed")
+    assumed = tuple(row["key"] for row in record.profile.prices if row.get("kind") == "assumed")
     return [row for row in record.energy.sensitivity if any(key.endswith((f"prices.{row.price}", f".{row.price}")) for key in assumed)]
 
 

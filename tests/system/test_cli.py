@@ -19,7 +19,7 @@ from neurosim.scenario import load_scenario
 
 SCENARIOS, PROFILES = bundled_names("scenarios"), bundled_names("hardware_profiles")
 #: Bundled to show what does not fit, and why.
-REFUSED = {"mnist_santos_dense", "mnist_odin", "mnist_truenorth", "fsdd_lstm_santos", "fsdd_lstm_santos_dense"}
+REFUSED = {"mnist_santos_dense", "mnist_odin", "mnist_reckon", "mnist_truenorth", "fsdd_lstm_santos", "fsdd_lstm_santos_dense"}
 SHORT = ("--set", "training.epochs=1", "--set", "report.figures=false")
 # Runs `neurosim` and then says on the last line which of the heavy packages it has loaded.
 PROBE = (

@@ -118,19 +118,19 @@ def test_too_little_memory_is_one_line(one_line, monkeypatch):
 
 
 def test_a_lost_cluster_says_so(one_line, monkeypatch):
-    from contextlib import contextmanager
+    from contextlib import contextmanager, nullcontext
 
     @contextmanager
-    def backend(engine, scheduler, jobs):
-        yield None, 2
+    def client(scheduler):
+        yield SimpleNamespace(nthreads=lambda: {"worker": 2})
 
-    def round_(*arguments, **options):
+    def run(tasks):
         raise OSError  # as Dask raises it: without a number, a path or a text
         yield
 
-    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace())
-    monkeypatch.setattr("neurosim.sweeps.engine._backend", backend)
-    monkeypatch.setattr("neurosim.sweeps.engine._run_round", round_)
+    monkeypatch.setattr("joblib.parallel_config", lambda **options: nullcontext())
+    monkeypatch.setattr("neurosim.sweeps.engine._dask_client", client)
+    monkeypatch.setattr("neurosim.sweeps.engine._with_joblib", lambda **options: run)
     line = one_line(1, "sweep", "digits_quick", "--quiet", "--engine", "dask", "--scheduler", "tcp://127.0.0.1:9")
     assert "lost the cluster" in line and "the same command continues" in line and "None" not in line
 

@@ -154,7 +154,7 @@ def test_interrupted_and_continued(number, jobs, start, undisturbed, tmp_path):
     else:
         process.send_signal(number)
     code, out, err = ended(process)
-    assert (code, out) == (130, "")
+    assert (code, out) == (130, ""), err
     assert err.count("\n") == 1 and "the same command continues" in err
     assert {row["status"] for row in table(folder)} >= {"missing"}
     assert ended(sweep(start, tmp_path, "--jobs", "2")) == (0, "", "")

@@ -20,7 +20,7 @@ from neurosim.placement.families import Family, add_family, family_of
 from neurosim.placement.sections import SECTIONS, Section
 from neurosim.reports.profile_table import room_text
 from neurosim.scenario import load_scenario, prepare
-from neurosim.scenario.record import _activity, _lengths, settle
+from neurosim.scenario.record import activity_of, _lengths, settle
 from neurosim.scenario.trainer import make_trainer
 
 PROFILE = Path(__file__).parents[1] / "profiles" / "cam_per_neuron.yaml"
@@ -115,7 +115,7 @@ def test_it_trains_and_its_accesses_are_counted(chip):
     trainer, _ = make_trainer(experiment, None)
     assert trainer.run()
     ledger = settle(experiment, trainer)
-    events = _activity(experiment.placement, trainer.store.tally, _lengths(experiment.placement, trainer.dataset, "train"), 1).segment
+    events = activity_of(experiment.placement, trainer.store.tally, _lengths(experiment.placement, trainer.dataset, "train"), 1).segment
     traffic = ledger.traffic[0, :, SECTIONS.index("synapse_pool")]
     assert traffic[PHASES.index("forward"), 0] == -(-events["pre_nonzero"].sum() * ENTRY_BITS // 8) > 0
     proposals, exact = (events["accepted"] + events["rejected"]).sum(), events["exact"].sum()

@@ -11,7 +11,7 @@ from neurosim.accounting.ledger import make_ledger
 from neurosim.errors import LedgerError
 from neurosim.placement.memory import host_rewires
 from neurosim.scenario import load_scenario, prepare
-from neurosim.scenario.record import _activity, _lengths, settle
+from neurosim.scenario.record import activity_of, _lengths, settle
 from neurosim.scenario.trainer import make_trainer
 
 LOIHI = ["hardware.profile=loihi1", "hardware.weight_format=int8", "training.epochs=1", "dataset.limit=200", "training.batch_size=10"]
@@ -89,5 +89,5 @@ def test_the_ledger_does_not_close_with_words_that_nobody_moved(name, monkeypatc
 
 def _activity_of(experiment, trainer):
     dataset, placement = trainer.dataset, experiment.placement
-    training = _activity(placement, trainer.store.tally, _lengths(placement, dataset, "train"), trainer.step)
-    return training, _activity(placement, trainer.evaluation_tally, _lengths(placement, dataset, "test"), 0)
+    training = activity_of(placement, trainer.store.tally, _lengths(placement, dataset, "train"), trainer.step)
+    return training, activity_of(placement, trainer.evaluation_tally, _lengths(placement, dataset, "test"), 0)

@@ -313,7 +313,7 @@ def test_stream_numbers_never_change():
     """They are part of every published result."""
     assert {s.name: int(s) for s in Stream} == {
         "SIGN": 1, "INITIAL_POSITION": 2, "INITIAL_THETA": 3, "NOISE": 4, "PROPOSAL": 5, "SHUFFLE": 6,
-        "RULE_START": 7, "RULE_NOISE": 8, "ROUNDING": 9, "INITIAL_ROUNDING": 10,
+        "RULE_START": 7, "RULE_NOISE": 8, "ROUNDING": 9, "INITIAL_ROUNDING": 10, "AUGMENT": 11, "FEEDBACK": 12,
     }  # fmt: skip
 
 
