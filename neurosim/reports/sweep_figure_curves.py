@@ -200,7 +200,8 @@ def _scale(axes, values):
 def log_axis(axes, ratio):
     """Logarithmic x axis with plain numbers; the fewer decades, the more ticks between."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 1000 else (1,)))
+    subs = (1, 2, 5) if ratio < 200 else (1, 3) if ratio < 3000 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.minorticks_off()
 
