@@ -108,13 +108,15 @@ def run_points(points, folder, workers, *, data_dir=None, retry=False, plugins=(
                     if status != "busy":
                         waited_since = time.monotonic()
                         on_point(left.pop(name), status, trouble)
-        except NeurosimError:
-            raise
-        except OSError as error:  # of a cluster: the files of points have errors of their own
-            if workers.engine == "local":
+        except Exception as error:  # the last kind is joblib's, Dask's or Ray's word for a dead worker
+            if _came_of_interrupt(error):
+                raise KeyboardInterrupt from None
+            if isinstance(error, NeurosimError):
                 raise
-            raise _lost(workers.engine, error) from None
-        except Exception as error:  # joblib's, Dask's or Ray's word for a dead worker
+            if isinstance(error, OSError):  # of a cluster: the files of points have errors of their own
+                if workers.engine == "local":
+                    raise
+                raise _lost(workers.engine, error) from None
             for point in _count_strikes(left, strikes, folder, error):
                 on_point(left.pop(point.id), "missing", f"its process ended {_STRIKES} times without a result (killed, or out of memory)")
             continue
@@ -123,6 +125,13 @@ def run_points(points, folder, workers, *, data_dir=None, retry=False, plugins=(
                 on_wait(list(left.values()))
                 has_told = True
             time.sleep(_BUSY_SECONDS)
+
+
+def _came_of_interrupt(error):
+    """Whether an error was raised while a round was closed because of Ctrl-C: joblib complains of the tasks that it then gives up."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _with_joblib(**options):

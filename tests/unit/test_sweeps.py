@@ -10,6 +10,7 @@ from neurosim.documents import parse_yaml, validate
 from neurosim.scenario import load_scenario
 from neurosim.sweeps import expand, list_sweeps, load_sweep
 from neurosim.sweeps.collect import collect, point_folder
+from neurosim.sweeps.engine import Workers, run_points
 from neurosim.sweeps.expand import with_absolute_paths
 from neurosim.sweeps.point import Outcome, claim, run_point, status_of, write_outcome
 from neurosim.sweeps.schema import AxisChoice, Sweep
@@ -184,3 +185,17 @@ def test_the_page_names_every_key_file_and_bundled_sweep():
     keys = [*Sweep.model_fields, *AxisChoice.model_fields, "sweep.json", "results.csv", "results.parquet", "summary.csv", "sweep.yaml"]
     assert not [key for key in keys if f"| `{key}` |" not in PAGE]
     assert not [name for name in list_sweeps() if f"neurosim sweep {name}" not in PAGE]
+
+
+def test_an_error_of_closing_a_round_does_not_hide_the_interrupt(tmp_path):
+    """joblib warns of the tasks that it gives up; where warnings are errors, the interrupt stands behind one."""
+    points = plan_of(HEAD + "axes:\n  - grid: {network.connectivity: [0.1, 0.2]}\n").points
+
+    def run(tasks):
+        try:
+            yield tasks[0][0], "interrupted", None
+        finally:
+            raise UserWarning("2 tasks which were still being processed by the workers have been cancelled")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_points(points, tmp_path, Workers(run, 2, "local"), on_point=lambda *told: None)
