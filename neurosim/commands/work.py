@@ -13,6 +13,13 @@ from neurosim.commands.complete import complete_profiles, complete_sweeps, compl
 from neurosim.errors import InputError
 
 
+# Where points of a sweep or a search run.
+Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")]
+Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))]
+Scheduler = Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")]
+
+
 def check(
     scenario: ScenarioName,
     overrides: Overrides = None,
@@ -165,13 +172,11 @@ def sweep(
     overrides: Overrides = None,
     plugins: Plugins = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the sweep [default: runs/NAME].")] = None,
-    jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
-    engine: Annotated[
-        str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))
-    ] = "local",
-    scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
+    jobs: Jobs = None,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
     data: DataFolder = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
+    retry_failed: RetryFailed = False,
     shard: Annotated[Optional[str], typer.Option("--shard", metavar="I/N", help="Run the I-th of N parts of the points here.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept more than 1,000 points.")] = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the bundled sweeps.")] = False,
@@ -232,13 +237,11 @@ def search(
     overrides: Overrides = None,
     plugins: Plugins = None,
     out: Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder of the search [default: runs/NAME-search].")] = None,
-    jobs: Annotated[Optional[int], typer.Option("--jobs", metavar="N", help="Processes, one kernel thread each [default: cores].")] = None,
-    engine: Annotated[
-        str, typer.Option("--engine", metavar="NAME", help="local, dask or ray.", autocompletion=complete_words("local", "dask", "ray"))
-    ] = "local",
-    scheduler: Annotated[Optional[str], typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster: tcp://HOST:8786.")] = None,
+    jobs: Jobs = None,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
     data: DataFolder = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,
+    retry_failed: RetryFailed = False,
     as_json: AsJson = False,
     quiet: IsQuiet = False,
 ):  # fmt: skip

@@ -111,3 +111,8 @@ class Network:
     def _tally(self):
         """The tally as the steps write it."""
         return self.store.tally
+
+
+def steps_of(lengths, n, n_steps):
+    """Steps of each of `n` samples: int32 array, shape (n,). `lengths` is None where a data set says nothing, because all have `n_steps`."""
+    return np.full(n, n_steps, np.int32) if lengths is None else lengths

@@ -10,7 +10,7 @@ from neurosim.kernels.through_time import evaluate_sequences, train_sequences
 from neurosim.kernels.train import Batch, make_work
 from neurosim.kernels.walks import book_forward
 from neurosim.networks import MODELS, Topology
-from neurosim.nn.network import EVALUATION_LANES, Evaluation, Network, choose_tile
+from neurosim.nn.network import EVALUATION_LANES, Evaluation, Network, choose_tile, steps_of
 from neurosim.synapses import one_core_plan
 
 KINDS = {"rnn": cells.RNN, "lstm": cells.LSTM}
@@ -114,7 +114,7 @@ class Recurrent(Network):
 
     def make_batch(self, dataset, order):
         """The training sequences of a data set in the given order, as the kernels take them."""
-        lengths = _lengths(dataset.lengths_train, dataset.n_train, dataset.n_steps)
+        lengths = steps_of(dataset.lengths_train, dataset.n_train, dataset.n_steps)
         return Batch(dataset.x_train, dataset.y_train, order, np.float32(dataset.scale), self.batch_size, lengths)
 
     def settle(self):
@@ -156,7 +156,7 @@ class Recurrent(Network):
 
     def evaluate_on(self, dataset, tally=None):
         """Accuracy and loss on the test sequences of a data set; see `evaluate`."""
-        lengths = _lengths(dataset.lengths_test, dataset.n_test, dataset.n_steps)
+        lengths = steps_of(dataset.lengths_test, dataset.n_test, dataset.n_steps)
         return self.evaluate(dataset.x_test, lengths, dataset.y_test, dataset.scale, tally)
 
     def evaluate(self, x, lengths, y, scale, tally=None):
@@ -189,11 +189,6 @@ class Recurrent(Network):
 def _first_biases(shape):
     model = MODELS[shape.cell]
     return np.concatenate([*(np.tile(np.float32(model.first_biases), n) for n in shape.units), np.zeros(shape.n_classes, np.float32)])
-
-
-def _lengths(lengths, n, n_steps):
-    """Steps of each sequence, where a data set says nothing because all are equally long."""
-    return np.full(n, n_steps, np.int32) if lengths is None else lengths
 
 
 def _shape_arrays(shape):

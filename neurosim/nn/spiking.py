@@ -11,7 +11,7 @@ from neurosim.kernels.normal import fill_normal
 from neurosim.kernels.spikes import EventBatch
 from neurosim.kernels.train import make_work
 from neurosim.kernels.walks import book_forward_slots
-from neurosim.nn.network import EVALUATION_LANES, Evaluation, Network, choose_tile
+from neurosim.nn.network import EVALUATION_LANES, Evaluation, Network, choose_tile, steps_of
 from neurosim.random import Stream, stream_key
 from neurosim.synapses import one_core_plan
 
@@ -85,7 +85,7 @@ class SpikingNetwork(Network):
 
     def make_batch(self, dataset, order):
         """The training samples of a data set in the given order, as the kernels take them."""
-        lengths = _lengths(dataset.lengths_train, dataset.n_train, dataset.n_steps)
+        lengths = steps_of(dataset.lengths_train, dataset.n_train, dataset.n_steps)
         batch = self._batch(dataset.x_train, lengths, dataset.y_train, dataset.scale, order, self.batch_size)
         self._tiles = _with_room(self._tiles, batch, self.n_lanes)
         return batch
@@ -145,7 +145,7 @@ class SpikingNetwork(Network):
 
     def evaluate_on(self, dataset, tally=None):
         """Accuracy and loss on the test samples of a data set; see `evaluate`."""
-        lengths = _lengths(dataset.lengths_test, dataset.n_test, dataset.n_steps)
+        lengths = steps_of(dataset.lengths_test, dataset.n_test, dataset.n_steps)
         return self.evaluate(dataset.x_test, lengths, dataset.y_test, dataset.scale, tally)
 
     def evaluate(self, x, lengths, y, scale, tally=None):
@@ -242,11 +242,6 @@ def _with_room(tiles, batch, n_lanes):
         return tiles
     shape = (len(tiles.act), needed)
     return tiles._replace(in_place=np.zeros(shape, np.int32), in_value=np.zeros(shape, np.float32))
-
-
-def _lengths(lengths, n, n_steps):
-    """Steps of each sample, where a data set says nothing because all are equally long."""
-    return np.full(n, n_steps, np.int32) if lengths is None else lengths
 
 
 def _first_feedback(seed, n_neurons, n_classes):
