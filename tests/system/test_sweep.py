@@ -132,10 +132,10 @@ def test_a_repeated_sweep_does_nothing(undisturbed, run_cli):
 
 def test_killed_three_times_and_finished(start, undisturbed, tmp_path):
     moments, folder = random.Random(6), tmp_path / "out"
-    for n_before in (0, 2, 4):
+    for n_before in (0, 1, 2):  # early enough that a quick machine has points left after the third
         process = sweep(start, tmp_path, "--jobs", "2")
         wait_for(process, lambda: n_ended(folder) >= n_before and list(folder.glob("points/*/checkpoint.npz")))
-        time.sleep(moments.uniform(0, 0.5))
+        time.sleep(moments.uniform(0, 0.3))
         process.kill()  # SIGKILL: its workers are left behind
         process.communicate(timeout=20)  # they hold its output open until they have noticed
     assert n_ended(folder) < N_POINTS, "nothing was left to finish"
