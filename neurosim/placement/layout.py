@@ -63,6 +63,11 @@ class Layout:
         return np.array([p.places for p in self.topology.populations]) @ self.own
 
     @cached_property
+    def used(self):
+        """Numbers of the cores that have neurons, ascending: int64 array. All segments lie on these."""
+        return np.flatnonzero(self.own.any(axis=0))
+
+    @cached_property
     def remote(self):
         """Values that pre neurons of each segment send from other cores; inputs live on none."""
         n, sent = (np.array([getattr(p, name) for p in self.topology.populations]) for name in ("n", "sent"))

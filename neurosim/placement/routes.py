@@ -24,16 +24,19 @@ def count_entries(layout, chip, n_active, slots, with_expected=True):
     with_expected : bool
         Without, `expected` is `most`; a search needs no more.
     """
-    n_chips = int(chip.max()) + 1
+    n_all, used = int(chip.max()) + 1, layout.used
+    # A chip without neurons has no entries, and a machine may have thousands of them: here chips and cores are those in use, numbered anew.
+    occupied, chip = np.unique(chip[used], return_inverse=True)
+    n_chips, cores = occupied.size, np.searchsorted(used, layout.core)
     least, most, expected = (np.zeros(n_chips) for _ in range(3))
     for own, segments in _senders(layout):
-        core, n_pre, n_post = layout.core[segments], layout.n_pre[segments], layout.n_post[segments]
+        own, core, n_pre, n_post = own[used], cores[segments], layout.n_pre[segments], layout.n_post[segments]
         least += _least_entries(own, chip, core, int(n_pre[0]), -(-n_active[segments] // n_post))
         sizes, n_of_size = np.unique(own, return_counts=True)
 
         def entries(values, share, own=own, core=core, sizes=sizes, n_of_size=n_of_size):
             # A neuron that lives on the chip: what is on other cores than its own. Another one: what is on the chip.
-            on_core = np.bincount(core, values, layout.n_cores)
+            on_core = np.bincount(core, values, used.size)
             on_chip = np.bincount(chip, on_core, n_chips)
             of_all = (share(sizes, on_chip[:, None]) * n_of_size).sum(axis=1)
             return of_all + np.bincount(chip, share(own, on_core.sum() - on_core) - share(own, on_chip[chip]), n_chips)
@@ -42,7 +45,13 @@ def count_entries(layout, chip, n_active, slots, with_expected=True):
         if with_expected:
             expected += entries(_log_quiet(layout, segments, n_active), lambda own, log_quiet: -own * np.expm1(log_quiet))
     least, most = least.astype(np.int64), np.rint(most).astype(np.int64)
-    return Bounds(least, _between(least, expected, most) if with_expected else most, most)
+
+    def on_all(entries):
+        every = np.zeros(n_all, np.int64)
+        every[occupied] = entries
+        return every
+
+    return Bounds(least, _between(least, expected, most) if with_expected else most, most).map(on_all)
 
 
 def _least_entries(own, chip, core, n_pre, rows):

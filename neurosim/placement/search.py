@@ -42,14 +42,28 @@ def smallest_cores(profile, workload):
     """
     numbers = _numbers_of_cores(profile, workload)
 
-    def first(is_sure, low, may_spill):
-        return next((n for n in numbers if n >= low and _make_fits(profile, workload, n, is_sure, may_spill)(workload.n_active)), None)
+    def first(is_sure, low, high, may_spill):
+        return next((n for n in numbers if low <= n <= high and _make_fits(profile, workload, n, is_sure, may_spill)(workload.n_active)), None)
 
     for may_spill in dict.fromkeys((False, can_spill(profile))):
-        some = first(False, 1, may_spill)
+        some = first(False, 1, numbers[-1], may_spill)
         if some is not None:
-            return first(True, some, may_spill) or some if depends_on_draw(profile) and workload.positions is None else some
+            is_drawn = depends_on_draw(profile) and workload.positions is None
+            return is_drawn and first(True, some, _most_sure_cores(profile, workload), may_spill) or some
     return None
+
+
+def _most_sure_cores(profile, workload):
+    """Cores beyond which some draw surely gives a neuron more targets than it may have, where targets are cores; else all of the chip.
+
+    A projection spreads over as many cores as there are, until each post neuron, or each synapse, has one of its own.
+    """
+    limit, most = profile.limits.targets_per_neuron, profile.cores.value
+    if limit is None or limit.of != "core" or workload.own is not None:
+        return most
+    topology = workload.topology
+    widest = (min(topology.populations[p.post].n, n) for p, n in zip(topology.projections, workload.n_active, strict=True) if p.pre > 0)
+    return min(limit.max.value, most) if max(widest, default=0) > limit.max.value else most
 
 
 def tries_all_cores(profile, workload):
@@ -106,6 +120,8 @@ def largest_fit(profile, workload, n_cores, may_spill=False, most=None):
         return scale_counts(weights, positions, total)
 
     low, high = len(positions), sum(positions)
+    if fits(counts(high)):
+        return counts(high)
     # The remainders of a division among cores wander: a larger total can give a core one synapse less. What a core gets
     # for sure only grows, so it bounds the answer from above, and the few totals in between are tried one by one.
     high = _last(lambda total: fits(counts(total), at_least=True), low, high)

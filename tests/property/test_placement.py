@@ -3,7 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from neurosim.hardware import load_profile
@@ -44,7 +44,16 @@ def few_cores(name, n_cores, **storage):
     return profile.model_copy(update={"cores": cores, "chips": (), "storage": profile.storage.model_copy(update=changed)})
 
 
+def with_targets(profile, n):
+    """The same chip with so many targets of a neuron."""
+    stated = profile.limits.targets_per_neuron
+    stated = stated.model_copy(update={"max": stated.max.model_copy(update={"value": n})})
+    return profile.model_copy(update={"limits": profile.limits.model_copy(update={"targets_per_neuron": stated})})
+
+
 SEARCHED = (
+    with_targets(few_cores("truenorth", 20, rows=24, columns=16), 3),
+    with_targets(few_cores("truenorth", 20, rows=12, columns=16), 6),
     few_cores("truenorth", 20, rows=24, columns=16),
     few_cores("loihi1", 12, synapse_bits=64 * 40),
     few_cores("spinnaker2_santos", 9, local_bytes=900, code_bytes=100),
@@ -54,6 +63,7 @@ SEARCHED = (
 
 
 @given(st.sampled_from(SEARCHED), workloads(largest=24))
+@example(SEARCHED[0], Workload((24, 12, 12), (26, 8)))  # three targets, and three cores that every draw fits, after two that some do
 @settings(max_examples=120, deadline=None)
 def test_the_smallest_number_of_cores_is_found_as_by_trying_all(profile, workload):
     """Everything in local memory before spilling, and what every draw fits before what some do."""

@@ -9,6 +9,7 @@ from test_placement_verdict import SANTOS, with_value
 
 from neurosim.hardware import list_profiles, load_profile
 from neurosim.placement import Workload, judge, place, smallest_cores
+from neurosim.scenario import load_scenario
 
 TIGHT = {
     "name": "tight",
@@ -61,6 +62,14 @@ def test_a_refusal_on_a_chip_of_100_000_cores_ends():
     verdict = judge(place(profile, Workload((100_000, 100_000, 10), (10**9, 10**5)), 100_000))
     assert not verdict.fits and time.process_time() - began < 20  # takes 0.5 s
     assert verdict.hints[-1].startswith("none of the numbers of cores that were tried (up to 100,000)")
+
+
+def test_a_survey_of_all_chips_takes_a_moment():
+    from neurosim.scenario.survey import survey
+
+    scenario, began = load_scenario("mnist_santos_64kb"), time.process_time()
+    rows = survey(scenario, list_profiles())
+    assert max(row.n_chip_cores for row in rows) > 900_000 and time.process_time() - began < 5  # takes 0.9 s
 
 
 def test_large_chips_are_searched_in_steps_and_small_ones_core_by_core(monkeypatch):

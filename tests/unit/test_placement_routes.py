@@ -135,3 +135,21 @@ def test_one_target_per_neuron_refuses_the_comparison_and_takes_groups():
     assert worst == {"each neuron of hidden 1": (2, 1), "each neuron of hidden 2": (3, 1)}
     assert all("truenorth_note" in usage.source for usage in verdict.violations)
     assert prepare(load_scenario("mnist_truenorth_groups")).verdict.fits
+
+
+@pytest.mark.parametrize(("layers", "synapses", "chip"), CASES)
+def test_idle_cores_and_chips_take_no_entries_and_change_none(layers, synapses, chip):
+    """Chips in use lie between idle ones; cores that idle lie among the used ones of a chip, too."""
+    topology, chip = Workload(layers, synapses).topology, np.array(chip)
+    busy = make_layout(topology, len(chip))
+    own = np.zeros((len(layers), 3 * len(chip) + 2), np.int64)
+    own[:, 1 : 3 * len(chip) : 3] = busy.own
+    among = make_layout(topology, own.shape[1], tuple(map(tuple, own[1:].tolist())))
+    # Chip k is now chip 2k + 1; each core in use has an idle one on its own chip and one on the next.
+    places = np.concatenate([np.stack([2 * chip, 2 * chip + 1, 2 * chip + 1], axis=1).ravel(), [2 * max(chip) + 2] * 2])
+    for with_expected in (True, False):
+        n_active = busy.divide(synapses)
+        alone, found = (count_entries(layout, on, n_active, n_active, with_expected) for layout, on in ((busy, chip), (among, places)))
+        for name in ("least", "expected", "most"):
+            values = getattr(found, name)
+            assert (values[1::2] == getattr(alone, name)).all() and not values[::2].any() and alone.most.any()

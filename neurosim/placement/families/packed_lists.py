@@ -31,7 +31,7 @@ class PackedListsFamily(Family):
         storage, word = profile.storage, profile.synapse_word
         fields = (word.sign_bits, word.delay_bits, word.tag_bits, word.type_bits)
         bits = self.theta_bits(profile, workload) + sum(field.value for field in fields if field is not None)
-        bits += _index_bits(storage, n_neurons)
+        bits += int(_index_bits(storage, n_neurons))
         return Packing(bits, storage.header_bits.value, storage.block_synapses.value, storage.word_bits.value)
 
     def bytes_beside(self, profile, n_synapses, n_words):
@@ -46,7 +46,7 @@ class PackedListsFamily(Family):
 
     def fixed_checks(self, profile, layout):
         most = profile.storage.index_bits_most
-        used = np.array(_of_each(lambda n: _index_bits(profile.storage, n), layout.own.sum(axis=0)))
+        used = _index_bits(profile.storage, layout.own.sum(axis=0))
         yield Check("index_bits", used, most.value, "bit", cite(profile, "storage.index_bits_most", most), layout.cores)
 
     def array_checks(self, room):
@@ -54,8 +54,8 @@ class PackedListsFamily(Family):
 
     def list_checks(self, room):
         layout = room.layout
-        packings = _of_each(lambda n: self.packing(room.profile, room.workload, n), layout.own.sum(axis=0))
-        of_segments = [packings[c] for c in layout.core.tolist()]
+        # Of cores with segments alone: a machine may have 100,000 that idle.
+        of_segments = _of_each(lambda n: self.packing(room.profile, room.workload, n), layout.own.sum(axis=0)[layout.core])
         if room.workload.positions is not None and room.with_expected:
             words = room.workload.positions.on(layout).words(of_segments)
         else:
@@ -151,8 +151,9 @@ def _of_each(function, numbers):
 
 
 def _index_bits(storage, n_neurons):
-    """Bits of the index of a target on a core with `n_neurons` neurons."""
-    return max(storage.index_bits_least.value, (max(n_neurons, 1) - 1).bit_length())
+    """Bits of the index of a target on a core with `n_neurons` neurons: int64 array, or one number of each."""
+    n_bits = np.frexp(np.maximum(n_neurons, 1) - 1)[1]  # x = fraction * 2**bits, exact below 2**53
+    return np.maximum(n_bits, storage.index_bits_least.value).astype(np.int64)
 
 
 def _word_limit(profile):
