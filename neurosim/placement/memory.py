@@ -49,6 +49,7 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.placement.families import family_of
+from neurosim.placement.families.address_space import row_pointer_bits
 from neurosim.placement.programs import has_one_signal
 from neurosim.placement.sections import SECTIONS
 from neurosim.placement.spiking import bits_of, spiking_sections, synapse_words
@@ -178,9 +179,7 @@ def fixed_sections(profile, workload, layout):
                 "hardware.execution: found event_driven with a rewiring rule that keeps every connection in its fixed place; "
                 "rows behind pointers are for sparse slots: use execution scan"
             )
-        if formats.row_pointer_bits is None:
-            raise InputError(f"profile {profile.name}: formats.row_pointer_bits missing; execution event_driven needs it")
-        sections["row_pointers"] = layout.per_core(array_bytes(layout.n_pre + 1, formats.row_pointer_bits.value))
+        sections["row_pointers"] = layout.per_core(array_bytes(layout.n_pre + 1, row_pointer_bits(profile).value))
         if workload.rewires and learns and not host_rewires(profile, workload):
             rewiring += array_bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
     if rewiring:

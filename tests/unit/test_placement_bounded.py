@@ -72,6 +72,14 @@ def test_a_survey_of_all_chips_takes_a_moment():
     assert max(row.n_chip_cores for row in rows) > 900_000 and time.process_time() - began < 5  # takes 0.9 s
 
 
+def test_a_survey_names_chips_without_rows_to_point_at():
+    from neurosim.scenario.survey import survey
+
+    rows = {row.profile: row for row in survey(load_scenario("digits_brainscales2"), list_profiles())}
+    assert rows["seneca"].state == "cannot run" and "formats.row_pointer_bits missing" in rows["seneca"].reason
+    assert rows["brainscales2"].state == rows["spinnaker2"].state == "fits"
+
+
 def test_large_chips_are_searched_in_steps_and_small_ones_core_by_core(monkeypatch):
     from neurosim.placement.search import tries_all_cores
 

@@ -1,5 +1,6 @@
 """Words in byte-addressed local memory, which a program walks, as on SpiNNaker: a removed synapse frees its exact bytes."""
 
+from neurosim.errors import InputError
 from neurosim.hardware.storage import AddressSpace
 from neurosim.placement.checks import Check, cite
 from neurosim.placement.families.base import Family
@@ -9,6 +10,19 @@ from neurosim.units import format_bytes
 
 #: Bits of words that a strength and its sign make together, and then share; else signs are an array of their own.
 _WORDS = (8, 16)
+
+
+def row_pointer_bits(profile):
+    """Width of the pointers to rows that event-driven execution keeps: quantity of the profile.
+
+    Raises
+    ------
+    InputError
+        The profile states none.
+    """
+    if profile.formats.row_pointer_bits is None:
+        raise InputError(f"profile {profile.name}: formats.row_pointer_bits missing; execution event_driven needs it")
+    return profile.formats.row_pointer_bits
 
 
 class AddressSpaceFamily(Family):
@@ -44,7 +58,7 @@ class AddressSpaceFamily(Family):
 
     def list_checks(self, room):
         if room.workload.execution == "event_driven":
-            bits, layout = room.profile.formats.row_pointer_bits, room.layout
+            bits, layout = row_pointer_bits(room.profile), room.layout
             source = cite(room.profile, "formats.row_pointer_bits", bits)
             yield Check("row_pointer", room.slots, 2**bits.value - 1, "slots", source, layout.core, layout.matrix)
 
