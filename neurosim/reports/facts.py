@@ -24,8 +24,13 @@ def n_trained(record):
 
 
 def network_text(record):
-    """Type and sizes of the network: ``"64-100-10"``, ``"lstm of 128 units over 28 steps of 28 inputs"``; empty when not recorded."""
+    """Type and sizes of the network: ``"64-100-10"``, ``"1x8x8 - conv 12 (3x3) - max pool 2x2 - 10"``, ``"lstm of 128 units over 28 steps of 28 inputs"``.
+
+    Empty when not recorded.
+    """
     network = record.scenario.get("network", {})
+    if is_convolutional(record):
+        return " - ".join(["x".join(map(str, network["input_shape"])), *map(_layer_text, network["layers"])])
     if "units" not in network:
         return "-".join(str(n) for n in network.get("layers", ()))
     n_inputs = record.connectivity.matrices[0].n_pre
@@ -33,6 +38,27 @@ def network_text(record):
         f"{network['type']} of {' and '.join(str(n) for n in network['units'])} units over {record.dataset.n_features // n_inputs:,d} steps "
         f"of {n_inputs:,d} inputs"
     )
+
+
+def is_convolutional(record):
+    """Whether the first layer is one of maps, so that its inputs are places of kernels."""
+    return any(isinstance(layer, dict) for layer in record.scenario.get("network", {}).get("layers") or ())
+
+
+def is_convolution(record, m):
+    """Whether matrix `m` holds kernels."""
+    layers = [layer for layer in record.scenario.get("network", {}).get("layers") or () if not isinstance(layer, dict) or "conv" in layer]
+    return is_convolutional(record) and isinstance(layers[m], dict)
+
+
+def _layer_text(layer):
+    """One layer behind a picture: ``conv 12 (3x3)``, ``max pool 2x2``, ``48``."""
+    if not isinstance(layer, dict):
+        return str(layer)
+    size = layer.get("kernel") or layer["window"]
+    steps = layer.get("stride") or (1 if "conv" in layer else size)
+    stride = f", stride {steps}" if steps != (1 if "conv" in layer else size) else ""
+    return f"conv {layer['conv']} ({size}x{size}{stride})" if "conv" in layer else f"{layer['pool']} pool {size}x{size}{stride}"
 
 
 def accuracy_text(record):
@@ -61,7 +87,8 @@ def confused_text(record, most=3):
 def matrix_text(record, m):
     """Matrix `m` as people know it: its number, and what it connects where sizes do not tell."""
     name = record.connectivity.matrices[m].name
-    return f"matrix {m}, {name}" if name and "units" in record.scenario.get("network", {}) else f"matrix {m}"
+    is_named = "units" in record.scenario.get("network", {}) or is_convolutional(record)
+    return f"matrix {m}, {name}" if name and is_named else f"matrix {m}"
 
 
 def unplaced_text(n_unplaced, unplaced_by):
@@ -134,6 +161,12 @@ def assumed_energy(record):
     return ", ".join(f"{row.price} {format_si(row.value, row.unit)}" for row in assumed_prices(record))
 
 
+def assumed_text(record):
+    """The same as words: ``"core_cycle 15.0 pJ is assumed"``."""
+    prices = assumed_energy(record)
+    return prices and f"{prices} {'are' if ', ' in prices else 'is'} assumed"
+
+
 def missing_time(record):
     """Why the modelled time is a lower bound; None when it is complete."""
     return None if record.timing.model_complete else f"not modelled: {', '.join(record.timing.model_unmodelled) or 'the clock'}"
@@ -197,7 +230,7 @@ def energy_amounts(record):
     return (
         f"{at_least}{format_si(record.energy.per_sample_j, 'J')} per trained sample, "
         f"{at_least}{format_si(record.energy.total_j, 'J')} in all, {at_least}{format_si(max(evaluation, 0.0), 'J')} of it in evaluation"
-        + (f"; {assumed} is assumed" if (assumed := assumed_energy(record)) else "")
+        + (f"; {assumed}" if (assumed := assumed_text(record)) else "")
     )
 
 

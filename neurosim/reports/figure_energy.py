@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 from neurosim.reports import figure_style as style
 from neurosim.reports.facts import (
     EVALUATION,
-    assumed_energy,
+    assumed_text,
     in_order,
     is_priced,
     missing_energy,
@@ -36,7 +36,7 @@ def draw_energy(record, figure):
     factor, prefix = style.si_scale(max(math.fsum(phases.values()) for phases in by_core.values()))
     missing = missing_energy(record)
     title = f"Energy per trained sample: {'at least ' if missing else ''}{_joules(record.energy.per_sample_j)}"
-    room = style.frame(figure, record, title, _subtitle(missing, record.energy.per_sample_j - chip, chip, assumed_energy(record)))
+    room = style.frame(figure, record, title, _subtitle(missing, record.energy.per_sample_j - chip, chip, assumed_text(record)))
     axes = style.plain_axes(figure, room, f"energy per trained sample ({prefix}J)", "core")
     stacks = {name: [phases.get(name, 0.0) * factor for phases in by_core.values()] for name in names}
     tops = style.draw_stacks(axes, [str(core) for core in by_core], stacks, style.PHASE_LOOKS)
@@ -54,7 +54,7 @@ def draw_energy(record, figure):
 
 
 def _subtitle(missing, cores, chip, assumed=""):
-    parts = [f"lower bound, {missing}" if missing else "", f"{assumed} is assumed" if assumed else "", "evaluation is not part of it"]
+    parts = [f"lower bound, {missing}" if missing else "", assumed, "evaluation is not part of it"]
     if chip:
         parts.insert(1, f"cores {_joules(cores)}, and the chip beside its cores {_joules(chip)} (not drawn)")
     return "; ".join(part for part in parts if part)

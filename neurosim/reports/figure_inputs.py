@@ -3,6 +3,7 @@
 from matplotlib.patches import Rectangle
 
 from neurosim.reports import figure_style as style
+from neurosim.reports.facts import is_convolutional
 from neurosim.reports.figure_cores import FILL
 
 #: Images known by their number of pixels: side length.
@@ -27,7 +28,11 @@ def draw_inputs(record, figure):
     title = f"Inputs: {kept:,d} of {len(counts):,d} {what} keep connections"
     mean = sum(counts) / n_inputs
     subtitle = f"{sum(counts):,d} active synapses leave the inputs, {style.short(mean)} each in the mean, {max(counts):,d} at most"
-    if side:
+    if is_convolutional(record):
+        title = f"First kernels: {kept:,d} of {len(counts):,d} {'places' if inputs.per == 1 else what} keep elements"
+        subtitle = f"{sum(counts):,d} active elements, {style.short(mean)} at each place in the mean, {max(counts):,d} at most"
+        _draw_profile(record, figure, title, subtitle, "place in the kernels: channel, row, column")
+    elif side:
         _draw_picture(record, figure, title, f"{subtitle}; the picture is {side} x {side} pixels as the data has them", side)
     else:
         _draw_profile(record, figure, title, subtitle)
@@ -51,10 +56,10 @@ def _draw_picture(record, figure, title, subtitle, side):
     style.legend_beside(axes, handles)
 
 
-def _draw_profile(record, figure, title, subtitle):
+def _draw_profile(record, figure, title, subtitle, xlabel="input"):
     inputs = record.connectivity.inputs
     room = style.frame(figure, record, title, subtitle, right=0.975)
-    axes = style.plain_axes(figure, room, "active synapses", "input")
+    axes = style.plain_axes(figure, room, "active synapses", xlabel)
     per, counts = inputs.per, inputs.synapses
     few = len(counts) <= 64
     axes.bar([(i + 0.5) * per - 0.5 for i in range(len(counts))], counts, per * (0.9 if few else 1.0), facecolor="#124a7d", edgecolor="none")

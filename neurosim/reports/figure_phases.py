@@ -3,6 +3,7 @@
 from matplotlib.ticker import MaxNLocator
 
 from neurosim.reports import figure_style as style
+from neurosim.reports.facts import matrix_text
 
 SEEN = {"color": "#124a7d", "linestyle": "-", "marker": "o", "label": "this run"}
 CONTROL = {"color": "#8a8a8a", "linestyle": (0, (4, 1.5)), "marker": "", "label": "control: the first task in all phases"}
@@ -48,9 +49,8 @@ def draw_moved(record, figure):
         return
     axes = _axes(figure, record, title, subtitle, "correlation", "phase")
     x = list(range(2, len(phases) + 1))
-    for m, matrix in enumerate(record.connectivity.matrices):
+    for m in range(len(record.connectivity.matrices)):
         color, marker = LOOKS[m % len(LOOKS)]
-        name = matrix.name or f"matrix {m}"
         axes.plot(
             x,
             _correlations([phase.weights for phase in phases], m),
@@ -58,7 +58,7 @@ def draw_moved(record, figure):
             marker=marker,
             linewidth=1.6,
             markersize=5,
-            label=name,
+            label=matrix_text(record, m),
             clip_on=False,
         )
         if control:
@@ -81,6 +81,6 @@ def _axes(figure, record, title, subtitle, ylabel, xlabel):
 def _legend(axes, n):
     n_columns = 1 if style.is_narrow(axes.figure) else min(n, 3)
     if style.is_narrow(axes.figure):
-        style.legend_beside(axes, axes.get_legend_handles_labels()[0])
+        style.legend_beside(axes, axes.get_legend_handles_labels()[0][::-1])
         return
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=n_columns, frameon=False, fontsize=8, borderaxespad=0.1, handlelength=3)

@@ -106,6 +106,8 @@ FILE, PAGE, COLUMN = Sheet(), Sheet(4.4), Sheet(3.4)
 
 class _Figure(Figure):
     sheet = FILE
+    #: Its foot, below everything that is drawn, and the height of that in inches.
+    caption, caption_height = None, 0.0
 
 
 def new_figure(sheet=FILE):
@@ -157,7 +159,8 @@ def frame(figure, record, title, subtitle="", right=0.77, left=0.105, caption=No
             write(figure, 0.02, y, "\n".join(lines), fontsize=size, fontweight=weight, color=color, va="top", linespacing=1.25)
             y -= (len(lines) * size * 1.25 / 72 + 0.06) / height
     lines = textwrap.wrap(caption or run_caption(record), max(int(128 * share), 20)) if _sheet(figure).has_caption else []
-    write(figure, 0.02, 0.07 / height, "\n".join(lines), fontsize=6.5, color=FAINT, va="bottom")
+    figure.caption = write(figure, 0.02, 0.07 / height, "\n".join(lines), fontsize=6.5, color=FAINT, va="bottom")
+    figure.caption_height = (0.07 + 0.13 * len(lines)) * bool(lines)
     bottom = (0.56 + 0.11 * len(lines) + 0.1 * is_narrow(figure)) / height
     return left, bottom, right - left, y - 0.12 / height - bottom
 
@@ -224,23 +227,24 @@ def legend_beside(axes, handles):
 
 
 def _legend_below(figure, handles, looks):
-    """Legend at the foot of a figure, which grows by its height."""
+    """Legend at the foot of a figure and above its caption; the figure grows by its height."""
     longest = max((len(line) for handle in handles for line in str(handle.get_label()).split("\n")), default=0)
     n_columns = max(1, min(len(handles), int(figure.get_size_inches()[0] / (0.45 + 0.065 * max(longest, 1)))))
     n_rows = -(-len(handles) // n_columns)
     n_lines = max((str(handle.get_label()).count("\n") + 1 for handle in handles), default=1)
     _grow(figure, 0.08 + n_rows * n_lines * 0.185)
-    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.02, 0.02), ncols=n_columns, columnspacing=1.2, **looks)
+    foot = (getattr(figure, "caption_height", 0.0) + 0.07) / figure.get_size_inches()[1]
+    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.02, foot), ncols=n_columns, columnspacing=1.2, **looks)
 
 
 def _grow(figure, more):
-    """Add room at the foot of a figure, in inches; what is drawn keeps its size and place."""
+    """Add room at the foot of a figure, in inches, above its caption; what is drawn keeps its size and place."""
     width, height = figure.get_size_inches()
     share = height / (height + more)
     figure.set_size_inches(width, height + more)
     for text in figure.texts:
         x, y = text.get_position()
-        text.set_position((x, 1 - (1 - y) * share))
+        text.set_position((x, y * share if text is getattr(figure, "caption", None) else 1 - (1 - y) * share))
     for axes in figure.axes:
         left, bottom, wide, tall = axes.get_position(original=True).bounds
         axes.set_position((left, 1 - (1 - bottom) * share, wide, tall * share))

@@ -24,7 +24,7 @@ def draw_traffic(record, figure):
     on_chip = sum(sum(ways) for _, level, ways in bars if level != HOST)
     n_cores = len(record.cores)
     title = f"Memory traffic per trained sample: {bytes_text(on_chip)}"
-    whose = "of one core" if n_cores == 1 else f"of all {n_cores:,d} cores together"
+    whose = "of one core" if n_cores == 1 else f"of {n_cores:,d} cores together"
     room = style.frame(figure, record, title, f"reads and writes {whose}; evaluation is not part of it", right=0.745)
     axes = style.plain_axes(figure, room, f"bytes per trained sample ({unit}{' = 1024 B' if unit == 'KB' else ''})", "phase")
     _draw_bars(axes, bars, size, highest)

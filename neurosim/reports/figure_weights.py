@@ -5,12 +5,12 @@ import textwrap
 from matplotlib.ticker import MaxNLocator
 
 from neurosim.reports import figure_style as style
-from neurosim.reports.facts import matrix_text
+from neurosim.reports.facts import is_convolution, matrix_text
 
 #: Matrices that one figure shows; of more, the first ones and the last.
 MOST_ROWS = 6
 _ROW, _MARGIN = 1.45, 1.35
-_GAP = 0.62
+_GAP = 0.72
 WEIGHT = {"facecolor": "#124a7d", "edgecolor": "none"}
 FAN_IN = {"facecolor": "#0b7a5f", "edgecolor": "none"}
 
@@ -24,7 +24,8 @@ def draw_weights(record, figure):
         return
     left_out = len(matrices) - MOST_ROWS
     gates = ", each of the four gates of a unit for itself" if record.scenario.get("network", {}).get("type") == "lstm" else ""
-    subtitle = f"active synapses only; fan-in counts the active synapses of a neuron{gates}"
+    whose = "neuron, or the kernels of a map" if is_convolution(record, 0) else "neuron"
+    subtitle = f"active synapses only; fan-in counts the active synapses of a {whose}{gates}"
     if left_out > 0:
         matrices = [*matrices[: MOST_ROWS - 1], matrices[-1]]
         subtitle += f"; {left_out} matrices between are not drawn"
@@ -38,9 +39,10 @@ def draw_weights(record, figure):
     span = (min(edges[0] for edges in spans), max(edges[-1] for edges in spans)) if spans else None
     for row, (m, matrix) in enumerate(matrices):
         y = bottom + tall - 0.1 / height - (row + 1) * each - row * _GAP / height
-        last = row == len(matrices) - 1
-        for i, (histogram, looks, name) in enumerate(((matrix.weights, WEIGHT, "synapses"), (matrix.fan_in, FAN_IN, "neurons"))):
-            xlabel = ("weight", "fan-in")[i] if last else ""
+        for i, (histogram, looks, name) in enumerate(
+            ((matrix.weights, WEIGHT, "synapses"), (matrix.fan_in, FAN_IN, "maps" if is_convolution(record, m) else "neurons"))
+        ):
+            xlabel = ("weight" if row == len(matrices) - 1 else "", "fan-in")[i]  # each fan-in has an axis of its own
             axes = style.plain_axes(figure, (left + i * (half + gap), y, half, each), name, xlabel)
             _draw(axes, histogram, looks)
             if i == 0 and histogram and span:  # one axis of weights, labelled below the last

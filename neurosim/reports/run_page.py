@@ -8,10 +8,12 @@ from neurosim.reports.facts import (
     PHASES,
     STATIC,
     assumed_energy,
+    assumed_text,
     bytes_text,
     energy_amounts,
     in_order,
     is_priced,
+    is_convolutional,
     matrix_text,
     missing_energy,
     missing_time,
@@ -168,9 +170,9 @@ def _best_note(accuracy, n_epochs):
 def _energy_tile(record):
     if not is_priced(record):
         return Tile("Energy per sample", "unknown", "no event has a price", True)
-    missing, assumed = missing_energy(record), assumed_energy(record)
+    missing, assumed = missing_energy(record), assumed_text(record)
     value = typeset(format_si(record.energy.per_sample_j, "J"))
-    notes = ["lower bound: not everything is priced"] * bool(missing) + [typeset(f"{assumed} is assumed")] * bool(assumed)
+    notes = ["lower bound: not everything is priced"] * bool(missing) + [typeset(assumed)] * bool(assumed)
     return Tile("Energy per sample", f"≥ {value}" if missing else value, "; ".join(notes), bool(missing))
 
 
@@ -357,7 +359,8 @@ def _binding_text(net):
 
 
 def _matrices(record):
-    table = PageTable("Matrices", "=matrix", "from neurons", "to neurons", "active", "possible", "share", "mean fan-in")
+    sizes = ("possible fan-in", "maps or neurons") if is_convolutional(record) else ("from neurons", "to neurons")
+    table = PageTable("Matrices", "=matrix", *sizes, "active", "possible", "share", "mean fan-in")
     for m, matrix in enumerate(record.connectivity.matrices):
         counts = map(count_cell, (matrix.n_pre, matrix.n_post, matrix.active, matrix.possible))
         fan_in = matrix.active / matrix.n_post

@@ -126,7 +126,8 @@ def _active_text(record):
     net = record.connectivity
     if net.least_active is None:
         return "no rewiring took place"
-    return f"{net.least_active:,d} to {net.most_active:,d} active after every {_rewiring(record)}"
+    count = f"{net.most_active:,d}" if net.least_active == net.most_active else f"{net.least_active:,d} to {net.most_active:,d}"
+    return f"{count} active after every {_rewiring(record)}"
 
 
 def _unfilled_text(net):
@@ -141,7 +142,8 @@ def _row_texts(record):
     for name in dict.fromkeys(name for core in record.cores for name in core.rows):
         core = max((core for core in record.cores if name in core.rows), key=lambda core: core.rows[name].peak / max(1, core.rows[name].limit))
         rows = core.rows[name]
-        yield words(name), f"{rows.used:,d} of {rows.limit:,d} on core {core.id}, at most {rows.peak:,d} at any step"
+        place = f"{'the chip of ' * (name == 'routing_entries')}core {core.id}"
+        yield words(name), f"{rows.used:,d} of {rows.limit:,d} on {place}, at most {rows.peak:,d} at any step"
 
 
 def _weights_text(record):

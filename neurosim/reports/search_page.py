@@ -45,7 +45,7 @@ def _tiles(record):
         Tile("Runs", f"{record.n_runs:,d}", f"in {len(record.trials):,d} trials"),
     ]
     if record.n_exhaustive is not None:
-        tiles.append(Tile("Of a full sweep", f"{record.n_exhaustive:,d}", "runs over all values of the budget that fit"))
+        tiles.append(Tile("A full sweep", f"{record.n_exhaustive:,d}", "runs, over every value of the budget that fits"))
     if record.test_accuracy:
         tiles.append(Tile("Test accuracy", percent_text(record.test_accuracy.mean), "of the answer, read once"))
     return tiles

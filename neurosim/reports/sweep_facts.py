@@ -146,9 +146,9 @@ def possible(estimate):
     return max(estimate.low, 0.0), min(estimate.high, 1.0)
 
 
-def setting_text(group, keys):
-    """What a group sets, in words: ``"network.connectivity 0.3, training.epochs 2"``; empty without axes."""
-    return ", ".join(f"{key} {_short(group.overrides[key])}" for key in keys if key in group.overrides)
+def setting_text(group, keys, is_short=False):
+    """What a group sets, in words: ``"network.connectivity 0.3, training.epochs 2"``, or ``"connectivity 0.3, epochs 2"``; empty without axes."""
+    return ", ".join(f"{key.rpartition('.')[2] if is_short else key} {_short(group.overrides[key])}" for key in keys if key in group.overrides)
 
 
 def limits_at(record, group):

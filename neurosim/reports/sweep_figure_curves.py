@@ -64,7 +64,9 @@ def draw_curves(record, figure, cost):
     everything = [x.mean for points in known for x, _, _ in points]
     factor, unit = _unit(cost, max(everything))
     bounds = any(is_bound(group, cost) for points in known for _, _, group in points)
-    room = style.frame(figure, record, title, _subtitle(record, bounds), right=0.72, left=0.1, caption=caption(record))
+    room = style.frame(
+        figure, record, title, _subtitle(record, bounds, _coinciding(series, known, short)), right=0.72, left=0.1, caption=caption(record)
+    )
     axes = style.plain_axes(figure, room, "test accuracy (%)", f"{cost.axis}{f' ({unit})' if unit else ''}{', ≥: lower bounds' if bounds else ''}")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     keys, ends = [], []
@@ -101,13 +103,29 @@ def caption(record):
     return f"sweep {record.name}  ·  {len(record.points):,d} points, {record.count('done'):,d} done  ·  {n} seed{'s' * (n != 1)}"
 
 
-def _subtitle(record, bounds):
+def _coinciding(series, known, names):
+    """Words on curves that lie on others and so are not seen: two or more points, at all costs that both have; None where there are none."""
+    curves = [{x.mean: y.mean for x, y, _ in points} for points in known]
+    for i, (one, first) in enumerate(zip(series, curves)):
+        alike = [
+            names[other.label]
+            for other, second in zip(series[i + 1 :], curves[i + 1 :])
+            if len(first.keys() & second.keys()) > 1 and all(first[x] == second[x] for x in first.keys() & second.keys())
+        ]
+        if alike:
+            return f"{names[one.label]} and {', '.join(alike)} lie on each other"
+    return None
+
+
+def _subtitle(record, bounds, coinciding=None):
     n = max((group.n_done for group in record.summary), default=0)
     parts = [
         "mean over seeds; bars: 95 % confidence interval" if n >= FEW_SEEDS
         else "one seed: no interval is known" if n < 2
         else f"line: mean of {n} seeds, too few for an interval; dots: each of them"
     ]  # fmt: skip
+    if coinciding:
+        parts.append(coinciding)
     if bounds:
         parts.append("energy is a lower bound (hollow, arrow): a chip with fewer published prices looks cheaper than it is")
     return "; ".join(parts)

@@ -28,13 +28,14 @@ def draw_limits(record, figure):
     more = f"; {n_more} more {'is' if n_more == 1 else 'are'} in the table" if n_more > 0 else ""
     subtitle = f"use of each limit at its fullest place, against the synapses of the network{more}"
     left, bottom, width, tall = style.frame(figure, record, title, subtitle, right=0.72, left=0.1, caption=caption(record))
-    gap, foot = (_GAP + 0.5, 0.45) if style.is_narrow(figure) else (_GAP, 0)  # legends stand below their panels
+    gap, foot = (_GAP + 0.5, 0.62) if style.is_narrow(figure) else (_GAP, 0)  # legends stand below their panels
     each = (tall - (0.25 + foot) / height - (len(shown) - 1) * gap / height) / len(shown)
     span = _span(record, shown)
     for i, binding in enumerate(shown):
         y = bottom + tall - 0.25 / height - (i + 1) * each - i * gap / height
         axes = style.plain_axes(figure, (left, y, width, each), "used (%)", "active synapses" if i == len(shown) - 1 else "")
         _draw(axes, record, binding, span)
+        _add_legend(axes, (0.26 + 0.17 * bool(axes.get_xlabel())) / (each * height))
         per_line, size = (int(12 * figure.sheet.width), 7.5) if style.is_narrow(figure) else (80, 8.5)
         words_ = textwrap.fill(sentence(binding), per_line)
         style.write(axes, 0, 1.06, words_, transform=axes.transAxes, fontsize=size, color=style.INK, va="bottom", fontweight="bold")
@@ -88,7 +89,11 @@ def _draw(axes, record, binding, span):
     else:
         axes.set_ylim(0, max(112, max(everything) * 1.12))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+
+
+def _add_legend(axes, drop):
+    """Keys of a panel beside it, or where there is no room `drop` below it, as a share of its height."""
     if style.is_narrow(axes.figure):
-        axes.legend(loc="upper left", bbox_to_anchor=(-0.12, -0.2), borderaxespad=0, frameon=False, fontsize=7, handlelength=2.2, ncols=2)
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.12, -drop), borderaxespad=0, frameon=False, fontsize=7, handlelength=2.2, ncols=2)
     else:
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.05), borderaxespad=0, frameon=False, fontsize=8, handlelength=2.4)

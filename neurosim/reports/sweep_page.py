@@ -1,11 +1,11 @@
 """report.html of a sweep: the curves, what binds first, every point with its status and reason."""
 
 from neurosim.documents import dump_yaml
-from neurosim.reports.facts import assumed_energy, bytes_text, missing_energy, percent_text, typeset, words
+from neurosim.reports.facts import assumed_text, bytes_text, missing_energy, percent_text, typeset, words
 from neurosim.reports.page import PageTable, Tile, count_cell, joules_cell, render_page
 from neurosim.reports.run_page import price_notes, price_table
 from neurosim.reports.sweep_facts import (
-    FEW_SEEDS, bindings_of, chance_level, dense_group, n_synapses, pareto_front, possible, score_of, series_of, setting_text,
+    FEW_SEEDS, PROFILE_KEY, bindings_of, chance_level, dense_group, n_synapses, pareto_front, possible, score_of, series_of, setting_text,
 )  # fmt: skip
 from neurosim.reports.sweep_figure_limits import sentence
 from neurosim.units import format_bytes, format_si
@@ -162,7 +162,7 @@ def _best_settings(record, bindings):
             count_cell(round(n_synapses(group))),
             _estimate(metrics.get("bytes_per_core_max"), format_bytes),
             _estimate(metrics.get("energy_per_sample_j"), _joules_text, bound=group.energy_is_complete is False),
-            setting_text(group, record.keys),
+            setting_text(group, [key for key in record.keys if key != PROFILE_KEY], is_short=True),
             stops.get(series.label, "nothing in this sweep"),
         )
     return table
@@ -173,9 +173,7 @@ def _energy_bound(record, runs):
     if not any(group.energy_is_complete is False for group in record.summary):
         return None
     reasons = [
-        f"{run.profile.name}: {missing}{f', {assumed} is assumed' if (assumed := assumed_energy(run)) else ''}"
-        for run in runs
-        if (missing := missing_energy(run))
+        f"{run.profile.name}: {missing}{f', {assumed}' if (assumed := assumed_text(run)) else ''}" for run in runs if (missing := missing_energy(run))
     ]
     return "; ".join(reasons) + "." if reasons else "Part of what happened has no price."
 

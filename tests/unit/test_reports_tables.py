@@ -132,7 +132,7 @@ def test_a_run_says_its_key_numbers(case, width):
     accuracy, traffic, energy = record.accuracy, record.traffic_bytes, record.energy
     assert f"test {100 * accuracy.test:.2f} %, best {100 * accuracy.best:.2f} %" in flat
     assert f"train {100 * accuracy.train_per_epoch[-1]:.2f} %" in flat
-    assert f"740 of 7,400 possible (10.00 %), {record.connectivity.rewired:,d} rewired, 740 to 740 active" in flat
+    assert f"740 of 7,400 possible (10.00 %), {record.connectivity.rewired:,d} rewired, 740 active" in flat
     assert f"{format_bytes(traffic.read - sum(r.read_bytes for r in traffic.rows if r.phase == 'evaluate'))} " in text
     for phase, n_bytes in traffic.by_phase.items():
         assert re.search(rf"^{phase} .* {re.escape(format_bytes(n_bytes))}\b", text, re.MULTILINE)
