@@ -175,4 +175,7 @@ def find_document(name_or_path, kind, *, what):
     path = Path(text)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or os.path.isfile(path):
         return path
+    beside = next((name for name in (f"{text}.yaml", f"{text}.yml") if os.path.isfile(name)), None)
+    if beside is not None:
+        raise input_error(short(text), f"no such {what}; the file here is {short(beside)}: give its name with the ending")
     raise input_error(short(text), f"no such {what}; {nearest(text, names)}; or give the path of a YAML file")

@@ -231,8 +231,8 @@ def _legend_below(figure, handles, looks):
     longest = max((len(line) for handle in handles for line in str(handle.get_label()).split("\n")), default=0)
     n_columns = max(1, min(len(handles), int(figure.get_size_inches()[0] / (0.45 + 0.065 * max(longest, 1)))))
     n_rows = -(-len(handles) // n_columns)
-    n_lines = max((str(handle.get_label()).count("\n") + 1 for handle in handles), default=1)
-    _grow(figure, 0.08 + n_rows * n_lines * 0.185)
+    lines = [str(handle.get_label()).count("\n") + 1 for handle in handles]  # column by column
+    _grow(figure, 0.08 + 0.185 * sum(max(lines[row::n_rows]) for row in range(n_rows)))
     foot = (getattr(figure, "caption_height", 0.0) + 0.07) / figure.get_size_inches()[1]
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.02, foot), ncols=n_columns, columnspacing=1.2, **looks)
 

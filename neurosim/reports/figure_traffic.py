@@ -30,12 +30,14 @@ def draw_traffic(record, figure):
     _draw_bars(axes, bars, size, highest)
     style.nice_limit(axes, highest / size * 1.1)
     axes.set_xticks(range(len(phases)), [words(phase) for phase in phases])
+    if figure.get_size_inches()[0] < style.PAGE.width:  # as wide as a column, the words would touch
+        axes.tick_params(axis="x", rotation=30)
     axes.set_xlim(-0.6, max(len(phases), 1) - 0.4)
     style.legend_beside(axes, _keys(bars))
 
 
 def _draw_bars(axes, bars, size, highest):
-    groups = {}
+    groups, font = {}, 6 if axes.figure.get_size_inches()[0] < style.PAGE.width else 7
     for x, level, ways in bars:
         groups.setdefault(x, []).append((level, ways))
     for x, group in groups.items():
@@ -49,9 +51,9 @@ def _draw_bars(axes, bars, size, highest):
                     base += way / size
             # Bars too low to be read off say their bytes; beside each other, on lines of their own.
             if total in low:
-                style.write_above(axes, place, max(low) / size, bytes_text(total), lines=nth if len(low) > 1 else 0, fontsize=7)
+                style.write_above(axes, place, max(low) / size, bytes_text(total), lines=nth if len(low) > 1 else 0, fontsize=font)
             else:
-                style.write_above(axes, place, base, style.short(base), fontsize=7)
+                style.write_above(axes, place, base, style.short(base), fontsize=font)
 
 
 def _keys(bars):

@@ -29,16 +29,20 @@ def draw_weights(record, figure):
     if left_out > 0:
         matrices = [*matrices[: MOST_ROWS - 1], matrices[-1]]
         subtitle += f"; {left_out} matrices between are not drawn"
-    style.resize(figure, _MARGIN + _ROW * len(matrices))
+    size, per_line = (6.5, 36 if figure.sheet.width > 4 else 22) if style.is_narrow(figure) else (8, 100)
+    abouts = [[textwrap.fill(about, per_line) for about in _about(record, m, matrix)] for m, matrix in matrices]
+    head = size / 72 * 1.2 * max(about.count("\n") for pair in abouts for about in pair)  # of lines beyond the first, in inches
+    style.resize(figure, _MARGIN + head + (_ROW + head) * len(matrices))
     height = figure.get_size_inches()[1]
     left, bottom, width, tall = style.frame(figure, record, title, subtitle, right=0.98, left=0.1)
-    each = (tall - 0.1 / height - (len(matrices) - 1) * _GAP / height) / len(matrices)
+    gap_below, top = (_GAP + head) / height, (0.1 + head) / height
+    each = (tall - top - (len(matrices) - 1) * gap_below) / len(matrices)
     gap = 0.17 if style.is_narrow(figure) else 0.1
     half = (width - gap) / 2
     spans = [histogram.edges for _, matrix in matrices if (histogram := matrix.weights)]
     span = (min(edges[0] for edges in spans), max(edges[-1] for edges in spans)) if spans else None
     for row, (m, matrix) in enumerate(matrices):
-        y = bottom + tall - 0.1 / height - (row + 1) * each - row * _GAP / height
+        y = bottom + tall - top - (row + 1) * each - row * gap_below
         for i, (histogram, looks, name) in enumerate(
             ((matrix.weights, WEIGHT, "synapses"), (matrix.fan_in, FAN_IN, "maps" if is_convolution(record, m) else "neurons"))
         ):
@@ -47,10 +51,7 @@ def draw_weights(record, figure):
             _draw(axes, histogram, looks)
             if i == 0 and histogram and span:  # one axis of weights, labelled below the last
                 axes.set_xlim(*span)
-            shape = f"{matrix.n_pre:,d} to {matrix.n_post:,d}"
-            about = f"{matrix_text(record, m)}, {shape}: {matrix.active:,d} active" if i == 0 else _spread(matrix)
-            size, per_line = (6.5, 36 if figure.sheet.width > 4 else 22) if style.is_narrow(figure) else (8, 100)
-            style.write(axes, 0, 1.03, textwrap.fill(about, per_line), transform=axes.transAxes, fontsize=size, color=style.FAINT, va="bottom")
+            style.write(axes, 0, 1.03, abouts[row][i], transform=axes.transAxes, fontsize=size, color=style.FAINT, va="bottom")
 
 
 def _draw(axes, histogram, looks):
@@ -72,6 +73,8 @@ def _draw(axes, histogram, looks):
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4 if style.is_narrow(axes.figure) else 6, integer=edges[0] == -0.5))
 
 
-def _spread(matrix):
-    mean = matrix.active / matrix.n_post
-    return f"mean fan-in {style.short(mean)} of {matrix.n_pre:,d}"
+def _about(record, m, matrix):
+    """Words above both histograms of a matrix."""
+    size = f"{matrix.n_pre:,d} to {matrix.n_post:,d}"
+    mean = f"mean fan-in {style.short(matrix.active / matrix.n_post)} of {matrix.n_pre:,d}"
+    return f"{matrix_text(record, m)}, {size}: {matrix.active:,d} active", mean

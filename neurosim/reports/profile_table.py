@@ -129,14 +129,14 @@ def print_cycles(console, rows):
 
 
 def print_profile_diff(console, profiles, rows):
-    """Print what `neurosim.hardware.template.diff_profiles` found, two profiles side by side."""
+    """Print what `neurosim.hardware.template.diff_profiles` found, two profiles side by side; keys as `hardware.override` takes them."""
     if not rows:
         line(console, ("no differences", "bold"), f"  {profiles[0].name} and {profiles[1].name} say the same of the price set in use")
         return
     grid = Grid("=number", *(f"<{profile.name}" for profile in profiles), "ratio")
     for row in rows:
         cells = ["" if value is None else value if isinstance(value, str) else quantity_text(value, row["unit"]) for value in row["values"]]
-        grid.row(short_key(row["key"]), *cells, "" if row["ratio"] is None else f"x {row['ratio']:.3g}")
+        grid.row(row["key"], *cells, "" if row["ratio"] is None else f"x {row['ratio']:.3g}")
     grid.print(console)
     line(console, "empty: not stated")
 

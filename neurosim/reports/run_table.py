@@ -149,12 +149,12 @@ def _row_texts(record):
 def _weights_text(record):
     hardware, matrices = record.scenario.get("hardware", {}), record.connectivity.matrices
     master = hardware.get("master", "none")
-    steps = ", ".join(f"{m.weight_step:.3g} to {m.weight_most:.4g}" for m in matrices)
+    steps = ", ".join(dict.fromkeys(f"{m.weight_step:.3g} to {m.weight_most:.4g}" for m in matrices))
     n_saturated = sum(m.saturated for m in matrices)
     return (
         f"{hardware.get('weight_format')}, rounding {hardware.get('rounding')}, "
-        f"{'no master copy' if master == 'none' else 'master copy ' + master}; least and largest strength {steps}; "
-        f"cut to the largest {n_saturated:,d} times"
+        f"{'no master copy' if master == 'none' else 'master copy ' + master}; strengths of {steps}; "
+        f"{n_saturated:,d} were cut to the largest"
     )
 
 

@@ -113,7 +113,7 @@ def _coinciding(series, known, names):
             if len(first.keys() & second.keys()) > 1 and all(first[x] == second[x] for x in first.keys() & second.keys())
         ]
         if alike:
-            return f"{names[one.label]} and {', '.join(alike)} lie on each other"
+            return f"{', '.join([names[one.label], *alike[:-1]])} and {alike[-1]} lie on each other"
     return None
 
 

@@ -10,6 +10,7 @@ from test_run_page import Page
 from test_sweep_page import BUDGETS, CHIPS, make_point, make_sweep
 from test_sweep_page import CASES as SWEEPS
 
+from neurosim.reports.facts import is_convolution, network_text
 from neurosim.reports.figure_style import COLUMN, FILE, PAGE, Sheet, render
 from neurosim.reports.figures import FIGURES, SWEEP_FIGURES, make_figure
 from neurosim.reports.publish import publish_run
@@ -210,3 +211,54 @@ def test_names_that_no_font_can_show_are_drawn_without_a_word(tmp_path):
     record = make_record()
     record = record.model_copy(update={"scenario": {**record.scenario, "name": "\x1b[31m 漢字 $x_{"}})
     assert publish_run(record, tmp_path, formats=("png",))
+
+
+CONVOLUTIONAL = {
+    "input_shape": [1, 8, 8],
+    "layers": [{"conv": 20, "kernel": 3, "stride": 1, "padding": "same"}, {"pool": "max", "window": 2, "padding": 0}, 10],
+}
+
+
+def with_network(network):
+    record = make_record()
+    return record.model_copy(update={"scenario": {**record.scenario, "network": network}})
+
+
+def test_layers_of_a_convolution_are_said_in_words():
+    record = with_network(CONVOLUTIONAL)
+    assert network_text(record) == "1x8x8 - conv 20 (3x3) - max pool 2x2 - 10"
+    assert is_convolution(record, 0) and not is_convolution(record, 1)
+    figure = make_figure("inputs", record)
+    assert figure.texts[0].get_text().startswith("First kernels:") and "kernels" in figure.axes[0].get_xlabel()
+    page = render_run_page(record, {})
+    assert "{&#39;conv" not in page and "possible fan-in" in page
+    strided = {**CONVOLUTIONAL["layers"][0], "stride": 2}
+    assert "conv 20 (3x3, stride 2)" in network_text(with_network({**CONVOLUTIONAL, "layers": [strided, 10]}))
+
+
+def test_curves_that_lie_on_each_other_are_named():
+    assert "lie on each other" not in words_of(make_figure("accuracy_synapses", make_sweep()))
+    same = {(b, seed): make_point("chip_a", b, seed) for b in BUDGETS for seed in range(3)}
+    others = [make_point("chip_b", b, seed) for b, seed in same]
+    others = [p.model_copy(update={"metrics": same[p.overrides["network.connectivity"], p.seed].metrics}) for p in others]
+    record = make_sweep(points=[*same.values(), *others])
+    assert "chip_a and chip_b lie on each other" in " ".join(words_of(make_figure("accuracy_synapses", record)).split())
+
+
+@pytest.mark.parametrize("sheet", [PAGE, COLUMN])
+def test_a_legend_stands_between_axes_and_caption(sheet):
+    figure = make_figure("memory_per_core", make_record(n_cores=4), sheet)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box, caption = legend.get_window_extent(), figure.caption.get_window_extent()
+    assert caption.y1 <= box.y0 and box.y1 <= min(axes.get_window_extent().y0 for axes in figure.axes)
+
+
+@pytest.mark.parametrize("sheet", [PAGE, COLUMN])
+def test_no_words_of_the_figure_of_limits_lie_on_others(sheet):
+    figure = make_figure("limits", make_sweep(), sheet)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        label = axes.xaxis.label.get_window_extent()
+        assert not axes.get_xlabel() or label.y0 >= axes.get_legend().get_window_extent().y1
+    assert figure.axes[-1].get_xlabel()

@@ -94,7 +94,17 @@ def test_differences_of_profiles(tmp_path, main_cli):
     assert diff_profiles(base, base) == []
     assert diff_profiles(base, mine) == [{"key": "storage.local_bytes", "unit": "B", "values": [131072, 65536], "ratio": 0.5}]
     assert "x 0.5" in main_cli("profiles", "diff", "spinnaker2", str(path)).out
+    assert "prices.core_cycle" in main_cli("profiles", "diff", "spinnaker2", "loihi1").out  # as hardware.override takes it
     assert json.loads(main_cli("profiles", "diff", "spinnaker2", "loihi1", "--json").out)["differences"]
+
+
+def test_a_name_without_its_ending_is_answered_with_the_file(tmp_path, main_cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main_cli("profiles", "new", "mine")
+    result = main_cli("check", "digits_santos", "--profile", "mine")
+    assert (
+        result.code == 2 and result.err == "neurosim: 'mine': no such hardware profile; the file here is 'mine.yaml': give its name with the ending\n"
+    )
 
 
 def test_an_existing_file_is_never_touched(tmp_path, main_cli, monkeypatch):
