@@ -139,7 +139,8 @@ def _as_known(error):
         if "\n" in message:  # a group of commands without one: its help
             print(message)
             message = ""
-        known = NeurosimError(f"{message.rstrip('.')}; see neurosim --help" if message else "")
+        command = getattr(getattr(error, "ctx", None), "command_path", None) or "neurosim"
+        known = NeurosimError(f"{message.rstrip('.')}; see {command} --help" if message else "")
         known.exit_code = getattr(error, "exit_code", 2)
         return known
     return None

@@ -26,6 +26,8 @@ ROWS = (
     ("n_epochs", "epochs", format_count, None),
     ("train_s", "simulation time", lambda v: format_si(v, "s"), None),
 )
+#: Instead of a number: of a scenario that was placed and not trained; of a core whose memory is no single one with a limit.
+NOT_RUN, DOES_NOT_APPLY = "not run", "-"
 
 
 def print_comparison(console, comparison):
@@ -65,18 +67,17 @@ def print_comparison(console, comparison):
 
 def metric_rows(comparison):
     """Name of each metric that any run knows, and its text for each run: lists of str."""
-    metrics = comparison["metrics"]
+    metrics, untrained = comparison["metrics"], [name in comparison.get("not_run", ()) for name in comparison["runs"]]
     for key, name, form, is_complete in ROWS:
         values = [one[key] for one in metrics]
         if all(value is None for value in values):
             continue
         bounds = [is_complete is not None and one[is_complete] is False for one in metrics]
-        yield [name, *(_text(value, values[0], form, key, bound) for value, bound in zip(values, bounds))]
+        missing = [DOES_NOT_APPLY if key == "bytes_per_core_limit" else NOT_RUN if alone else UNKNOWN for alone in untrained]
+        yield [name, *(gone if value is None else _text(value, values[0], form, key, bound) for value, bound, gone in zip(values, bounds, missing))]
 
 
 def _text(value, first, form, key, is_bound):
-    if value is None:
-        return UNKNOWN
     text = (">= " if is_bound else "") + form(value)
     if first is None or value == first:
         return text

@@ -3,6 +3,7 @@
 import json
 import math
 from contextlib import contextmanager
+from pathlib import Path
 
 import pydantic
 
@@ -38,6 +39,8 @@ def read_json_record(path, model, versions, what, written_by):
     try:
         data = parse_json(read_bytes(path, MOST_BYTES))
     except FileNotFoundError:
+        if not path.is_absolute() and (Path("runs") / path).exists():
+            raise InputError(f"{path}: no such {what}; there is one in {Path('runs') / path}") from None
         raise InputError(f"{path}: no such {what}; give a folder that `neurosim {written_by}` wrote") from None
     except OSError as error:
         raise os_trouble(error, path, f"not a readable {what}") from None
