@@ -133,3 +133,28 @@ def nearest(word, known):
     known = sorted(map(str, known))
     match = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
     return f"nearest: {match[0]}" if match else "known: " + ", ".join(known)
+
+
+def refuse_unknown(word, known, what):
+    """Refuse a word that is not among the known ones.
+
+    Parameters
+    ----------
+    word : str
+    known : iterable of str
+    what : str
+        Key that it was given for.
+
+    Raises
+    ------
+    InputError
+        One line that offers the nearest.
+    """
+    if word not in known:
+        raise InputError(f"{what}: found {word!r}; {nearest(word, known)}")
+
+
+def find(name, table, what):
+    """Row of a table by its name; arguments and errors as of `refuse_unknown`."""
+    refuse_unknown(name, table, what)
+    return table[name]

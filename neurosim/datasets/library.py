@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from neurosim.errors import InputError, nearest
@@ -16,28 +16,12 @@ from .preparation import Preparation
 from .refusal import describe, one_line, refuse
 
 _DEFAULT = Reading()
+_OF_READING, _OF_PREPARATION = ({field.name for field in fields(kind)} for kind in (Reading, Preparation))
 #: Key and data set that `dataset_shape` had to load, until `load_dataset` asks for it: so `run` reads a file once.
 _loaded: dict[tuple, Dataset] = {}
 
 
-def load_dataset(
-    name,
-    *,
-    data_dir=None,
-    limit=None,
-    speech=None,
-    label=None,
-    drop=(),
-    test_fraction=None,
-    validation_fraction=None,
-    split_seed=0,
-    standardize=False,
-    encode=None,
-    events=None,
-    task=None,
-    image_size=None,
-    augment=None,
-):
+def load_dataset(name, **options):
     """Load a data set by name or path.
 
     Parameters
@@ -45,23 +29,9 @@ def load_dataset(
     name : str or Path
         A name in `DATASETS`; a path of an NPZ, HDF5, CSV or Parquet file; or of a folder with IDX files in the MNIST layout or with WAV
         files (write `./mnist` for a folder that has the name of a data set).
-    data_dir : str or Path, optional
-        Where files of named data are looked for first, before `$NEUROSIM_DATA` and the
-        user cache; in each, `<place>/<name>/` comes before `<place>/`.
-    limit : int, optional
-        Keep only the first `limit` training and the first `limit` test samples; see `Preparation`.
-    speech : SpeechFeatures, optional
-        How recordings become sequences; for `fsdd` and folders of WAV files only.
-    label : str, optional
-        Column of a table that holds the labels.
-    drop : iterable of str
-        Columns of a table that are left out.
-    test_fraction, validation_fraction, split_seed, standardize, image_size, augment, encode
-        As for `Preparation`.
-    events : EventChoice, optional
-        How events become steps; for files of events only.
-    task : dict, optional
-        Numbers of a data set that is made and not read, such as ``{"cues": 5}``.
+    **options
+        Fields of `Reading` and of `Preparation`. ``data_dir``, a str or Path, comes before `$NEUROSIM_DATA` and the user cache; in each,
+        `<place>/<name>/` comes before `<place>/`. ``drop`` may be any iterable, and ``task`` a dict, such as ``{"cues": 5}``.
 
     Returns
     -------
@@ -72,16 +42,17 @@ def load_dataset(
     InputError
         An unknown name, files that are not found or are malformed, a `data_dir` that does
         not exist, a number out of range, options that the data do not take. Always one line.
+    TypeError
+        An option that neither has.
     """
-    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size, augment, encode)
+    reading, preparation = _asked(options)
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"data set {name!r}: not a name or path; known: {', '.join(sorted(DATASETS))}")
     name = os.fspath(name)
-    if data_dir is not None:
-        data_dir = Path(os.path.expanduser(data_dir))
-        if not os.path.isdir(data_dir):
-            raise InputError(one_line(f"{data_dir}: found no such folder; expected a data folder; check `--data DIR`"))
-    reading = Reading(data_dir, speech, label, tuple(drop), events, _items(task))
+    if reading.data_dir is not None:
+        reading = replace(reading, data_dir=Path(os.path.expanduser(reading.data_dir)))
+        if not os.path.isdir(reading.data_dir):
+            raise InputError(one_line(f"{reading.data_dir}: found no such folder; expected a data folder; check `--data DIR`"))
     info = DATASETS.get(name)
     if info is not None:
         _refuse_unless_taken(name, info, reading, preparation)
@@ -93,23 +64,7 @@ def load_dataset(
     return known or _load_path(name, reading, preparation)
 
 
-def dataset_shape(
-    name,
-    speech=None,
-    *,
-    limit=None,
-    label=None,
-    drop=(),
-    test_fraction=None,
-    validation_fraction=None,
-    split_seed=0,
-    standardize=False,
-    encode=None,
-    events=None,
-    task=None,
-    image_size=None,
-    augment=None,
-):
+def dataset_shape(name, **options):
     """Sizes of a data set.
 
     Of named data and of recordings they are known without opening a file. Any other file is read whole and checked as
@@ -119,7 +74,7 @@ def dataset_shape(
     ----------
     name : str
         What a scenario gives as data set.
-    speech, limit, label, drop, test_fraction, validation_fraction, split_seed, standardize, image_size, augment, encode, events, task
+    **options
         As for `load_dataset`.
 
     Returns
@@ -133,8 +88,8 @@ def dataset_shape(
         As for `load_dataset`.
     """
     name = str(name)
-    preparation = Preparation(limit, test_fraction, validation_fraction, split_seed, standardize, image_size, augment, encode)
-    reading, info = Reading(None, speech, label, tuple(drop), events, _items(task)), DATASETS.get(name)
+    reading, preparation = _asked(options)
+    augment, encode, info = preparation.augment, preparation.encode, DATASETS.get(name)
     if info is not None:
         _refuse_unless_taken(name, info, reading, preparation)
         return _encoded(_changed(info, info.shape(reading), preparation), encode)
@@ -179,9 +134,13 @@ def _too_large(name, error):
     return refuse(name, f"more than this computer's memory holds ({describe(error)})", "data that fit", "use fewer samples")
 
 
-def _items(task):
-    """Numbers of a task as what can be compared and hashed."""
-    return tuple(sorted((task or {}).items()))
+def _asked(options):
+    """`Reading` and `Preparation` of options by their names, each as what can be compared and hashed."""
+    of_reading = {key: options[key] for key in options.keys() & _OF_READING}
+    if unknown := sorted(options.keys() - of_reading.keys() - _OF_PREPARATION):
+        raise TypeError(f"data sets have no option {unknown[0]!r}; {nearest(unknown[0], _OF_READING | _OF_PREPARATION)}")
+    of_reading |= {"drop": tuple(options.get("drop", ())), "task": tuple(sorted((options.get("task") or {}).items()))}
+    return Reading(**of_reading), Preparation(**{key: value for key, value in options.items() if key in _OF_PREPARATION})
 
 
 def _changed(info, shape, preparation):

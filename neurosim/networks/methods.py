@@ -7,7 +7,7 @@ keeps for it, need not be simulated.
 
 from dataclasses import dataclass
 
-from neurosim.errors import InputError, nearest
+from neurosim.errors import find
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,4 @@ def find_method(name: str) -> LearningMethod:
     InputError
         An unknown name; the message offers the nearest.
     """
-    if name not in METHODS:
-        raise InputError(f"method: found {name!r}; {nearest(name, METHODS)}")
-    return METHODS[name]
+    return find(name, METHODS, "method")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.errors import InputError, nearest
+from neurosim.errors import find
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,4 @@ def find_model(cell: str | NeuronModel) -> NeuronModel:
     """
     if isinstance(cell, NeuronModel):
         return cell
-    if cell not in MODELS:
-        raise InputError(f"cell: found {cell!r}; {nearest(cell, MODELS)}")
-    return MODELS[cell]
+    return find(cell, MODELS, "cell")

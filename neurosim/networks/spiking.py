@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.errors import InputError, nearest
+from neurosim.errors import InputError, refuse_unknown
 from neurosim.networks.methods import METHODS, LearningMethod
 
 #: What the loss is of: the last read-out, the mean of them over the steps, or each of them (the mean of their losses).
@@ -76,8 +76,7 @@ class Spiking:
 
     def __post_init__(self):
         for key, known in (("surrogate", SURROGATES), ("readout", READOUTS), ("method", tuple(METHODS)), ("feedback", self.learning.feedbacks)):
-            if getattr(self, key) not in known:
-                raise InputError(f"{key}: found {getattr(self, key)!r}; {nearest(getattr(self, key), known)}")
+            refuse_unknown(getattr(self, key), known, key)
         for key in ("tau_m", "tau_a"):
             if not getattr(self, key) >= 1:
                 raise InputError(f"{key}: found {getattr(self, key):g}; expected at least 1 step")

@@ -19,7 +19,7 @@ of a filtered trace and an accumulator. All programs here do so.
 import math
 from dataclasses import dataclass
 
-from neurosim.errors import InputError, nearest
+from neurosim.errors import find
 from neurosim.networks import Topology
 
 
@@ -72,9 +72,7 @@ def find_program(name: str) -> Program:
     InputError
         An unknown name; the message offers the nearest.
     """
-    if name not in PROGRAMS:
-        raise InputError(f"program: found {name!r}; {nearest(name, PROGRAMS)}")
-    return PROGRAMS[name]
+    return find(name, PROGRAMS, "program")
 
 
 def default_program(topology: Topology) -> str | None:

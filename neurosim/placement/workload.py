@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
-from neurosim.errors import InputError, nearest
+from neurosim.errors import InputError, refuse_unknown
 from neurosim.networks import OPTIMIZERS, Topology
 from neurosim.placement.positions import Positions
 from neurosim.placement.programs import default_cutoff, default_program, find_program, why_not
@@ -115,8 +115,7 @@ class Workload:
         if self.positions is not None and self.positions.n_active != self.n_active:
             raise InputError(f"positions: {self.positions.n_active} in the matrices; expected as many as n_active, {self.n_active}")
         for name, known in (("execution", EXECUTIONS), ("scope", SCOPES), ("optimizer", tuple(OPTIMIZERS))):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name}: found {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+            refuse_unknown(getattr(self, name), known, name)
         if self.own is not None and tuple(map(sum, self.own)) != self.topology.sizes[1:]:
             raise InputError(f"own: found {tuple(map(sum, self.own))} neurons; expected those of each population, {self.topology.sizes[1:]}")
         if _whole("batch_size", self.batch_size) < 1:

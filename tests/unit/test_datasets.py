@@ -382,3 +382,9 @@ def test_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("ask", [load_dataset, dataset_shape])
+def test_an_option_that_does_not_exist_is_named_with_the_nearest(ask):
+    with pytest.raises(TypeError, match="no option 'test_fractions'; nearest: test_fraction"):
+        ask("digits", test_fractions=0.2)

@@ -123,7 +123,7 @@ def test_shapes_are_known_before_files_are_opened():
     assert dataset_shape("mnist", encode=Encoding("latency")) == DataShape(784, 20, 10)
     assert dataset_shape("mnist_rows", encode=Encoding("integrate", steps=4)) == DataShape(28, 112, 10)
     assert dataset_shape("mnist_pixels", encode=Encoding("level_crossing", levels=40, silence=56)) == DataShape(80, 840, 10)
-    assert dataset_shape("fsdd", SpeechFeatures(bands=40), encode=Encoding("level_crossing")) == DataShape(80, 100, 10)
+    assert dataset_shape("fsdd", speech=SpeechFeatures(bands=40), encode=Encoding("level_crossing")) == DataShape(80, 100, 10)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_split_shape_and_lengths(folder):
     assert data.x_train.dtype == np.float32 and data.scale == 1.0
     # 0.3 s + 0.06 s at a frame of 50 ms every 25 ms: 1 + ceil((2880 - 400) / 200)
     assert (data.n_steps, data.lengths_train.max()) == (20, 14)
-    assert data.shape == dataset_shape(str(folder), SpeechFeatures(max_steps=20))
+    assert data.shape == dataset_shape(str(folder), speech=SpeechFeatures(max_steps=20))
     assert data.lengths_test.dtype == np.int32 and data.lengths_test.min() == 7
     for x, lengths in ((data.x_train, data.lengths_train), (data.x_test, data.lengths_test)):
         for row, length in zip(x.reshape(len(x), data.n_steps, 32), lengths, strict=True):
@@ -136,7 +136,7 @@ def test_the_shape_is_known_before_any_file_is_opened(tmp_path):
     assert dataset_shape(tmp_path) is None
     for name in ("0_ann_0.wav", "0_ann_5.wav", "6_ann_5.wav"):
         (tmp_path / name).touch()
-    assert dataset_shape(tmp_path, SpeechFeatures(bands=5, max_steps=9)) == DataShape(5, 9, 2)
+    assert dataset_shape(tmp_path, speech=SpeechFeatures(bands=5, max_steps=9)) == DataShape(5, 9, 2)
     (tmp_path / "six_ann_5.wav").touch()
     with pytest.raises(InputError, match="six_ann_5.wav"):
         dataset_shape(tmp_path)
