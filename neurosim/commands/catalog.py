@@ -135,10 +135,13 @@ def scenarios_show(scenario: ScenarioName, overrides: Overrides = None, as_json:
 
 @data_app.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="mnist", autocompletion=complete_words("mnist"))],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="mnist or cifar10.", autocompletion=complete_words("mnist", "cifar10"))],
     directory: Annotated[Optional[Path], typer.Option("--to", metavar="DIR", help="Folder [default: the user's cache].")] = None,
 ):
-    """Download a data set from OpenML, once (needs a network)."""
+    """Download a data set, once (needs a network).
+
+    MNIST comes from OpenML, CIFAR-10 from its own page.
+    """
     from neurosim.datasets import fetch
 
     print(fetch(name, directory))

@@ -46,6 +46,8 @@ def check(
     from neurosim.errors import DoesNotFitError
     from neurosim.interchange import looks_like_network
 
+    if placements and (looks_like_network(scenario) or profiles and (len(profiles) > 1 or profiles == ["all"])):
+        raise InputError("--placements: goes with one scenario on one chip")
     if looks_like_network(scenario):
         return check_network(scenario, overrides, profiles, n_steps, as_json)
     if n_steps is not None:
@@ -73,6 +75,8 @@ def check(
         from neurosim.reports.tables import print_data_notes, print_verdict
 
         print_verdict(make_console(), data)
+        if placements and "arrangements" not in data:
+            print("\nplacements  all on one core: nothing travels between cores")
         print_data_notes(make_console(), notes)
     if not verdict.fits:
         raise typer.Exit(DoesNotFitError.exit_code)
@@ -140,7 +144,7 @@ def warmup(
     scenarios: Annotated[
         Optional[list[str]],
         typer.Argument(
-            metavar="[SCENARIO]...",
+            metavar="SCENARIO",
             help="Names of bundled scenarios, or paths of YAML files; without, all kinds that are bundled.",
             show_default=False,
         ),

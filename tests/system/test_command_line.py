@@ -6,9 +6,19 @@ import sys
 
 import pytest
 from test_malformed import SCENARIO, SWEEP
+from typer.main import get_command
 
-HELPS = ["", "check", "run", "sweep", "compare", "report", "export", "schema", "profiles", "profiles check", "data", "data fetch", "scenarios show",
-         "validate", "validate posterior"]  # fmt: skip
+from neurosim.cli import app
+
+
+def every_command(command, name=""):
+    """Names of a command and of all below it."""
+    for word, part in getattr(command, "commands", {}).items():
+        yield from every_command(part, f"{name} {word}".strip())
+    yield name
+
+
+HELPS = sorted(every_command(get_command(app)))
 
 
 @pytest.mark.parametrize("command", HELPS)
@@ -18,6 +28,22 @@ def test_help_has_no_stray_blanks_and_no_lost_words(command, main_cli):
     assert not [line for line in lines if " ." in line.replace(" ...", "") or "[[" in line]
     commands = lines[lines.index("Commands:") :] if "Commands:" in lines else []
     assert not [line for line in commands if line.endswith("...")]
+
+
+def test_every_command_is_found():
+    assert len(HELPS) > 25 and {"", "warmup", "profiles new", "data fetch", "validate posterior"} <= set(HELPS)
+
+
+def test_an_error_of_use_names_the_help_of_its_command(main_cli):
+    assert main_cli("check").err == "neurosim: Missing argument 'SCENARIO'; see neurosim check --help\n"
+    assert main_cli("profiles", "show", "--all").err.endswith("; see neurosim profiles show --help\n")
+    assert main_cli("chek").err.endswith("; see neurosim --help\n")
+
+
+def test_placements_belong_to_one_scenario_on_one_chip(main_cli):
+    assert "all on one core: nothing travels between cores" in main_cli("check", "digits_santos", "--placements").out
+    result = main_cli("check", "digits_santos", "--placements", "--profile", "all")
+    assert (result.code, result.err) == (2, "neurosim: --placements: goes with one scenario on one chip\n")
 
 
 def test_help_says_defaults_in_brackets(main_cli):

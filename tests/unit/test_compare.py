@@ -88,6 +88,18 @@ def test_command_prints_table_and_json(folders, main_cli):
     assert data["runs"] == ["a", "b/result.json"] and [m["n_cores"] for m in data["metrics"]] == [1, 4]
 
 
+def test_what_was_not_run_is_not_unknown(folders, main_cli):
+    out = main_cli("compare", "a", "digits_brainscales2").out
+    row = {line.split("  ")[0]: line for line in out.splitlines()}
+    assert row["test accuracy"].endswith("not run") and "unknown" not in row["simulation time"] and row["its limit"].endswith(" -")
+
+
+def test_a_result_in_the_usual_folder_is_offered(folders, main_cli):
+    (folders / "runs").mkdir()
+    (folders / "a").rename(folders / "runs" / "a")
+    assert main_cli("report", "a").err == "neurosim: a: no such result; there is one in runs/a\n"
+
+
 @pytest.mark.parametrize("arguments", [["a"], ["a", "missing"], ["a", "."]])
 def test_command_refuses_in_one_line(folders, main_cli, arguments):
     result = main_cli("compare", *arguments)
