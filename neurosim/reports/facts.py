@@ -9,10 +9,6 @@ STATIC = "static"
 PHASES = ("input", "forward", "backward", "gradient", "update", "rewire", STATIC, EVALUATION)
 
 
-#: Limits whose use the scenario chooses, whatever the size of the network: such a one may be full without stopping anything.
-CHOSEN = {"cores", "weight_bits"}
-
-
 def words(name):
     """Name of a section, phase, level or component as people read it: ``local_sram -> "local SRAM"``."""
     return name.replace("_", " ").replace("sram", "SRAM").replace("sdram", "SDRAM")

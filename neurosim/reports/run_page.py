@@ -3,7 +3,6 @@
 from neurosim.documents import dump_yaml
 from neurosim.reports.facts import (
     changed_texts,
-    CHOSEN,
     EVALUATION,
     PHASES,
     STATIC,
@@ -38,6 +37,7 @@ from neurosim.reports.profile_table import CONFIDENCE, short_key
 from neurosim.reports.tasks_part import tasks_part
 from neurosim.reports.rich_parts import quantity_text
 from neurosim.results.metrics import stored_bytes
+from neurosim.results.metrics import CHOSEN
 from neurosim.units import format_bytes, format_count, format_si
 
 #: Anchor and heading of each section, in order.

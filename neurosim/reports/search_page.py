@@ -3,7 +3,8 @@
 from neurosim.documents import dump_yaml
 from neurosim.reports.facts import percent_text
 from neurosim.reports.page import PageTable, Tile, count_cell, render_page
-from neurosim.reports.search_table import COST_NAMES, OUTCOMES, accuracy_text, answer_text, cost_text, effort_text, value_text
+from neurosim.reports.search_table import COST_NAMES, OUTCOMES, answer_text, cost_text, effort_text, value_text
+from neurosim.reports.sweep_facts import spread_text
 
 SECTIONS = (("trail", "Trail"), ("trials", "Trials"), ("scenario", "Base scenario"))
 
@@ -58,7 +59,7 @@ def _trials(record):
         table.row(
             count_cell(trial.number),
             *(value_text(trial.overrides.get(key)) for key in record.keys),
-            (f"{accuracy_text(trial.accuracy)} %", trial.accuracy.mean) if trial.accuracy else ("", None),
+            (f"{spread_text(trial.accuracy)} %", trial.accuracy.mean) if trial.accuracy else ("", None),
             count_cell(trial.n_runs),
             (cost_text(record, trial.cost), trial.cost),
             "the answer" if trial.number == record.answer else OUTCOMES[trial.outcome],

@@ -2,7 +2,8 @@
 
 from neurosim.reports.progress import Observer
 from neurosim.reports.rich_parts import line
-from neurosim.reports.search_table import OUTCOMES, accuracy_text, value_text
+from neurosim.reports.search_table import OUTCOMES, value_text
+from neurosim.reports.sweep_facts import spread_text
 
 
 class SearchObserver(Observer):
@@ -19,7 +20,7 @@ class SearchObserver(Observer):
         """A setting has been measured, or more seeds of it."""
         if self.console is not None:
             values = ", ".join(f"{key}={value_text(value)}" for key, value in trial.overrides.items())
-            found = f"{accuracy_text(trial.accuracy)} %, " if trial.accuracy else ""
+            found = f"{spread_text(trial.accuracy)} %, " if trial.accuracy else ""
             n = f"{trial.n_runs} seed{'s' * (trial.n_runs != 1)}: "
             line(self.console, f"trial {trial.number}: {values}: {n}{found}{OUTCOMES[trial.outcome]} ({trial.why})", unbroken=True)
 

@@ -1,6 +1,7 @@
 """A search on the console: its answer, and its trials in order."""
 
 from neurosim.reports.rich_parts import Grid, bullets, heading, line
+from neurosim.reports.sweep_facts import spread_text
 from neurosim.units import format_bytes, format_count, format_si
 
 #: What the cost is called in tables and figures.
@@ -25,7 +26,7 @@ def print_search(console, record):
         grid.row(
             trial.number,
             *(value_text(trial.overrides.get(key)) for key in record.keys),
-            accuracy_text(trial.accuracy),
+            spread_text(trial.accuracy) if trial.accuracy else "",
             trial.n_runs or "",
             cost_text(record, trial.cost),
             "the answer" if trial.number == record.answer else OUTCOMES[trial.outcome],
@@ -42,9 +43,9 @@ def answer_text(record):
     if best is None:
         return f"no setting reaches {target} on the validation set" if record.is_complete else f"nothing that reaches {target} yet"
     setting = ", ".join(f"{key} {value_text(best.overrides.get(key))}" for key in record.keys)
-    text = f"{cost_text(record, best.cost)} for {target}: {setting}; validation accuracy {accuracy_text(best.accuracy)} %"
+    text = f"{cost_text(record, best.cost)} for {target}: {setting}; validation accuracy {spread_text(best.accuracy)} %"
     if record.test_accuracy:
-        return f"{text}, test accuracy {accuracy_text(record.test_accuracy)} %"
+        return f"{text}, test accuracy {spread_text(record.test_accuracy)} %"
     return text if record.is_complete else f"{text}; the search is not over"
 
 
@@ -53,12 +54,6 @@ def effort_text(record):
     n = record.n_runs
     text = f"{n:,d} run{'s' * (n != 1)} in {len(record.trials):,d} trials"
     return text if record.n_exhaustive is None else f"{text}; a sweep over all values of the budget that fit would take {record.n_exhaustive:,d}"
-
-
-def accuracy_text(found):
-    if found is None:
-        return ""
-    return f"{100 * found.mean:.2f}" + ("" if found.low is None else f" ± {100 * (found.high - found.mean):.2f}")
 
 
 def cost_text(record, cost):

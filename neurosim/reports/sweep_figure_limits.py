@@ -3,9 +3,10 @@
 import textwrap
 
 from neurosim.reports import figure_style as style
-from neurosim.reports.facts import CHOSEN, words
+from neurosim.reports.facts import words
 from neurosim.reports.sweep_facts import bindings_of, limits_at, n_synapses
 from neurosim.reports.sweep_figure_curves import WIDE, caption, log_axis
+from neurosim.results.metrics import CHOSEN
 
 MOST_ROWS, MOST_LINES = 8, 4
 _ROW, _MARGIN, _GAP = 1.65, 1.4, 0.7

@@ -161,7 +161,7 @@ def _best_settings(record, bindings):
             _estimate(metrics["test_accuracy"], lambda v: f"{100 * v:.2f}", " %", ends=possible),
             count_cell(round(n_synapses(group))),
             _estimate(metrics.get("bytes_per_core_max"), format_bytes),
-            _estimate(metrics.get("energy_per_sample_j"), _joules_text, bound=group.energy_is_complete is False),
+            _estimate(metrics.get("energy_per_sample_j"), _joules_text, bound=group.energy_is_complete is False, ends=lambda found: None),
             setting_text(group, [key for key in record.keys if key != PROFILE_KEY], is_short=True),
             stops.get(series.label, "nothing in this sweep"),
         )
@@ -229,7 +229,8 @@ def _group_status(group):
 
 
 def _points_text(record):
-    parts = [f"{n:,d} {words_}" for status, words_ in _STATUSES.items() if (n := record.count(status))]
+    counts = [(record.count(status), words_) for status, words_ in _STATUSES.items()]
+    parts = [f"{n:,d} {'do not fit' if n > 1 and words_ == _STATUSES['unfit'] else words_}" for n, words_ in counts if n]
     return f"{', '.join(parts)}. The run of a point lies in the folder points/ under its name; neurosim report writes a page of its own for it."
 
 

@@ -2,7 +2,9 @@
 
 from neurosim.reports.facts import words
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, percent
+from neurosim.reports.sweep_facts import spread_text
 from neurosim.results.comparison import flatten
+from neurosim.results.metrics import fullest_of
 from neurosim.units import format_bytes, format_count, format_si
 
 
@@ -19,13 +21,13 @@ def print_sweep(console, record):
     keys = record.telling_keys
     names = [f"={key.rpartition('.')[2]}" for key in keys]
     grid = Grid("=chip", *names, "test accuracy %", "n", "synapses", "=fullest limit", "energy/sample", "traffic/sample")
-    fullest = {point.group: point.limits[0] for point in record.points if point.limits}
+    fullest = {point.group: fullest_of(point.limits) for point in record.points if point.limits}
     for group in record.summary:
         cells = [_value(group.overrides.get(key)) for key in keys]
         grid.row(group.profile, *cells, *_measured(group, fullest.get(group.group)))
     if override := {k: v for k, v in _override(record.base).items() if f"hardware.override.{k}" not in keys}:
         line(console, "numbers of the chip changed at every point: ", ", ".join(f"{key} {value}" for key, value in override.items()))
-    heading(console, "points", "mean over n seeds ± 95 % interval of the mean (Student's t); >=: a lower bound")
+    heading(console, "points", "mean over n seeds ± 95 % interval of the mean (Student's t, from three seeds on); >=: a lower bound")
     grid.print(console)
     reasons = {}
     for group in record.summary:
@@ -48,17 +50,13 @@ def _measured(group, limit):
     accuracy, synapses = metrics.get("test_accuracy"), metrics.get("n_active")
     energy, traffic = metrics.get("energy_per_sample_j"), metrics.get("traffic_per_sample_bytes")
     return (
-        _accuracy(accuracy) if accuracy else _state(group),
+        spread_text(accuracy) if accuracy else _state(group),
         accuracy.n if accuracy else "",
         format_count(round(synapses.mean)) if synapses else "",
         f"{words(limit.name)} {percent(limit.used, limit.limit)}" if limit else "",
         f"{'' if group.energy_is_complete else '>= '}{format_si(energy.mean, 'J')}" if energy else "",
         format_bytes(round(traffic.mean)) if traffic else "",
     )
-
-
-def _accuracy(found):
-    return f"{100 * found.mean:.2f}" + ("" if found.low is None else f" ± {100 * (found.high - found.mean):.2f}")
 
 
 def _state(group):

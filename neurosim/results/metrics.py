@@ -9,6 +9,10 @@ _EVALUATION = "evaluate"
 _CONFIDENCE = 0.95
 
 
+#: Limits whose use the scenario chooses, whatever the size of the network: such a one may be full without stopping anything.
+CHOSEN = {"cores", "weight_bits"}
+
+
 def metrics_of(record):
     """Metrics of a finished run.
 
@@ -111,6 +115,17 @@ def limits_of(verdict):
             fullest[use["name"]] = use
     uses = sorted(fullest.values(), key=_fill, reverse=True)
     return [LimitUse(**{key: use[key] for key in LimitUse.model_fields if key in use}) for use in uses]
+
+
+def fullest_of(limits):
+    """The limit that says how full a chip is: the fullest one that nobody chose, or a chosen one that is exceeded; None without one.
+
+    Parameters
+    ----------
+    limits : sequence of LimitUse
+        Fullest first, as `limits_of` gives them.
+    """
+    return next((use for use in limits if use.name not in CHOSEN or use.used > use.limit), None)
 
 
 def _fill(use):

@@ -9,14 +9,14 @@ from neurosim.interchange import read_any
 from neurosim.placement import Positions, Workload, judge, place
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart, widest_weight
-from neurosim.results.metrics import limits_of
+from neurosim.results.metrics import fullest_of, limits_of
 from neurosim.results.network import TrainedNetwork
 from neurosim.scenario.experiment import refuse_unless_spikes_say, refuse_unless_stores
 from neurosim.scenario.formats import MOST_THETA_BITS
 from neurosim.scenario.load import profile_of
 from neurosim.scenario.schema import Hardware
 from neurosim.scenario.schema_network import DatasetChoice
-from neurosim.scenario.survey import CHOSEN, summarize_short
+from neurosim.scenario.survey import summarize_short
 
 #: Keys of the chip's part that say how it learns.
 _OF_LEARNING = ("learning", "headroom", "master", "rounding", "program", "trace_cutoff", "placement")
@@ -246,7 +246,7 @@ def _row(network, name, overrides):
     except UnsuitableChipError as error:
         return DeployRow(**about, state="cannot run", reason=str(error))
     verdict = found.to_dict()
-    use = next((use for use in limits_of(verdict) if use.name not in CHOSEN or use.used > use.limit), None)
+    use = fullest_of(limits_of(verdict))
     return DeployRow(
         **about,
         state="fits" if verdict["fits"] else "does not fit",

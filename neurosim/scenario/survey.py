@@ -5,13 +5,11 @@ from dataclasses import asdict, dataclass
 from neurosim.documents import WrongKey
 from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
 from neurosim.hardware import load_profile
-from neurosim.results.metrics import limits_of
+from neurosim.results.metrics import fullest_of, limits_of
 from neurosim.scenario.experiment import most_synapses, prepare, refuse_unless_suitable
 
 #: Keys of a scenario's hardware that hold for its own chip alone, and what they are on others.
 OF_A_CHIP = {"cores": "auto", "code_bytes": None, "price_set": None, "corner": None, "override": {}}
-#: Limits whose use is chosen, so that none of them says how full a chip is.
-CHOSEN = {"cores", "weight_bits"}
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,7 @@ def _row(scenario, name, shape, kept):
             raise
         return ChipRow(**about, state="cannot run", reason=str(error))
     placement, verdict = experiment.placement, experiment.verdict
-    limits = limits_of(verdict.to_dict())
-    use = next((use for use in limits if use.name not in CHOSEN or use.used > use.limit), None)
+    use = fullest_of(limits_of(verdict.to_dict()))
     counts = placement.workload.n_active if scenario.network.connectivity == "fit" else most_synapses(chosen, experiment.profile, shape)
     largest = sum(counts or (0,))
     return ChipRow(

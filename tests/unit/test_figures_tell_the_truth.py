@@ -6,6 +6,7 @@ import pytest
 from test_reports_figures import words_of
 from test_reports_records import CASES as RUNS
 from test_reports_records import make_record
+from test_reports_tables import printed
 from test_run_page import Page
 from test_sweep_page import BUDGETS, CHIPS, make_point, make_sweep
 from test_sweep_page import CASES as SWEEPS
@@ -17,7 +18,9 @@ from neurosim.reports.publish import publish_run
 from neurosim.reports.run_page import render_run_page
 from neurosim.reports.sweep_facts import bindings_of, chance_level, dense_group
 from neurosim.reports.sweep_page import render_sweep_page
+from neurosim.reports.sweep_table import print_sweep
 from neurosim.results import RunRecord
+from neurosim.results.metrics import fullest_of
 from neurosim.results.sweep import LimitUse
 from neurosim.results.sweep_files import summarize, write_sweep
 
@@ -262,3 +265,21 @@ def test_no_words_of_the_figure_of_limits_lie_on_others(sheet):
         label = axes.xaxis.label.get_window_extent()
         assert not axes.get_xlabel() or label.y0 >= axes.get_legend().get_window_extent().y1
     assert figure.axes[-1].get_xlabel()
+
+
+def test_two_seeds_have_no_interval_in_tables_either():
+    record = make_sweep(seeds=(0, 1), points=[make_point("chip_b", b, seed) for b in BUDGETS for seed in (0, 1)])
+    assert all(group.metrics["test_accuracy"].low is not None for group in record.summary)
+    table = printed(print_sweep, record).split("Student")[1]
+    assert f"{100 * record.summary[0].metrics['test_accuracy'].mean:.2f}" in table and "±" not in table
+    assert "±" in printed(print_sweep, make_sweep()).split("Student")[1]
+
+
+def test_a_chosen_limit_is_not_the_fullest():
+    cores, words = (
+        LimitUse(name="cores", used=4, limit=4, unit="cores", source="x", where="chip"),
+        LimitUse(name="words", used=1, limit=9, unit="words", source="x", where="core 0"),
+    )
+    assert fullest_of([cores, words]) is words and fullest_of([cores]) is None
+    beyond = cores.model_copy(update={"used": 5})
+    assert fullest_of([beyond, words]) is beyond
