@@ -48,7 +48,7 @@ def smallest_cores(profile, workload):
     for may_spill in dict.fromkeys((False, can_spill(profile))):
         some = first(False, 1, may_spill)
         if some is not None:
-            return first(True, some, may_spill) or some if depends_on_draw(profile) and workload.positions is None else some
+            return first(True, some, may_spill) or some if depends_on_draw(profile, workload) and workload.positions is None else some
     return None
 
 
