@@ -16,7 +16,7 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.interchange.libraries import need
-from neurosim.interchange.onnx_out import metadata_of
+from neurosim.interchange.metadata import metadata_of
 from neurosim.interchange.rate_coded import TAU_STEPS, RateCoded
 from neurosim.results.network import TrainedNetwork
 

@@ -5,12 +5,11 @@ beside ``lengths``, int32 of shape (samples,), steps counted from the front; its
 Source of the operators: ONNX operator schemas, opset 17.
 """
 
-import json
-
 import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.interchange.libraries import need
+from neurosim.interchange.metadata import metadata_of
 from neurosim.results.network import TrainedNetwork
 
 OPSET = 17
@@ -98,22 +97,6 @@ class _Graph:
                 f"export --format onnx: {model.ByteSize():,d} B; the format takes at most {_MOST_BYTES:,d} in one file: use --format npz"
             )
         return model.SerializeToString(deterministic=True)
-
-
-def metadata_of(network: TrainedNetwork) -> dict[str, str]:
-    """What a file says about where the network comes from, as text by key: ``neurosim.origin``, ``.homes``, ``.classes`` as JSON."""
-    found = {"neurosim.origin": json.dumps(network.origin)}
-    if network.homes:
-        cores = {network.populations[p]: _runs(home) for p, home in network.homes.items()}
-        found["neurosim.homes"] = json.dumps(cores)  # pairs (core, neurons that lie on it), in the order of the neurons
-    if network.classes is not None:
-        found["neurosim.classes"] = json.dumps(np.asarray(network.classes).tolist())
-    return found
-
-
-def _runs(home):
-    starts = np.flatnonzero(np.diff(home, prepend=-1))
-    return [[int(home[a]), int(b - a)] for a, b in zip(starts, [*starts[1:], len(home)], strict=True)]
 
 
 def _write_inputs(graph, network):

@@ -15,7 +15,7 @@ import numpy as np
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError
 from neurosim.interchange.nir_out import refuse_unless_spiking
-from neurosim.interchange.onnx_out import metadata_of
+from neurosim.interchange.metadata import metadata_of
 from neurosim.results.network import TrainedNetwork
 
 #: Time constant of the synapses, ms.
