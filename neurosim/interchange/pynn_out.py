@@ -2,7 +2,8 @@
 
 Lists are in the format of ``FromFileConnector``; weights of either sign are two projections, as PyNN has receptors for each. Neurons are
 ``IF_curr_delta``-like: ``IF_curr_exp`` with a synapse much shorter than a step of 1 ms, whose current is so large that a spike adds its weight to the
-membrane within the step. They reset to 0, where ours lose their threshold, so the folder is lossy and written on request alone.
+membrane within the step. They reset to 0, where ours lose their threshold, and a spike within a layer arrives a step later than here, since no delay is shorter than one: so the
+folder is lossy and written on request alone.
 Source: Davison et al., "PyNN: a common interface for neuronal network simulators", Frontiers in Neuroinformatics 2:11 (2009), and its manual.
 """
 
@@ -50,8 +51,8 @@ for name in populations:
 
 
 def run(n_steps={n_steps}):
-    """Sums of the outputs over the steps of a sample, 1 ms each; every layer of weights takes one more."""
-    sim.run(float(n_steps + {n_hidden}))
+    """Sums of the outputs over the steps of a sample, 1 ms each; every hidden layer takes two more: a delay, and a step of its membrane."""
+    sim.run(float(n_steps + {n_more}))
     last = populations[{last!r}].get_data("spikes").segments[0].spiketrains
     counts = np.array([len(train) for train in last])
     return counts @ np.load(HERE / "readout.npy") + n_steps * np.load(HERE / "bias.npy")
@@ -113,7 +114,7 @@ def write_pynn(network: TrainedNetwork, out: str | Path, lossy: bool = False) ->
     text = _SCRIPT.format(
         name=network.origin.get("scenario", "network"), n_inputs=network.n_inputs, hidden=[(p, sizes[p]) for p in network.populations[1:-1]],
         tau_m=float(spiking.tau_m), v_th=float(spiking.v_th), refractory=float(max(spiking.refractory, 0)), projections=projections,
-        n_steps=network.n_steps, n_hidden=len(network.populations) - 2, tau_syn=TAU_SYN, last=network.populations[-2],
+        n_steps=network.n_steps, n_more=2 * (len(network.populations) - 2), tau_syn=TAU_SYN, last=network.populations[-2],
     )  # fmt: skip
     write_atomic(out / "network.py", text)
     write_atomic(out / "about.json", json.dumps(metadata_of(network), indent=1) + "\n")
