@@ -6,6 +6,7 @@ a `TrainedNetwork` cannot hold: branches, unknown operators, weights that are no
 Source of the operators: ONNX operator schemas, opset 7 and later.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from neurosim.errors import InputError, printable
 from neurosim.interchange.layers import Layers
 from neurosim.interchange.libraries import need
 from neurosim.interchange.metadata import with_metadata
+from neurosim.interchange.onnx_maps import kernels_of, pool_of
 from neurosim.interchange.onnx_axes import IDLE, OPEN, Value, align
 from neurosim.interchange.onnx_graph import Graph, Node, load_model, needed, take_last_layer
 from neurosim.interchange.onnx_recurrent import follow_recurrent
@@ -180,6 +182,24 @@ class _Reader:
             )
         return int(np.prod(sizes))
 
+    def _op_conv(self, node):
+        weight, is_synapse, pattern, bias, out = kernels_of(self.graph, node, self.value)
+        self.layers.convolve(node.where, weight, is_synapse, pattern, self.value.sizes[1:])
+        if bias is not None:
+            self.layers.shift(node.where, bias, weight.shape[0])
+        self.value = Value(("samples", "maps", "rows", "columns"), (self.value.sizes[0], *out))
+
+    def _op_maxpool(self, node):
+        self._pool(node, "max")
+
+    def _op_averagepool(self, node):
+        self._pool(node, "average")
+
+    def _pool(self, node, kind):
+        pool, out = pool_of(node, self.value, kind)
+        self.layers.pool(node.where, pool)
+        self.value = replace(self.value, sizes=(self.value.sizes[0], *out))
+
     def _op_transpose(self, node):
         n = len(self.value.axes)
         perm = node.get("perm") or list(reversed(range(n)))
@@ -253,20 +273,39 @@ class _Reader:
         if self.layers.sum_over_steps and divisor.size == 1 and divisor.item() == self.n_walked:
             self.layers.divide_by_lengths(node.where)
             return
-        self.layers.scale(node.where, 1 / divisor, self._n_features())
+        self._scale(node, 1 / divisor)
 
     def _op_mul(self, node):
         i = 1 - node.inputs.index(self.name)
-        self.layers.scale(node.where, self.graph.constant(node, i, "factor").astype(np.float64), self._n_features())
+        self._scale(node, self.graph.constant(node, i, "factor").astype(np.float64))
 
     def _op_add(self, node):
         i = 1 - node.inputs.index(self.name)
-        self.layers.shift(node.where, self.graph.constant(node, i, "summand").astype(np.float64), self._n_features())
+        self._shift(node, self.graph.constant(node, i, "summand").astype(np.float64))
 
     def _op_sub(self, node):
         if self.name != node.inputs[0]:
             raise InputError(f"{node.where}: subtracts the values of the network from a constant; no layer does that")
-        self.layers.shift(node.where, -self.graph.constant(node, 1, "subtrahend").astype(np.float64), self._n_features())
+        self._shift(node, -self.graph.constant(node, 1, "subtrahend").astype(np.float64))
+
+    def _scale(self, node, values):
+        self.layers.scale(node.where, *self._of_features(node, values))
+
+    def _shift(self, node, values):
+        self.layers.shift(node.where, *self._of_features(node, values))
+
+    def _of_features(self, node, values):
+        """Constants as a layer takes them, and how many: of images each value of a sample, of maps one for each map."""
+        sizes = self.value.sizes
+        if len(sizes) != 4 or values.size == 1:
+            return values, self._n_features()
+        if not self.layers.has_weights:
+            n = self._size_of(node, sizes[1:])
+            values = values[0] if values.ndim == 4 and values.shape[0] == 1 else values
+            return np.broadcast_to(values, tuple(size or 0 for size in sizes[1:])).reshape(-1), n
+        if values.shape[-3:] != (sizes[1], 1, 1):
+            raise InputError(f"{node.where}: constants of shape {values.shape} on maps; expected one, or one for each map, ({sizes[1]}, 1, 1)")
+        return values, sizes[1]
 
     def _n_features(self):
         return self.value.sizes[-1]
@@ -319,6 +358,9 @@ class _Reader:
 
 
 _NAMES = [
+    "Conv",
+    "MaxPool",
+    "AveragePool",
     "Flatten",
     "Reshape",
     "Transpose",
