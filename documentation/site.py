@@ -16,9 +16,9 @@ PARTS = (
     ("Start", ("index.md", "notebooks/first_run.ipynb")),
     ("What is yours", ("your-data.md", "your-network.md", "notebooks/your_network.ipynb", "your-chip.md")),
     ("From Python", ("python.md", "notebooks/budgets.ipynb")),
-    ("Networks", ("bptt.md", "spiking.md", "convolution.md", "changing-tasks.md", "rules.md", "weight_formats.md")),
-    ("Sweeps and reports", ("sweeps.md", "reports.md", "results.md")),
-    ("The method", ("hardware-model.md", "cycles.md", "validation.md", "architecture.md")),
+    ("Networks", ("bptt.md", "spiking.md", "convolution.md", "changing-tasks.md", "rules.md", "weight_formats.md", "paper.md")),
+    ("Sweeps and reports", ("sweeps.md", "search.md", "clusters.md", "reports.md", "results.md")),
+    ("The method", ("hardware-model.md", "cycles.md", "silicon.md", "validation.md", "architecture.md")),
     ("Every chip", ("chips.md", "profiles.md")),
     ("Reference", ("scenario-reference.md", "reference.md", "changes.md")),
 )
@@ -44,6 +44,7 @@ def on_files(files, config):
         "index.md": _moved((REPOSITORY / "README.md").read_text(encoding="utf-8")),
         "changes.md": _moved((REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")),
         "reference.md": reference(),
+        "css/site.css": (REPOSITORY / "documentation" / "site.css").read_text(encoding="utf-8"),
     }
     for file in list(files):
         if file.src_uri.endswith(".ipynb"):

@@ -6,9 +6,9 @@ from typing import Any
 from neurosim.datasets import Dataset, make_dataset
 from neurosim.errors import InputError
 from neurosim.hardware import HardwareProfile
-from neurosim.interchange import looks_like_network, network_of
+from neurosim.interchange import network_of
 from neurosim.results.network import TrainedNetwork
-from neurosim.scenario.deploy import Deployment, deploy, read_dataset_choice, read_hardware
+from neurosim.scenario.deploy import Deployment, deploy, holds_network, read_dataset_choice, read_hardware, read_trained
 from neurosim.scenario.schema import Scenario
 
 
@@ -19,7 +19,7 @@ def load_network(source, steps: int | None = None, **about: Any) -> TrainedNetwo
     ----------
     source : path-like, onnx.ModelProto, scikit-learn MLPClassifier, or list of matrices
         Files end in .onnx, .npz (of `Run.to_npz` or one matrix of `scipy.sparse.save_npz`), .nir, .h5 or .hdf5. Matrices are arrays or
-        SciPy sparse arrays of shape (pre, post), inputs first.
+        SciPy sparse arrays of shape (pre, post), inputs first. The folder of a finished run, or its result.json, is what the run learned.
     steps : int, optional
         Steps of a sample, where the source leaves them open.
     **about
@@ -40,7 +40,11 @@ def load_network(source, steps: int | None = None, **about: Any) -> TrainedNetwo
     >>> load_network([np.eye(4, 3), np.eye(3, 2)], activation="tanh").sizes
     (4, 3, 2)
     """
-    return network_of(source, steps, **about)
+    return _read(source, steps, **about)
+
+
+def _read(source, steps=None, **about):
+    return read_trained(source, steps) if isinstance(source, (str, Path)) else network_of(source, steps, **about)
 
 
 def evaluate(network, data, *, profile, hardware=None, inputs="auto", steps=None, data_dir=None, threads=None):
@@ -83,9 +87,9 @@ def evaluate(network, data, *, profile, hardware=None, inputs="auto", steps=None
 
 
 def is_network(thing) -> bool:
-    """Whether something is a network, or the path of one, and not a scenario."""
+    """Whether something is a network, the path of one or a finished run, and not a scenario."""
     if isinstance(thing, (str, Path)):
-        return looks_like_network(thing)
+        return holds_network(thing)
     return not isinstance(thing, Scenario)
 
 
@@ -94,7 +98,7 @@ def deployed(source, profile, steps=None, hardware=None) -> Deployment:
     if profile is None:
         raise InputError("profile: missing; a network is on no chip yet, name one such as profile='loihi1'")
     network = getattr(source, "network", None) if not isinstance(source, (str, Path, TrainedNetwork)) else None
-    network = network if isinstance(network, TrainedNetwork) else network_of(source, steps)
+    network = network if isinstance(network, TrainedNetwork) else _read(source, steps)
     keys = {f"hardware.{key}": value for key, value in (hardware or {}).items()}
     if isinstance(profile, HardwareProfile):
         changed = {change.key: change.value for change in profile.changes}

@@ -113,8 +113,8 @@ def check(scenario, *, profile=None, steps=None, hardware=None) -> Verdict:
     Parameters
     ----------
     scenario : Scenario, TrainedNetwork, str, path-like, or what `network_of` takes
-        A scenario: an object, the name of a bundled one or the path of a file. A network: an object, or the path of an .onnx, .npz or .nir
-        file.
+        A scenario: an object, the name of a bundled one or the path of a file. A network: an object, the path of an .onnx, .npz or .nir
+        file, or the folder of a finished run.
     profile : str, path-like or HardwareProfile, optional
         Another chip than that of the scenario; of a network, the chip.
     steps : int, optional

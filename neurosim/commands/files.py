@@ -106,9 +106,19 @@ def export(
     lossy: Annotated[
         bool, typer.Option("--lossy", help="For nir and pynn: write spiking neurons though they reset there where ours lose their threshold.")
     ] = False,
-    data: Annotated[Optional[Path], typer.Option("--data", metavar="DIR", help="For c and sanafe: look for data sets here first.")] = None,
+    rate_coded: Annotated[
+        bool,
+        typer.Option("--rate-coded", help="For nir: a perceptron of relu cells as a copy whose neurons spike, with its measured accuracy."),
+    ] = False,
+    n_steps: Annotated[
+        Optional[int],
+        typer.Option("--steps", metavar="T", min=1, max=10_000, help="With --rate-coded: steps of a sample [default: chosen on training data]."),
+    ] = None,
+    data: Annotated[
+        Optional[Path], typer.Option("--data", metavar="DIR", help="For c, sanafe and --rate-coded: look for data sets here first.")
+    ] = None,
     overrides: Overrides = None,
-):
+):  # fmt: skip
     """Write the network of a run for other tools, its counts for other energy estimators, or one batch of it for SANA-FE to replay.
 
     The network, of any finished run, without data or kernels: onnx (sparse weights), npz (arrays in CSR form, signs, biases, homes), torch (a
@@ -132,6 +142,10 @@ def export(
         raise InputError(f"--set: for --format c alone; what {what} exports is what has run")
     if lossy and what not in ("nir", "pynn"):
         raise InputError(f"--lossy: found with --format {what}; it belongs to nir and pynn")
+    if rate_coded and (what != "nir" or lossy):
+        raise InputError(f"--rate-coded: found with {'--lossy' if lossy else f'--format {what}'}; it belongs to --format nir alone")
+    if n_steps is not None and not rate_coded:
+        raise InputError("--steps: belongs to --rate-coded")
     if dense and what != "onnx":
         raise InputError(f"--dense: found with --format {what}; it belongs to onnx")
     if what in NETWORK_FORMATS:
@@ -140,6 +154,17 @@ def export(
 
         if out is None:
             raise InputError(f"--out: missing; give {NETWORK_FORMATS[what]}")
+        if rate_coded:
+            from neurosim.interchange.nir_out import write_nir
+            from neurosim.scenario.rate_coding import rate_coded_of
+
+            network, copy = rate_coded_of(run, n_steps, data)
+            write_nir(network, out, copy=copy)
+            print(
+                f"{out}: over {copy.n_steps} steps {100 * copy.accuracy:.2f} % of {copy.n_samples:,d} test samples, "
+                f"the network itself {100 * copy.accuracy_of_network:.2f} %; {copy.spikes_per_sample:,.1f} spikes a sample"
+            )
+            return None
         return write_network(read_run_network(run), what, out, dense=dense, lossy=lossy)
     if what == "sanafe":
         from neurosim.scenario.replay import export_sanafe

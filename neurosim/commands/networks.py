@@ -15,9 +15,8 @@ Steps = Annotated[
 
 
 def check_network(path, overrides, profiles, n_steps, as_json):
-    """Answer `neurosim check` for a file with a network; exit code 3 if it fits none of the chips."""
-    from neurosim.interchange import read_any
-    from neurosim.scenario.deploy import deploy, read_hardware, survey_network
+    """Answer `neurosim check` for a file with a network or the folder of a run; exit code 3 if it fits none of the chips."""
+    from neurosim.scenario.deploy import deploy, read_hardware, read_trained, survey_network
 
     overrides = list(overrides or ())
     if not profiles:
@@ -26,7 +25,7 @@ def check_network(path, overrides, profiles, n_steps, as_json):
         profiles = given
     if not profiles:
         raise InputError(f"{path}: a network on no chip yet; name one with --profile NAME, or --profile all")
-    network = read_any(path, n_steps)
+    network = read_trained(path, n_steps)
     if len(profiles) == 1 and profiles != ["all"]:
         found = deploy(network, read_hardware(profiles[0], overrides))
         facts = found.to_dict()

@@ -37,18 +37,18 @@ def check(
     n_steps: Steps = None,
     as_json: AsJson = False,
 ):  # fmt: skip
-    """Say whether a scenario, or a network from a file (ONNX, NPZ or NIR), fits a chip, without training (exit code 3 if not).
+    """Say whether a scenario, or a network from a file (ONNX, NPZ or NIR) or a finished run, fits a chip, without training (exit code 3 if not).
 
-    Of a file every count is that of its own connections: rows, axons, words, routing entries, targets, hops.
+    Of a network every count is that of its own connections: rows, axons, words, routing entries, targets, hops.
 
     With several --profile, or --profile all: whether it fits each of these chips, and how large it could be there (exit code 3 if it fits none).
     """
     from neurosim.errors import DoesNotFitError
-    from neurosim.interchange import looks_like_network
+    from neurosim.scenario.deploy import holds_network
 
-    if placements and (looks_like_network(scenario) or profiles and (len(profiles) > 1 or profiles == ["all"])):
+    if placements and (holds_network(scenario) or profiles and (len(profiles) > 1 or profiles == ["all"])):
         raise InputError("--placements: goes with one scenario on one chip")
-    if looks_like_network(scenario):
+    if holds_network(scenario):
         return check_network(scenario, overrides, profiles, n_steps, as_json)
     if n_steps is not None:
         raise InputError(f"--steps: found {n_steps} with a scenario; it belongs to a network from a file")

@@ -3,11 +3,13 @@
 A reader says what stands where; what cannot stand there is refused with the name that the reader gave it.
 """
 
+from dataclasses import asdict
+
 import numpy as np
 from scipy import sparse
 
 from neurosim.errors import InputError
-from neurosim.networks import MODELS
+from neurosim.networks import MODELS, Convolve, Pool, Topology
 from neurosim.results.network import TrainedNetwork, WeightMatrix
 
 #: Most numbers of a matrix that is laid out densely in between, 4 GiB of float32.
@@ -32,11 +34,18 @@ class Layers:
         self._biases: list = []
         self._cells: list = []
         self._kind, self._n_steps, self._readout = "mlp", 1, None
+        self._input_shape: tuple[int, int, int] | None = None  # of a network with maps
+        self._patterns: list = []  # of each matrix: Convolution, or None
+        self._pools: dict[int, Pool] = {}  # by number of the matrix before
 
     @property
     def has_weights(self):
         """Whether some weights have been met."""
         return bool(self._weights)
+
+    @property
+    def _is_feedforward(self):
+        return self._kind in ("mlp", "conv")
 
     @property
     def _is_open(self):
@@ -47,12 +56,32 @@ class Layers:
         """A matrix of weights. `weight`: float32 (pre, post); `is_synapse`: bool of that shape, where connections are."""
         self._refuse_sum(where)
         if self._is_open:
-            if self._kind == "mlp":
+            if self._is_feedforward:
                 raise InputError(f"{where}: two products without a cell between them; multiply their weights into one, or put a cell there")
             raise InputError(f"{where}: a second layer behind the recurrent ones; a recurrent network has one, the outputs")
-        if self._kind != "mlp":
+        if not self._is_feedforward:
             self._readout = self._readout or "last"
         self._add(where, sparse_of(where, weight, is_synapse))
+
+    def convolve(self, where, weight, is_synapse, pattern, shape):
+        """Kernels. `weight`: float32 (maps, input maps, k, k); `pattern`: `Convolution`; `shape`: (maps, rows, columns) of what enters."""
+        if self._is_open:
+            raise InputError(f"{where}: two products without a cell between them; put a cell there")
+        if not self._is_feedforward or self._weights and self._patterns[-1] is None:
+            raise InputError(f"{where}: a convolution behind a layer without maps; put convolutions first")
+        if not self._weights:
+            self._kind, self._input_shape = "conv", shape
+        n = weight.shape[0]
+        self._add(where, sparse_of(where, weight.reshape(n, -1).T, is_synapse.reshape(n, -1).T), pattern)
+
+    def pool(self, where, pool):
+        """`Pool` of the values of a convolution."""
+        i = len(self._weights) - 1
+        if self._kind != "conv" or self._patterns[i] is None or i in self._pools:
+            raise InputError(f"{where}: pooling belongs directly behind a convolution and its cell, once")
+        if self._is_open:
+            raise InputError(f"{where}: pooling before the cell; a layer here is convolution, cell, pooling")
+        self._pools[i] = pool
 
     def add_sparse(self, where, weight):
         """A matrix of weights as `WeightMatrix` has it, csr_array of shape (pre, post)."""
@@ -60,10 +89,11 @@ class Layers:
             raise InputError(f"{where}: two products without a cell between them; multiply their weights into one, or put a cell there")
         self._add(where, weight)
 
-    def _add(self, where, weight):
+    def _add(self, where, weight, pattern=None):
         if weight.nnz == 0:
             raise InputError(f"{where}: no weight that is not zero; a network needs at least one connection between its layers")
         self._weights.append((where, weight))
+        self._patterns.append(pattern)
         self._biases.append(None)
 
     def shift(self, where, values, n):
@@ -98,7 +128,7 @@ class Layers:
 
     def cell(self, where, name):
         """A cell, by its name in `neurosim.networks.MODELS`."""
-        if not self._is_open or self._kind != "mlp":
+        if not self._is_open or not self._is_feedforward:
             raise InputError(f"{where}: a cell stands behind a product with weights")
         self._cells.append(name)
 
@@ -117,7 +147,7 @@ class Layers:
 
     def read_out(self, where, how):
         """What the outputs see of a recurrent layer: ``last``, ``mean``, or ``sum``, which is still to be divided."""
-        if self._kind == "mlp":
+        if self._is_feedforward:
             raise InputError(f"{where}: takes one step, or all, of what is no recurrent layer")
         self.sum_over_steps = how == "sum"
         self._readout = "mean" if how == "sum" else how
@@ -156,7 +186,35 @@ class Layers:
                 raise InputError(f"{where}: weights of shape {weight.shape} behind a layer of {before.shape[1]}")
         if self._weights[-1][1].shape[1] < 2:
             raise InputError(f"{self._weights[-1][0]}: one output; a network has at least two classes")
-        return self._perceptron() if self._kind == "mlp" else self._through_time()
+        return {"mlp": self._perceptron, "conv": self._with_maps}.get(self._kind, self._through_time)()
+
+    def _with_maps(self):
+        if self._patterns[-1] is not None:
+            raise InputError(
+                f"{self._weights[-1][0]}: a convolution at the end; the last weights lead to the scores of the classes, which have no maps"
+            )
+        assert self._input_shape is not None
+        layers: list[Convolve | Pool | int] = []
+        for i, ((_, weight), pattern) in enumerate(zip(self._weights, self._patterns, strict=True)):
+            layers.append(weight.shape[1] if pattern is None else Convolve(weight.shape[1], pattern))
+            if i in self._pools:
+                layers.append(self._pools[i])
+        try:
+            topology = Topology.convolutional(self._input_shape, layers, self._cells)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
+        populations = tuple(population.name for population in topology.populations)
+        matrices = tuple(_matrix(f"{a} to {b}", (i, i + 1), w) for i, (a, b, (_, w)) in enumerate(zip(populations, populations[1:], self._weights)))
+        cells = tuple(self._cells)
+        maps = {
+            "input_shape": list(self._input_shape),
+            "kernels": [pattern and asdict(pattern) for pattern in self._patterns],
+            "pools": [asdict(self._pools[i]) if i in self._pools else None for i in range(len(matrices) - 1)],
+        }
+        return TrainedNetwork(
+            type="conv", populations=populations, matrices=matrices, biases=_biases(self._biases, matrices),
+            activation=cells[0] if len(set(cells)) == 1 else cells, maps=maps, **self._inputs(),
+        )  # fmt: skip
 
     def _perceptron(self):
         n = len(self._weights)
@@ -185,7 +243,8 @@ class Layers:
 
     def _inputs(self):
         """How samples enter: times `scale`, or shifted and divided; a factor of each feature is a spread."""
-        n_inputs, scale, shift = self._weights[0][1].shape[0], self._scale, self._shift
+        n_inputs = int(np.prod(self._input_shape)) if self._input_shape else self._weights[0][1].shape[0]
+        scale, shift = self._scale, self._shift
         for values in (scale, shift):
             if values.size not in (1, n_inputs):
                 raise InputError(f"{self.path}: {values.size} numbers shift or scale the {n_inputs} inputs")

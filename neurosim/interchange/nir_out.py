@@ -1,7 +1,8 @@
 """NIR out: what the Neuromorphic Intermediate Representation can say of a network.
 
 Its nodes have no rectified, tanh or LSTM cell, and its LIF neurons go back to ``v_reset`` when they spike, where ours lose their threshold. So
-only a network without hidden neurons is written as it is; of a spiking one the file is lossy and is written on request alone. Written so that
+only a network without hidden neurons is written as it is; of a spiking one the file is lossy and is written on request alone, and so is a copy
+of a rectified one that spikes instead (`rate_coded`). Written so that
 importers agree (r = 1 with the factor in the weights, one threshold per layer, v_leak = v_reset = 0, tau much longer than the step).
 Source: Pedersen et al., "Neuromorphic intermediate representation", Nature Communications 15:8122 (2024), table 1.
 """
@@ -15,7 +16,8 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.interchange.libraries import need
-from neurosim.interchange.onnx_out import metadata_of
+from neurosim.interchange.metadata import metadata_of
+from neurosim.interchange.rate_coded import TAU_STEPS, RateCoded
 from neurosim.results.network import TrainedNetwork
 
 #: Seconds of a step. The format has none; snnTorch assumes this one, and norse takes it as ``dt=``.
@@ -91,6 +93,40 @@ def nir_graph(network: TrainedNetwork, lossy: bool = False) -> Any:
     return nir.NIRGraph(nodes, edges, metadata=told)
 
 
+def rate_coded_graph(network: TrainedNetwork, copy: RateCoded) -> Any:
+    """A rate-coded copy as a NIR graph, with what was measured of it.
+
+    Parameters
+    ----------
+    network : TrainedNetwork
+        That it is a copy of.
+    copy : RateCoded
+
+    Returns
+    -------
+    nir.NIRGraph
+    """
+    nir = need("nir", "nir", "export --format nir")
+    nodes, last = {"input": nir.Input(np.array([network.n_inputs]))}, "input"
+    edges = []
+    for i, (weight, bias) in enumerate(zip(copy.weights, copy.biases, strict=True), 1):
+        is_last, n = i == len(copy.weights), weight.shape[1]
+        gain = np.float32(1 if is_last else TAU_STEPS)
+        added = {f"layer{i}_weights": nir.Affine(weight.T * gain, bias * gain) if bias.any() or is_last else nir.Linear(weight.T * gain)}
+        if not is_last:
+            zeros = np.zeros(n)
+            tau = np.full(n, TAU_STEPS * STEP_S)
+            added[f"layer{i}"] = nir.LIF(tau=tau, r=np.ones(n), v_leak=zeros, v_threshold=np.ones(n), v_reset=zeros)
+        for name, node in added.items():
+            nodes[name] = node
+            edges.append((last, name))
+            last = name
+    nodes["output"] = nir.Output(np.array([network.n_classes]))
+    edges.append((last, "output"))
+    told = metadata_of(network) | {"neurosim.step_s": STEP_S, "neurosim.n_steps": copy.n_steps, "neurosim.rate_coded": json.dumps(copy.facts())}
+    return nir.NIRGraph(nodes, edges, metadata=told)
+
+
 def refuse_unless_spiking(network: TrainedNetwork, what: str, lossy: bool) -> None:
     """Refuse what a format of spiking neurons cannot say.
 
@@ -105,7 +141,7 @@ def refuse_unless_spiking(network: TrainedNetwork, what: str, lossy: bool) -> No
         if len(network.matrices) > 1:
             cell = network.type if network.type != "mlp" else network.cells[0]
             raise InputError(
-                f"{where}: {network.populations[1]} has cells {cell}, for which the format has no neuron; use --format onnx, which is exact"
+                f"{where}: {network.populations[1]} has cells {cell}, for which the format has no neuron; use --format onnx, which is exact{_copy_of(network, what)}"
             )
         if what == "pynn":
             raise InputError(f"{where}: no neuron of this network spikes; use --format onnx, which is exact")
@@ -124,11 +160,15 @@ def refuse_unless_spiking(network: TrainedNetwork, what: str, lossy: bool) -> No
         )
 
 
-def write_nir(network: TrainedNetwork, out: str | Path, lossy: bool = False) -> None:
-    """Write a NIR file."""
+def _copy_of(network, what):
+    return ", or --rate-coded for a copy that spikes" if what == "nir" and network.type == "mlp" and set(network.cells) == {"relu"} else ""
+
+
+def write_nir(network: TrainedNetwork, out: str | Path, lossy: bool = False, copy: RateCoded | None = None) -> None:
+    """Write a NIR file: of a network, or of a rate-coded copy of it."""
     nir = need("nir", "nir", "export --format nir")
     need("h5py", "nir", "export --format nir")
-    graph = nir_graph(network, lossy)
+    graph = nir_graph(network, lossy) if copy is None else rate_coded_graph(network, copy)
     out = Path(out)
     part = out.with_name(f".{out.name}.part")
     try:

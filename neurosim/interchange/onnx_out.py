@@ -1,16 +1,15 @@
 """ONNX out: a trained network as a graph of standard operators, weights as sparse initializers.
 
 Inputs of the graph are what the run was given: ``input``, float32 of shape (samples, features), or (samples, steps, features) of a sequence
-beside ``lengths``, int32 of shape (samples,), steps counted from the front; its output ``logits`` are the sums of the output neurons.
+beside ``lengths``, int32 of shape (samples,), steps counted from the front, or (samples, maps, rows, columns) of a network with maps; its output ``logits`` are the sums of the output neurons.
 Source of the operators: ONNX operator schemas, opset 17.
 """
-
-import json
 
 import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.interchange.libraries import need
+from neurosim.interchange.metadata import metadata_of
 from neurosim.results.network import TrainedNetwork
 
 OPSET = 17
@@ -45,8 +44,8 @@ def onnx_bytes(network: TrainedNetwork, dense: bool = False) -> bytes:
         raise InputError("export --format onnx: no operator of ONNX spikes; use --format torch or npz, which are exact")
     graph = _Graph(need("onnx", "onnx", "export --format onnx"), dense)
     _write_inputs(graph, network)
-    if network.type == "mlp":
-        _write_perceptron(graph, network)
+    if network.type in ("mlp", "conv"):
+        _write_layers(graph, network)
     else:
         _write_recurrent(graph, network)
     return graph.finish(network)
@@ -64,13 +63,17 @@ class _Graph:
         return name
 
     def weights(self, name, matrix):
-        """A matrix of shape (rows, columns) or (1, rows, columns), of which only synapses are written."""
+        """A constant of which only synapses are written: its shape, the row and the column of each of them in (..., row, column), and weights.
+
+        Of kernels, shape (maps, inputs, k, k), a row is an output map, and a column what is left of the shape.
+        """
         shape, rows, columns, values = matrix
+        width = shape[-1] if len(shape) < 4 else int(np.prod(shape[1:]))
+        places = rows.astype(np.int64) * width + columns
         if self.dense:
-            full = np.zeros(shape[-2:], np.float32)
-            full[rows, columns] = values
+            full = np.zeros(int(np.prod(shape)), np.float32)
+            full[places] = values
             return self.constant(name, full.reshape(shape))
-        places = rows.astype(np.int64) * shape[-1] + columns
         order = np.argsort(places)
         indices = self.onnx.numpy_helper.from_array(places[order], f"{name}_indices")
         self.sparse.append(self.helper.make_sparse_tensor(self.onnx.numpy_helper.from_array(values[order].copy(), name), indices, list(shape)))
@@ -100,40 +103,47 @@ class _Graph:
         return model.SerializeToString(deterministic=True)
 
 
-def metadata_of(network: TrainedNetwork) -> dict[str, str]:
-    """What a file says about where the network comes from, as text by key: ``neurosim.origin``, ``.homes``, ``.classes`` as JSON."""
-    found = {"neurosim.origin": json.dumps(network.origin)}
-    if network.homes:
-        cores = {network.populations[p]: _runs(home) for p, home in network.homes.items()}
-        found["neurosim.homes"] = json.dumps(cores)  # pairs (core, neurons that lie on it), in the order of the neurons
-    if network.classes is not None:
-        found["neurosim.classes"] = json.dumps(np.asarray(network.classes).tolist())
-    return found
-
-
-def _runs(home):
-    starts = np.flatnonzero(np.diff(home, prepend=-1))
-    return [[int(home[a]), int(b - a)] for a, b in zip(starts, [*starts[1:], len(home)], strict=True)]
-
-
 def _write_inputs(graph, network):
-    steps = [] if network.type == "mlp" else [network.n_steps]
-    graph.inputs.append(graph.helper.make_tensor_value_info("input", graph.proto.FLOAT, ["samples", *steps, network.n_inputs]))
-    if network.type != "mlp":
+    through_time = network.type not in ("mlp", "conv")
+    shape = list(network.maps["input_shape"]) if network.maps else [network.n_inputs]
+    steps = [network.n_steps] if through_time else []
+    graph.inputs.append(graph.helper.make_tensor_value_info("input", graph.proto.FLOAT, ["samples", *steps, *shape]))
+    if through_time:
         graph.inputs.append(graph.helper.make_tensor_value_info("lengths", graph.proto.INT32, ["samples"]))
     if network.scale not in (None, 1.0):
         graph.node("Mul", graph.last, graph.constant("scale", np.float32(network.scale)), name="scale_inputs")
     if network.mean is not None:
-        graph.node("Sub", graph.last, graph.constant("mean", network.mean.astype(np.float32)), name="subtract_mean")
-        graph.node("Div", graph.last, graph.constant("spread", network.spread.astype(np.float32)), name="divide_by_spread")
+        graph.node("Sub", graph.last, graph.constant("mean", network.mean.astype(np.float32).reshape(shape)), name="subtract_mean")
+        graph.node("Div", graph.last, graph.constant("spread", network.spread.astype(np.float32).reshape(shape)), name="divide_by_spread")
+    if network.per_image:
+        axes = list(range(1, 1 + len(shape)))
+        mean = graph.node("ReduceMean", graph.last, name="mean_of_image", axes=axes)
+        shifted = graph.node("Sub", graph.nodes[-1].input[0], mean, name="subtract_mean_of_image")
+        squares = graph.node("Mul", shifted, shifted, name="squares")
+        spread = graph.node("Sqrt", graph.node("ReduceMean", squares, name="variance_of_image", axes=axes), name="spread_of_image")
+        least = graph.constant("least_spread", np.float32(1 / np.sqrt(network.n_inputs)))
+        graph.node("Div", shifted, graph.node("Max", spread, least, name="spread_used"), name="divide_by_spread_of_image")
 
 
-def _write_perceptron(graph, network):
+def _write_layers(graph, network):
+    has_maps = network.maps is not None
     for i, (matrix, cell) in enumerate(zip(network.matrices, (*network.cells, None), strict=True)):
-        weight = matrix.weight.tocoo()
-        name = graph.weights(f"weight_{i}", (weight.shape, weight.row, weight.col, weight.data))
-        graph.node("MatMul", graph.last, name, name=f"sums_{i}")
-        _write_bias(graph, network, matrix.post, i)
+        weight, kernel = matrix.weight.tocoo(), network.maps and network.maps["kernels"][i]
+        if kernel:
+            size, pad = kernel["kernel"], kernel["padding"]
+            shape = (weight.shape[1], weight.shape[0] // size**2, size, size)
+            names = [graph.weights(f"weight_{i}", (shape, weight.col, weight.row, weight.data))]
+            if matrix.post in network.biases:
+                names.append(graph.constant(f"bias_{i}", network.biases[matrix.post]))
+            stride = [kernel["stride"]] * 2
+            graph.node("Conv", graph.last, *names, name=f"sums_{i}", kernel_shape=[size] * 2, strides=stride, pads=[pad] * 4)
+        else:
+            if has_maps:
+                graph.node("Flatten", graph.last, name="values_of_maps")
+                has_maps = False
+            name = graph.weights(f"weight_{i}", (weight.shape, weight.row, weight.col, weight.data))
+            graph.node("MatMul", graph.last, name, name=f"sums_{i}")
+            _write_bias(graph, network, matrix.post, i)
         if cell is not None:
             if cell not in _ACTIVATIONS:
                 raise InputError(
@@ -141,6 +151,11 @@ def _write_perceptron(graph, network):
                 )
             kind, attributes = _ACTIVATIONS[cell]
             graph.node(kind, name=f"hidden_{i}", **attributes)
+        if pool := network.maps and i < len(network.maps["pools"]) and network.maps["pools"][i]:
+            window: dict = {"kernel_shape": [pool["window"]] * 2, "strides": [pool["stride"]] * 2, "pads": [pool["padding"]] * 4}
+            if pool["kind"] == "average":
+                window["count_include_pad"] = 1
+            graph.node("MaxPool" if pool["kind"] == "max" else "AveragePool", name=f"pooled_{i}", **window)
 
 
 def _write_bias(graph, network, population, i):

@@ -27,9 +27,14 @@ def write_network(network: TrainedNetwork, what: str, out: str | Path, dense: bo
         A format that cannot say what the network is; the message names one that can.
     """
     out = Path(out)
-    if network.type == "conv" and what != "npz":
+    if network.type == "conv" and what not in ("npz", "onnx"):
         raise InputError(
-            f"export --format {what}: {network.matrices[0].name} is a convolution with shared sparse weights, which is not written yet; use --format npz"
+            f"export --format {what}: {network.matrices[0].name} is a convolution with shared sparse weights, which is not written there; use --format onnx"
+        )
+    if network.per_image and what not in ("npz", "onnx"):
+        raise InputError(
+            f"export --format {what}: each sample is standardized over its own values (dataset.standardize: image), which is not written there; use "
+            "--format onnx"
         )
     if what == "npz":
         network.to_npz(out)

@@ -27,15 +27,15 @@ def fan_in_limit(profile):
     return min(found, key=lambda pair: pair[0], default=(None, None))
 
 
-def in_axon_limit(profile):
+def in_axon_limit(profile, workload):
     """Most distinct pre neurons with synapses on one core and the source of that limit, or (None, None)."""
-    return min(family_of(profile).in_axon_limits(profile), key=lambda pair: pair[0], default=(None, None))
+    return min(family_of(profile).in_axon_limits(profile, workload), key=lambda pair: pair[0], default=(None, None))
 
 
-def depends_on_draw(profile):
+def depends_on_draw(profile, workload):
     """Whether some limit is on a count that depends on which positions are drawn."""
     stated = (getattr(profile.limits, name) for name in ("out_axons_per_core", "routing_entries", "targets_per_neuron"))
-    return family_of(profile).has_drawn_room or in_axon_limit(profile)[0] is not None or any(limit is not None for limit in stated)
+    return family_of(profile).has_drawn_room or in_axon_limit(profile, workload)[0] is not None or any(limit is not None for limit in stated)
 
 
 def target_places(profile, chip):
@@ -104,7 +104,7 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
         limit, source = limit * merged, source + " x storage.merged_columns" * bool((merged > 1).any())
         yield Check("fan_in_per_neuron", -(-most // layout.n_post), limit, "synapses", source, layout.core, layout.matrix)
     yield from family.list_checks(room)
-    limit, source = in_axon_limit(profile)
+    limit, source = in_axon_limit(profile, workload)
     if limit is not None:
         if given is None:
             rows = count_rows(layout.n_pre, layout.n_post, layout.n_pre, n_active, slots, with_expected).map(layout.per_core)

@@ -190,7 +190,7 @@ class Placement:
     def row_limits(self):
         """Limits that the run keeps at every step beside slots and fan-in: keyword arguments of `synapses.CorePlan`."""
         limits, profile = {}, self.profile
-        in_axons, out_axons = in_axon_limit(profile)[0], profile.limits.out_axons_per_core
+        in_axons, out_axons = in_axon_limit(profile, self.workload)[0], profile.limits.out_axons_per_core
         if in_axons is not None:
             limits["in_axons"] = (in_axons,) * self.n_cores
         if out_axons is not None:

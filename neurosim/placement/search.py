@@ -48,7 +48,7 @@ def smallest_cores(profile, workload):
     for may_spill in dict.fromkeys((False, can_spill(profile))):
         some = first(False, 1, numbers[-1], may_spill)
         if some is not None:
-            is_drawn = depends_on_draw(profile) and workload.positions is None
+            is_drawn = depends_on_draw(profile, workload) and workload.positions is None
             return is_drawn and first(True, some, _most_sure_cores(profile, workload), may_spill) or some
     return None
 

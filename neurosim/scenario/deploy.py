@@ -5,13 +5,14 @@ from pathlib import Path
 
 from neurosim.documents import Document, Strict, validate
 from neurosim.errors import InputError, UnsuitableChipError
-from neurosim.interchange import read_any
+from neurosim.interchange import looks_like_network, read_any
 from neurosim.placement import Positions, Workload, judge, place
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart, widest_weight
 from neurosim.results.metrics import fullest_of, limits_of
 from neurosim.results.network import TrainedNetwork
 from neurosim.scenario.experiment import refuse_unless_spikes_say, refuse_unless_stores
+from neurosim.scenario.folder import RESULT
 from neurosim.scenario.formats import MOST_THETA_BITS
 from neurosim.scenario.load import profile_of
 from neurosim.scenario.schema import Hardware
@@ -109,6 +110,12 @@ def read_dataset_choice(name, overrides=()):
     return validate(_Data, document, what="data").dataset
 
 
+def holds_network(name):
+    """Whether a name is that of a file with a network, or of the folder of a finished run or its result.json, and not of a scenario."""
+    path = Path(name)
+    return looks_like_network(name) or (path if path.name == RESULT else path / RESULT).is_file()
+
+
 def read_trained(path, n_steps=None):
     """A network from a file of any known format, or from the folder of a finished run.
 
@@ -117,7 +124,7 @@ def read_trained(path, n_steps=None):
     InputError
     """
     path = Path(path)
-    if path.is_dir() or path.suffix == ".json":
+    if path.is_dir() or path.name == RESULT:
         from neurosim.scenario.weights import read_run_network
 
         return read_run_network(path)

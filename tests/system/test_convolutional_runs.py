@@ -106,6 +106,19 @@ def test_an_interrupted_run_goes_on_bit_by_bit(tmp_path):
         np.testing.assert_array_equal(one.weight.toarray(), other.weight.toarray())
 
 
+def test_onnxruntime_predicts_as_the_run_did(tmp_path, main_cli):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    scenario = make_scenario(**LONGER)
+    record, folder = run_scenario(scenario, out=tmp_path / "run", n_threads=1)
+    assert main_cli("export", folder, "--format", "onnx", "--out", "net.onnx").code == 0
+    data = scenario.dataset.load()
+    x = data.x_test.reshape(-1, 1, 8, 8).astype(np.float32)
+    (logits,) = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(None, {"input": x})
+    want = read_run_network(folder).logits(data.x_test)
+    assert np.abs(logits - want).max() <= 1e-5 * np.abs(want).max()
+    assert (logits.argmax(axis=1) == data.y_test).mean() == pytest.approx(record.accuracy.test, abs=1.5 / len(data.y_test))
+
+
 def test_weights_leave_and_predict_as_the_run_did(tmp_path):
     scenario = make_scenario(**LONGER)
     record, _ = run_scenario(scenario, out=tmp_path / "run", n_threads=1)

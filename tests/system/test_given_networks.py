@@ -224,3 +224,23 @@ def test_a_spiking_run_and_its_evaluation(profile, tmp_path):
     assert "--lossy" in str(run("export", folder, "--format", "nir", "--out", tmp_path / "net.nir").exception)
     assert run("export", folder, "--format", "nir", "--lossy", "--out", tmp_path / "net.nir").exception is None
     assert ns.load_network(tmp_path / "net.nir").n_synapses <= network.n_synapses
+
+
+def test_the_folder_of_a_run_is_a_network(finished, main_cli):
+    network = ns.load_network(finished)
+    assert network.n_synapses == ns.open_run(finished).network.n_synapses and network.origin["scenario"] == "digits_santos"
+    for place in (finished, finished / "result.json"):
+        verdict = ns.check(place, profile="loihi1")
+        assert verdict and verdict.to_dict() == ns.check(network, profile="loihi1").to_dict()
+        done = main_cli("check", place, "--profile", "loihi1", "--json")
+        assert done.code == 0 and json.loads(done.out)["n_active"] == json.loads(json.dumps(verdict.to_dict()))["n_active"]
+        many = main_cli("check", place, "--profile", "all", "--json")
+        assert many.code == 0 and all("state" in row for row in json.loads(many.out))
+    assert ns.evaluate(finished, "digits", profile="loihi1").accuracy > 0.5
+    alone = main_cli("check", finished)
+    assert (alone.code, alone.err.count("\n")) == (2, 1) and "--profile" in alone.err
+    (empty := finished.parent / "empty").mkdir()
+    for refused in (main_cli("check", empty, "--profile", "loihi1"), main_cli("evaluate", empty, "--data", "digits", "--profile", "loihi1")):
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+    with pytest.raises(InputError, match="no such file|no finished run|result.json"):
+        ns.load_network(empty)

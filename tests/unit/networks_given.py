@@ -29,6 +29,37 @@ def make_perceptron(seed=0, sizes=(64, 30, 20, 10), cells=("tanh", "leaky_relu")
     )
 
 
+def make_convolutional(
+    seed=0,
+    shape=(2, 9, 8),
+    layers=((6, 3, 1, 1), (5, 3, 2, 0)),
+    pools=(("max", 2, 2, 0), None),
+    dense=(12, 4),
+    biases=(1, 3),
+    cells=None,
+    density=0.5,
+    **about,
+):
+    """Convolutions (maps, kernel, stride, padding) with pools (kind, window, stride, padding) or None behind them, then dense layers."""
+    rng, sizes, matrices, kernels = np.random.default_rng(seed), shape, [], []
+    names = ["inputs", *(f"conv {i}" for i in range(1, len(layers) + 1)), *(f"hidden {len(layers) + i}" for i in range(1, len(dense))), "outputs"]
+    for i, ((n, *window), pool) in enumerate(zip(layers, pools, strict=True)):
+        kernels.append(dict(zip(("kernel", "stride", "padding"), window, strict=True)))
+        matrices.append(sparse_weights(rng, (sizes[0] * window[0] ** 2, n), density, (i, i + 1), f"{names[i]} to {names[i + 1]}"))
+        for size, stride, padding in filter(None, (window, pool and pool[1:])):
+            sizes = (n, *((side + 2 * padding - size) // stride + 1 for side in sizes[1:]))
+    n = int(np.prod(sizes))
+    for i, m in enumerate(dense, len(layers)):
+        matrices.append(sparse_weights(rng, (n, m), density, (i, i + 1), f"{names[i]} to {names[i + 1]}"))
+        kernels, n = [*kernels, None], m
+    found = [pool and dict(zip(("kind", "window", "stride", "padding"), pool, strict=True)) for pool in pools] + [None] * (len(dense) - 1)
+    return TrainedNetwork(
+        type="conv", populations=tuple(names), matrices=tuple(matrices), activation=cells or "relu",
+        biases={p: rng.normal(size=matrices[p - 1].weight.shape[1]).astype(np.float32) for p in biases},
+        maps={"input_shape": list(shape), "kernels": kernels, "pools": found}, **{"scale": 0.0625} | about,
+    )  # fmt: skip
+
+
 def make_recurrent(kind="lstm", readout="last", units=(7, 5), seed=0, n_inputs=6, n_classes=4, n_steps=9, **about):
     rng, matrices, biases, n = np.random.default_rng(seed), [], {}, n_inputs
     for i, u in enumerate(units, 1):

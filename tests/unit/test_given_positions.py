@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from networks_given import make_perceptron, make_recurrent
+from scipy import sparse
 
 import neurosim as ns
 from neurosim.errors import InputError, UnsuitableChipError
@@ -17,7 +18,10 @@ from neurosim.interchange.onnx_in import read_onnx
 from neurosim.interchange.onnx_out import onnx_bytes
 from neurosim.placement import Positions, Workload
 from neurosim.placement.families import family_of
+from neurosim.results.metrics import limits_of
 from neurosim.scenario.deploy import deploy, native_format, read_hardware, survey_network
+from neurosim.scenario import load_scenario
+from neurosim.scenario.experiment import prepare
 from neurosim.scenario.inference import round_weights
 from neurosim.scenario.network import make_plan
 from neurosim.synapses import CorePlan, Grid, SynapseStore
@@ -200,6 +204,20 @@ def test_weights_are_as_wide_as_the_chip_stores_them():
     for chip in ns.profiles():
         found = deploy(NETWORKS["three layers"], read_hardware(chip), with_remedies=False)
         assert not [u for u in found.verdict.violations if u.name == "weight_bits"], chip
+
+
+def test_what_does_not_learn_has_all_input_axons():
+    """`storage.axon_slots_when_learning`: input axons with synapses that learn take two slots, others one."""
+    profile = load_profile("loihi1")
+    n = profile.limits.in_axons_per_core.max.value
+    assert (profile.storage.axon_slots_when_learning.value, n) == (2, 4096)
+    wide = [sparse.csr_array((np.ones(n, np.float32), np.arange(n) % 2, np.arange(n + 1)), shape=(n, 2))]
+    found = deploy(ns.load_network(wide), read_hardware("loihi1", ["hardware.cores=1"]), with_remedies=False)
+    (use,) = [use for use in limits_of(found.to_dict()) if use.name == "in_axons_per_core"]
+    assert (use.used, use.limit) == (n, n) and found.placement.row_limits["in_axons"] == (n,)
+    for who, limit in (("chip", n // 2), ("host", n)):
+        placement = prepare(load_scenario("digits_santos", ["hardware.profile=loihi1", "hardware.cores=1", f"hardware.learning={who}"])).placement
+        assert placement.row_limits["in_axons"] == (limit,)
 
 
 def test_rounding_is_to_the_nearest_value_of_the_grid():

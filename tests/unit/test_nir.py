@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -150,7 +152,10 @@ def test_a_pynn_folder_holds_every_connection(tmp_path):
     network = make_spiking()
     write_network(network, "pynn", tmp_path / "pynn", lossy=True)
     compile((tmp_path / "pynn" / "network.py").read_text(), "network.py", "exec")
-    n_found = 0
+    # What a spike of 1 nA adds within a step: current and membrane in fine steps over its millisecond.
+    n_found, added, dt = 0, 0.0, 1e-5
+    for step in range(int(1 / dt)):
+        added += dt * (np.exp(-step * dt / 0.1) - added / network.spiking.tau_m)
     for matrix in network.matrices[:-1]:
         names = [network.populations[p].replace(" ", "") for p in (matrix.pre, matrix.post)]
         dense = np.zeros(matrix.weight.shape)
@@ -159,12 +164,49 @@ def test_a_pynn_folder_holds_every_connection(tmp_path):
             assert path.read_text().startswith("# columns")
             for i, j, weight, delay in np.loadtxt(path, ndmin=2):
                 assert delay == 1.0 and (weight > 0) == (receptor == "excitatory")
-                dense[int(i), int(j)] = weight / 10
+                dense[int(i), int(j)] = weight * added
                 n_found += 1
-        assert np.allclose(dense, matrix.weight.toarray())
+        assert np.allclose(dense, matrix.weight.toarray(), rtol=1e-3)
     assert n_found == sum(without_zeros(m).nnz for m in network.matrices[:-1])
     assert np.array_equal(np.load(tmp_path / "pynn" / "readout.npy"), network.matrices[-1].weight.toarray())
     assert "neurosim.origin" in json.loads((tmp_path / "pynn" / "about.json").read_text())
+
+
+@pytest.mark.parametrize("backend", ["mock", "brian2"])
+def test_a_backend_of_pynn_runs_the_folder(backend, tmp_path):
+    pytest.importorskip("pyNN", reason="PyNN is no requirement: pip install 'neurosim[pynn]'")
+    if backend != "mock":
+        pytest.importorskip(backend, reason=f"{backend} is a simulator that PyNN may use, for development, not for CI")
+    network = make_spiking(loops=False, units=(12, 8), n_inputs=20, n_steps=60)
+    write_network(network, "pynn", tmp_path / "pynn", lossy=True)
+    x = spikes(network, 1, seed=3)
+    times = [[float(t) for t in np.flatnonzero(x[0, :, i])] for i in range(network.n_inputs)]
+    (tmp_path / "pynn" / "spikes.json").write_text(json.dumps(times))
+    start = "import brian2; brian2.prefs.codegen.target = 'numpy'; " if backend == "brian2" else ""  # nothing is compiled
+    script = f"{start}import sys, runpy, json; sys.argv = ['network.py', {backend!r}]; found = runpy.run_path('network.py'); "
+    script += "print(json.dumps(list(found['run']())))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "pynn", capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    scores = np.array(json.loads(done.stdout.splitlines()[-1]))
+    assert scores.shape == (network.n_classes,) and np.isfinite(scores).all()
+    if backend != "mock":  # which makes spikes up
+        want = reset_to_zero(network, x)[0]
+        assert scores.argmax() == want.argmax() and np.abs(scores - want).max() <= 0.02 * np.abs(want).max()
+
+
+def reset_to_zero(network, x):
+    """Sums of the outputs of the same weights with neurons that are reset, as NIR and PyNN have them."""
+    f32, spiking, hidden = np.float32, network.spiking, network.matrices[:-1]
+    v = [np.zeros((len(x), m.weight.shape[1]), f32) for m in hidden]
+    total = 0
+    for t in range(x.shape[1]):
+        z = x[:, t]
+        for i, matrix in enumerate(hidden):
+            v[i] = f32(spiking.alpha) * v[i] + z @ matrix.weight
+            z = (v[i] > f32(spiking.v_th)).astype(f32)
+            v[i] *= 1 - z
+        total = total + z @ network.matrices[-1].weight + network.biases[len(hidden) + 1]
+    return total
 
 
 class TestImporters:
@@ -181,20 +223,6 @@ class TestImporters:
 
     network = make_spiking(loops=False, units=(40, 30), n_inputs=60, n_steps=100, tau_out=0.0)
 
-    def reset_to_zero(self, x):
-        """Sums of the outputs of the same weights with the reset that the format has."""
-        f32, spiking = np.float32, self.network.spiking
-        v = [np.zeros((len(x), m.weight.shape[1]), f32) for m in self.network.matrices[:-1]]
-        total = 0
-        for t in range(x.shape[1]):
-            z = x[:, t]
-            for i, matrix in enumerate(self.network.matrices[:-1]):
-                v[i] = f32(spiking.alpha) * v[i] + z @ matrix.weight
-                z = (v[i] > f32(spiking.v_th)).astype(f32)
-                v[i] *= 1 - z
-            total = total + z @ self.network.matrices[-1].weight + self.network.biases[3]
-        return total
-
     def run(self, module, x):
         state, total = None, 0
         with self.torch.no_grad():
@@ -207,7 +235,7 @@ class TestImporters:
         from snntorch.import_nir import import_from_nir
 
         x, graph = spikes(self.network, 300), nir_graph(self.network, lossy=True)
-        want = self.reset_to_zero(x)
+        want = reset_to_zero(self.network, x)
         for module in (self.norse.torch.from_nir(graph, dt=1e-4), import_from_nir(graph)):
             have = self.run(module, x)
             assert (have.argmax(axis=1) == want.argmax(axis=1)).mean() >= 0.99

@@ -1,10 +1,7 @@
 """A user's own data: tables, data frames and arrays, their labels, parts and scales; `check` refuses what `run` would."""
 
-import re
-import runpy
 import time
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -592,21 +589,3 @@ def test_a_format_is_one_entry_of_the_catalog(tmp_path, monkeypatch):
     assert "has columns" in refused(tmp_path / "data.raw", label="y", test_fraction=0.5)
     (tmp_path / "data.rar").write_bytes(b"x")
     assert "a CSV file" in refused(tmp_path / "data.rar") and "raw numbers" in refused(tmp_path / "data.rar")
-
-
-# --- The page ----------------------------------------------------------------------------
-
-
-def blocks(language):
-    page = Path(__file__).resolve().parents[2] / "docs" / "your-data.md"
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-
-
-def test_the_page_runs(main_cli, tmp_path, capsys):
-    x, y = table(120)
-    write_csv(tmp_path / "flowers.csv", x, y)
-    (tmp_path / "flowers.yaml").write_text(blocks("yaml")[0])
-    assert main_cli("check", "flowers.yaml").code == 0
-    (tmp_path / "page.py").write_text(blocks("python")[0])
-    runpy.run_path(str(tmp_path / "page.py"))
-    assert "('setosa', 'virginica')" in capsys.readouterr().out

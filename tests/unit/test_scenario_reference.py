@@ -182,7 +182,7 @@ def test_the_yaml_blocks_are_scenarios():
 
 
 def test_the_overrides_are_understood(main_cli):
-    lines = re.findall(r"^    (neurosim (?:run|check) .*--set.*?)(?:  +#.*)?$", PAGE, flags=re.MULTILINE)
+    lines = re.findall(r"^(neurosim (?:run|check) .*--set.*?)(?:  +#.*)?$", PAGE, flags=re.MULTILINE)
     assert len(lines) >= 4
     for line in lines:
         _, command, *arguments = shlex.split(line)

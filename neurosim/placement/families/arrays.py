@@ -47,9 +47,9 @@ class CrossbarFamily(ArrayFamily):
         suffix = "" if rows == 1 else " // storage.rows_per_signed_weight"
         return profile.storage.rows.value // rows, cite(profile, "storage.rows" + suffix, profile.storage.rows)
 
-    def in_axon_limits(self, profile):
+    def in_axon_limits(self, profile, workload):
         """A row for each, or `rows_per_signed_weight`, unless synapses hold labels and share rows."""
-        found = super().in_axon_limits(profile)
+        found = super().in_axon_limits(profile, workload)
         if profile.synapse_word.label_bits is None:
             found.append(self.places_per_neuron(profile))
         return found

@@ -141,7 +141,7 @@ class Family(ABC):
         bits = sum(getattr(word, name).value for name in type(word).model_fields if getattr(word, name) is not None)
         return -(-n_synapses * self.rows_per_weight(profile) * bits // 8)
 
-    def in_axon_limits(self, profile):
+    def in_axon_limits(self, profile: HardwareProfile, workload: Workload) -> list[tuple[int, str]]:
         """(most distinct pre neurons of a core, source) of everything that limits them; empty where nothing does."""
         stated = profile.limits.in_axons_per_core
         return [] if stated is None else [(stated.max.value, cite_limit(profile, "in_axons_per_core"))]

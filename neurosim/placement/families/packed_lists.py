@@ -37,11 +37,11 @@ class PackedListsFamily(Family):
     def bytes_beside(self, profile, n_synapses, n_words):
         return n_words * profile.storage.word_bits.value // 8
 
-    def in_axon_limits(self, profile):
-        """Where learning doubles the slots of an input axon, half of them are left."""
+    def in_axon_limits(self, profile, workload):
+        """Where learning doubles the slots of an input axon, half of them are left; all of them for weights that only the host changes."""
         slots, stated = profile.storage.axon_slots_when_learning.value, profile.limits.in_axons_per_core
-        if slots == 1 or stated is None:
-            return super().in_axon_limits(profile)
+        if slots == 1 or stated is None or workload.host_learns:
+            return super().in_axon_limits(profile, workload)
         return [(stated.max.value // slots, cite_limit(profile, "in_axons_per_core", " // storage.axon_slots_when_learning"))]
 
     def fixed_checks(self, profile, layout):
