@@ -23,13 +23,13 @@ LAYERS = {
 }
 
 
-def make_scenario(name, bias, rule, n_cores, optimizer="sgd"):
+def make_scenario(name, bias, rule, n_cores, optimizer="sgd", learning="chip"):
     n = len([layer for layer in LAYERS[name] if not isinstance(layer, str) and not (isinstance(layer, dict) and "pool" in layer)])
     return Scenario(
         name="counted",
         dataset={"name": "digits", "limit": 42},
         network={"input_shape": [1, 8, 8], "layers": LAYERS[name], "bias": bias, "connectivity": [0.6] * n},
-        hardware={"profile": "spinnaker2", "cores": n_cores, "headroom": 0.25},
+        hardware={"profile": "spinnaker2", "cores": n_cores, "headroom": 0.25, "learning": learning},
         training={"epochs": 1, "batch_size": 10, "learning_rate": 0.3, "optimizer": optimizer},
         rewiring=rule,
     )
@@ -230,6 +230,13 @@ class Slow:
                     self.events[core, "gradient", "synaptic_op"] += 1
                 self.update(core, "gradient", "gradients", self.g)
 
+    def give_values(self):
+        """A host that learns reads every value, of maps before pooling."""
+        for p, core in self.units():
+            maps = self.topology.populations[p].maps
+            for _ in range(maps.height * maps.width if maps else 1):
+                self.read(core, "forward", self.section(p), self.a)
+
     def outputs(self):
         """Labels, softmax, errors: as of every other network."""
         p = len(self.topology.populations) - 1
@@ -262,6 +269,9 @@ class Stepwise:
         for i in range(n_steps):
             for _ in range(min(batch.size, batch.order.size - offset - i * batch.size)):
                 self._slow.forward("forward")
+                if self._slow.experiment.placement.workload.host_learns:
+                    self._slow.give_values()
+                    continue
                 self._slow.outputs()
                 self._slow.backward()
                 self._slow.gradient()
@@ -278,16 +288,17 @@ class Stepwise:
 
 
 @pytest.mark.parametrize(
-    ("name", "bias", "rule", "n_cores"),
+    ("name", "bias", "rule", "n_cores", "learning"),
     [
-        ("max", True, {"rule": "deep_r", "l1": 1e-2}, 3),
-        ("max", False, {"rule": "deep_r", "l1": 1e-2}, 1),
-        ("average", True, {"rule": "deep_r", "l1": 1e-1, "matrices": [1]}, 4),
-        ("plain", False, {"rule": "static"}, 2),
+        ("max", True, {"rule": "deep_r", "l1": 1e-2}, 3, "chip"),
+        ("max", False, {"rule": "deep_r", "l1": 1e-2}, 1, "chip"),
+        ("average", True, {"rule": "deep_r", "l1": 1e-1, "matrices": [1]}, 4, "chip"),
+        ("plain", False, {"rule": "static"}, 2, "chip"),
+        ("max", True, {"rule": "deep_r", "l1": 1e-2}, 3, "host"),
     ],
 )
-def test_equal_to_a_slow_counter(name, bias, rule, n_cores):
-    experiment = prepare(make_scenario(name, bias, rule, n_cores))
+def test_equal_to_a_slow_counter(name, bias, rule, n_cores, learning):
+    experiment = prepare(make_scenario(name, bias, rule, n_cores, learning=learning))
     trainer, _ = make_trainer(experiment)
     slow = Slow(experiment, trainer.store)
     trainer.network = Stepwise(trainer.network, slow)
