@@ -138,6 +138,8 @@ def test_the_cifar_network_is_refused_in_one_line_with_its_wall():
     assert "\n" not in text and "speck does not learn" in text and "inference only" in text
     assert "(hidden 3): kernel_entries needs 2,097,152 of 65,536 entries" in text
     verdict = prepare(scenario(learning="host")).verdict
+    assert verdict.hints[0] == "conv 2 fits no core, whatever is connected: at most 32 maps of it would, not 64"
+    assert verdict.hints[1] == "hidden 3 fits no core, whatever is connected: at most 16 neurons of it would, not 384"
     uses = {
         usage.where.split("(")[1].rstrip(")"): usage.used
         for usage in verdict.placement.usages

@@ -196,6 +196,10 @@ class Family(ABC):
     def room_text(self, storage) -> str:
         """Room for synapses on one core, in the measure of the family; `storage` is that part of a profile."""
 
+    def hints(self, placement) -> Iterable[str]:
+        """What would help a placement that does not fit and no search of `placement.remedies` finds, in one sentence each."""
+        return ()
+
     def not_modelled(self, profile: HardwareProfile) -> list[str]:
         """What the chip would also demand and nothing here checks: list of str."""
         return []

@@ -1,5 +1,7 @@
 """Tables of kernels, neurons and biases of cores that compute a layer of maps each, as on Speck: a removed synapse frees nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from neurosim.hardware.storage import ConvTables
@@ -80,6 +82,18 @@ class ConvTablesFamily(ArrayFamily):
             "maps or smaller kernels free entries, and fewer connections do not"
         )
 
+    def hints(self, placement):
+        """Of each layer that no core holds: how many maps of it some core would."""
+        topology, rooms = placement.workload.topology, core_entries(placement.profile, placement.profile.cores.value)
+        for layer, (projection, needs) in enumerate(zip(topology.projections, layer_entries(topology), strict=True)):
+            post = topology.populations[projection.post]
+            if (needs <= rooms).all(axis=1).any() or projection.post == len(topology.populations) - 1:
+                continue
+            fewer = [2**p for p in range(post.n.bit_length()) if (_with_maps(topology, layer, 2**p) <= rooms).all(axis=1).any()]
+            what = "maps" if post.maps else "neurons"
+            most = f"at most {max(fewer):,d} {what} of it would, not {post.n:,d}" if fewer else "not even one of its maps would fit"
+            yield f"{post.name} fits no core, whatever is connected: {most}"
+
     def room_text(self, storage):
         kernels, neurons = (sorted({getattr(table, name).value for table in storage.tables}) for name in TABLES[:2])
         return f"{_span(kernels)} weights, {_span(neurons)} neurons"
@@ -105,6 +119,14 @@ def core_entries(profile, n_cores):
     entries = np.array([[getattr(table, name).value for name in TABLES] for table in tables], np.int64)
     last = np.cumsum([table.cores.value for table in tables]) - 1
     return entries[np.minimum(np.searchsorted(last, np.arange(n_cores)), len(tables) - 1)]
+
+
+def _with_maps(topology, layer, n):
+    """Entries of a layer with so many maps."""
+    populations = list(topology.populations)
+    post = topology.projections[layer].post
+    populations[post] = replace(populations[post], n=n)
+    return layer_entries(replace(topology, populations=tuple(populations)))[layer]
 
 
 def _power(n):
