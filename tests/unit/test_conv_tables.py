@@ -6,12 +6,15 @@ import itertools
 import numpy as np
 import pytest
 
+from neurosim.accounting import KINDS, PHASES
 from neurosim.errors import InputError, UnsuitableChipError
 from neurosim.hardware import load_profile
 from neurosim.networks import Convolution, Convolve, Pool, Topology
 from neurosim.placement import Workload, judge, place
 from neurosim.placement.families.conv_tables import core_entries, layer_entries
+from neurosim.placement.sections import SECTIONS
 from neurosim.scenario import Scenario, load_scenario, prepare
+from neurosim.scenario.record import settle
 from neurosim.scenario.trainer import make_trainer
 
 SPECK = "speck"
@@ -159,6 +162,20 @@ def test_a_small_network_fits_and_is_not_run():
     with pytest.raises(InputError, match="what its cores .* do for a sample is not modelled") as error:
         make_trainer(experiment)
     assert "\n" not in str(error.value)
+
+
+def test_a_network_without_maps_runs_with_a_host_that_learns():
+    """Every connection of a value that is not zero reads its entry of 8 bits and moves a state of 16."""
+    overrides = ["hardware.profile=speck", "hardware.learning=host", "hardware.cores=auto", "training.epochs=1", "dataset.limit=60"]
+    experiment = prepare(load_scenario("digits_santos", overrides))
+    trainer, _ = make_trainer(experiment)
+    assert trainer.run()
+    ledger = settle(experiment, trainer)
+    ops = ledger.events[:, PHASES.index("forward"), KINDS.index("synaptic_op")]
+    traffic = ledger.traffic[:, PHASES.index("forward")]
+    assert (ops > 0).all() and (traffic[:, SECTIONS.index("kernel_memory"), 0] == ops).all()
+    states, neurons = traffic[:, SECTIONS.index("neuron_state"), 1], ledger.events[:, PHASES.index("forward"), KINDS.index("neuron_update")]
+    assert (states >= 2 * (ops + neurons)).all()
 
 
 def test_arrangements_are_refused():

@@ -98,6 +98,17 @@ class ConvTablesFamily(ArrayFamily):
         kernels, neurons = (sorted({getattr(table, name).value for table in storage.tables}) for name in TABLES[:2])
         return f"{_span(kernels)} weights, {_span(neurons)} neurons"
 
+    def not_modelled(self, profile):
+        return [
+            "values travel as trains of spikes, and an event may read entries of zero: here each value that is not zero reads those of its connections once"
+        ]
+
+    def forward(self, t, phase, activity, walks, visits):
+        """An event reads the entries of its connections, and moves the states of their neurons."""
+        t.read(phase, self.home, t.per_segment(visits.forward * t.w.strength))
+        t.start_sums(phase, activity.passes[0])
+        t.add_to_sums(phase, visits.forward_ops)
+
     def propose(self, t, events, proposals):
         """The host draws: it alone can learn for such a chip."""
 
