@@ -40,6 +40,10 @@ class UnsuitableChipError(InputError):
     """A chip that cannot run such a network at all, whatever its size."""
 
 
+class LearningError(UnsuitableChipError):
+    """A chip that does not learn, asked to."""
+
+
 class CheckpointError(InputError):
     """A checkpoint that cannot be continued: missing, damaged, or of another run."""
 

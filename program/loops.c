@@ -84,6 +84,32 @@ void gradient_at_once(N, SLOT, const num *restrict x, const num *restrict e, num
     for (uint32_t k = 0; k < n; k++) { uint32_t i = pre[k]; if (RARE(i == FREE)) continue; g[k] = TIMES(x[i], e[post[k]]); }
 }
 
+/* ---- walks over the elements of shared kernels: a slot finds the places at which it reads no border, then come their rows, then the places of a row. Pooling: a window,
+   its rows, their values */
+#define SPANS const maps_t *restrict s, span_t *restrict at
+#define CONVOLVE_SLOT(S) void convolve_slot_##S(N, SLOT, const TYPE_##S *restrict w, const word_t *restrict signs, SPANS, FORMAT) { \
+    for (uint32_t k = 0; k < n; k++) { uint32_t i = pre[k]; if (RARE(i == FREE)) continue; find_places(s, i, post[k], &at[k]); at[k].w = WEIGHT_##S(w, k); } }
+STORAGES(CONVOLVE_SLOT)
+void convolve_gradient_slot(N, SLOT, SPANS, const num *restrict sum, num *restrict g) {
+    for (uint32_t k = 0; k < n; k++) { uint32_t i = pre[k]; if (RARE(i == FREE)) continue; find_places(s, i, post[k], &at[k]); g[k] += sum[k]; }
+}
+void map_row(N, uint32_t in, uint32_t out, uint32_t in_step, uint32_t out_step, span_t *restrict at) {
+    for (uint32_t k = 0; k < n; k++) { *(volatile uint32_t *)&at[k].in = in, *(volatile uint32_t *)&at[k].out = out, in += in_step, out += out_step; }
+}
+void convolve_forward(N, num w, const num *restrict x, uint32_t stride, num *restrict sums) { for (uint32_t k = 0; k < n; k++) { ADD_TIMES(sums[k], w, *x); x += stride; } }
+void convolve_backward(N, num w, const num *restrict e, uint32_t stride, num *restrict back) { for (uint32_t k = 0; k < n; k++) { ADD_TIMES(*back, w, e[k]); back += stride; } }
+num convolve_gradient(N, const num *restrict x, uint32_t stride, const num *restrict e, num sum) { for (uint32_t k = 0; k < n; k++) { ADD_TIMES(sum, *x, e[k]); x += stride; } return sum; }
+void pool_window(N, const maps_t *restrict s, const num *restrict value, num *restrict pooled, span_t *restrict at) {
+    for (uint32_t k = 0; k < n; k++) { find_window(s, k, &at[k]); pooled[k] = value[k]; }
+}
+num pool_max(N, const num *restrict a, num top) { for (uint32_t k = 0; k < n; k++) { num v = a[k]; if (v > top) top = v; } return top; }
+num pool_average(N, const num *restrict a, num sum) { for (uint32_t k = 0; k < n; k++) { sum += a[k]; } return sum; }
+void unpool_window(N, const maps_t *restrict s, const num *restrict d, const uint32_t *restrict first, num *restrict e, span_t *restrict at) {
+    for (uint32_t k = 0; k < n; k++) { find_window(s, k, &at[k]); e[first[k]] += d[k]; }
+}
+uint32_t unpool_max(N, const num *restrict a, num top) { uint32_t k = 0; for (; k < n; k++) { if (RARE(a[k] == top)) break; } return k; }
+void unpool_average(N, num part, num *restrict e) { for (uint32_t k = 0; k < n; k++) { e[k] += part; } }
+
 /* ---- walks over rows, slots sorted by pre neuron behind row pointers */
 uint32_t row_test(N, const num *restrict x) { uint32_t k = 0; for (; k < n; k++) { if (RARE(x[k] != 0)) break; } return k; }
 void row_open(N, const index_t *restrict row, const num *restrict x, uint32_t *restrict at) { /* a row that is walked */

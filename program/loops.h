@@ -184,3 +184,25 @@ INLINE float TANH(float x) {
     return of_bits(bits_of(t) | (bits_of(x) & 0x80000000u));
 }
 #endif
+
+/* Shared kernels: sizes of the maps that a layer reads and makes; quotients are products with a reciprocal. */
+typedef struct {
+    uint32_t taps, per_taps, kernel, per_kernel, stride, per_stride, padding, in_height, in_width, in_plane, out_height, out_width, out_plane, window;
+} maps_t;
+/* Where an element of a kernel, or a window, reads: first value and first place, how many rows and how many in each. */
+typedef struct { uint32_t in, out, rows, places; num w; } span_t;
+INLINE uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+/* Places of a row of n, from the first that reads no border to the last, for an element `at` places from the left. */
+INLINE uint32_t first_place(const maps_t *s, uint32_t at) { return at < s->padding ? (s->padding - at + s->stride - 1) * s->per_stride >> 16 : 0; }
+INLINE uint32_t last_place(const maps_t *s, uint32_t at, uint32_t n_in, uint32_t n_out) { return least((n_in - 1 + s->padding - at) * s->per_stride >> 16, n_out - 1); }
+INLINE void find_places(const maps_t *s, uint32_t pre, uint32_t post, span_t *span) {
+    uint32_t map = (uint32_t)((uint64_t)pre * s->per_taps >> 31), tap = pre - map * s->taps, ky = tap * s->per_kernel >> 16, kx = tap - ky * s->kernel;
+    uint32_t y = first_place(s, ky), x = first_place(s, kx);
+    span->rows = last_place(s, ky, s->in_height, s->out_height) + 1 - y, span->places = last_place(s, kx, s->in_width, s->out_width) + 1 - x;
+    span->in = map * s->in_plane + (y * s->stride + ky - s->padding) * s->in_width + x * s->stride + kx - s->padding;
+    span->out = post * s->out_plane + y * s->out_width + x;
+}
+INLINE void find_window(const maps_t *s, uint32_t k, span_t *span) {
+    uint32_t begin = k * s->stride, first = begin < s->padding ? 0 : begin - s->padding;
+    span->in = first, span->places = least(begin + s->window - s->padding, s->in_width) - first;
+}

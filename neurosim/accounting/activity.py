@@ -14,7 +14,8 @@ class Activity:
     segment : dict of str to int64 array, shape (n_segments,)
         ``slots``, ``slots_backward``, ``slots_gradient``, ``pre_nonzero``, ``pair_nonzero``, ``rows_nonzero``, ``updated``, ``drawn``,
         ``released``, ``accepted``, ``rejected``, ``exact``, ``rows_checked``, ``merges``, ``unfilled``, ``placed``, ``erased``,
-        ``searches``, ``ranked``, ``dense_samples``, ``dense_rows``, ``dense_searches``, ``masked``, ``dormant``, ``seen``, ``words_seen``.
+        ``searches``, ``ranked``, ``dense_samples``, ``dense_rows``, ``dense_searches``, ``masked``, ``dormant``, ``seen``, ``words_seen``,
+        ``place_rows``.
         See `kernels.layout.SegmentEvent`.
     nonzero : int64 array, shape (n_neurons,)
         Forward walks in which a pre neuron of a matrix was non-zero, matrix after matrix.
@@ -64,6 +65,8 @@ class Shape:
         Values that they send; those of them that pooling makes.
     pooled_pairs : int64 array, shape (n_populations, n_cores)
         (pooled value, value of its window) pairs.
+    window_rows : int64 array, shape (n_populations, n_cores)
+        Rows of the windows of pooling.
     own_biases : int64 array, shape (n_populations, n_cores)
         Their biases: one for all places of a map.
     homes : list of int64 array
@@ -93,6 +96,7 @@ class Shape:
         self.own_sent = units * np.array([[p.sent] for p in populations])
         self.own_pooled = self.own_sent * is_pooled
         self.pooled_pairs = units * np.array([[p.maps.n_pooled if p.maps else 0] for p in populations])
+        self.window_rows = units * np.array([[p.maps.n_window_rows if p.maps else 0] for p in populations])
         self.own_biases = units * np.array([[p.sums * p.has_bias] for p in populations])
         self.pre_start = np.cumsum([0, *(n_pre for n_pre, _ in self.topology.shapes)])
         self.n_inputs, self.n_outputs = self.topology.n_values[0], self.topology.sizes[-1]

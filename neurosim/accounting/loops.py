@@ -94,7 +94,7 @@ class _Counter:
             self.open_rows(phase, activity, walks)
             self.add_segments(phase, f"forward_row_{self.storage}", visits.forward)
         else:
-            self.add_walk(phase, "forward", f"_{self.storage}", visits.forward, visits.forward_words)
+            self.add_walk(phase, "forward", f"_{self.storage}", visits.forward, visits.forward_words, activity.segment["place_rows"])
             self.pass_free(phase, walks, visits.forward_words)
         for i in range(1, len(passes)):
             self.add(phase, "start_bias" if topology.populations[i].has_bias else "start_sum", passes[i] * shape.own_sums[i])
@@ -108,17 +108,23 @@ class _Counter:
             self.add(phase, "mean_add", passes[-2] * shape.own[-2])
         self.add_packets(phase, "receive_value")
 
-    def add_walk(self, phase, loop, end, turns, words):
-        """Turns of a walk over slots: of dense layers one a slot; of convolutions one a place, in loops of their own, and one a slot."""
+    def add_walk(self, phase, loop, end, turns, words, rows):
+        """Turns of a walk over slots: of dense layers one a slot; of convolutions one a slot, one a row of its places and one a place.
+
+        The places of a slot are found in the same way forward and back; only then is its strength read.
+        """
         is_shared = np.array([projection.pattern is not None for projection in self.topology.projections])[self.shape.matrix]
         self.add_segments(phase, f"{loop}{end}", np.where(is_shared, 0, turns))
         if is_shared.any():
-            self.add_segments(phase, f"convolve_{loop}{end}", np.where(is_shared, turns, 0))
-            self.add_segments(phase, f"convolve_{loop}_slot{end}", np.where(is_shared, words, 0))
+            self.add_segments(phase, f"convolve_{loop}", np.where(is_shared, turns, 0))
+            self.add_segments(phase, "map_row", np.where(is_shared, rows, 0))
+            self.add_segments(phase, f"convolve_slot{end}" if end else f"convolve_{loop}_slot", np.where(is_shared, words, 0))
 
     def add_pool(self, phase, population, loop, passes):
         maps = self.topology.populations[population].maps
         if maps and maps.pool:
+            self.add(phase, f"{loop}_window", passes * self.shape.own_pooled[population])
+            self.add(phase, "map_row", passes * self.shape.window_rows[population])
             self.add(phase, f"{loop}_{maps.pool.kind}", passes * self.shape.pooled_pairs[population])
 
     def cell(self, population):
@@ -146,7 +152,7 @@ class _Counter:
             self.add_segments("backward", f"backward_row_{self.storage}", visits.backward_ops)
             self.add_segments("backward", "row_skip", visits.backward - visits.backward_ops)
         else:
-            self.add_walk("backward", "backward", f"_{self.storage}", visits.backward, visits.backward_words)
+            self.add_walk("backward", "backward", f"_{self.storage}", visits.backward, visits.backward_words, self.rows_back(activity))
             self.pass_free("backward", walks, visits.backward_words)
         for i in self.topology.hidden:
             self.add("backward", f"{self.cell(i)}_backward", passes[i] * shape.own[i])
@@ -154,6 +160,10 @@ class _Counter:
         if self.topology.readout == "mean":
             self.add("backward", "mean_add", passes[-2] * shape.own[-2])
         self.add_packets("backward", "receive_error")
+
+    def rows_back(self, activity):
+        """Rows of places of slots that send errors back: none of the first matrix, which reads inputs."""
+        return np.where(self.shape.pre > 0, activity.segment["place_rows"], 0)
 
     def gradient(self, activity):
         walks = activity.walks[2][self.shape.matrix]
@@ -166,7 +176,14 @@ class _Counter:
             self.add_segments("gradient", loop, max(n_numbers, 1) * visits.gradient_ops)
             self.add_segments("gradient", "row_skip", visits.gradient - visits.gradient_ops)
         else:
-            self.add_walk("gradient", "gradient" if is_summed else "gradient_at_once", "", visits.gradient, visits.gradient_words)
+            self.add_walk(
+                "gradient",
+                "gradient" if is_summed else "gradient_at_once",
+                "",
+                visits.gradient,
+                visits.gradient_words,
+                activity.segment["place_rows"],
+            )
             self.pass_free("gradient", walks, visits.gradient_words)
         has_bias = np.array([[population.has_bias] for population in self.topology.populations])
         n_biases = (activity.passes[1][:, None] * has_bias * self.shape.own_sums).sum(axis=0)

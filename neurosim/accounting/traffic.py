@@ -46,7 +46,9 @@ class TrafficCounter(PassTraffic):
         events, n = training.segment, training.n_samples
         self.write("input", "input_buffer", self._inputs(training))
         self._forward("forward", training)
-        self.read("forward", "neuron_state", n * self.shape.own.sum(axis=0) * self.w.activation)
+        for population, own in enumerate(self.shape.own):
+            home = "feature_maps" if self.topology.populations[population].maps else "neuron_state"
+            self.read("forward", home, n * own * self.w.activation)
         self.family.take_weights(self, events)
         self.write("update", "neuron_state", training.n_steps * self.shape.n_biases * self.w.activation)
         self.family.take_exchange(self, events, count_arrivals(self.placement, training))

@@ -68,12 +68,12 @@ class Quantity(Strict):
 
 
 class WidthQuantity(Quantity):
-    """A width in bits, of which the chip takes only some.
+    """A number, such as a width in bits, of which the chip takes only some values.
 
     Attributes
     ----------
     allowed : tuple of int
-        All widths that it takes, ascending, the last one being `value`; empty where every one up to `value` is fine.
+        All that it takes, ascending, the last one being `value`; empty where every one up to `value` is fine.
     """
 
     allowed: Annotated[tuple[Annotated[int, Field(ge=1)], ...], as_tuple] = ()
@@ -142,6 +142,7 @@ Count = Annotated[Quantity, _within("1", 1, 10**12, whole=True)]
 Bytes = Annotated[Quantity, _within("B", 1, 10**15, whole=True)]
 Bits = Annotated[Quantity, _within("bit", 1, 64, whole=True)]
 Width = Annotated[WidthQuantity, _within("bit", 1, 64, whole=True)]
+Choice = Annotated[WidthQuantity, _within("1", 1, 1024, whole=True)]
 MemoryBits = Annotated[Quantity, _within("bit", 1, 10**12, whole=True)]
 StateBits = Annotated[Quantity, _within("bit", 1, 2**16, whole=True)]
 Bandwidth = Annotated[Quantity, _within("B/s", 1, 1e15)]

@@ -232,7 +232,7 @@ class HardwareProfile(Strict):
     def _check(self):
         """All that does not go together, at once."""
         collect_wrong(
-            self._check_sources, self._check_chips, self._check_mesh, self._check_corners, self._check_word, self._check_programs, self._check_spill,
+            self._check_sources, self._check_chips, self._check_storage, self._check_mesh, self._check_corners, self._check_word, self._check_programs, self._check_spill,
         )  # fmt: skip
         return self
 
@@ -257,6 +257,9 @@ class HardwareProfile(Strict):
         total = sum(chip.n_cores for chip in self.chips)
         if self.chips and total != self.cores.value:
             raise WrongKey(["cores", "value"], f"found {self.cores.value}; expected {total}, the cores of chips that are not reserved")
+
+    def _check_storage(self):
+        self.storage.check_cores(self.cores.value)
 
     def _check_mesh(self):
         mesh = self.network.mesh

@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, WrapValidator, model_validator
 
-from neurosim.documents import Strict, WrongKey, check_part
+from neurosim.documents import Strict, WrongKey, as_tuple, check_part
 from neurosim.documents.wording import short
 from neurosim.errors import nearest
-from neurosim.hardware.quantities import Bandwidth, Bits, Bytes, Count, MemoryBits, StateBits, Width
+from neurosim.hardware.quantities import Bandwidth, Bits, Bytes, Choice, Count, MemoryBits, StateBits, Width
 
 
 def _check_code_fits(storage):
@@ -46,6 +46,15 @@ class StorageFamily(Strict):
         if self.local_bytes is not None:
             _check_code_fits(self)
         return self
+
+    def check_cores(self, n_cores: int) -> None:
+        """Refuse what does not go together with so many cores of the chip.
+
+        Raises
+        ------
+        WrongKey
+            With a key of the profile.
+        """
 
 
 class AddressSpace(StorageFamily):
@@ -202,7 +211,54 @@ class CamPerNeuron(StorageFamily):
     release: Literal["one_word_of_its_neuron"] = "one_word_of_its_neuron"
 
 
-_BUILT_IN = AddressSpace | CrossbarMultibit | CrossbarBinary | PackedLists | CamPerNeuron
+class ConvTable(Strict):
+    """Equal cores of a chip of convolution cores: how many there are, and the entries of the three tables of each."""
+
+    cores: Count
+    kernel_entries: Count
+    neuron_entries: Count
+    bias_entries: Count
+
+
+class ConvTables(StorageFamily):
+    """Tables of a core that computes one layer of maps, as on Speck: kernels, neuron states and biases. A removed synapse frees nothing.
+
+    A kernel has an entry for every weight, zero or not. Addresses are made of bit fields, so sizes are rounded up to powers of two: f output maps of x times y
+    places, with kernels of k times k elements for each of c input maps, take ``c * 2 ** (ceil(log2(k * k)) + ceil(log2(f)))`` entries of kernels,
+    ``f * 2 ** (ceil(log2(x)) + ceil(log2(y)))`` of neurons and f of biases.
+
+    Attributes
+    ----------
+    tables : tuple of ConvTable
+        Cores in the order of their numbers.
+    kernel_side, input_side, output_side : Quantity
+        Most elements of a kernel, values of an input map and places of an output map in a row.
+    maps : Quantity
+        Most maps of a layer, on either side.
+    padding : Quantity
+        Most zeros around a map.
+    strides, pools : Quantity
+        The steps of kernels and the windows of pooling, without overlap and by sums, of which it takes only the `allowed` ones.
+    """
+
+    family: Literal["conv_tables"]
+    tables: Annotated[tuple[ConvTable, ...], as_tuple, Field(min_length=1)]
+    kernel_side: Count
+    input_side: Count
+    output_side: Count
+    maps: Count
+    padding: Count
+    strides: Choice
+    pools: Choice
+    release: Literal["nothing"] = "nothing"
+
+    def check_cores(self, n_cores):
+        n = sum(table.cores.value for table in self.tables)
+        if n != n_cores:
+            raise WrongKey(["storage", "tables"], f"found {n} cores in all; expected those of the chip, {n_cores}")
+
+
+_BUILT_IN = AddressSpace | CrossbarMultibit | CrossbarBinary | PackedLists | CamPerNeuron | ConvTables
 #: Classes of storage families from elsewhere, by name.
 _ADDED: dict[str, type[StorageFamily]] = {}
 

@@ -29,9 +29,11 @@ from neurosim.kernels.convolve import (
     copy_row,
     largest_of_window,
     mean_of_window,
+    multiply_alike,
     multiply_block,
     return_to_all,
     return_to_largest,
+    sum_alike,
     sum_block,
     sum_places,
 )
@@ -43,13 +45,19 @@ from neurosim.kernels.softmax import softmax_errors
 from neurosim.kernels.train import keep_outcome, make_steps
 
 _SLOTS, _BACKWARD, _GRADIENT = int(SegmentEvent.SLOTS), int(SegmentEvent.SLOTS_BACKWARD), int(SegmentEvent.SLOTS_GRADIENT)
-_WORDS = int(SegmentEvent.WORDS)
+_WORDS, _PLACE_ROWS = int(SegmentEvent.WORDS), int(SegmentEvent.PLACE_ROWS)
 
 NO_POOL, MAX_POOL, MEAN_POOL = 0, 1, 2
 
 #: Places of a block: one build of the products each.
 BLOCKS = (12, 8, 6, 4, 1)
 _12, _8, _6, _4, _1 = ((0,) * n for n in BLOCKS)
+
+#: Maps in a row of a dense layer, which read the same places, and their places of a block: so many sums, or errors, stay in registers.
+N_ALIKE = 4
+_ALIKE, _PLACES = (0,) * N_ALIKE, (0,) * 4
+#: Of a gradient only while their sums, a vector a slot and map, leave room in the nearest memory for what is read.
+MOST_ALIKE = 96
 
 _pasted = with_options(kernel, inline="always")
 
@@ -90,6 +98,7 @@ class Shape(NamedTuple):
     tap: np.ndarray  #: int64, of each pre neuron of a convolution: rows from a place to what it reads there
     mirrored: np.ndarray  #: int64, the same of the way back, in the first output map
     uses: np.ndarray  #: int64, of each pre neuron: places at which it is read, 1 of a dense layer
+    row_uses: np.ndarray  #: int64, the same: rows of these places
     n_values: np.ndarray  #: int64, the same: values that are sent where a slot of it, or of its map, is
     group: np.ndarray  #: int64 (M,), pre neurons of one map, which are sent as one; 1 of a dense layer behind dense layers
 
@@ -100,10 +109,11 @@ class Tiles(NamedTuple):
     act: np.ndarray  #: float32 (n_tiles, rows * n_lanes)
     err: np.ndarray  #: float32 (n_tiles, rows * n_lanes)
     wide: np.ndarray  #: float32 (n_tiles, rows * n_lanes), zero where no error stands
-    sums: np.ndarray  #: float32 (n_tiles, most slots of an output map * n_lanes), work space
+    sums: np.ndarray  #: float32 (n_tiles, most slots of an output map, or of `N_ALIKE` if few * n_lanes), work space
     # Slots of the convolutions by output map and by input map, written in each step; S slots of all convolutions.
     post_start: np.ndarray  #: int64, of each matrix n_post + 1
     post_first: np.ndarray  #: int64 (n_maps,), where they begin
+    alike: np.ndarray  #: int8, the same of each output map: whether it and the next `N_ALIKE` - 1 read the same places
     pre_start: np.ndarray  #: int64, of each matrix input maps + 1
     pre_first: np.ndarray  #: int64 (n_maps,)
     slot: np.ndarray  #: int32 (S,), number of each slot, by output map
@@ -118,6 +128,21 @@ def _shift_starts(start, first, n):
     """From counts behind each place to where each begins, in place; `start[first]` is given."""
     for i in range(first, first + n):
         start[i + 1] += start[i]
+
+
+@inlined
+def _read_alike(order, first, post):
+    """Whether the slots of an output map and of the next ones have the same offsets, one by one."""
+    start = order.post_start[first + post]
+    n = order.post_start[first + post + 1] - start
+    for other in range(post + 1, post + N_ALIKE):
+        begin = order.post_start[first + other]
+        if order.post_start[first + other + 1] - begin != n:
+            return False
+        for k in range(n):
+            if order.offset[start + k] != order.offset[begin + k]:
+                return False
+    return n > 0
 
 
 @kernel
@@ -152,6 +177,8 @@ def sort_kernels(slots, matrices, shape, order, n_lanes):
                 order.pre_start[first_back + pre // taps + 1] = at + 1
                 order.weight_back[at] = slots.weight[k]
                 order.offset_back[at] = np.int32((shape.mirrored[row + pre] + post * plane) * n_lanes)
+        for post in range(n_post):
+            order.alike[first + post] = np.int8(post + N_ALIKE <= n_post and _read_alike(order, first, post))
 
 
 @inlined
@@ -182,24 +209,42 @@ def _multiply_block(n, sums, x, x_at, step, d, d_at, skip, offset, start, stop, 
         multiply_block(sums, x, x_at, step, d, d_at, skip, offset, start, stop, _1, lanes)
 
 
+@inlined
+def _bias_of(biases, at):
+    return biases[at] if biases.size > 0 else np.float32(0.0)
+
+
 @kernel
 def convolve(shape, order, m, biases, act, lanes):
     """Write the sums of a convolution, from their biases: all lanes. Blocks at the end of a row may overlap, and write the same twice."""
     n_lanes = len(lanes)
     pitch, stride, width = shape.width[m] + 2 * shape.padding[m], shape.stride[m], shape.out_width[m]
     block, first, z_row, x_row = shape.block[m], order.post_first[m], shape.z_row[m], shape.x_row[m]
+    plane, n_places = shape.out_height[m] * width, len(_PLACES)
     for y in range(shape.out_height[m]):
-        for post in range(shape.n_post[m]):
+        post = np.int64(0)
+        x_at = x_row + y * stride * pitch
+        while post < shape.n_post[m]:
             start, stop = order.post_start[first + post], order.post_start[first + post + 1]
-            bias = biases[shape.bias_start[m] + post] if biases.size > 0 else np.float32(0.0)
-            z_at = z_row + (post * shape.out_height[m] + y) * width
-            x_at = x_row + y * stride * pitch
+            z_at, bias_at = z_row + post * plane + y * width, shape.bias_start[m] + post
+            if width >= n_places and order.alike[first + post]:
+                bias = (_bias_of(biases, bias_at), _bias_of(biases, bias_at + 1), _bias_of(biases, bias_at + 2), _bias_of(biases, bias_at + 3))
+                for begin in range(0, width, n_places):
+                    x = min(begin, width - n_places)
+                    sum_alike(
+                        act, (z_at + x) * n_lanes, plane * n_lanes, bias, act, (x_at + x * stride) * n_lanes, stride * n_lanes, order.offset,
+                        order.weight, start, stop - start, _PLACES, lanes,
+                    )  # fmt: skip
+                post += N_ALIKE
+                continue
+            bias_here = _bias_of(biases, bias_at)
             for begin in range(0, width, block):
                 x = min(begin, width - block)
                 _sum_block(
-                    block, act, (z_at + x) * n_lanes, bias, act, (x_at + x * stride) * n_lanes, stride * n_lanes, order.offset, order.weight,
+                    block, act, (z_at + x) * n_lanes, bias_here, act, (x_at + x * stride) * n_lanes, stride * n_lanes, order.offset, order.weight,
                     start, stop, lanes,
                 )  # fmt: skip
+            post += 1
 
 
 @kernel
@@ -227,20 +272,37 @@ def convolve_gradient(shape, order, m, act, err, sums, gradient, lanes):
     """Add dE/dweight of a convolution to `gradient`: float32 (S,). `sums` : work space."""
     n_lanes = len(lanes)
     pitch, stride, width = shape.width[m] + 2 * shape.padding[m], shape.stride[m], shape.out_width[m]
-    block, first = shape.block[m], order.post_first[m]
-    for post in range(shape.n_post[m]):
+    block, first, z_row, x_row = shape.block[m], order.post_first[m], shape.z_row[m], shape.x_row[m]
+    plane, n_places = shape.out_height[m] * width, len(_PLACES)
+    post = np.int64(0)
+    while post < shape.n_post[m]:
         start, stop = order.post_start[first + post], order.post_start[first + post + 1]
+        if width >= n_places and stop - start <= MOST_ALIKE and order.alike[first + post]:
+            sums[: (stop - start) * N_ALIKE * n_lanes] = np.float32(0.0)
+            for y in range(shape.out_height[m]):
+                z_at, x_at = z_row + post * plane + y * width, x_row + y * stride * pitch
+                for begin in range(0, width, n_places):
+                    x = min(begin, width - n_places)
+                    multiply_alike(
+                        sums, act, (x_at + x * stride) * n_lanes, stride * n_lanes, err, (z_at + x) * n_lanes, plane * n_lanes, begin - x, order.offset,
+                        start, stop - start, _ALIKE, _PLACES, lanes,
+                    )  # fmt: skip
+            for q in range(N_ALIKE):
+                at, end = order.post_start[first + post + q], order.post_start[first + post + q + 1]
+                add_lane_sums(gradient, order.slot, sums, q * n_lanes, N_ALIKE * n_lanes, at, end, lanes)
+            post += N_ALIKE
+            continue
         sums[: (stop - start) * n_lanes] = np.float32(0.0)
         for y in range(shape.out_height[m]):
-            z_at = shape.z_row[m] + (post * shape.out_height[m] + y) * width
-            x_at = shape.x_row[m] + y * stride * pitch
+            z_at, x_at = z_row + post * plane + y * width, x_row + y * stride * pitch
             for begin in range(0, width, block):
                 x = min(begin, width - block)
                 _multiply_block(
                     block, sums, act, (x_at + x * stride) * n_lanes, stride * n_lanes, err, (z_at + x) * n_lanes, begin - x, order.offset, start,
                     stop, lanes,
                 )  # fmt: skip
-        add_lane_sums(gradient, order.slot, sums, start, stop, lanes)
+        add_lane_sums(gradient, order.slot, sums, 0, n_lanes, start, stop, lanes)
+        post += 1
 
 
 @kernel
@@ -427,12 +489,13 @@ def book_samples(slots, segments, matrices, tally, shape, n, n_back):
     for segment in range(segments.matrix.size):
         m, core = segments.matrix[segment], segments.core[segment]
         fan_out, row = segments.fan_out_start[segment], shape.row_start[m]
-        products, group = np.int64(0), shape.group[m]
+        products, rows, group = np.int64(0), np.int64(0), shape.group[m]
         for begin in range(0, matrices.n_pre[m], group):
             n_here = np.int64(0)
             for pre in range(begin, begin + group):
                 n_here += slots.fan_out[fan_out + pre]
                 products += slots.fan_out[fan_out + pre] * shape.uses[row + pre]
+                rows += slots.fan_out[fan_out + pre] * shape.row_uses[row + pre]
             home, values = tally.home[matrices.pre_neuron[m] + begin], shape.n_values[row + begin]
             if n_here > 0 and home >= 0 and home != core:
                 tally.received[m, core] += n * values
@@ -448,6 +511,8 @@ def book_samples(slots, segments, matrices, tally, shape, n, n_back):
         if m > 0:
             tally.by_segment[segment, _BACKWARD] += n_back * products
         tally.by_segment[segment, _WORDS] += n * n_active
+        if m < shape.n_maps:
+            tally.by_segment[segment, _PLACE_ROWS] += n * rows
 
 
 @inlined

@@ -56,6 +56,80 @@ def sum_block(typingctx, out, out_at, bias, x, x_at, step, offset, weight, start
 
 
 @intrinsic
+def sum_alike(typingctx, out, out_at, out_step, bias, x, x_at, step, offset, weight, start, n_slots, places, lanes):
+    """`sum_block` of neighbouring maps that read the same places: what is read is loaded once for all of them.
+
+    Map q starts at ``bias[q]``, is written `out_step` * q further on and has its slots at start + q * n_slots; `offset` is that of the first one.
+    Each sum adds its products in the order of `sum_block`, so that it has the same bits.
+    """
+    i64 = types.int64
+    signature = types.void(out, i64, i64, bias, x, i64, i64, offset, weight, i64, i64, places, lanes)
+
+    def codegen(context, builder, sig, args):
+        out_ty, _, _, bias_ty, x_ty, _, _, offset_ty, w_ty, _, _, places_ty, lanes_ty = sig.args
+        out_, out_at_, out_step_, bias_, x_, x_at_, step_, offset_, w_, start_, n_slots_, _, _ = args
+        n_lanes, n_places, n_maps = lanes_ty.count, places_ty.count, bias_ty.count
+        steps = [builder.mul(step_, integer(p)) for p in range(n_places)]
+        starts = [builder.add(start_, builder.mul(n_slots_, integer(q))) for q in range(n_maps)]
+        totals = [
+            [cgutils.alloca_once_value(builder, broadcast(builder, one, n_lanes)) for _ in range(n_places)]
+            for one in cgutils.unpack_tuple(builder, bias_)
+        ]
+        with _each(builder, integer(0), n_slots_) as (k, _):
+            at = builder.add(x_at_, _offset_of(builder, context, offset_ty, offset_, builder.add(start_, k)))
+            values = [load_floats(builder, vector_pointer(context, builder, x_ty, x_, builder.add(at, step), n_lanes)) for step in steps]
+            for first, row in zip(starts, totals, strict=True):
+                w = broadcast(builder, builder.load(element_pointer(context, builder, w_ty, w_, builder.add(first, k))), n_lanes)
+                for total, value in zip(row, values, strict=True):
+                    builder.store(multiply_add(builder, w, value, builder.load(total)), total)
+        for q, row in enumerate(totals):
+            first = builder.add(out_at_, builder.mul(out_step_, integer(q)))
+            for p, total in enumerate(row):
+                at = builder.add(first, integer(p * n_lanes))
+                builder.store(builder.load(total), vector_pointer(context, builder, out_ty, out_, at, n_lanes), align=4)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def multiply_alike(typingctx, sums, x, x_at, step, d, d_at, d_step, skip, offset, start, n_slots, maps, places, lanes):
+    """`multiply_block` of neighbouring maps that read the same places, as many as `maps` is long.
+
+    Map q has its errors `d_step` * q further on; slot k of it has its sums at (k * maps + q) * lanes. Products are added in the order of the places.
+    """
+    i64 = types.int64
+    signature = types.void(sums, x, i64, i64, d, i64, i64, i64, offset, i64, i64, maps, places, lanes)
+
+    def codegen(context, builder, sig, args):
+        sums_ty, x_ty, _, _, d_ty, _, _, _, offset_ty, _, _, maps_ty, places_ty, lanes_ty = sig.args
+        sums_, x_, x_at_, step_, d_, d_at_, d_step_, skip_, offset_, start_, n_slots_, _, _, _ = args
+        n_lanes, n_places, n_maps = lanes_ty.count, places_ty.count, maps_ty.count
+        steps = [builder.mul(step_, integer(p)) for p in range(n_places)]
+        errors = []
+        for q in range(n_maps):
+            first, row = builder.add(d_at_, builder.mul(d_step_, integer(q))), []
+            for p in range(n_places):
+                error = load_floats(builder, vector_pointer(context, builder, d_ty, d_, builder.add(first, integer(p * n_lanes)), n_lanes))
+                counts = builder.icmp_signed(">=", integer(p), skip_)
+                row.append(builder.select(counts, error, ir.Constant(error.type, [0.0] * n_lanes)))
+            errors.append(row)
+        with _each(builder, integer(0), n_slots_) as (k, _):
+            at = builder.add(x_at_, _offset_of(builder, context, offset_ty, offset_, builder.add(start_, k)))
+            sum_at = builder.mul(k, integer(n_maps * n_lanes))
+            outs = [vector_pointer(context, builder, sums_ty, sums_, builder.add(sum_at, integer(q * n_lanes)), n_lanes) for q in range(n_maps)]
+            totals = [load_floats(builder, out) for out in outs]
+            for p, step in enumerate(steps):
+                value = load_floats(builder, vector_pointer(context, builder, x_ty, x_, builder.add(at, step), n_lanes))
+                totals = [multiply_add(builder, value, row[p], total) for row, total in zip(errors, totals, strict=True)]
+            for out, total in zip(outs, totals, strict=True):
+                builder.store(total, out, align=4)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
 def multiply_block(typingctx, sums, x, x_at, step, d, d_at, skip, offset, start, stop, places, lanes):
     """Add x * d over the places of a block to the sums of the slots [start, stop), lane by lane.
 
@@ -91,16 +165,20 @@ def multiply_block(typingctx, sums, x, x_at, step, d, d_at, skip, offset, start,
 
 
 @intrinsic
-def add_lane_sums(typingctx, gradient, slot, sums, start, stop, lanes):
-    """Add the sum of the lanes of each of the slots [start, stop) to ``gradient[slot[k]]``. `slot` : int32."""
-    signature = types.void(gradient, slot, sums, types.int64, types.int64, lanes)
+def add_lane_sums(typingctx, gradient, slot, sums, sums_at, sums_step, start, stop, lanes):
+    """Add the sum of the lanes of each of the slots [start, stop) to ``gradient[slot[k]]``; those of slot k stand at sums_at + (k - start) * sums_step.
+
+    `slot` : int32.
+    """
+    i64 = types.int64
+    signature = types.void(gradient, slot, sums, i64, i64, i64, i64, lanes)
 
     def codegen(context, builder, sig, args):
-        gradient_ty, slot_ty, sums_ty, _, _, lanes_ty = sig.args
-        gradient_, slot_, sums_, start_, stop_, _ = args
+        gradient_ty, slot_ty, sums_ty, _, _, _, _, lanes_ty = sig.args
+        gradient_, slot_, sums_, sums_at_, sums_step_, start_, stop_, _ = args
         n_lanes = lanes_ty.count
         with _each(builder, start_, stop_) as (k, _):
-            at = builder.mul(builder.sub(k, start_), integer(n_lanes))
+            at = builder.add(sums_at_, builder.mul(builder.sub(k, start_), sums_step_))
             total = sum_lanes(builder, load_floats(builder, vector_pointer(context, builder, sums_ty, sums_, at, n_lanes)), n_lanes)
             out = element_pointer(context, builder, gradient_ty, gradient_, _offset_of(builder, context, slot_ty, slot_, k))
             builder.store(builder.fadd(builder.load(out), total), out)

@@ -157,6 +157,7 @@ class SegmentEvent(IntEnum):
     SEEN = 29  #: (rewiring, active slot) pairs, before anything leaves
     WORDS_SEEN = 30  #: (rewiring, word) pairs of packed lists
     PRE_REPLAYED = 31  #: (step, active slot) pairs in which the trace of the pre neuron was followed, see `spiking.follow_traces`
+    PLACE_ROWS = 32  #: (sample, active slot of a convolution, row of places at which it reads no border)
 
 
 N_SEGMENT_EVENTS = len(SegmentEvent)

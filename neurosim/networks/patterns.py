@@ -77,6 +77,11 @@ class Maps:
         rows, columns = (int(np.diff(self.pool.spans(n), axis=1).sum()) for n in (self.height, self.width))
         return rows * columns
 
+    @property
+    def n_window_rows(self) -> int:
+        """Rows of all windows of one map, without padding; 0 without pooling."""
+        return int(np.diff(self.pool.spans(self.height), axis=1).sum()) * self.sent_width if self.pool else 0
+
 
 @dataclass(frozen=True)
 class Convolution:
@@ -105,13 +110,19 @@ class Convolution:
         height, width : int
             Of the input map.
         """
-        taps = np.arange(self.kernel)
-        rows, columns = (
-            ((at >= 0) & (at < n)).sum(axis=0)
-            for n in (height, width)
-            for at in [np.arange(count_places(n, self.kernel, self.stride, self.padding))[:, None] * self.stride + taps - self.padding]
-        )
-        return np.outer(rows, columns).astype(np.int64)
+        return np.outer(*self._uses_by_side(height, width))
+
+    def row_uses(self, height: int, width: int) -> np.ndarray:
+        """Rows of places at which each element of a kernel reads the map: int64 array, shape (kernel, kernel)."""
+        return np.repeat(self._uses_by_side(height, width)[0][:, None], self.kernel, axis=1)
+
+    def _uses_by_side(self, height, width):
+        """Places of a column, and of a row, at which elements of a kernel read no border: int64 arrays, shape (kernel,)."""
+        taps, found = np.arange(self.kernel), []
+        for n in (height, width):
+            at = np.arange(count_places(n, self.kernel, self.stride, self.padding))[:, None] * self.stride + taps - self.padding
+            found.append(((at >= 0) & (at < n)).sum(axis=0).astype(np.int64))
+        return found
 
 
 def count_places(n: int, window: int, stride: int, padding: int) -> int:

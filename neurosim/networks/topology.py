@@ -287,11 +287,18 @@ class Topology:
     @cached_property
     def uses(self) -> tuple[np.ndarray, ...]:
         """How often a slot of each pre neuron of each projection is used in one walk: int64 arrays, shape (n_pre,); 1 without a pattern."""
+        return self._of_taps(lambda pattern, maps: pattern.uses(maps.sent_height, maps.sent_width))
+
+    @cached_property
+    def row_uses(self) -> tuple[np.ndarray, ...]:
+        """In how many rows of places it is used: int64 arrays, as `uses`."""
+        return self._of_taps(lambda pattern, maps: pattern.row_uses(maps.sent_height, maps.sent_width))
+
+    def _of_taps(self, count):
         found = []
         for p, (n_pre, _) in zip(self.projections, self.shapes, strict=True):
-            pre = self.populations[p.pre]
-            each = p.pattern.uses(pre.maps.sent_height, pre.maps.sent_width).ravel() if p.pattern and pre.maps else np.ones(1, np.int64)
-            found.append(np.resize(each, n_pre))
+            maps = self.populations[p.pre].maps
+            found.append(np.resize(count(p.pattern, maps).ravel() if p.pattern and maps else np.ones(1, np.int64), n_pre))
         return tuple(found)
 
     @cached_property

@@ -69,9 +69,11 @@ class Convolutional(Network):
             "post_first": np.cumsum([0, *(shape.n_post + 1)])[:-1].astype(np.int64),
             "pre_first": np.cumsum([0, *(shape.n_pre + 1)])[:-1].astype(np.int64),
             "post_start": np.zeros(int((shape.n_post + 1).sum()), np.int64),
+            "alike": np.zeros(int((shape.n_post + 1).sum()), np.int8),
             "pre_start": np.zeros(int((shape.n_pre + 1).sum()), np.int64),
         }
         most = int((shape.n_pre * shape.kernel**2).max())
+        most = max(most, maps.N_ALIKE * min(most, maps.MOST_ALIKE))
         return maps.Tiles(
             act=zero_tiles(n_tiles, self._n_rows, N_LANES),
             err=zero_tiles(n_tiles, self._n_rows, N_LANES),
@@ -206,6 +208,7 @@ def _make_shape(topology, kinds):
         "tap": np.concatenate(taps),
         "mirrored": np.concatenate(mirrored),
         "uses": np.concatenate(topology.uses),
+        "row_uses": np.concatenate(topology.row_uses),
         "n_values": np.concatenate([np.full(n, populations[p.pre].sent) for (n, _), p in zip(topology.shapes, projections, strict=True)]),
     }
     numbers = {"n_steps": 1, "n_maps": n_maps, "n_inputs": topology.n_values[0]}

@@ -155,6 +155,9 @@ def _states(profile, workload, layout):
 
 def fixed_sections(profile, workload, layout):
     """The sections that do not depend on the number of slots."""
+    tables = family_of(profile).core_sections(profile, layout)
+    if tables is not None:
+        return tables
     formats, word = profile.formats, profile.synapse_word
     reserved = profile.storage.code_bytes
     code = workload.code_bytes if workload.code_bytes is not None else reserved.value if reserved else 0

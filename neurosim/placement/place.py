@@ -10,6 +10,7 @@ from neurosim.placement import layout as layouts
 from neurosim.placement.alike import MOST_LISTED, group_alike
 from neurosim.placement.families import family_of
 from neurosim.placement.geometry import locate_cores
+from neurosim.placement.homes import with_homes
 from neurosim.placement.limits import fan_in_limit, in_axon_limit, make_checks, target_places
 from neurosim.placement.memory import section_bytes
 from neurosim.placement.search import check_cores, smallest_cores
@@ -230,6 +231,7 @@ def place(profile, workload, n_cores=None):
     if n_cores is None:
         n_cores = smallest_cores(profile, workload) or profile.cores.value
     check_cores(profile, n_cores)
+    workload = with_homes(profile, workload, n_cores)
     layout = layouts.layout_of(workload, n_cores)
     n_active = workload.divide(layout)
     slots = layouts.n_slots(n_active, layout.n_possible, workload)

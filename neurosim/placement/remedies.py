@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neurosim.hardware import override_profile
+from neurosim.placement.families import family_of
 from neurosim.placement.place import place
 from neurosim.placement.search import largest_fit, most_unrolled, smallest_cores, tries_all_cores, tries_all_totals
 from neurosim.placement.sections import movable_sections
@@ -53,6 +54,7 @@ def find_remedies(placement, for_every_draw=False):
     return [
         *_fewer_steps(placement),
         *_about_maps(placement),
+        *map(Remedy, family_of(profile).hints(placement)),
         _fewer_synapses(profile, workload, n_cores),
         _other_cores(profile, workload),
         *_changes(placement),

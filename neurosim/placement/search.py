@@ -7,7 +7,8 @@ import numpy as np
 
 from neurosim.errors import InputError
 from neurosim.placement.checks import Usage
-from neurosim.placement.layout import layout_of, n_slots
+from neurosim.placement.homes import lay_out
+from neurosim.placement.layout import n_slots
 from neurosim.placement.limits import depends_on_draw, fixed_checks, slot_checks
 from neurosim.placement.memory import fixed_sections
 from neurosim.placement.spill import can_spill
@@ -234,7 +235,7 @@ def find_stops(profile, workload, n_cores, names):
 
 def broken_checks(profile, workload, n_cores):
     """Limits that some draw of a workload breaks on so many cores, all of the chip for None: list of `Check`."""
-    layout = layout_of(workload, profile.cores.value if n_cores is None else n_cores)
+    layout = lay_out(profile, workload, profile.cores.value if n_cores is None else n_cores)
     fixed = [check for check in fixed_checks(profile, layout) if not check.fits]
     fixed_bytes = sum(fixed_sections(profile, workload, layout).values())
     divided = layout.divide(workload.n_active)
@@ -369,7 +370,7 @@ def _solve_scale(weights, positions, total):
 
 def _make_fits(profile, workload, n_cores, is_sure=True, may_spill=False):
     """Function of the counts per matrix: whether all limits hold on this number of cores, for every draw or for some."""
-    layout = layout_of(workload, n_cores)
+    layout = lay_out(profile, workload, n_cores)
     is_possible = all(check.fits for check in fixed_checks(profile, layout))
     # Bytes that nothing limits need not be counted, nor those of an impossible number of cores: a search may try thousands.
     is_counted = is_possible and profile.storage.local_bytes is not None

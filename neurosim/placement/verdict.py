@@ -262,7 +262,7 @@ def _not_modelled(profile, workload):
     if native is not None and not workload.is_rounded:
         notes.append(f"weight_bits_native {native.max.value}: training uses wider weights (float32); hardware.weight_format narrows them")
     notes += family_of(profile).not_modelled(profile)
-    if profile.storage.local_bytes is None:
+    if profile.storage.local_bytes is None and not family_of(profile).has_tables:
         notes.append("storage.local_bytes is not stated: neuron state, gradients and buffers are counted and compared with no limit")
     spilling = [name for name in KNOWN_LIMITS if getattr(getattr(profile.limits, name), "action", None) == "spill"]
     notes += [f"{name}: spilling beyond the limit, which is refused here" for name in spilling]

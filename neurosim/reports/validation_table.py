@@ -124,8 +124,8 @@ def figures(row, cited):
 def _value(value, unit):
     if value is None:
         return ""
-    if unit == "B":
-        return f"{round(value):,d} B"
+    if unit in ("B", "entries"):
+        return f"{round(value):,d} {unit}"
     return f"{value:.3g}" if unit in ("", "1") else format_si(value, unit)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from neurosim.datasets import DATASETS, check_same_sizes
-from neurosim.errors import DoesNotFitError, InputError, UnsuitableChipError
+from neurosim.errors import DoesNotFitError, InputError, LearningError, UnsuitableChipError
 from neurosim.placement import Workload, judge, largest_fit, place, summarize, synapse_counts
 from neurosim.placement.arrange import arrange
 from neurosim.placement.families import family_of
@@ -61,8 +61,16 @@ def prepare(scenario, shape=None, with_remedies=True):
         ``connectivity: fit``, and not even one synapse per matrix fits; a layer of ``fit``, and not even one neuron fits.
     """
     profile = chosen_profile(scenario)
-    refuse_unless_suitable(scenario, profile)
+    try:
+        refuse_unless_suitable(scenario, profile)
+    except LearningError as error:
+        raise UnsuitableChipError(f"{error}{_wall_beside(scenario, shape)}") from None
     read_given(scenario)
+    if scenario.hardware.placement != "contiguous" and family_of(profile).has_tables:
+        raise InputError(
+            f"hardware.placement: found {scenario.hardware.placement}, but on {profile.name} each layer has a core of its own, by the sizes of their "
+            "tables; leave it out"
+        )
     n_cores = None if scenario.hardware.cores == "auto" else scenario.hardware.cores
     shape = shape or scenario.dataset.shape()
     _check_phases(scenario, shape)
@@ -78,6 +86,15 @@ def prepare(scenario, shape=None, with_remedies=True):
         fit = _stops(scenario, profile, workload, n_cores)
     verdict = replace(judge(placement, with_remedies=with_remedies), fit=tuple(fit))
     return Experiment(scenario, profile, placement, verdict, shape.notes if shape else ())
+
+
+def _wall_beside(scenario, shape):
+    """Of a chip that does not learn: that a network is too large for it, whoever learns; in words that follow another reason, or none."""
+    try:
+        verdict = prepare(scenario.with_(hardware={"learning": "host"}), shape, with_remedies=False).verdict
+    except (InputError, DoesNotFitError):
+        return ""
+    return "" if verdict.fits else f"; with a host that learns it {summarize(verdict)}"
 
 
 def _check_phases(scenario, shape):
@@ -276,8 +293,8 @@ def _refuse_unless_learns(scenario, profile):
     if learning.where in ("none", "host") and scenario.hardware.learning == "chip":
         note = f", {learning.note}" if learning.note else ""
         network = scenario.network
-        advice = "" if network.is_recurrent and not network.is_spiking or network.has_maps else "set hardware.learning to host, or "
-        raise UnsuitableChipError(
+        advice = "" if network.is_recurrent and not network.is_spiking else "set hardware.learning to host, or "
+        raise LearningError(
             f"hardware.learning: found chip, but {profile.name} does not learn (learning.where {learning.where}; {learning.source}: "
             f"{profile.sources[learning.source]}{note}); {advice}choose a chip that learns"
         )
@@ -307,12 +324,13 @@ def refuse_unless_spikes_say(cells, has_bias, profile):
     ------
     UnsuitableChipError
     """
-    if family_of(profile).computes_sums_elsewhere(profile):
+    family = family_of(profile)
+    if family.computes_sums_elsewhere(profile):
         return
     signed = [cell for cell in cells if find_model(cell).sends_zeros]
     for key, found, what in (
         ("activation", signed[:1], "send spikes, which have no sign"),
-        ("bias", ["true"] * has_bias, "add none"),
+        ("bias", ["true"] * (has_bias and not family.adds_biases(profile)), "add none"),
     ):
         if found:
             raise UnsuitableChipError(

@@ -421,16 +421,15 @@ class Scenario(Called):
             if not self.network.has_maps:
                 return
         by_maps = self.network.has_maps
-        for key, plain, reason in (
-            (
-                "execution",
-                "scan",
-                "an element of a kernel is used at every place, zero or not"
-                if by_maps
-                else "a state of zero still has an error, so its row cannot be left out",
-            ),
-            ("learning", "chip", f"its {'maps' if by_maps else 'states'} would have to reach the host at every {'sample' if by_maps else 'step'}"),
-        ):
+        scan = (
+            "an element of a kernel is used at every place, zero or not"
+            if by_maps
+            else "a state of zero still has an error, so its row cannot be left out"
+        )
+        rules = [("execution", "scan", scan)]
+        if not by_maps:
+            rules.append(("learning", "chip", "its states would have to reach the host at every step"))
+        for key, plain, reason in rules:
             found = getattr(self.hardware, key)
             if found != plain:
                 raise WrongKey(["hardware", key], f"found {found} with a network of type {kind}: {reason}; use {plain}")

@@ -212,17 +212,48 @@ class RunPoint(_Point):
     quantity: Literal["energy", "dynamic_energy", "time"]
 
 
+class ConvLayer(Strict):
+    """So many maps with square kernels, as `networks.Convolve`."""
+
+    conv: Annotated[int, Field(ge=1)]
+    kernel: Annotated[int, Field(ge=1)]
+    stride: Annotated[int, Field(ge=1)] = 1
+    padding: Annotated[int, Field(ge=0)] = 0
+
+
+class PoolLayer(Strict):
+    """Averages of windows side by side, as `networks.Pool`."""
+
+    average: Annotated[int, Field(ge=1)]
+
+
 class FitPoint(_Point):
-    """Whether a network fits the chip, by the limits that `check` states; `limit` names the one that decides."""
+    """Whether a network fits the chip, by the limits that `check` states.
+
+    Attributes
+    ----------
+    layers : tuple
+        Numbers of neurons, inputs first; with `input_shape`, maps and pooling before them, and no inputs.
+    input_shape : (int, int, int), optional
+        Maps, rows and columns of a sample.
+    connectivity : tuple of float
+        Of each matrix, or one of all.
+    limit : str, optional
+        Names the one that decides.
+    use : str, optional
+        A limit whose largest use is compared with the published number.
+    """
 
     kind: Literal["fit"]
-    layers: Annotated[tuple[int, ...], as_tuple]
+    layers: Annotated[tuple[int | ConvLayer | PoolLayer, ...], as_tuple]
+    input_shape: Annotated[tuple[int, int, int], as_tuple] | None = None
     connectivity: Annotated[tuple[float, ...], as_tuple]
     cores: Annotated[int, Field(ge=1)]
     host_learns: bool = False
     shares_signs: bool = False
     fits: bool
     limit: Text | None = None
+    use: Text | None = None
 
 
 Point = Annotated[

@@ -15,11 +15,11 @@ from neurosim.errors import InputError, nearest
 from neurosim.hardware.loader import FOLDER, make_profile
 from neurosim.hardware.program import load_program
 from neurosim.hardware.structure import ChipClass
-from neurosim.networks import Spiking, Topology
+from neurosim.networks import Convolution, Convolve, Pool, Spiking, Topology
 from neurosim.placement import Workload, judge, place, synapse_counts
 from neurosim.placement.sections import SECTIONS
 from neurosim.validation.activity import dense_activity
-from neurosim.validation.cases import load_cases
+from neurosim.validation.cases import ConvLayer, PoolLayer, load_cases
 
 REFUSED = "refused, as it must be"
 OUTSIDE = "outside, as it must be"
@@ -257,12 +257,31 @@ def _predict_run(point, read_profile):
 
 def _predict_fit(point, read_profile):
     profile = _profile(point, read_profile)
-    counts = synapse_counts(point.layers, list(point.connectivity))
-    verdict = judge(place(profile, Workload(point.layers, counts, host_learns=point.host_learns), n_cores=point.cores))
+    topology = Topology.of(point.layers) if point.input_shape is None else _convolutional(point)
+    connectivity = point.connectivity[0] if len(point.connectivity) == 1 else list(point.connectivity)
+    counts = synapse_counts(topology, connectivity)
+    verdict = judge(place(profile, Workload(topology, counts, host_learns=point.host_learns), n_cores=point.cores))
     broken = [use.name for use in verdict.violations]
     holds = verdict.fits == point.fits and (point.limit is None or point.limit in broken)
     note = "fits" if verdict.fits else f"does not fit: {', '.join(dict.fromkeys(broken))}"
-    return None, "inside" if holds else "outside", note
+    if point.use is None:
+        return None, "inside" if holds else "outside", note
+    uses = [use.used for use in verdict.placement.usages if use.name == point.use]
+    if not uses:
+        raise InputError(
+            f"validation case, point {point.name}: found use {point.use!r}; {nearest(point.use, {u.name for u in verdict.placement.usages})}"
+        )
+    return max(uses), None if holds else "outside", note
+
+
+def _convolutional(point):
+    layers = [
+        Convolve(layer.conv, Convolution(layer.kernel, layer.stride, layer.padding)) if isinstance(layer, ConvLayer)
+        else Pool("average", layer.average, layer.average) if isinstance(layer, PoolLayer)
+        else layer
+        for layer in point.layers
+    ]  # fmt: skip
+    return Topology.convolutional(point.input_shape, layers)
 
 
 def _predict_refusal(point, read_profile):

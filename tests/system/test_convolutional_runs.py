@@ -180,7 +180,6 @@ def test_layers_that_do_not_meet_are_refused_in_one_line(name):
         ({"network": {**NETWORK, "connectivity": [0.5, 0.5]}}, "found 2 fractions; expected one number or 4"),
         ({"network": {**NETWORK, "activation": ["relu", "tanh"]}}, "found 2; expected one, or one per hidden layer with weights, 3"),
         ({"hardware": {"profile": "spinnaker2", "execution": "event_driven"}}, "an element of a kernel is used at every place"),
-        ({"hardware": {"profile": "spinnaker2", "learning": "host"}}, "its maps would have to reach the host"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(changes, text):

@@ -1,4 +1,4 @@
-"""A sixth storage family, defined in this file alone: it is placed, checked, trained, accounted and drawn like the others.
+"""A storage family more, defined in this file alone: it is placed, checked, trained, accounted and drawn like the others.
 
 Synapses are entries of a hash table beside each core: a lookup reads `probes` entries, a removed synapse frees its entry for any other.
 """

@@ -2,6 +2,8 @@
 
 import math
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from neurosim.accounting.sensitivity import price_sensitivity
 from neurosim.errors import InputError
 from neurosim.hardware import load_profile
 from neurosim.hardware.program import list_programs, load_program
+from neurosim.networks import Convolution
 from neurosim.placement import Workload, place
 from neurosim.placement.families import family_of
 from neurosim.validation.activity import dense_activity
@@ -187,3 +190,40 @@ def test_the_page_has_every_loop_as_the_tables_have_it():
         for cell in (row[3], row[5]):
             value, low, high = map(float, re.findall(r"[\d.]+", cell))
             assert 0 < low <= value <= high
+
+
+@pytest.mark.parametrize(
+    ("n_maps", "side", "kernel", "stride", "padding"), [(3, 24, 5, 1, 2), (4, 12, 3, 1, 0), (2, 15, 3, 2, 1), (1, 8, 4, 2, 3), (5, 9, 1, 1, 0), (2, 30, 7, 3, 2)]
+)  # fmt: skip
+def test_the_places_of_an_element_are_those_at_which_it_reads_no_border(tmp_path, n_maps, side, kernel, stride, padding):
+    """What a turn of `convolve_slot` computes, compiled for this computer, against every place."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc not installed")
+    n_out, taps = (side + 2 * padding - kernel) // stride + 1, kernel * kernel
+    sizes = {
+        "taps": taps, "per_taps": -(-(2**31) // taps), "kernel": kernel, "per_kernel": -(-65536 // kernel), "stride": stride,
+        "per_stride": -(-65536 // stride), "padding": padding, "in_height": side, "in_width": side, "in_plane": side * side, "out_height": n_out,
+        "out_width": n_out, "out_plane": n_out * n_out,
+    }  # fmt: skip
+    source = tmp_path / "places.c"
+    source.write_text(
+        f'#define EXACT\n#include <stdio.h>\n#include "{derive.HERE / "loops.h"}"\n'
+        f"int main(void) {{ maps_t s = {{ {', '.join(f'.{k} = {v}u' for k, v in sizes.items())} }};\n"
+        f"  for (uint32_t i = 0; i < {n_maps * taps}u; i++) {{ span_t a; find_places(&s, i, 2, &a);\n"
+        '    printf("%d %d %d %d\\n", (int)a.in, (int)a.out, (int)a.rows, (int)a.places); }\n  return 0; }\n',
+        encoding="utf-8",
+    )
+    subprocess.run(["gcc", "-std=gnu11", "-w", "-o", tmp_path / "places", source], check=True)
+    lines = subprocess.run([tmp_path / "places"], check=True, capture_output=True, text=True).stdout.splitlines()
+    found = [tuple(map(int, line.split())) for line in lines]
+    pattern = Convolution(kernel, stride, padding)
+    uses, rows = pattern.uses(side, side).ravel(), pattern.row_uses(side, side).ravel()
+    for pre, (read, written, n_rows, n_places) in enumerate(found):
+        ky, kx = pre % taps // kernel, pre % kernel
+        at = [
+            ((y * stride + ky - padding) * side + x * stride + kx - padding, y * n_out + x)
+            for y in range(n_out) for x in range(n_out)
+            if 0 <= y * stride + ky - padding < side and 0 <= x * stride + kx - padding < side
+        ]  # fmt: skip
+        assert (n_rows * n_places, n_rows) == (len(at), len({place // n_out for _, place in at})) == (uses[pre % taps], rows[pre % taps])
+        assert (read, written) == (pre // taps * side * side + at[0][0], 2 * n_out * n_out + at[0][1])

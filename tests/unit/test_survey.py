@@ -42,7 +42,7 @@ def test_a_chip_that_cannot_run_it_says_why(main_cli):
 
 def test_the_table_is_one_screen_and_one_profile_is_a_whole_verdict(main_cli):
     result = main_cli("check", "mnist_santos_64kb", "--profile", "all")
-    assert result.code == 0 and len(result.out.splitlines()) < 30 and max(map(len, result.out.splitlines())) <= 110
+    assert result.code == 0 and len(result.out.splitlines()) <= len(list_profiles()) + 6 and max(map(len, result.out.splitlines())) <= 110
     assert all(name in result.out for name in list_profiles())
     assert "what would help" in main_cli("check", "mnist_santos_dense", "--profile", "spinnaker2_santos").out
     assert main_cli("check", "mnist_santos_dense", "--profile", "spinnaker2_santos", "--profile", "odin").code == 3

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from neurosim.kernels.convolutional import convolve, prepare_order
 from neurosim.kernels.train import Batch, Counting, StepRule
 from neurosim.networks import Convolution, Convolve, Pool, Topology
-from neurosim.nn.convolutional import Convolutional, convolutional_plan
+from neurosim.nn.convolutional import N_LANES, Convolutional, convolutional_plan
 from neurosim.synapses import SynapseStore
 from neurosim.training.loop import new_progress
 
@@ -175,9 +176,10 @@ def relative_error(ours, exact):
     return np.abs(ours - exact).max() / np.abs(exact).max()
 
 
+@pytest.mark.parametrize("density", [0.4, 1.0])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_kernels_agree_with_the_twin(name):
-    network = make_network(name)
+def test_kernels_agree_with_the_twin(name, density):
+    network = make_network(name, density=density)
     batch = make_images(network.topology)
     exact = twin_of(network, batch)
     assert network.evaluate(batch.data, batch.labels, SCALE).loss == pytest.approx(exact.loss, rel=1e-5)
@@ -188,6 +190,31 @@ def test_kernels_agree_with_the_twin(name):
         rows = slice(store.matrices.slot_start[m], store.matrices.slot_start[m + 1])
         assert relative_error(gradient[rows], of_twin[rows]) < 1e-5, m
     assert relative_error(bias_gradient, np.concatenate(exact.bias_gradients)) < 1e-5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_maps_that_read_the_same_places_are_summed_together_with_the_same_bits(name):
+    """In dense layers, whose maps are taken four by four; what is left over, and sparse layers, map by map."""
+    network, lanes = make_network(name, density=1.0), (0,) * N_LANES
+    shape, order, store = network._shape, network._tiles, network.store
+    order.act[:] = np.random.default_rng(0).normal(size=order.act.shape)
+    prepare_order(store.slots, store.matrices, shape, order, lanes)
+    for m in range(shape.n_maps):
+        first, n_post, width = int(order.post_first[m]), int(shape.n_post[m]), int(shape.out_width[m])
+        alike = order.alike[first : first + n_post].astype(bool)
+        assert alike.tolist() == [post + 4 <= n_post for post in range(n_post)]
+        rows = slice(int(shape.z_row[m]) * N_LANES, int(shape.z_row[m] + n_post * shape.out_height[m] * width) * N_LANES)
+        act = order.act[0].copy()
+        convolve(shape, order, m, network.biases, act, lanes)
+        together = act[rows].copy()
+        kept = order.alike.copy()
+        order.alike[:] = 0
+        convolve(shape, order, m, network.biases, act, lanes)
+        assert np.array_equal(act[rows], together) and together.any()
+        order.alike[:] = kept
+    sparse = make_network(name)
+    prepare_order(sparse.store.slots, sparse.store.matrices, sparse._shape, sparse._tiles, lanes)
+    assert not sparse._tiles.alike.any()
 
 
 @pytest.mark.parametrize("name", ["padded, pooled with padding", "strides"])

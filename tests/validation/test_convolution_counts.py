@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from neurosim.accounting.events import KINDS, PHASES
+from neurosim.accounting.loops import count_loops
 from neurosim.accounting.traffic import count_traffic
 from neurosim.networks import MODELS
 from neurosim.placement.sections import SECTIONS
@@ -23,13 +24,13 @@ LAYERS = {
 }
 
 
-def make_scenario(name, bias, rule, n_cores, optimizer="sgd"):
+def make_scenario(name, bias, rule, n_cores, optimizer="sgd", learning="chip"):
     n = len([layer for layer in LAYERS[name] if not isinstance(layer, str) and not (isinstance(layer, dict) and "pool" in layer)])
     return Scenario(
         name="counted",
         dataset={"name": "digits", "limit": 42},
         network={"input_shape": [1, 8, 8], "layers": LAYERS[name], "bias": bias, "connectivity": [0.6] * n},
-        hardware={"profile": "spinnaker2", "cores": n_cores, "headroom": 0.25},
+        hardware={"profile": "spinnaker2", "cores": n_cores, "headroom": 0.25, "learning": learning},
         training={"epochs": 1, "batch_size": 10, "learning_rate": 0.3, "optimizer": optimizer},
         rewiring=rule,
     )
@@ -45,7 +46,7 @@ class Slow:
         self.a, self.e, self.g, self.i = (getattr(formats, f"{n}_bits").value for n in ("activation", "error", "gradient", "input"))
         self.index = word.pre_index_bits.value + word.post_index_bits.value
         self.strength = word.weight_bits.value + word.sign_bits.value
-        self.bits, self.events = Counter(), Counter()
+        self.bits, self.events, self.turns = Counter(), Counter(), Counter()
 
     def read(self, core, phase, section, bits, n=1):
         self.bits[core, phase, section, "read"] += bits * n
@@ -80,6 +81,38 @@ class Slow:
             for y in range(out.height)
             for x in range(out.width)
         )
+
+    def rows(self, m, pre):
+        """Rows of places at which an element reads the map: found by looking at every one."""
+        projection = self.topology.projections[m]
+        maps, out, k = self.topology.populations[projection.pre].maps, self.topology.populations[projection.post].maps, projection.pattern
+        ky = pre % (k.kernel * k.kernel) // k.kernel
+        return sum(0 <= y * k.stride + ky - k.padding < maps.sent_height for y in range(out.height))
+
+    def turn(self, core, phase, loop, n=1):
+        self.turns[core, phase, loop] += n
+
+    def walk_places(self, core, phase, m, slot, loop, slot_loop):
+        """Turns of the loops over a slot of a convolution, over the rows of its places, and over these."""
+        if self.topology.projections[m].pattern is None:
+            return
+        self.turn(core, phase, slot_loop)
+        for _ in range(self.rows(m, slot[0])):
+            self.turn(core, phase, "map_row")
+        for _ in range(self.places(m, slot[0])):
+            self.turn(core, phase, loop)
+
+    def walk_windows(self, core, phase, p, name):
+        maps = self.topology.populations[p].maps
+        pool = maps.pool
+        for n in self.windows(p):
+            self.turn(core, phase, f"{name}_window")
+            self.turn(core, phase, f"{name}_{pool.kind}", n)
+        for y in range(-pool.padding, maps.height + pool.padding - pool.window + 1, pool.stride):
+            for _ in range(-pool.padding, maps.width + pool.padding - pool.window + 1, pool.stride):
+                for row in range(y, y + pool.window):
+                    if 0 <= row < maps.height:
+                        self.turn(core, phase, "map_row")
 
     def windows(self, population):
         """Number of values in each window of a map of a population."""
@@ -142,6 +175,8 @@ class Slow:
                 continue
             self.read(core, phase, home, self.a, places)
             self.write(core, phase, home, self.a, places)
+            if population.maps and population.maps.pool:
+                self.walk_windows(core, phase, p, "pool")
             for n in self.windows(p) if population.maps and population.maps.pool else ():
                 self.read(core, phase, home, self.a, n)
                 self.write(core, phase, home, self.a)
@@ -160,6 +195,7 @@ class Slow:
                     self.read(core, phase, "synapses", self.index)
                     continue
                 self.read(core, phase, "synapses", self.index + self.strength)
+                self.walk_places(core, phase, m, slot, "convolve_forward", "convolve_slot_f32")
                 for _ in range(self.places(m, slot[0])):
                     self.read(core, phase, self.section(projection.pre), self.a if projection.pre else self.i)
                     self.update(core, phase, self.section(projection.post), self.a)
@@ -178,6 +214,8 @@ class Slow:
             self.read(core, "backward", home, self.e, places)
             self.write(core, "backward", home, self.e, places)
             self.events[core, "backward", "neuron_update"] += places
+            if pool:
+                self.walk_windows(core, "backward", p, "unpool")
             for n in self.windows(p) if pool else ():
                 self.write(core, "backward", home, self.e)
                 self.read(core, "backward", home, self.e)
@@ -206,6 +244,7 @@ class Slow:
                     self.read(core, "backward", "synapses", self.index)
                     continue
                 self.read(core, "backward", "synapses", self.index + self.strength)
+                self.walk_places(core, "backward", m, slot, "convolve_backward", "convolve_slot_f32")
                 for _ in range(self.places(m, slot[0])):
                     self.read(core, "backward", self.section(projection.post), self.e)
                     self.update(core, "backward", self.section(projection.pre), self.e)
@@ -224,11 +263,19 @@ class Slow:
                 self.read(core, "gradient", "synapses", self.index)
                 if slot is None:
                     continue
+                self.walk_places(core, "gradient", m, slot, "convolve_gradient", "convolve_gradient_slot")
                 for _ in range(self.places(m, slot[0])):
                     self.read(core, "gradient", self.section(projection.pre), self.a if projection.pre else self.i)
                     self.read(core, "gradient", self.section(projection.post), self.e)
                     self.events[core, "gradient", "synaptic_op"] += 1
                 self.update(core, "gradient", "gradients", self.g)
+
+    def give_values(self):
+        """A host that learns reads every value, of maps before pooling."""
+        for p, core in self.units():
+            maps = self.topology.populations[p].maps
+            for _ in range(maps.height * maps.width if maps else 1):
+                self.read(core, "forward", self.section(p), self.a)
 
     def outputs(self):
         """Labels, softmax, errors: as of every other network."""
@@ -262,6 +309,9 @@ class Stepwise:
         for i in range(n_steps):
             for _ in range(min(batch.size, batch.order.size - offset - i * batch.size)):
                 self._slow.forward("forward")
+                if self._slow.experiment.placement.workload.host_learns:
+                    self._slow.give_values()
+                    continue
                 self._slow.outputs()
                 self._slow.backward()
                 self._slow.gradient()
@@ -278,16 +328,17 @@ class Stepwise:
 
 
 @pytest.mark.parametrize(
-    ("name", "bias", "rule", "n_cores"),
+    ("name", "bias", "rule", "n_cores", "learning"),
     [
-        ("max", True, {"rule": "deep_r", "l1": 1e-2}, 3),
-        ("max", False, {"rule": "deep_r", "l1": 1e-2}, 1),
-        ("average", True, {"rule": "deep_r", "l1": 1e-1, "matrices": [1]}, 4),
-        ("plain", False, {"rule": "static"}, 2),
+        ("max", True, {"rule": "deep_r", "l1": 1e-2}, 3, "chip"),
+        ("max", False, {"rule": "deep_r", "l1": 1e-2}, 1, "chip"),
+        ("average", True, {"rule": "deep_r", "l1": 1e-1, "matrices": [1]}, 4, "chip"),
+        ("plain", False, {"rule": "static"}, 2, "chip"),
+        ("max", True, {"rule": "deep_r", "l1": 1e-2}, 3, "host"),
     ],
 )
-def test_equal_to_a_slow_counter(name, bias, rule, n_cores):
-    experiment = prepare(make_scenario(name, bias, rule, n_cores))
+def test_equal_to_a_slow_counter(name, bias, rule, n_cores, learning):
+    experiment = prepare(make_scenario(name, bias, rule, n_cores, learning=learning))
     trainer, _ = make_trainer(experiment)
     slow = Slow(experiment, trainer.store)
     trainer.network = Stepwise(trainer.network, slow)
@@ -305,7 +356,15 @@ def test_equal_to_a_slow_counter(name, bias, rule, n_cores):
         if (n := ledger.events[core, PHASES.index(phase), KINDS.index(kind)])
     })  # fmt: skip
     assert events == Counter({key: n for key, n in slow.events.items() if n})
-    bits = trainer_bits(experiment, trainer)
+    training, evaluation = activities_of(experiment, trainer)
+    turns = count_loops(experiment.placement, training, evaluation, ledger.events)
+    loops = [name for name in turns if name.startswith(("convolve_", "pool_", "unpool_", "map_"))]
+    counted = {
+        (core, phase, name): int(n) for name in loops for core in range(n_cores) for phase in phases if (n := turns[name][core, PHASES.index(phase)])
+    }
+    assert counted == {key: n for key, n in slow.turns.items() if n} and loops
+    assert not [name for name in (*ledger.unpriced, *ledger.time.unmodelled) if name.startswith("loop:")], "every turn has its cycles"
+    bits = count_traffic(experiment.placement, training, evaluation)
     found = {
         (core, phase, section, way): int(n)
         for core in range(n_cores)
@@ -318,8 +377,8 @@ def test_equal_to_a_slow_counter(name, bias, rule, n_cores):
     assert MODELS["relu"].forward == (1, 1)  # what the counter above takes for granted
 
 
-def trainer_bits(experiment, trainer):
-    """Traffic in bits, before it is rounded to bytes."""
+def activities_of(experiment, trainer):
+    """What the network did in training and in evaluations: the two `Activity` of which a ledger is made."""
     from neurosim.scenario import record
 
     activities = []
@@ -328,4 +387,4 @@ def trainer_bits(experiment, trainer):
         settle(experiment, trainer)
     finally:
         record.make_ledger = original
-    return count_traffic(experiment.placement, *activities)
+    return activities

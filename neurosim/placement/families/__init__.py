@@ -10,6 +10,7 @@ from neurosim.placement.families.address_space import AddressSpaceFamily
 from neurosim.placement.families.arrays import ArrayFamily, CrossbarFamily
 from neurosim.placement.families.base import Family, Room
 from neurosim.placement.families.cam_per_neuron import CamPerNeuronFamily
+from neurosim.placement.families.conv_tables import ConvTablesFamily
 from neurosim.placement.families.crossbar_binary import CrossbarBinaryFamily
 from neurosim.placement.families.crossbar_multibit import CrossbarMultibitFamily
 from neurosim.placement.families.packed_lists import PackedListsFamily
@@ -44,7 +45,7 @@ def add_family(family: Family) -> None:
     FAMILIES[family.name] = family
 
 
-for _family in (AddressSpaceFamily, CrossbarMultibitFamily, CrossbarBinaryFamily, PackedListsFamily, CamPerNeuronFamily):
+for _family in (AddressSpaceFamily, CrossbarMultibitFamily, CrossbarBinaryFamily, PackedListsFamily, CamPerNeuronFamily, ConvTablesFamily):
     add_family(_family())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from neurosim.hardware import HardwareProfile
 from neurosim.hardware.storage import StorageFamily, family_name
+from neurosim.networks import Topology
 from neurosim.placement.checks import Check, cite_limit
 from neurosim.placement.layout import Layout
 from neurosim.placement.sections import Section
@@ -70,6 +71,10 @@ class Family(ABC):
         Whether one word can stand for a connection at all places of a map, so that convolutions are laid out.
     unshared_text : str
         Why not, in words that follow the name of the chip.
+    has_tables : bool
+        Whether `core_sections` are all that cores keep, which its limits cover.
+    walks_maps : bool
+        Whether what it does with maps is counted, so that networks of convolutions run; else they are placed and judged only.
     """
 
     storage: type[StorageFamily]
@@ -80,6 +85,8 @@ class Family(ABC):
     has_drawn_room: bool = False
     exchange_text: str = "the synapses that came and the marks of those that left"
     shares_kernels: bool = False
+    walks_maps: bool = True
+    has_tables: bool = False
     unshared_text: str = "stores a synapse for every pair of neurons, and how its weights could be shared by places is not modelled"
 
     @property
@@ -87,7 +94,17 @@ class Family(ABC):
         """Value of ``storage.family`` in its profiles."""
         return family_name(self.storage)
 
+    # Where neurons lie
+
+    def homes(self, profile: HardwareProfile, topology: Topology, n_cores: int) -> tuple[tuple[int, ...], ...] | None:
+        """Neurons of each population but the inputs on each core, where the chip leaves no choice: as `Workload.own`; else None."""
+        return None
+
     # Bytes
+
+    def core_sections(self, profile: HardwareProfile, layout: Layout) -> dict[str, np.ndarray] | None:
+        """Bytes of all that cores keep, by section, where these are `has_tables`; None where they keep what `placement.memory` says."""
+        return None
 
     def slot_bytes(self, profile: HardwareProfile, workload: Workload, slots: np.ndarray) -> np.ndarray | None:
         """Bytes of `home` in local memory for the synapses of segments: int64 array like `slots`; None where they lie elsewhere."""
@@ -113,6 +130,10 @@ class Family(ABC):
         """Whether something that computes gets the sums of neurons, adds biases and sends values of any sign; else neurons are circuits that
         rectify, and send spikes."""
         return True
+
+    def adds_biases(self, profile: HardwareProfile) -> bool:
+        """Whether sums may start at a bias."""
+        return self.computes_sums_elsewhere(profile)
 
     def has_signed_rows(self, profile: HardwareProfile) -> bool:
         """Whether the sign of a weight is that of its place, so that the stored strength needs none."""
@@ -174,6 +195,10 @@ class Family(ABC):
     @abstractmethod
     def room_text(self, storage) -> str:
         """Room for synapses on one core, in the measure of the family; `storage` is that part of a profile."""
+
+    def hints(self, placement) -> Iterable[str]:
+        """What would help a placement that does not fit and no search of `placement.remedies` finds, in one sentence each."""
+        return ()
 
     def not_modelled(self, profile: HardwareProfile) -> list[str]:
         """What the chip would also demand and nothing here checks: list of str."""
