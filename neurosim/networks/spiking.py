@@ -78,6 +78,8 @@ class Spiking:
         for key, known in (("surrogate", SURROGATES), ("readout", READOUTS), ("method", tuple(METHODS)), ("feedback", self.learning.feedbacks)):
             if getattr(self, key) not in known:
                 raise InputError(f"{key}: found {getattr(self, key)!r}; {nearest(getattr(self, key), known)}")
+        if self.learning.instant_layers and self.readout != "every":
+            raise InputError(f"readout: found {self.readout} with method {self.method}, which takes the errors of each step as they come; use every")
         for key in ("tau_m", "tau_a"):
             if not getattr(self, key) >= 1:
                 raise InputError(f"{key}: found {getattr(self, key):g}; expected at least 1 step")

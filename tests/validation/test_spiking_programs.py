@@ -83,6 +83,7 @@ class Slow:
             self.slots[segment.matrix, segment.core] = sorted(rows)
         self.bits, self.events = Counter(), Counter()
         self.last = len(self.topology.populations) - 1
+        self.neurons = sum(self.home[1:-1], [])  # the core of each spiking one
         self.one = self.spiking.readout != "every"
         self.history = self.program in ("bptt", "eprop_spike")
         self.past = "history" if self.history else "neuron_state"
@@ -122,24 +123,29 @@ class Slow:
         return [(key, rows) for key, rows in self.slots.items() if self.topology.projections[key[0]].post == self.last]
 
     def simulate(self, x):
-        """Spikes of the hidden neurons: bool, shape (steps, units)."""
-        s, n = self.spiking, self.topology.sizes[1]
-        v, a, wait, z, spikes = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), []
-        beta = s.beta * s.adapts(n)
+        """Spikes of the neurons of each layer: list of bool, shape (steps, units), by population; None of the inputs."""
+        s, sizes = self.spiking, self.topology.sizes
+        v, a, wait, z = ([np.zeros(n) for n in sizes[:-1]] for _ in range(4))
+        spikes = [[] for _ in sizes[:-1]]
         for row in x:
-            sums = np.zeros(n)
-            for m, projection in enumerate(self.topology.projections[:-1]):
-                for pre, post, weight in zip(*self.wiring[m], strict=True):
-                    sums[post] += weight * (z[pre] if projection.is_recurrent else row[pre])
-            a = s.rho * a + z
-            v = s.alpha * v + sums - s.v_th * z
-            distance = v - (s.v_th + beta * a)
-            assert np.abs(distance).min() > 1e-5, "too near to the threshold to be sure"
-            wait = np.maximum(wait - 1, 0)
-            z = ((distance > 0) & (wait == 0)).astype(float)
-            wait[z > 0] = s.refractory + 1
-            spikes.append(z > 0)
-        return np.array(spikes)
+            values = [row, *([None] * (len(sizes) - 2))]
+            for i in self.topology.hidden:
+                sums = np.zeros(sizes[i])
+                for m, projection in enumerate(self.topology.projections[:-1]):
+                    if projection.post == i:
+                        source = z[i] if projection.is_recurrent else values[projection.pre]
+                        for pre, post, weight in zip(*self.wiring[m], strict=True):
+                            sums[post] += weight * source[pre]
+                a[i] = s.rho * a[i] + z[i]
+                v[i] = s.alpha * v[i] + sums - s.v_th * z[i]
+                distance = v[i] - (s.v_th + s.beta * s.adapts(sizes[i]) * a[i])
+                assert np.abs(distance).min() > 1e-5, "too near to the threshold to be sure"
+                wait[i] = np.maximum(wait[i] - 1, 0)
+                z[i] = ((distance > 0) & (wait[i] == 0)).astype(float)
+                wait[i][z[i] > 0] = s.refractory + 1
+                values[i] = z[i]
+                spikes[i].append(z[i] > 0)
+        return [None, *(np.array(one) for one in spikes[1:])]
 
     # One sample
 
@@ -151,9 +157,9 @@ class Slow:
                 if projection.pre == 0:
                     trains[m, t] = x[t] > 0
                 elif not projection.is_recurrent:
-                    trains[m, t] = spikes[t]
+                    trains[m, t] = spikes[projection.pre][t]
                 elif t > 0:
-                    trains[m, t] = spikes[t - 1]
+                    trains[m, t] = spikes[projection.pre][t - 1]
         for t in range(n_steps):
             self.forward(phase, trains, t)
         if phase == "evaluate":
@@ -167,7 +173,7 @@ class Slow:
             self.judge()
         self.signals(n_losses, n_steps)
         if self.program == "bptt":
-            self.go_back(n_steps)
+            self.go_back(n_steps, n_losses)
         for t in range(n_steps):
             self.move_traces(trains, t)
         self.gradients(trains, n_steps, n_losses)
@@ -224,7 +230,7 @@ class Slow:
                     self.event(core, phase, "packet_received")
         model = self.topology.populations[1].model
         states = model.states + (self.spiking.refractory > 0)
-        for core in self.home[1]:
+        for core in self.neurons:
             self.write(core, phase, "neuron_state", self.act)  # the sum starts at zero
             self.read(core, phase, "neuron_state", (1 + states) * self.act)
             self.write(core, phase, "neuron_state", states * self.act)
@@ -284,11 +290,19 @@ class Slow:
 
     def signals(self, n_losses, n_steps):
         to_history = self.program == "eprop_spike" and not self.one
-        hidden_cores = set(self.home[1])
+        hidden_cores = set(self.neurons)
         for _ in range(n_losses):
-            for core in self.home[1]:
+            for core in self.neurons:
                 self.write(core, "backward", "history" if to_history else "neuron_state", self.err)
                 self.event(core, "backward", "neuron_update")
+            if self.spiking.learning.instant_layers and self.program != "bptt":
+                for core in sum(self.home[2:-1], []):  # an error of this step for the layer below
+                    self.read(core, "backward", self.past, self.act)
+                    self.update(core, "backward", "neuron_state", self.err)
+                for key, rows in self.hidden_segments():
+                    projection = self.topology.projections[key[0]]
+                    if projection.pre and not projection.is_recurrent:
+                        self.walk_back(key, rows)
             if self.spiking.feedback == "symmetric":
                 continue
             for core in self.home[-1]:
@@ -298,7 +312,7 @@ class Slow:
                     self.event(core, "backward", "packet_sent")
                     self.event(target, "backward", "packet_received")
                     self.event(core, "backward", "target_broadcast")
-            for core in self.home[1]:
+            for core in self.neurons:
                 for _ in range(self.topology.sizes[-1]):
                     self.read(core, "backward", "feedback", self.grad)
                     self.read(core, "backward", "neuron_state", self.err)
@@ -311,17 +325,22 @@ class Slow:
                 self.read(core, "backward", "history", self.err)
                 self.update(core, "backward", "neuron_state", self.err)
 
-    def go_back(self, n_steps):
+    def go_back(self, n_steps, n_losses):
         model = self.topology.populations[1].model
         _, n_errors, n_written = model.backward
         for t in range(n_steps):
-            for core in self.home[1]:
+            for core in self.neurons:
                 self.read(core, "backward", "history", self.act)
                 self.read(core, "backward", "neuron_state", (n_errors + self.one) * self.err)
                 self.write(core, "backward", "neuron_state", n_written * self.err)
                 self.event(core, "backward", "neuron_update")
             for key, rows in self.hidden_segments():
-                if t > 0 and self.topology.projections[key[0]].is_recurrent and self.spiking.learning.recurrent_errors:
+                projection, learning = self.topology.projections[key[0]], self.spiking.learning
+                if t > 0 and projection.is_recurrent and learning.recurrent_errors:
+                    self.walk_back(key, rows)
+                # Of errors within a step those of steps with a loss.
+                last = n_losses if learning.instant_layers else n_steps
+                if projection.pre and not projection.is_recurrent and learning.layer_errors and t >= n_steps - last:
                     self.walk_back(key, rows)
 
     def has_trace(self, m):
@@ -478,6 +497,20 @@ CASES = {
         "execution": "event_driven",
     },
     "factorised, one signal": {"program": "eprop_factorised", "readout": "mean", "cores": 2},
+    "bptt, two layers": {"program": "bptt", "method": "bptt", "units": [7, 5], "cores": 3},
+    "clock, two layers, random feedback": {"units": [7, 5], "cores": 3, "feedback": "random"},
+    "factorised, two layers": {"program": "eprop_factorised", "method": "ottt", "units": [7, 5], "cores": 3},
+    "factorised, three layers, last steps": {
+        "program": "eprop_factorised",
+        "method": "ottt",
+        "units": [7, 5, 6],
+        "cores": 2,
+        "readout_steps": 2,
+        "execution": "event_driven",
+    },
+    "clock of alif, errors of each step": {"method": "ottt", "type": "alif", "units": [7, 5], "cores": 2, "recurrent": False},
+    "bptt of errors of each step": {"program": "bptt", "method": "ottt", "units": [7, 5], "cores": 2, "execution": "event_driven"},
+    "spike, errors of each step": {"program": "eprop_spike", "method": "ottt", "units": [7, 5], "cores": 2, "execution": "event_driven"},
 }
 
 
