@@ -532,6 +532,12 @@ def test_a_forgotten_access_is_noticed(part, section, monkeypatch):
         compare(*experiment_of(cores=2))
 
 
+def test_a_forgotten_error_from_layer_to_layer_is_noticed(monkeypatch):
+    monkeypatch.setattr(SpikingTraffic, "_pass_down", lambda *arguments: None)
+    with pytest.raises(AssertionError, match="backward neuron_state"):
+        compare(*experiment_of(**CASES["factorised, two layers"]))
+
+
 def test_a_trace_of_one_step_is_followed_once_a_spike_while_synapses_move():
     """With a cut-off of one step what is replayed are the spikes, however often their synapses come and go."""
     experiment, data = experiment_of(program="eprop_spike", execution="event_driven", cutoff=1, rule="deep_r", rate=0.5, cores=2, batch=2)
