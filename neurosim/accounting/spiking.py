@@ -22,7 +22,7 @@ feedback.
 import numpy as np
 
 from neurosim.accounting.spiking_signals import Signals
-from neurosim.accounting.spiking_visits import count_replayed, count_sample_slots, visits_by_spikes
+from neurosim.accounting.spiking_visits import count_replayed, count_sample_slots, visible_spikes, visits_by_spikes
 from neurosim.accounting.traffic import TrafficCounter
 from neurosim.accounting.visits import count_visits
 from neurosim.placement.families.packed_lists import PackedListsFamily
@@ -231,17 +231,8 @@ class SpikingTraffic(TrafficCounter):
         rows = np.where(by_spikes, walks, 0)
         self.read_pre("gradient", rows * shape.n_pre + np.where(~by_spikes & (self.trace == 0), gather, 0) * self._reads_spikes())
         if self.is_sorted:
-            self.read("gradient", "row_pointers", self.per_segment(self._visible_spikes(training), by_spikes) * 2 * w.row_pointer)
+            self.read("gradient", "row_pointers", self.per_segment(visible_spikes(shape, training), by_spikes) * 2 * w.row_pointer)
         self.read("gradient", self.family.home, self.per_segment(np.where(by_spikes, gather, 0) * w.post))
-
-    def _visible_spikes(self, training):
-        """Spikes of pre neurons that the core of each segment sees: of all inputs, of its own neurons, and those that were sent to it."""
-        shape, found = self.shape, np.zeros(self.shape.core.size, np.int64)
-        for g, (matrix, core) in enumerate(zip(shape.matrix, shape.core, strict=True)):
-            spikes = training.nonzero[shape.pre_start[matrix] : shape.pre_start[matrix + 1]]
-            is_here = shape.homes[shape.pre[g]] == core if shape.pre[g] else np.ones(spikes.size, bool)
-            found[g] = spikes[is_here].sum() + training.received[matrix, core] * (shape.pre[g] > 0)
-        return found
 
     def _reads_spikes(self):
         """Whether a slot that is visited in order looks at the spike of its pre neuron."""
