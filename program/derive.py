@@ -3,7 +3,7 @@
     python -m program.derive            # prints what changed against hardware_profiles/programs
     python -m program.derive --write    # writes the tables anew
 
-Each function of `loops.c` is one loop. It is compiled for the core with each of three settings of the compiler, its
+Each function of `loops.c` and `spiking.c` is one loop. It is compiled for the core with each of three settings of the compiler, its
 loop is found in the assembly (from a label to the branch back to it), and the
 instructions of that loop are counted: by the pipeline model of `llvm-mca` for a Cortex-M4F, by the issue cycles and interlocks of
 ARM's reference manual for an ARM9E-S. Every instruction of the loop is charged, also those that a condition skips; memory is the core's
@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 TABLES = HERE.parent / "hardware_profiles" / "programs"
 SETTINGS = ("-O2", "-O2 -funroll-loops", "-Os")
 ITERATIONS = 1000
+#: Loops of all networks, and what spiking ones add.
+SOURCES = ("loops.c", "spiking.c")
 COMPILER, COUNTER = "arm-none-eabi-gcc", "llvm-mca"
 
 
@@ -188,10 +190,12 @@ def derive(core):
     columns, one_turn = [], {}
     for setting in SETTINGS:
         flags = [*core.flags.split(), *setting.split(), "-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", "-fno-ipa-icf"]
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "loops.s"
-            run([COMPILER, *flags, "-S", "-o", str(out), str(HERE / "loops.c")])
-            loops = find_loops(out.read_text(encoding="utf-8"))
+        loops = {}
+        for source in SOURCES:
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder) / "loops.s"
+                run([COMPILER, *flags, "-S", "-o", str(out), str(HERE / source)])
+                loops |= find_loops(out.read_text(encoding="utf-8"))
         one_turn = one_turn or loops  # the first setting unrolls nothing
         cycles = core.count(loops)
         turns = {name: count_turns(body, one_turn[name]) if "unroll" in setting else 1 for name, body in loops.items() if name in one_turn}
@@ -206,7 +210,7 @@ def write_table(core, loops):
     if core.count is count_by_pipeline:
         counted = f" ({COUNTER} {re.search(r'LLVM version (.+)', run([COUNTER, '--version']))[1].split()[-1]})"
     lines = [
-        "# Written by `python -m program.derive --write` from program/loops.c; a test holds it to what the tools say.",
+        "# Written by `python -m program.derive --write` from program/loops.c and spiking.c; a test holds it to what the tools say.",
         "schema_version: 1",
         f"name: {core.name}",
         f'title: "{core.title}"',

@@ -12,6 +12,7 @@ from neurosim.accounting.loops import count_loops
 from neurosim.accounting.pricing import TRAINING_PHASES, model_time, price_energy, range_energy
 from neurosim.accounting.sections import DIRECTIONS, Spill
 from neurosim.accounting.spiking import SpikingTraffic
+from neurosim.accounting.spiking_loops import SpikingLoopCounter
 from neurosim.accounting.traffic import count_traffic
 from neurosim.errors import LedgerError
 from neurosim.placement.memory import host_rewires
@@ -119,7 +120,8 @@ def make_ledger(placement, training, evaluation):
     shared_bytes = spill.bytes_by_chip(traffic)
     profile, loops = placement.profile, {}
     if profile.energy.accounting == "program":
-        loops = count_loops(placement, training, evaluation, events)
+        make = SpikingLoopCounter if placement.workload.topology.spiking else None
+        loops = count_loops(placement, training, evaluation, events, make)
     steps = count_steps(placement, training, evaluation)
     time_model = model_time(profile, events, training.n_samples, evaluation.n_samples, firing, shared_bytes, loops, steps)
     energy = price_energy(profile, events, traffic, time_model.total_s, firing, spill.sections, loops)

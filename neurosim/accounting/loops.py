@@ -1,6 +1,6 @@
 """Turns of the loops of the training program, core by core: what a table of cycles (`neurosim.hardware.program`) is multiplied with.
 
-The loops are the functions of ``program/loops.c``, by name, and follow docs/hardware-model.md section 4 line by line, as the traffic does:
+The loops are the functions of ``program/loops.c`` (and of ``program/spiking.c``: `accounting.spiking_loops`), by name, and follow docs/hardware-model.md section 4 line by line, as the traffic does:
 every turn is one slot, row, neuron, draw or position that the program looks at. Only chips whose synapses are words in local memory run
 this program.
 """
@@ -26,7 +26,7 @@ def storage_of(profile, workload):
     return "f32" if bits in (31, 32) else _FIXED.get(bits, "bits")
 
 
-def count_loops(placement, training, evaluation, events):
+def count_loops(placement, training, evaluation, events, make=None):
     """Turns of each loop.
 
     Parameters
@@ -36,16 +36,18 @@ def count_loops(placement, training, evaluation, events):
     training, evaluation : Activity
     events : int64 array, shape (n_cores, len(PHASES), len(KINDS))
         As `count_events` counts them; packets are taken from it.
+    make : callable, optional
+        From (placement, events), what counts; a `LoopCounter` when left out.
 
     Returns
     -------
     dict of str to int64 array, shape (n_cores, len(PHASES))
         Loops with at least one turn.
     """
-    counter = _Counter(placement, events)
+    counter = (make or LoopCounter)(placement, events)
     counter.forward("forward", training)
     if not placement.workload.host_learns:
-        counter.outputs(training.n_samples)
+        counter.outputs(training)
         counter.backward(training)
         counter.gradient(training)
         counter.update(training)
@@ -56,7 +58,7 @@ def count_loops(placement, training, evaluation, events):
     return {name: turns for name, turns in counter.turns.items() if turns.any()}
 
 
-class _Counter:
+class LoopCounter:
     """Adds turns up, phase by phase."""
 
     def __init__(self, placement, events):
@@ -135,8 +137,11 @@ class _Counter:
         if not self.workload.starts_dense or self.workload.rewires:
             self.add_segments(phase, "free_slot", walks * self.shape.n_slots - visited)
 
-    def outputs(self, n):
+    def outputs(self, training):
         """Softmax: an exponential for each logit that the core sees, an error for each of its own."""
+        self.softmax(training.n_samples)
+
+    def softmax(self, n):
         own = self.shape.own[-1]
         self.add("forward", "softmax_exponential", n * (own + self.shape.other_outputs))
         self.add("forward", "softmax_error", n * own)

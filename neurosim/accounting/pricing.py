@@ -22,8 +22,6 @@ PRICE_OF = {
     "trace_update": "trace_update",
     "history_read": "history_read",
 }
-#: What spiking networks add: no table of a program has loops of it.
-_OF_SPIKING = ("trace_update", "history_read")
 #: Events that happen in a core and take its cycles.
 _CYCLES_OF = {k: v for k, v in PRICE_OF.items() if k not in ("host_byte",)}
 #: A packet is paid for once, by its sender, also one of a broadcast. Where bytes are priced, they pay for the write of a synapse.
@@ -37,7 +35,7 @@ _PAID_ELSEWHERE = {
         "target_broadcast",
         "proposal_accepted",
         "proposal_rejected",
-        *(kind for kind in PRICE_OF if kind not in ("packet_sent", "host_byte", *_OF_SPIKING)),
+        *(kind for kind in PRICE_OF if kind not in ("packet_sent", "host_byte")),
     ),
 }
 #: Prefix of the components that are turns of a loop of the program.

@@ -7,7 +7,8 @@ elsewhere every count is a product of an exact count and a width. The program, s
   at every pre neuron, and walks the rows of those that spiked. A neuron reads its sum and state and writes its state and its spike, and, where it
   learns, psi. Spikes for other cores are packets without payload.
 - Learning signals: of each loss the outputs make errors. A symmetric feedback walks the read-out backward and sends partial sums; any other sends the
-  errors to all cores with neurons (`target_broadcast`), where each neuron multiplies them with its numbers.
+  errors to all cores with neurons (`target_broadcast`), where each neuron multiplies them with its numbers. Where errors pass from layer to layer within a
+  step, a neuron multiplies its signal with psi, and the matrix below it is walked backward, in each step with a loss.
 - ``bptt`` goes back through the history: errors along all slots that lead to spiking neurons from such, in every step; gradients where a
   pre neuron spiked.
 - Traces: each pre neuron moves its trace in every step, and every slot is visited (`trace_update`, where it keeps something of its own).
@@ -21,7 +22,7 @@ feedback.
 import numpy as np
 
 from neurosim.accounting.spiking_signals import Signals
-from neurosim.accounting.spiking_visits import count_replayed, count_sample_slots, visits_by_spikes
+from neurosim.accounting.spiking_visits import count_replayed, count_sample_slots, visible_spikes, visits_by_spikes
 from neurosim.accounting.traffic import TrafficCounter
 from neurosim.accounting.visits import count_visits
 from neurosim.placement.families.packed_lists import PackedListsFamily
@@ -155,6 +156,9 @@ class SpikingTraffic(TrafficCounter):
             self.read("backward", "feedback", n * n_hidden * shape.n_outputs * w.gradient)
             if self.is_program:
                 self.read("backward", "neuron_state", n * n_hidden * shape.n_outputs * w.error)
+        if self.spiking.learning.instant_layers and self.program.is_online:
+            self._pass_down(n)
+            self._walk_back(training, self.hidden & (shape.pre > 0))
         if self.spiking.feedback == "symmetric" and self.is_program:
             self.read("backward", "neuron_state", training.sent_back * w.error)
             self.update_in_place("backward", "neuron_state", training.received_back * w.error)
@@ -163,6 +167,13 @@ class SpikingTraffic(TrafficCounter):
             n_outputs = training.passes[1, -1] * shape.own[-1]
             self.read("backward", "history", n_outputs * w.error)
             self.update_in_place("backward", "neuron_state", n_outputs * w.error)
+
+    def _pass_down(self, n):
+        """Neurons with a layer below make errors for it of their signals, with psi of the same step, in each step with a loss."""
+        for i in self.topology.hidden[1:] if self.is_program else ():
+            own = n * self.shape.own[i]
+            self.read("backward", self.past, own * self.w_psi)
+            self.update_in_place("backward", "neuron_state", own * self.w.error)
 
     def _go_back(self, training):
         """Errors of the neurons, step by step, from the history."""
@@ -220,17 +231,8 @@ class SpikingTraffic(TrafficCounter):
         rows = np.where(by_spikes, walks, 0)
         self.read_pre("gradient", rows * shape.n_pre + np.where(~by_spikes & (self.trace == 0), gather, 0) * self._reads_spikes())
         if self.is_sorted:
-            self.read("gradient", "row_pointers", self.per_segment(self._visible_spikes(training), by_spikes) * 2 * w.row_pointer)
+            self.read("gradient", "row_pointers", self.per_segment(visible_spikes(shape, training), by_spikes) * 2 * w.row_pointer)
         self.read("gradient", self.family.home, self.per_segment(np.where(by_spikes, gather, 0) * w.post))
-
-    def _visible_spikes(self, training):
-        """Spikes of pre neurons that the core of each segment sees: of all inputs, of its own neurons, and those that were sent to it."""
-        shape, found = self.shape, np.zeros(self.shape.core.size, np.int64)
-        for g, (matrix, core) in enumerate(zip(shape.matrix, shape.core, strict=True)):
-            spikes = training.nonzero[shape.pre_start[matrix] : shape.pre_start[matrix + 1]]
-            is_here = shape.homes[shape.pre[g]] == core if shape.pre[g] else np.ones(spikes.size, bool)
-            found[g] = spikes[is_here].sum() + training.received[matrix, core] * (shape.pre[g] > 0)
-        return found
 
     def _reads_spikes(self):
         """Whether a slot that is visited in order looks at the spike of its pre neuron."""

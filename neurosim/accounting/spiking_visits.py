@@ -42,3 +42,13 @@ def visits_by_spikes(placement):
 def gradient_visits(placement, training):
     """Slots that are visited for their gradient: int64 array, shape (n_segments,)."""
     return np.where(visits_by_spikes(placement), training.segment["pre_nonzero"], training.segment["slots_gradient"])
+
+
+def visible_spikes(shape, activity):
+    """Spikes of pre neurons that the core of each segment sees: of all inputs, of its own neurons, and those that were sent to it."""
+    found = np.zeros(shape.core.size, np.int64)
+    for g, (matrix, core) in enumerate(zip(shape.matrix, shape.core, strict=True)):
+        spikes = activity.nonzero[shape.pre_start[matrix] : shape.pre_start[matrix + 1]]
+        is_here = shape.homes[shape.pre[g]] == core if shape.pre[g] else np.ones(spikes.size, bool)
+        found[g] = spikes[is_here].sum() + activity.received[matrix, core] * (shape.pre[g] > 0)
+    return found

@@ -7,6 +7,7 @@ Importing this room reads no data and imports neither scikit-learn nor Numba.
 
 from .arrays import make_dataset
 from .augment import Augmentation
+from .augment_sequences import SequenceAugmentation
 from .catalog import DATASETS
 from .dataset import Dataset, DataShape
 from .encode import Encoding
@@ -26,6 +27,7 @@ __all__ = [
     "DatasetInfo",
     "Encoding",
     "EventChoice",
+    "SequenceAugmentation",
     "SpeechFeatures",
     "change_task",
     "check_same_sizes",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .augment import Augmentation
+from .augment_sequences import SequenceAugmentation
 from .checks import check_lengths, check_same_sample, check_samples, constant_columns, note_on_values
 from .encode import Encoding
 from .image_size import resize_images
@@ -75,10 +76,10 @@ class Dataset:
         What a user should know about these samples, one line each.
     standardization : Standardization, ImageStandardization or None
         What was done to the samples.
-    augmentation : Augmentation or None
-        What may happen to training images in every epoch: see `epoch_samples`.
-    x_whole : array, shape (n_train, features of a whole image), or None
-        Training images as stored, before they are cropped or standardized; None where they are neither.
+    augmentation : Augmentation, SequenceAugmentation or None
+        What may happen to training samples in every epoch: see `epoch_samples`.
+    x_whole : array, shape (n_train, features as stored), or None
+        Training samples before they are cropped, standardized or, of sequences, encoded; None where they are none of these.
     whole_shape : tuple of int or None
         Of such an image.
     encoding : Encoding or None
@@ -110,7 +111,7 @@ class Dataset:
     classes: tuple = ()
     notes: tuple[str, ...] = ()
     standardization: Standardization | ImageStandardization | None = None
-    augmentation: Augmentation | None = None
+    augmentation: Augmentation | SequenceAugmentation | None = None
     x_whole: np.ndarray | None = None
     whole_shape: tuple[int, ...] | None = None
     encoding: Encoding | None = None
@@ -164,8 +165,36 @@ class Dataset:
         if self.augmentation is None:
             return self.x_train
         whole = self.x_train if self.x_whole is None else self.x_whole
+        if isinstance(self.augmentation, SequenceAugmentation):
+            return self._epoch_sequences(whole, bits)
         x = self.augmentation.apply(whole, self.whole_shape, bits, done)
         return x if self.standardization is None else self.standardization.apply(x)
+
+    def _epoch_sequences(self, whole, bits):
+        n_steps = self.stored[0]
+        is_spikes = self.is_spikes and self.encoding is None
+        lengths = self._stored_lengths()
+        x = self.augmentation.change(whole, n_steps, lengths, bits, is_spikes)
+        if self.encoding is not None:
+            scale = self.stored_scale if self.standardization is None else 1.0
+            x, _ = self.encoding.apply(_scaled(x, scale), n_steps, self.augmentation.lengths(lengths, n_steps, bits))
+        self.augmentation.lose(x, bits)
+        return x
+
+    def epoch_lengths(self, bits):
+        """Lengths of the training samples of one epoch; `lengths_train` itself where they stay as they are. `bits` as for `epoch_samples`."""
+        if not isinstance(self.augmentation, SequenceAugmentation) or not self.augmentation.stretch:
+            return self.lengths_train
+        lengths = self.augmentation.lengths(self._stored_lengths(), self.stored[0], bits)
+        return lengths if self.encoding is None else self.encoding.lengths(lengths)
+
+    def _stored_lengths(self):
+        """Steps of the training samples before they became spikes: int32 array."""
+        if self.lengths_train is None:
+            return np.full(self.n_train, self.stored[0], np.int32)
+        if self.encoding is None:
+            return self.lengths_train
+        return (self.lengths_train - self.encoding.silence) // np.int32(self.encoding.number("steps"))
 
     @property
     def class_names(self):
@@ -248,7 +277,14 @@ def assemble(name, samples, preparation=None):
     notes += _note_constant(kept["x_train"], samples.columns)
     image_shape = sample_shape if len(sample_shape) > 1 else None
     augment, whole = preparation.augment, {}
-    if augment is not None:
+    is_spikes = samples.is_spikes and not preparation.standardize
+    if isinstance(augment, SequenceAugmentation):
+        is_bytes = kept["x_train"].dtype == np.uint8 and preparation.standardize is False
+        augment.check(
+            kept["x_train"].shape[1] // samples.n_steps, samples.n_steps, "spikes" if is_spikes else "bytes" if is_bytes else "numbers", name
+        )
+        notes.append(augment.words)
+    elif augment is not None:
         if preparation.encode is not None:
             raise refuse("dataset.augment", "augment beside dataset.encode", "one of them", "spikes are made once, of images that stay as they are")
         whole["whole_shape"], image_shape = image_shape, augment.new_shape(image_shape, name)
@@ -275,6 +311,8 @@ def assemble(name, samples, preparation=None):
     encoding, n_steps, source = preparation.encode, samples.n_steps, samples.source
     stored = (n_steps, kept["x_train"].shape[1] // n_steps)
     if encoding is not None:
+        if augment is not None:
+            whole["x_whole"] = kept["x_train"]
         for number, part in enumerate(_parts_of(kept)):
             _encode(kept, part, number, encoding, n_steps, scale)
         scale, n_steps, source = 1.0, encoding.shape(stored[1], n_steps)[1], f"{source}, as spikes: {encoding.text}"
@@ -296,17 +334,21 @@ def assemble(name, samples, preparation=None):
         encoding=encoding,
         stored=stored,
         stored_scale=float(samples.scale),
-        is_spikes=encoding is not None or samples.is_spikes and not preparation.standardize,
+        is_spikes=encoding is not None or is_spikes,
     )
 
 
 def _encode(kept, part, number, encoding, n_steps, scale):
     """Replace the samples of one part by their spikes, and their lengths."""
     x, lengths = kept[f"x_{part}"], kept.get(f"lengths_{part}")
-    values = x if x.dtype == np.float32 and scale == 1.0 else x * np.float32(scale)
-    kept[f"x_{part}"], lengths = encoding.apply(values, n_steps, lengths, number)
+    kept[f"x_{part}"], lengths = encoding.apply(_scaled(x, scale), n_steps, lengths, number)
     if lengths is not None:
         kept[f"lengths_{part}"] = lengths
+
+
+def _scaled(x, scale):
+    """Values as a network would see them: float32 array."""
+    return x if x.dtype == np.float32 and scale == 1.0 else x * np.float32(scale)
 
 
 def check_augmented(augment, n_steps, arrays, name):

@@ -130,9 +130,11 @@ class Encoding:
             out = spikes[first : first + _BLOCK, : n_steps * repeats].reshape(len(block), n_steps, repeats, n_units)
             make(self, block, begins, out, draws)
             out *= (np.arange(n_steps) >= begins[:, None])[:, :, None, None]
-        if lengths is not None:
-            lengths = (lengths * repeats + self.silence).astype(np.int32)
-        return spikes.reshape(n_samples, -1), lengths
+        return spikes.reshape(n_samples, -1), None if lengths is None else self.lengths(lengths)
+
+    def lengths(self, lengths: np.ndarray) -> np.ndarray:
+        """Steps of sequences of these lengths, once they are spikes: int32 array."""
+        return (lengths * self.number("steps") + self.silence).astype(np.int32)
 
     @property
     def text(self) -> str:

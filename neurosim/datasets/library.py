@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neurosim.errors import InputError, nearest
 
+from .augment_sequences import SequenceAugmentation
 from .catalog import DATASETS, FORMATS
 from .dataset import Dataset, assemble, check_augmented
 from .files import kind_of, list_folder
@@ -107,9 +108,12 @@ def dataset_shape(name, **options):
         return None
     if form.shape is not None:
         _refuse_unless_taken(name, form, reading, preparation)
-        if augment is not None:
+        shape = form.shape(path, reading, preparation)
+        if isinstance(augment, SequenceAugmentation):
+            shape = _augmented(shape, augment, name)
+        elif augment is not None:
             augment.new_shape(None, name)
-        return _encoded(form.shape(path, reading, preparation), encode)
+        return _encoded(shape, encode)
     key = _key(name, reading, preparation)
     if key not in _loaded:
         _loaded.clear()
@@ -148,11 +152,19 @@ def _changed(info, shape, preparation):
     image_size, augment, image_shape, notes = preparation.image_size, preparation.augment, shape.image_shape, ()
     if image_size is not None and image_shape is not None:
         image_shape = with_sides(image_shape, image_size)
+    if isinstance(augment, SequenceAugmentation):
+        return _augmented(shape, augment, info.name)
     if augment is not None:
         image_shape, notes = augment.new_shape(image_shape, info.name), (augment.words,)
         check_augmented(augment, shape.n_steps, (), info.name)
     n_inputs = shape.n_inputs if image_shape is None else math.prod(image_shape) // shape.n_steps
     return replace(shape, n_inputs=n_inputs, image_shape=image_shape, notes=notes)
+
+
+def _augmented(shape, augment, name):
+    """`DataShape` of sequences to which something happens."""
+    augment.check(shape.n_inputs, shape.n_steps, "spikes" if shape.is_spikes else None, name)
+    return replace(shape, notes=(*shape.notes, augment.words))
 
 
 def _encoded(shape, encode):

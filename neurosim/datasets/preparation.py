@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from neurosim.errors import InputError
 
 from .augment import Augmentation
+from .augment_sequences import SequenceAugmentation
 from .encode import Encoding
 
 
@@ -28,8 +29,8 @@ class Preparation:
         Shift and scale each feature to mean 0 and standard deviation 1 over the training samples, or each sample over its own values.
     image_size : (int, int), optional
         (rows, columns) to which images are brought, each new pixel the average of the area that it covers.
-    augment : Augmentation, optional
-        What may happen to training images.
+    augment : Augmentation or SequenceAugmentation, optional
+        What may happen to training samples.
     encode : Encoding, optional
         Turn the values, standardized or not, into spikes.
 
@@ -45,7 +46,7 @@ class Preparation:
     split_seed: int = 0
     standardize: bool | str = False
     image_size: tuple[int, int] | None = None
-    augment: Augmentation | None = None
+    augment: Augmentation | SequenceAugmentation | None = None
     encode: Encoding | None = None
 
     def __post_init__(self):
@@ -62,7 +63,7 @@ class Preparation:
             raise InputError(f"data set standardize: found {self.standardize!r}; expected true, false or image")
         if self.standardize is True and self.augment is not None:
             raise InputError(
-                "dataset.standardize: found true beside dataset.augment, which moves pixels to places of another scale; use image, or false"
+                "dataset.standardize: found true beside dataset.augment, which moves values to places of another scale; use image, or false"
             )
 
 

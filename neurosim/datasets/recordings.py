@@ -43,7 +43,7 @@ def recordings_shape(folder, reading, preparation):
     arrays = {f"y_{part}": np.array([label for label, _ in samples]) for part, samples in parts.items()}
     arrays |= {f"x_{part}": np.ones((len(samples), 1), np.float32) for part, samples in parts.items()}
     samples = Samples(arrays, dict.fromkeys(arrays, str(folder)), str(folder), notes=_note_others(folder))
-    data = assemble(str(folder), samples, replace(preparation, standardize=False))
+    data = assemble(str(folder), samples, replace(preparation, standardize=False, augment=None))
     return DataShape(speech.bands, speech.max_steps, data.n_classes, data.notes)
 
 

@@ -29,7 +29,7 @@ class CycleTable(Strict):
     settings : tuple of str
         Settings of the compiler, one per column; the first gives the value, all of them the range.
     loops : dict of str to tuple of float
-        Name of a function of ``program/loops.c`` to cycles per turn.
+        Name of a function of ``program/loops.c`` or ``spiking.c`` to cycles per turn.
     """
 
     schema_version: Literal[1]
@@ -51,7 +51,7 @@ class CycleTable(Strict):
     @property
     def source(self):
         """Where the numbers come from, in one sentence."""
-        return f"program/loops.c compiled by {self.compiler}; {self.method}. {self.note}"
+        return f"program/loops.c and spiking.c compiled by {self.compiler}; {self.method}. {self.note}"
 
     def quantity(self, loop):
         """Cycles of a turn as a `Quantity` with the range over the settings, or None for a loop that is not in the table."""

@@ -33,6 +33,20 @@ _KERNELS = {
         ("fill_bits", 1, 0.1),
     ),
     "recurrent": (*_START, ("evaluate_sequences", 44, 11.0), ("book_forward", 6, 1.2), ("train_sequences", 133, 43.0), ("fill_bits", 1, 0.1)),
+    # Processor time on a busy machine, divided by what the kernels that others have too took longer there (1.2 times).
+    "spiking": (
+        ("choose_positions", 3, 0.1),
+        ("occupy_positions", 23, 2.8),
+        ("fill_scope", 23, 6.3),
+        ("set_strengths", 5, 0.8),
+        ("load_strengths", 4, 0.4),
+        ("prepare_rows", 4, 1.1),
+        ("evaluate_spikes", 42, 16.0),
+        ("book_forward_slots", 6, 1.3),
+        ("settle_tally", 1, 1.0),
+        ("train_spikes", 147, 66.0),
+        ("fill_bits", 1, 0.1),
+    ),
 }
 
 #: Seconds of compiling that count as seen before the first, so that one quick function does not make the guess.
@@ -130,7 +144,7 @@ class _Meter(event.Listener):
 def told(tell, kind):
     """Call ``tell(compiling)`` with a `Compiling` at every beginning and end of a compilation inside of the block; never where there is none.
 
-    `kind` : 'feedforward' or 'recurrent', the network whose kernels are to come, or None.
+    `kind` : 'feedforward', 'maps', 'recurrent' or 'spiking', the network whose kernels are to come, or None.
     """
     with event.install_listener("numba:compile", _Meter(tell, _KERNELS.get(kind, ()))):
         yield

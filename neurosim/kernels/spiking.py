@@ -75,6 +75,7 @@ class Shape(NamedTuple):
     reach: int  #: steps from the end that an error reaches
     recurrent_errors: bool
     layer_errors: bool
+    instant_layers: bool
     filters_errors: bool
     feedback: int
     decay: np.float32
@@ -326,8 +327,8 @@ def _feed_back(slots, matrices, shape, tile, layer, source, source_base, target,
 
 
 @inlined
-def _gather_rows(shape, tile, m, first, t, base, lanes):
-    """Add to `dz` of the neurons that feed a matrix what comes back from the errors of its post neurons, rows of `err` from `base` on.
+def _gather_rows(shape, tile, m, first, t, errors, base, lanes):
+    """Add to `dz` of the neurons that feed a matrix what comes back from the errors of its post neurons, rows of `errors` from `base` on.
 
     `first` : first of these neurons among all. A neuron without any psi in step `t` has no use of it.
     """
@@ -337,7 +338,13 @@ def _gather_rows(shape, tile, m, first, t, base, lanes):
         unit = first[0] + neuron
         if nonzero_lanes(tile.act, t * shape.stride + unit * n_lanes, lanes) != 0:
             start, stop = np.int64(tile.row_pointer[pointer + neuron]), np.int64(tile.row_pointer[pointer + neuron + 1])
-            forward_run(tile.dz, unit * n_lanes, tile.err, base, tile.row_post, tile.row_weight, start, stop, lanes)
+            forward_run(tile.dz, unit * n_lanes, errors, base, tile.row_post, tile.row_weight, start, stop, lanes)
+
+
+@inlined
+def _times(rows, factors):
+    for k in range(rows.size):
+        rows[k] *= factors[k]
 
 
 @inlined
@@ -420,16 +427,22 @@ def backward(slots, matrices, shape, tile, batch, begin, first, n_samples, n_bat
         for from_top in range(n_layers):
             layer = n_layers - 1 - from_top
             bounds = (shape.unit_start[layer], shape.unit_start[layer + 1])
+            above = shape.unit_start[layer + 1] * n_lanes
             if shape.layer_errors and from_top > 0:
-                _gather_rows(shape, tile, shape.input_matrix[layer + 1], bounds, t, t * stride + shape.unit_start[layer + 1] * n_lanes, lanes)
+                if shape.instant_layers:
+                    _gather_rows(shape, tile, shape.input_matrix[layer + 1], bounds, t, tile.dz, above, lanes)
+                else:
+                    _gather_rows(shape, tile, shape.input_matrix[layer + 1], bounds, t, tile.err, t * stride + above, lanes)
             if shape.recurrent_errors and shape.recurrent_matrix[layer] >= 0 and not is_cut:
-                _gather_rows(shape, tile, shape.recurrent_matrix[layer], bounds, t, (t + 1) * stride + bounds[0] * n_lanes, lanes)
+                _gather_rows(shape, tile, shape.recurrent_matrix[layer], bounds, t, tile.err, (t + 1) * stride + bounds[0] * n_lanes, lanes)
             here = slice(bounds[0] * n_lanes, bounds[1] * n_lanes)
             at = t * stride
             step_back(
                 shape, tile.dz[here], tile.da[here], tile.act[at + here.start : at + here.stop],
                 tile.err[at + stride + here.start : at + stride + here.stop], tile.err[at + here.start : at + here.stop], shape.beta[here], is_cut,
             )  # fmt: skip
+            if shape.instant_layers and layer > 0:  # the error of this step alone, for the layer below
+                _times(tile.dz[here], tile.act[at + here.start : at + here.stop])
 
 
 @inlined

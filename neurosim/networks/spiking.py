@@ -77,6 +77,8 @@ class Spiking:
     def __post_init__(self):
         for key, known in (("surrogate", SURROGATES), ("readout", READOUTS), ("method", tuple(METHODS)), ("feedback", self.learning.feedbacks)):
             refuse_unknown(getattr(self, key), known, key)
+        if self.learning.instant_layers and self.readout != "every":
+            raise InputError(f"readout: found {self.readout} with method {self.method}, which takes the errors of each step as they come; use every")
         for key in ("tau_m", "tau_a"):
             if not getattr(self, key) >= 1:
                 raise InputError(f"{key}: found {getattr(self, key):g}; expected at least 1 step")

@@ -479,7 +479,8 @@ class Topology:
             elif projection.post == last:
                 walks[:, :, i] = np.stack([length, n_read * (spiking.feedback == "symmetric"), n_read], axis=1)
             else:
-                walks[:, :, i] = np.stack([length, reached * (learning.layer_errors and projection.pre > 0), gathered], axis=1)
+                from_above = losses if learning.instant_layers else reached
+                walks[:, :, i] = np.stack([length, from_above * (learning.layer_errors and projection.pre > 0), gathered], axis=1)
         return walks
 
 

@@ -335,6 +335,7 @@ def _shape_arrays(topology, n_lanes, trace_cutoff=0):
         reach=topology.reach,
         recurrent_errors=spiking.learning.recurrent_errors,
         layer_errors=spiking.learning.layer_errors,
+        instant_layers=spiking.learning.instant_layers,
         filters_errors=spiking.learning.filtered_errors,
         feedback=FEEDBACKS[spiking.feedback],
         decay=f32(spiking.feedback_decay),

@@ -26,6 +26,8 @@ def why_not_here(program: Program, topology: Topology, profile: HardwareProfile)
             f"but the neurons of {profile.name} are circuits, and its profile states no traces by which they learn (learning.traces; {said}); "
             "set hardware.learning to host, or choose a chip that keeps traces, such as loihi1 or reckon"
         )
+    if topology.spiking.learning.instant_layers and len(topology.hidden) > 1:
+        return f"whose errors go from layer to layer, but the engines of {profile.name} take one signal for each neuron; use one layer, or hardware.learning host"
     if program.has_history:
         return f"which keeps a history, but {profile.name} keeps traces alone (learning.traces; {said}); use program eprop_clock or eprop_factorised"
     words = count_synapse_words(program, topology)

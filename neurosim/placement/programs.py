@@ -39,7 +39,7 @@ class Program:
     repeats_traces : bool
         Whether each synapse has the trace of its pre neuron again.
     is_online : bool
-        Whether it computes no error that goes back from a later step or another layer.
+        Whether it computes no error that goes back from a later step.
     """
 
     name: str
@@ -61,7 +61,7 @@ _ROWS = (
 #: Every program by its name.
 PROGRAMS = {row.name: row for row in _ROWS}
 #: Program of a learning method where nobody chooses one.
-_DEFAULTS = {"bptt": "bptt", "eprop": "eprop_clock", "eprop_factorised": "eprop_factorised"}
+_DEFAULTS = {"bptt": "bptt", "eprop": "eprop_clock", "eprop_factorised": "eprop_factorised", "ottt": "eprop_factorised"}
 
 
 def find_program(name: str) -> Program:
@@ -98,7 +98,8 @@ def why_not(program: Program, topology: Topology) -> str | None:
     assert spiking is not None
     learning = spiking.learning
     # Without synapses within a layer, and with one layer, there are no errors that a trace could miss.
-    loses = learning.recurrent_errors and any(p.is_recurrent for p in topology.projections) or learning.layer_errors and len(topology.hidden) > 1
+    from_later = learning.layer_errors and not learning.instant_layers and len(topology.hidden) > 1
+    loses = learning.recurrent_errors and any(p.is_recurrent for p in topology.projections) or from_later
     if program.is_online and loses:
         return f"method {learning.name} has errors that go back from later steps or other layers, which traces do not hold; use method eprop, or program bptt"
     if program.name != "eprop_factorised":

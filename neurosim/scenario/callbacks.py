@@ -83,9 +83,8 @@ def tell_compiling(scenario, callbacks):
         for callback in callbacks:
             callback.on_compile(compiling)
 
-    # How long kernels of spiking networks take was not measured on a quiet machine: no guess is made.
     network = scenario and scenario.network
-    kinds = (("maps", network.has_maps), (None, network.is_spiking), ("recurrent", network.is_recurrent)) if network else ((None, True),)
+    kinds = (("maps", network.has_maps), ("spiking", network.is_spiking), ("recurrent", network.is_recurrent)) if network else ((None, True),)
     with told(tell, next((kind for kind, is_kind in kinds if is_kind), "feedforward")):
         yield
 

@@ -64,7 +64,7 @@ def _ledger(experiment, trainer, n_epochs, parts, n_steps, training, evaluation)
     placement, plan = experiment.placement, trainer.plan
     train, seen = [], []
     for epoch in range(n_epochs):
-        lengths = _lengths(placement, trainer.dataset_of(epoch), "train")
+        lengths = _within(placement, trainer.dataset_of(epoch), trainer.lengths_of(epoch), "train")
         train.append(lengths if plan.epoch_samples is None else lengths[trainer.order_of(epoch)])
     for i, part in enumerate(parts):
         seen.append(_lengths(placement, trainer.dataset_of(min(i, n_epochs - 1)), part))
@@ -81,7 +81,11 @@ def settle_step(experiment, trainer, n_samples):
 
 def _lengths(placement, dataset, part):
     """Steps in which the network takes each sample: int array, shape (n_samples,). A feed-forward one takes sequences as a whole."""
-    lengths, n = getattr(dataset, f"lengths_{part}"), getattr(dataset, f"n_{part}")
+    return _within(placement, dataset, getattr(dataset, f"lengths_{part}"), part)
+
+
+def _within(placement, dataset, lengths, part):
+    n = getattr(dataset, f"n_{part}")
     return np.minimum(np.full(n, dataset.n_steps) if lengths is None else lengths, placement.workload.topology.n_steps)
 
 
@@ -168,6 +172,7 @@ def rehearse_record(experiment, trainer, n_threads):
         store=trainer.store,
         dataset=dataset,
         dataset_of=lambda epoch: dataset,
+        lengths_of=lambda epoch: dataset.lengths_train,
         order_of=trainer.order_of,
         phases=(),
         phase_ends=[],

@@ -452,5 +452,15 @@ class Scenario(Called):
                 f"found {feedback} with method {method.name} and {len(self.network.units)} layers, of which only the last has weights to the outputs; "
                 "use random, one layer, or method bptt",
             )
+        if method.instant_layers and self.network.readout != "every":
+            raise WrongKey(
+                ["network", "readout"],
+                f"found {self.network.readout or 'mean'} with method {method.name}, which takes the errors of each step as they come; use every",
+            )
+        if method.instant_layers and len(self.network.units) > 1 and training.rate_cost is not None:
+            raise WrongKey(
+                ["training", "rate_cost"],
+                f"found with method {method.name} and several layers, whose errors come from the outputs alone; leave it out",
+            )
         if training.feedback_decay and hardware.format.is_rounded:
             raise WrongKey(["training", "feedback_decay"], f"found with weight_format {hardware.weight_format}, too narrow to decay; use float32")

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from neurosim.datasets import DATASETS, Augmentation, Encoding, EventChoice, SpeechFeatures, dataset_shape, load_dataset
+from neurosim.datasets import (
+    DATASETS,
+    Augmentation,
+    Encoding,
+    EventChoice,
+    SequenceAugmentation,
+    SpeechFeatures,
+    dataset_shape,
+    load_dataset,
+)
 from neurosim.documents import Strict, WrongKey, as_tuple
 from neurosim.errors import InputError, nearest
 from neurosim.networks import MODELS, READOUTS, SURROGATES, Convolution, Convolve, Pool, Topology
@@ -187,17 +196,27 @@ class LateChoice(Strict):
 
 
 class AugmentChoice(Strict):
-    """What may happen to a training image; see `neurosim.datasets.Augmentation`."""
+    """What may happen to a training image or sequence; see `neurosim.datasets.Augmentation` and `SequenceAugmentation`."""
 
     shift: PositiveInt | None = None
     probability: Fraction | None = None
     late: LateChoice | None = None
     flip: bool = False
     crop: PositiveInt | None = None
+    shift_inputs: PositiveInt | None = None
+    stretch: Annotated[float, Field(gt=0, le=1)] | None = None
+    gain: Annotated[float, Field(gt=0, le=100)] | None = None
+    drop: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @property
+    def _of_sequences(self):
+        return {key: value for key in ("shift_inputs", "stretch", "gain", "drop") if (value := getattr(self, key)) is not None}
 
     @property
     def augmentation(self):
-        """The `Augmentation`."""
+        """The `Augmentation` or `SequenceAugmentation`."""
+        if self._of_sequences:
+            return SequenceAugmentation(**self._of_sequences)
         return Augmentation(
             shift=self.shift or 0,
             probability=1.0 if self.probability is None else self.probability,
@@ -209,8 +228,13 @@ class AugmentChoice(Strict):
 
     @model_validator(mode="after")
     def _check(self):
-        if not (self.shift or self.flip or self.crop):
-            raise WrongKey(["shift"], "found none of shift, flip and crop; give at least one of them")
+        of_images = [key for key in ("shift", "flip", "crop") if getattr(self, key)]
+        if not of_images and not self._of_sequences:
+            raise WrongKey(
+                ["shift"], "found none of shift, flip and crop, nor of shift_inputs, stretch, gain and drop of sequences; give at least one of them"
+            )
+        if of_images and self._of_sequences:
+            raise WrongKey([of_images[0]], f"found beside {', '.join(self._of_sequences)}, which are of sequences; leave one of the two kinds out")
         for key in ("probability", "late"):
             if getattr(self, key) is not None and not self.shift:
                 raise WrongKey([key], "it is that of shift, which is missing; leave it out")

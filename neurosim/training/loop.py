@@ -557,10 +557,19 @@ class Trainer:
         data = self.dataset
         if getattr(data, "augmentation", None) is None:
             return data
-        bits = np.empty(2 * data.n_train, np.uint64)
-        fill_bits(bits, np.uint64(stream_key(self.plan.seed, Stream.AUGMENT)), self.epoch)
-        place = find_place(self.phases, self.epoch)
-        return replace(data, x_train=data.epoch_samples(bits, place.epoch / self.phases[place.phase].n_epochs))
+        bits, place = self._augment_bits(self.epoch), find_place(self.phases, self.epoch)
+        x = data.epoch_samples(bits, place.epoch / self.phases[place.phase].n_epochs)
+        return replace(data, x_train=x, lengths_train=data.epoch_lengths(bits))
+
+    def _augment_bits(self, epoch):
+        bits = np.empty(2 * self.dataset_of(epoch).n_train, np.uint64)
+        fill_bits(bits, np.uint64(stream_key(self.plan.seed, Stream.AUGMENT)), epoch)
+        return bits
+
+    def lengths_of(self, epoch):
+        """Steps of each training sample as an epoch sees it: int32 array, shape (n_train,), or None where all have the same."""
+        data = self.dataset_of(epoch)
+        return data.lengths_train if getattr(data, "augmentation", None) is None else data.epoch_lengths(self._augment_bits(epoch))
 
     def _raise_diverged(self, what):
         raise TrainingDivergedError(

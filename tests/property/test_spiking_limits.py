@@ -8,6 +8,7 @@ import pytest
 from test_recurrent_limits import make_trainer, positions
 
 NETWORK = {"type": "alif", "units": 14, "connectivity": (0.3, 0.2, 0.5), "adaptive": 0.5, "beta": 0.5, "v_th": 0.3}
+_LIF = {"type": "lif", "adaptive": None, "beta": None}  # whose traces are of neurons alone
 TRAINING = {"epochs": 3, "batch_size": 8, "optimizer": "adam", "learning_rate": 0.02}
 
 
@@ -49,13 +50,14 @@ def test_proposals_fill_all_positions_but_those_of_neurons_to_themselves(recordi
 
 
 @pytest.mark.parametrize("batch_size", [1, 40, 100])
-@pytest.mark.parametrize("method", ["bptt", "eprop"])
+@pytest.mark.parametrize("method", ["bptt", "eprop", "ottt"])
 def test_threads_change_no_bit(method, batch_size, recordings):
     before, found = numba.get_num_threads(), []
     try:
         for n_threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
             numba.set_num_threads(n_threads)
-            trainer = make(recordings, method=method, batch_size=batch_size)
+            layers = {"units": [14, 11], "connectivity": (0.3, 0.2, 0.4, 0.2, 0.5), "readout": "every"} | _LIF if method == "ottt" else {}
+            trainer = make(recordings, method=method, batch_size=batch_size, **layers)
             assert trainer.run()
             arrays, values = trainer.state()
             found.append(({name: np.array(array).tobytes() for name, array in arrays.items()}, [epoch["train_loss"] for epoch in values["history"]]))

@@ -52,6 +52,18 @@ def test_a_run_is_predicted_without_kernels_and_comes_back_from_its_folder(netwo
     assert all((found.homes[p] >= 0).all() for p in (1, 2)) and found.homes[1].max() == 1
 
 
+def test_two_layers_learn_by_errors_within_each_step_from_recordings_that_change(recordings, tmp_path):
+    scenario = scenario_of(recordings, {"type": "lif", "units": [20, 15], "readout": "every"}, {"method": "ottt"})
+    record, _ = run_scenario(scenario, out=tmp_path / "run")
+    assert record.epochs[-1].train_loss < record.epochs[0].train_loss
+    # The program has loops for all of it.
+    assert all(record.timing.model_by_phase_s[phase] > 0 for phase in ("forward", "backward", "gradient", "update"))
+    assert not any("loop" in text for text in record.timing.model_unmodelled), record.timing.model_unmodelled
+    moved, _ = train_scenario(scenario.with_(dataset={"augment": {"shift_inputs": 1, "stretch": 0.3, "gain": 0.2, "drop": 0.1}}))
+    assert moved.epochs[0].train_loss != record.epochs[0].train_loss and moved.epochs[-1].train_loss < moved.epochs[0].train_loss
+    assert [core.memory_bytes for core in moved.cores] == [core.memory_bytes for core in record.cores]
+
+
 def test_training_without_files_gives_the_same_network(recordings, tmp_path):
     scenario = scenario_of(recordings, {"type": "lif"}, {"method": "eprop", "epochs": 1})
     _, folder = run_scenario(scenario, out=tmp_path / "run")

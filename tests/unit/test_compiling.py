@@ -110,12 +110,12 @@ def test_quiet_says_nothing():
 
 
 def test_measured_numbers_are_of_kernels_that_are_there():
-    from neurosim.kernels import convolutional, exchange, feedforward, initial, random, rounding, through_time, walks
+    from neurosim.kernels import convolutional, exchange, feedforward, initial, random, rounding, spiking, through_time, walks
 
     of_cells = (feedforward.kernels_of(("relu",)), convolutional.kernels_of(("relu",)))
     # A kernel of maps has the names of its cells behind its own.
     maps = vars(of_cells[1]).values()
-    homes = (exchange, initial, rounding, walks, random, through_time, convolutional, *of_cells)
+    homes = (exchange, initial, rounding, walks, random, through_time, convolutional, spiking, *of_cells)
     for plan in compiling._KERNELS.values():
         assert len({name for name, *_ in plan}) == len(plan)
         for name, n, seconds in plan:

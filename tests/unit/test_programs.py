@@ -107,6 +107,8 @@ def test_numbers_of_a_synapse(numbers, batch, words, has_gradients):
         ("eprop_factorised", {"method": "eprop", "readout": "every", "tau_out": 0.0}, None),
         ("eprop_factorised", {"method": "eprop_factorised", "readout": "every"}, None),
         ("bptt", {"method": "eprop", "readout": "every"}, None),
+        ("eprop_factorised", {"method": "ottt", "readout": "every"}, None),
+        ("eprop_factorised", {"method": "ottt", "readout": "every", "adaptive": 1.0, "beta": 1.0}, r"eps\(t\+1\) = psi zbar"),
     ],
 )
 def test_programs_compute_what_they_say(program, numbers, reason):
@@ -189,6 +191,33 @@ def test_reckon_keeps_traces_of_neurons_alone():
     assert experiment.verdict.fits and "eligibility" not in experiment.placement.local and "gradients" not in experiment.placement.local
     with pytest.raises(UnsuitableChipError, match="has none beside the weight.*eprop_factorised"):
         prepare(scenario_of("reckon"), SHAPE)
+
+
+def test_errors_from_layer_to_layer_need_a_processor():
+    """Of one step alone they are online, and a network of several layers keeps the same for samples of any length."""
+    ottt = {"method": "ottt", "batch_size": 10}
+    experiment = prepare(scenario_of("spinnaker2", training=ottt, units=[30, 20]), SHAPE)
+    assert experiment.placement.workload.program == "eprop_factorised" and "eligibility" not in experiment.placement.local
+    longer = prepare(scenario_of("spinnaker2", training=ottt, units=[30, 20]), replace(SHAPE, n_steps=500))
+    assert longer.placement.n_bytes.tolist() == experiment.placement.n_bytes.tolist()
+    with pytest.raises(UnsuitableChipError, match="from layer to layer, but the engines of"):
+        prepare(scenario_of("reckon", training={"method": "ottt"}, units=[30, 20]), SHAPE)
+    assert prepare(scenario_of("reckon", training={"method": "ottt"}), SHAPE).verdict.fits
+
+
+@pytest.mark.parametrize(
+    ("training", "network", "message"),
+    [
+        ({}, {"readout": "mean"}, "network.readout: found mean with method ottt"),
+        ({"feedback": "random"}, {}, "training.feedback"),
+        ({"window": 3}, {}, "training.window"),
+        ({"rate_cost": 1.0, "rate_target": 0.1}, {"units": [30, 20]}, "training.rate_cost: found with method ottt and several layers"),
+    ],
+)
+def test_what_ottt_does_not_take_is_refused_in_one_line(training, network, message):
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(scenario_of("spinnaker2", training={"method": "ottt"} | training, **network), SHAPE)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("profile", ["truenorth", "brainscales2", "dynap_se2", "odin"])

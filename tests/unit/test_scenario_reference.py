@@ -142,6 +142,8 @@ def test_the_example_is_accepted(key):
         data["dataset"] = {"name": "x.csv" if key in table else "digits" if key in images else "fsdd"}
     if key.startswith("dataset.augment."):
         data["dataset"] = {"name": "mnist", "augment": {"shift": 1, "late": {"after": 0.5, "probability": 0.5}}}
+        if key.rpartition(".")[2] in ("shift_inputs", "stretch", "gain", "drop"):
+            data["dataset"] = {"name": "fsdd", "augment": {}}
     if key.startswith("dataset.encode."):
         kinds = {"levels": "level_crossing", "leak": "integrate", "rate": "rate", "seed": "rate"}
         data["dataset"] = {"name": "mnist", "encode": {"kind": kinds.get(key.rpartition(".")[2], "latency")}}

@@ -81,7 +81,7 @@ class Twin:
         loss, e = self.loss(y, label)
         push, layers = self.push(z), range(len(self.inputs))
         dv, da = [np.zeros_like(one) for one in z], [np.zeros(one.shape[1]) for one in z]
-        lam, leaked = np.zeros_like(e), np.zeros_like(e)
+        lam, leaked, signal = np.zeros_like(e), np.zeros_like(e), [0.0 for _ in layers]
         for t in range(n - 1, -1, -1):
             is_cut = (n - 1 - t) % window == 0
             lam[t] = e[t] + (0.0 if is_cut else s.kappa * lam[t + 1])
@@ -94,8 +94,11 @@ class Twin:
                     dz = dz + self.feedback[i] @ leaked[t]
                 elif i == layers[-1]:
                     dz = dz + self.output @ leaked[t]
-                if i < layers[-1] and learning.layer_errors:
+                if i < layers[-1] and learning.instant_layers:
+                    dz = dz + self.inputs[i + 1] @ (psi[i + 1][t] * signal[i + 1])
+                elif i < layers[-1] and learning.layer_errors:
                     dz = dz + self.inputs[i + 1] @ dv[i + 1][t]
+                signal[i] = dz - da[i]
                 if self.recurrent[i] is not None and not is_cut and learning.recurrent_errors:
                     dz = dz + self.recurrent[i] @ dv[i][t + 1]
                 dv[i][t] = psi[i][t] * dz + (0.0 if is_cut else s.alpha * dv[i][t + 1])
@@ -106,33 +109,46 @@ class Twin:
         return loss, (inputs, recurrent, z[-1].T @ lam, lam.sum(axis=0))
 
     def online(self, x, label):
-        """The same by e-prop with traces of every synapse, forward in time: loss and gradients. Of one layer.
+        """The same with traces of every synapse, forward in time: loss and gradients. Of several layers where each has its own signal.
 
         The loss of a mean is known at the end only, so dE/dy of each step, which an online loss would give at once, is taken from a first pass.
         """
-        s, n = self.spiking, len(x)
+        s, n, learning, layers = self.spiking, len(x), self.spiking.learning, range(len(self.inputs))
         z, psi, y = self.forward(x)
         loss, e = self.loss(y, label)
-        push = self.push(z)[0]
-        feedback = self.output if self.feedback is None else self.feedback[0]
-        beta = self.beta[0]
-        kappa = s.kappa if s.learning.filtered_errors else 0.0
-        gradients = []
-        for pre in [x] + ([] if self.recurrent[0] is None else [np.vstack([np.zeros(z[0].shape[1]), z[0][:-1]])]):
-            trace, total = np.zeros(pre.shape[1]), np.zeros((pre.shape[1], z[0].shape[1]))
-            eps, filtered = np.zeros_like(total), np.zeros_like(total)
-            for t in range(n):
-                if t:  # with psi and the trace of the step before
-                    eps = psi[0][t - 1] * trace[:, None] + (s.rho - psi[0][t - 1] * beta) * eps
-                trace = s.alpha * trace + pre[t]
-                eligible = psi[0][t] * (trace[:, None] - beta * eps)
-                filtered = kappa * filtered + eligible
-                total += (feedback @ e[t]) * filtered + push * eligible
-            gradients.append(total)
-        trace, output = np.zeros(z[0].shape[1]), np.zeros_like(self.output)
+        push = self.push(z)
+        kappa = s.kappa if learning.filtered_errors else 0.0
+
+        def signal(i, t):
+            """What comes to the spikes of a layer from the errors of the outputs in this step."""
+            if self.feedback is not None:
+                return self.feedback[i] @ e[t]
+            if i == layers[-1]:
+                return self.output @ e[t]
+            assert learning.instant_layers, "no signal of this layer in this step alone"
+            return self.inputs[i + 1] @ (psi[i + 1][t] * signal(i + 1, t))
+
+        inputs, recurrent = [], []
+        for i, below in enumerate([x, *z[:-1]]):
+            sources = [below] + ([] if self.recurrent[i] is None else [np.vstack([np.zeros(z[i].shape[1]), z[i][:-1]])])
+            found = []
+            for pre in sources:
+                trace, total = np.zeros(pre.shape[1]), np.zeros((pre.shape[1], z[i].shape[1]))
+                eps, filtered = np.zeros_like(total), np.zeros_like(total)
+                for t in range(n):
+                    if t:  # with psi and the trace of the step before
+                        eps = psi[i][t - 1] * trace[:, None] + (s.rho - psi[i][t - 1] * self.beta[i]) * eps
+                    trace = s.alpha * trace + pre[t]
+                    eligible = psi[i][t] * (trace[:, None] - self.beta[i] * eps)
+                    filtered = kappa * filtered + eligible
+                    total += signal(i, t) * filtered + push[i] * eligible
+                found.append(total)
+            inputs.append(found[0])
+            recurrent.append(found[1] if len(found) > 1 else None)
+        trace, output = np.zeros(z[-1].shape[1]), np.zeros_like(self.output)
         bias_trace, bias = 0.0, np.zeros_like(self.bias)
         for t in range(n):
-            trace, bias_trace = s.kappa * trace + z[0][t], s.kappa * bias_trace + 1.0
+            trace, bias_trace = s.kappa * trace + z[-1][t], s.kappa * bias_trace + 1.0
             output += np.outer(trace, e[t])
             bias += bias_trace * e[t]
-        return loss, ([gradients[0]], [gradients[1] if len(gradients) > 1 else None], output, bias)
+        return loss, (inputs, recurrent, output, bias)

@@ -11,7 +11,9 @@ import pytest
 
 from neurosim.accounting import KINDS, PHASES
 from neurosim.accounting.sections import DIRECTIONS
+from neurosim.accounting.pricing import LOOP
 from neurosim.accounting.spiking import SpikingTraffic
+from neurosim.accounting.spiking_loops import SpikingLoopCounter
 from neurosim.datasets import make_dataset
 from neurosim.placement.sections import SECTIONS
 from neurosim.scenario.experiment import prepare
@@ -81,8 +83,10 @@ class Slow:
                 if segment.post_start <= post < segment.post_stop
             ]
             self.slots[segment.matrix, segment.core] = sorted(rows)
-        self.bits, self.events = Counter(), Counter()
+        self.bits, self.events, self.turns = Counter(), Counter(), Counter()
+        self.cell = "alif" if self.spiking.adaptive > 0 else "lif"
         self.last = len(self.topology.populations) - 1
+        self.neurons = sum(self.home[1:-1], [])  # the core of each spiking one
         self.one = self.spiking.readout != "every"
         self.history = self.program in ("bptt", "eprop_spike")
         self.past = "history" if self.history else "neuron_state"
@@ -115,6 +119,13 @@ class Slow:
     def event(self, core, phase, kind, n=1):
         self.events[core, phase, kind] += n
 
+    def turn(self, core, phase, loop, n=1):
+        self.turns[core, phase, loop] += n
+
+    def is_bits(self, m):
+        """Whether the pre neurons of a matrix spike: the data set here has values of 0 and 1 that nobody calls spikes."""
+        return self.topology.projections[m].pre > 0
+
     def hidden_segments(self):
         return [(key, rows) for key, rows in self.slots.items() if self.topology.projections[key[0]].post != self.last]
 
@@ -122,24 +133,29 @@ class Slow:
         return [(key, rows) for key, rows in self.slots.items() if self.topology.projections[key[0]].post == self.last]
 
     def simulate(self, x):
-        """Spikes of the hidden neurons: bool, shape (steps, units)."""
-        s, n = self.spiking, self.topology.sizes[1]
-        v, a, wait, z, spikes = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), []
-        beta = s.beta * s.adapts(n)
+        """Spikes of the neurons of each layer: list of bool, shape (steps, units), by population; None of the inputs."""
+        s, sizes = self.spiking, self.topology.sizes
+        v, a, wait, z = ([np.zeros(n) for n in sizes[:-1]] for _ in range(4))
+        spikes = [[] for _ in sizes[:-1]]
         for row in x:
-            sums = np.zeros(n)
-            for m, projection in enumerate(self.topology.projections[:-1]):
-                for pre, post, weight in zip(*self.wiring[m], strict=True):
-                    sums[post] += weight * (z[pre] if projection.is_recurrent else row[pre])
-            a = s.rho * a + z
-            v = s.alpha * v + sums - s.v_th * z
-            distance = v - (s.v_th + beta * a)
-            assert np.abs(distance).min() > 1e-5, "too near to the threshold to be sure"
-            wait = np.maximum(wait - 1, 0)
-            z = ((distance > 0) & (wait == 0)).astype(float)
-            wait[z > 0] = s.refractory + 1
-            spikes.append(z > 0)
-        return np.array(spikes)
+            values = [row, *([None] * (len(sizes) - 2))]
+            for i in self.topology.hidden:
+                sums = np.zeros(sizes[i])
+                for m, projection in enumerate(self.topology.projections[:-1]):
+                    if projection.post == i:
+                        source = z[i] if projection.is_recurrent else values[projection.pre]
+                        for pre, post, weight in zip(*self.wiring[m], strict=True):
+                            sums[post] += weight * source[pre]
+                a[i] = s.rho * a[i] + z[i]
+                v[i] = s.alpha * v[i] + sums - s.v_th * z[i]
+                distance = v[i] - (s.v_th + s.beta * s.adapts(sizes[i]) * a[i])
+                assert np.abs(distance).min() > 1e-5, "too near to the threshold to be sure"
+                wait[i] = np.maximum(wait[i] - 1, 0)
+                z[i] = ((distance > 0) & (wait[i] == 0)).astype(float)
+                wait[i][z[i] > 0] = s.refractory + 1
+                values[i] = z[i]
+                spikes[i].append(z[i] > 0)
+        return [None, *(np.array(one) for one in spikes[1:])]
 
     # One sample
 
@@ -151,9 +167,9 @@ class Slow:
                 if projection.pre == 0:
                     trains[m, t] = x[t] > 0
                 elif not projection.is_recurrent:
-                    trains[m, t] = spikes[t]
+                    trains[m, t] = spikes[projection.pre][t]
                 elif t > 0:
-                    trains[m, t] = spikes[t - 1]
+                    trains[m, t] = spikes[projection.pre][t - 1]
         for t in range(n_steps):
             self.forward(phase, trains, t)
         if phase == "evaluate":
@@ -167,7 +183,7 @@ class Slow:
             self.judge()
         self.signals(n_losses, n_steps)
         if self.program == "bptt":
-            self.go_back(n_steps)
+            self.go_back(n_steps, n_losses)
         for t in range(n_steps):
             self.move_traces(trains, t)
         self.gradients(trains, n_steps, n_losses)
@@ -175,6 +191,7 @@ class Slow:
             for _ in range(n_losses):
                 self.read(core, "gradient", "neuron_state", self.err)
                 self.update(core, "gradient", "neuron_state", self.grad)
+                self.turn(core, "gradient", "gradient_bias")
 
     def x_section(self, m):
         return "input_buffer" if self.topology.projections[m].pre == 0 else self.past
@@ -198,10 +215,13 @@ class Slow:
             if self.sorted:
                 for pre in range(len(fired)):
                     self.read(core, phase, self.x_section(m), self.x_bits(m))
+                    self.turn(core, phase, "spike_test" if self.is_bits(m) else "row_test")
                     if fired[pre] and self.is_visible(m, core, pre):
                         self.read(core, phase, "row_pointers", 2 * self.pointer)
+                        self.turn(core, phase, "row_open")
                 for pre, _, _ in rows:
                     if fired[pre]:
+                        self.turn(core, phase, "forward_spike_row_f32" if self.is_bits(m) else "forward_row_f32")
                         self.read(core, phase, "synapses", self.post_bits + self.strength)
                         self.update(core, phase, "neuron_state", self.act)
                         self.event(core, phase, "synaptic_op")
@@ -211,7 +231,10 @@ class Slow:
                     self.read(core, phase, "synapses", self.pre_bits + self.post_bits + self.strength)
                     self.update(core, phase, "neuron_state", self.act)
                     self.event(core, phase, "synaptic_op")
+                    self.turn(core, phase, "forward_spikes_f32" if self.is_bits(m) else "forward_f32")
             population = self.topology.projections[m].pre
+            copies = sum(self.home[population][pre] != core for pre in range(len(fired))) if population else 0
+            self.turn(core, phase, "start_sum", -(-copies // 32))  # words of bits
             for pre in range(len(fired)) if population else ():
                 at = self.home[population][pre]
                 if at == core:
@@ -222,10 +245,16 @@ class Slow:
                     self.write(core, phase, self.past, 1)
                     self.event(at, phase, "packet_sent")
                     self.event(core, phase, "packet_received")
+                    self.turn(at, phase, "send_spike")
+                    self.turn(core, phase, "receive_spike")
         model = self.topology.populations[1].model
         states = model.states + (self.spiking.refractory > 0)
-        for core in self.home[1]:
+        for core in self.neurons:
             self.write(core, phase, "neuron_state", self.act)  # the sum starts at zero
+            self.turn(core, phase, "start_sum")
+            self.turn(core, phase, f"{self.cell}_{phase}")
+            if self.spiking.refractory:
+                self.turn(core, phase, "refractory")
             self.read(core, phase, "neuron_state", (1 + states) * self.act)
             self.write(core, phase, "neuron_state", states * self.act)
             self.write(core, phase, self.past, 1)
@@ -236,6 +265,10 @@ class Slow:
         for core in self.home[-1]:
             self.write(core, phase, "neuron_state", self.act)
             self.read(core, phase, "neuron_state", self.act)  # bias
+            self.turn(core, phase, "start_bias")
+            self.turn(core, phase, "readout_step")
+            if mean:
+                self.turn(core, phase, "mean_add")
             self.read(core, phase, "neuron_state", (2 + mean) * self.act)
             self.write(core, phase, "neuron_state", (1 + mean) * self.act)
             self.event(core, phase, "neuron_update")
@@ -248,6 +281,8 @@ class Slow:
             for _ in range(own):
                 self.read(core, "forward", "neuron_state", (len(cores) - 1) * self.act)
                 self.event(core, "forward", "packet_sent", len(cores) - 1)
+                self.turn(core, "forward", "send_value", len(cores) - 1)
+                self.turn(core, "forward", "softmax_error")
                 self.write(core, "forward", "neuron_state", self.err)
                 self.read(core, "forward", "label_buffer", self.formats.input_bits.value)
                 self.update(core, "forward", "neuron_state", self.err)
@@ -255,6 +290,8 @@ class Slow:
                     self.write(core, "forward", "history", self.err)
             self.write(core, "forward", "neuron_state", other * self.act)
             self.event(core, "forward", "packet_received", other)
+            self.turn(core, "forward", "receive_value", other)
+            self.turn(core, "forward", "softmax_exponential", own + other)
             self.read(core, "forward", "neuron_state", (own + other) * self.act)
 
     def walk_back(self, key, rows):
@@ -266,16 +303,21 @@ class Slow:
             at = self.home[population][pre]
             if at != core:
                 self.write(core, "backward", "neuron_state", self.err)  # the partial sum starts at zero
+                self.turn(core, "backward", "start_sum")
                 if any(row[0] == pre for row in rows):
                     self.read(core, "backward", "neuron_state", self.err)
                     self.event(core, "backward", "packet_sent")
                     self.event(at, "backward", "packet_received")
+                    self.turn(core, "backward", "send_value")
+                    self.turn(at, "backward", "receive_error")
                     self.update(at, "backward", "neuron_state", self.err)
             if self.sorted:
                 self.read(core, "backward", "row_pointers", 2 * self.pointer)
+                self.turn(core, "backward", "row_open")
                 self.write(core, "backward", "neuron_state", self.err)
         for _ in rows:
             self.event(core, "backward", "synaptic_op")
+            self.turn(core, "backward", "backward_row_f32" if self.sorted else "backward_f32")
             self.read(core, "backward", "neuron_state", self.err)
             index = self.post_bits if self.sorted else self.pre_bits + self.post_bits
             self.read(core, "backward", "synapses", index + self.strength)
@@ -284,11 +326,21 @@ class Slow:
 
     def signals(self, n_losses, n_steps):
         to_history = self.program == "eprop_spike" and not self.one
-        hidden_cores = set(self.home[1])
+        hidden_cores = set(self.neurons)
         for _ in range(n_losses):
-            for core in self.home[1]:
+            for core in self.neurons:
                 self.write(core, "backward", "history" if to_history else "neuron_state", self.err)
                 self.event(core, "backward", "neuron_update")
+                self.turn(core, "backward", "start_sum")
+            if self.spiking.learning.instant_layers and self.program != "bptt":
+                for core in sum(self.home[2:-1], []):  # an error of this step for the layer below
+                    self.read(core, "backward", self.past, self.act)
+                    self.update(core, "backward", "neuron_state", self.err)
+                    self.turn(core, "backward", "signal_times")
+                for key, rows in self.hidden_segments():
+                    projection = self.topology.projections[key[0]]
+                    if projection.pre and not projection.is_recurrent:
+                        self.walk_back(key, rows)
             if self.spiking.feedback == "symmetric":
                 continue
             for core in self.home[-1]:
@@ -298,9 +350,12 @@ class Slow:
                     self.event(core, "backward", "packet_sent")
                     self.event(target, "backward", "packet_received")
                     self.event(core, "backward", "target_broadcast")
-            for core in self.home[1]:
+                    self.turn(core, "backward", "send_value")
+                    self.turn(target, "backward", "receive_error")
+            for core in self.neurons:
                 for _ in range(self.topology.sizes[-1]):
                     self.read(core, "backward", "feedback", self.grad)
+                    self.turn(core, "backward", "feed_back")
                     self.read(core, "backward", "neuron_state", self.err)
         if self.spiking.feedback == "symmetric":
             for _ in range(n_losses):
@@ -310,18 +365,26 @@ class Slow:
             for _ in range(n_steps):
                 self.read(core, "backward", "history", self.err)
                 self.update(core, "backward", "neuron_state", self.err)
+                self.turn(core, "backward", "readout_step")
 
-    def go_back(self, n_steps):
+    def go_back(self, n_steps, n_losses):
         model = self.topology.populations[1].model
         _, n_errors, n_written = model.backward
         for t in range(n_steps):
-            for core in self.home[1]:
+            for core in self.neurons:
                 self.read(core, "backward", "history", self.act)
                 self.read(core, "backward", "neuron_state", (n_errors + self.one) * self.err)
                 self.write(core, "backward", "neuron_state", n_written * self.err)
                 self.event(core, "backward", "neuron_update")
+                self.turn(core, "backward", f"{self.cell}_backward")
+                self.turn(core, "backward", "mean_add", int(self.one))
             for key, rows in self.hidden_segments():
-                if t > 0 and self.topology.projections[key[0]].is_recurrent and self.spiking.learning.recurrent_errors:
+                projection, learning = self.topology.projections[key[0]], self.spiking.learning
+                if t > 0 and projection.is_recurrent and learning.recurrent_errors:
+                    self.walk_back(key, rows)
+                # Of errors within a step those of steps with a loss.
+                last = n_losses if learning.instant_layers else n_steps
+                if projection.pre and not projection.is_recurrent and learning.layer_errors and t >= n_steps - last:
                     self.walk_back(key, rows)
 
     def has_trace(self, m):
@@ -336,6 +399,7 @@ class Slow:
                 for _ in trains[m, t]:
                     self.read(core, "gradient", self.x_section(m), self.x_bits(m))
                     self.update(core, "gradient", "pre_traces", self.width)
+                    self.turn(core, "gradient", "trace_step" if self.is_bits(m) else "trace_value")
 
     def gradients(self, trains, n_steps, n_losses):
         for (m, core), rows in self.slots.items():
@@ -359,6 +423,11 @@ class Slow:
         for _ in rows:
             self.event(core, "gradient", "synaptic_op")
             self.read(core, "gradient", "synapses", self.pre_bits + self.post_bits)
+            if is_readout or self.program == "bptt":
+                self.turn(core, "gradient", "gradient" if self.has_trace(m) or not self.is_bits(m) else "gradient_spikes")
+            else:
+                own, rate = "_own" * (self.program == "eprop_synapse"), "_rate" * bool(self.spiking.rate_cost)
+                self.turn(core, "gradient", f"eligible_{self.kind()}{own}{rate}")
             if self.has_trace(m):
                 self.read(core, "gradient", "pre_traces", self.width)
             else:
@@ -379,14 +448,21 @@ class Slow:
                     self.read(core, "gradient", "neuron_state", self.err)
                     self.add_gradient(core)
 
+    def kind(self):
+        """What a slot keeps, or a replay sums up, and of which cells."""
+        filtered = self.spiking.kappa > 0 and self.spiking.learning.filtered_errors
+        return f"{'sum' if self.one else 'filter' if filtered else 'factor'}_{self.cell}"
+
     def add_gradient(self, core):
         if self.has_gradients:
             self.update(core, "gradient", "gradients", self.grad)
 
     def end_sample(self, core):
         """The traces of a slot start anew, and what one of them has gathered meets its signal."""
-        for _ in range(self.words):
+        sums = self.one + bool(self.spiking.rate_cost)
+        for number in range(self.words):
             self.write(core, "gradient", "eligibility", self.width)
+            self.turn(core, "gradient", "eligible_end" if number < sums else "clear_number")
         if self.one:
             self.read(core, "gradient", "eligibility", self.width)
             self.read(core, "gradient", "neuron_state", self.err)
@@ -397,20 +473,25 @@ class Slow:
         for t in steps:
             for pre in range(len(trains[m, t])):
                 self.read(core, "gradient", self.x_section(m), self.x_bits(m))
+                self.turn(core, "gradient", "spike_test" if self.is_bits(m) else "row_test")
                 if trains[m, t][pre] and self.is_visible(m, core, pre) and self.sorted:
                     self.read(core, "gradient", "row_pointers", 2 * self.pointer)
+                    self.turn(core, "gradient", "row_open")
         for pre, _, _ in rows:
             spikes = [t for t in steps if trains[m, t][pre]]
             for i, t in enumerate(spikes):
                 self.event(core, "gradient", "synaptic_op")
                 self.read(core, "gradient", "synapses", self.post_bits)
                 self.add_gradient(core)
+                replays = self.program == "eprop_spike" and not is_readout
+                self.turn(core, "gradient", "replay_slot" if replays else "gradient_spike_row" if self.is_bits(m) else "gradient_row")
                 if is_readout or self.program == "bptt" or self.one:
                     self.read(core, "gradient", "neuron_state", self.err)
                 if self.program == "eprop_spike" and not is_readout:
                     until = spikes[i + 1] if i + 1 < len(spikes) else n_steps
                     for _ in range(min(until - t, self.work.trace_cutoff)):
                         self.event(core, "gradient", "history_read")
+                        self.turn(core, "gradient", f"replay_{self.kind()}")
                         self.read(core, "gradient", "history", self.act + (0 if self.one else self.err))
 
 
@@ -450,7 +531,14 @@ def compare(experiment, data):
                 a, b = (int(found[core, p, KINDS.index(kind)]) for found in (ledger.events, events))
                 if a != b:
                     wrong.append(f"{phase} {kind} core {core}: {a} counted, {b} slowly")
+    # The program's loops: what has no slow counterpart are free slots, of which there are none here, and the updates.
+    loops = {(line.core, line.phase, line.component.removeprefix(LOOP)): line for line in ledger.energy if line.component.startswith(LOOP)}
+    counted = {key: line.count for key, line in loops.items() if key[1] in COUNTED}
+    for key in sorted({*counted, *(key for key, n in slow.turns.items() if n)}):
+        if counted.get(key, 0) != slow.turns[key]:
+            wrong.append(f"loop {key}: {counted.get(key, 0)} counted, {slow.turns[key]} slowly")
     assert not wrong, wrong[:12]
+    assert all(line.price_j for line in loops.values())
     return slow
 
 
@@ -478,6 +566,20 @@ CASES = {
         "execution": "event_driven",
     },
     "factorised, one signal": {"program": "eprop_factorised", "readout": "mean", "cores": 2},
+    "bptt, two layers": {"program": "bptt", "method": "bptt", "units": [7, 5], "cores": 3},
+    "clock, two layers, random feedback": {"units": [7, 5], "cores": 3, "feedback": "random"},
+    "factorised, two layers": {"program": "eprop_factorised", "method": "ottt", "units": [7, 5], "cores": 3},
+    "factorised, three layers, last steps": {
+        "program": "eprop_factorised",
+        "method": "ottt",
+        "units": [7, 5, 6],
+        "cores": 2,
+        "readout_steps": 2,
+        "execution": "event_driven",
+    },
+    "clock of alif, errors of each step": {"method": "ottt", "type": "alif", "units": [7, 5], "cores": 2, "recurrent": False},
+    "bptt of errors of each step": {"program": "bptt", "method": "ottt", "units": [7, 5], "cores": 2, "execution": "event_driven"},
+    "spike, errors of each step": {"program": "eprop_spike", "method": "ottt", "units": [7, 5], "cores": 2, "execution": "event_driven"},
 }
 
 
@@ -497,6 +599,22 @@ def test_a_forgotten_access_is_noticed(part, section, monkeypatch):
     monkeypatch.setattr(SpikingTraffic, part, lambda *arguments: None)
     with pytest.raises(AssertionError, match=section):
         compare(*experiment_of(cores=2))
+
+
+@pytest.mark.parametrize(
+    ("part", "case", "loop"),
+    [("visit_traces", "clock", "eligible_filter_lif"), ("test_rows", "spike", "spike_test"), ("backward", "bptt", "lif_backward"), ("softmax", "bptt", "softmax_error")],
+)  # fmt: skip
+def test_a_forgotten_loop_is_noticed(part, case, loop, monkeypatch):
+    monkeypatch.setattr(SpikingLoopCounter, part, lambda *arguments: None)
+    with pytest.raises(AssertionError, match=loop):
+        compare(*experiment_of(**CASES[case]))
+
+
+def test_a_forgotten_error_from_layer_to_layer_is_noticed(monkeypatch):
+    monkeypatch.setattr(SpikingTraffic, "_pass_down", lambda *arguments: None)
+    with pytest.raises(AssertionError, match="backward neuron_state"):
+        compare(*experiment_of(**CASES["factorised, two layers"]))
 
 
 def test_a_trace_of_one_step_is_followed_once_a_spike_while_synapses_move():
