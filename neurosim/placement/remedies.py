@@ -108,7 +108,7 @@ def _fewer_synapses(profile, workload, n_cores):
     is_given, workload = workload.positions is not None, workload.drawn
     counts, cores = largest_fit(profile, workload, n_cores), _cores(n_cores)
     if counts is None:
-        return Remedy(f"not even one synapse per matrix fits on {cores}")
+        return Remedy(f"fewer connections would not help: not even one synapse per matrix fits on {cores}")
     share = 100 * sum(counts) / sum(workload.n_positions)
     each = " + ".join(f"{n:,d}" for n in counts)
     most = "at most" if tries_all_totals(workload, n_cores) else "about"
