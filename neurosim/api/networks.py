@@ -6,9 +6,9 @@ from typing import Any
 from neurosim.datasets import Dataset, make_dataset
 from neurosim.errors import InputError
 from neurosim.hardware import HardwareProfile
-from neurosim.interchange import network_of
+from neurosim.interchange import holds_network, network_of
 from neurosim.results.network import TrainedNetwork
-from neurosim.scenario.deploy import Deployment, deploy, holds_network, read_dataset_choice, read_hardware, read_trained
+from neurosim.scenario.deploy import Deployment, deploy, read_dataset_choice, read_hardware, read_trained
 from neurosim.scenario.schema import Scenario
 
 

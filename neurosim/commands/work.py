@@ -44,7 +44,7 @@ def check(
     With several --profile, or --profile all: whether it fits each of these chips, and how large it could be there (exit code 3 if it fits none).
     """
     from neurosim.errors import DoesNotFitError
-    from neurosim.scenario.deploy import holds_network
+    from neurosim.interchange import holds_network
 
     if placements and (holds_network(scenario) or profiles and (len(profiles) > 1 or profiles == ["all"])):
         raise InputError("--placements: goes with one scenario on one chip")

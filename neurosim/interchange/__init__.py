@@ -4,6 +4,6 @@ What a format cannot say is refused by the name of the node or layer that it is 
 needs them.
 """
 
-from neurosim.interchange.formats import SUFFIXES, looks_like_network, network_of, read_any
+from neurosim.interchange.formats import SUFFIXES, holds_network, looks_like_network, network_of, read_any
 
-__all__ = ["SUFFIXES", "looks_like_network", "network_of", "read_any"]
+__all__ = ["SUFFIXES", "holds_network", "looks_like_network", "network_of", "read_any"]

@@ -36,6 +36,12 @@ def looks_like_network(name: Any) -> bool:
     return Path(str(name)).suffix.lower() in SUFFIXES
 
 
+def holds_network(name: Any) -> bool:
+    """Whether a name is that of a file with a network, or of the folder of a finished run or its result.json, and not of a scenario."""
+    path = Path(str(name))
+    return looks_like_network(name) or (path if path.name == "result.json" else path / "result.json").is_file()
+
+
 def read_any(path: str | Path, n_steps: int | None = None) -> "TrainedNetwork":
     """A network from a file, by its suffix.
 

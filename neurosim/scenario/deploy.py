@@ -5,7 +5,7 @@ from pathlib import Path
 
 from neurosim.documents import Document, Strict, validate
 from neurosim.errors import InputError, UnsuitableChipError
-from neurosim.interchange import looks_like_network, read_any
+from neurosim.interchange import read_any
 from neurosim.placement import Positions, Workload, judge, place
 from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart, widest_weight
@@ -108,12 +108,6 @@ def read_dataset_choice(name, overrides=()):
     for each in overrides:
         document.override(each)
     return validate(_Data, document, what="data").dataset
-
-
-def holds_network(name):
-    """Whether a name is that of a file with a network, or of the folder of a finished run or its result.json, and not of a scenario."""
-    path = Path(name)
-    return looks_like_network(name) or (path if path.name == RESULT else path / RESULT).is_file()
 
 
 def read_trained(path, n_steps=None):

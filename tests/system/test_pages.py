@@ -4,7 +4,7 @@ Comments right before a block say what is different here, and never show:
 
     <!-- not run: REASON -->                      the whole block; there is no other way to leave one out
     <!-- not run "WORDS": REASON -->              its lines that hold these words
-    <!-- with: OPTIONS -->                        options behind each of its commands that trains, so that it takes a moment
+    <!-- with: OPTIONS -->                        options behind each of its commands that trains or writes a program
     <!-- first: COMMAND -->                       what a reader would have from elsewhere
     <!-- part of: SCENARIO -->                    of YAML that is no whole file: a scenario with these keys is checked
 
@@ -32,7 +32,7 @@ PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
 SHELL, SHOWN = ("sh", "bash"), ("text", "json", "c")
 BLOCK = re.compile(r"(?P<before>(?:^<!--(?:(?!-->)[\s\S])*-->\n+)*)^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r'<!-- (not run|with|first|part of)(?: "([^"]*)")?: ((?:(?!-->)[\s\S])+?) -->')
-TRAINS = ("run", "sweep", "search", "export")
+TRAINS = ("neurosim run ", "neurosim sweep ", "neurosim search ", "--format c ")
 
 
 def blocks_of(path):
@@ -108,6 +108,7 @@ class _Page:
         self.folder, self.monkeypatch, self.main_cli = folder, monkeypatch, main_cli
         self.names: dict = {"__name__": "page"}
         self.left_out, self.missing = [], set()
+        self.is_stuck = False  # in a folder that is not there, since what makes it was left out
 
     def write_files(self, blocks):
         """Whole files in YAML, wherever on the page they stand: a command may come before the file that it reads."""
@@ -139,12 +140,17 @@ class _Page:
 
     def do(self, line, options):
         words = shlex.split(line)
+        if words[0] == "cd" and self.missing and not (self.folder / words[1]).is_dir():
+            self.is_stuck = True
+        if self.is_stuck:
+            self.left_out.append(line)
+            return
         if words[0] == "cd":
             self.folder /= words[1]
             self.monkeypatch.chdir(self.folder)
             return
         if words[0] == "neurosim":
-            self.neurosim(line, words[1:] + (shlex.split(" ".join(options)) if words[1] in TRAINS else []))
+            self.neurosim(line, words[1:] + (shlex.split(" ".join(options)) if any(each in line for each in TRAINS) else []))
             return
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)}
         done = subprocess.run(["bash", "-ec", line], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
@@ -156,7 +162,7 @@ class _Page:
             return
         done = self.main_cli(*words)
         self.monkeypatch.chdir(self.folder)
-        if done.code == 2 and re.search(r"neurosim data fetch|\$NEUROSIM_DATA", done.err):
+        if done.code == 2 and "or NEUROSIM_DATA" in done.err:
             self.left_out.append(line)
             self.missing.add(words[1])
             return
