@@ -56,7 +56,7 @@ _12, _8, _6, _4, _1 = ((0,) * n for n in BLOCKS)
 #: Maps in a row of a dense layer, which read the same places, and their places of a block: so many sums, or errors, stay in registers.
 N_ALIKE = 4
 _ALIKE, _PLACES = (0,) * N_ALIKE, (0,) * 4
-#: Of a gradient only while their sums, a vector a slot and map, leave room in the nearest memory for what is read.
+#: Slots of each of which the gradient is summed at once: their sums, a vector a slot and map, leave room in the nearest memory for what is read.
 MOST_ALIKE = 96
 
 _pasted = with_options(kernel, inline="always")
@@ -109,13 +109,14 @@ class Tiles(NamedTuple):
     act: np.ndarray  #: float32 (n_tiles, rows * n_lanes)
     err: np.ndarray  #: float32 (n_tiles, rows * n_lanes)
     wide: np.ndarray  #: float32 (n_tiles, rows * n_lanes), zero where no error stands
-    sums: np.ndarray  #: float32 (n_tiles, most slots of an output map, or of `N_ALIKE` if few * n_lanes), work space
+    sums: np.ndarray  #: float32 (n_tiles, most slots of an output map, or `MOST_ALIKE` of each of `N_ALIKE`, * n_lanes), work space
     # Slots of the convolutions by output map and by input map, written in each step; S slots of all convolutions.
     post_start: np.ndarray  #: int64, of each matrix n_post + 1
     post_first: np.ndarray  #: int64 (n_maps,), where they begin
     alike: np.ndarray  #: int8, the same of each output map: whether it and the next `N_ALIKE` - 1 read the same places
     pre_start: np.ndarray  #: int64, of each matrix input maps + 1
     pre_first: np.ndarray  #: int64 (n_maps,)
+    alike_back: np.ndarray  #: int8, as `alike` of each input map
     slot: np.ndarray  #: int32 (S,), number of each slot, by output map
     offset: np.ndarray  #: int32 (S,), elements from a place to what it reads
     weight: np.ndarray  #: float32 (S,)
@@ -131,18 +132,20 @@ def _shift_starts(start, first, n):
 
 
 @inlined
-def _read_alike(order, first, post):
-    """Whether the slots of an output map and of the next ones have the same offsets, one by one."""
-    start = order.post_start[first + post]
-    n = order.post_start[first + post + 1] - start
-    for other in range(post + 1, post + N_ALIKE):
-        begin = order.post_start[first + other]
-        if order.post_start[first + other + 1] - begin != n:
-            return False
-        for k in range(n):
-            if order.offset[start + k] != order.offset[begin + k]:
-                return False
-    return n > 0
+def _mark_alike(alike, starts, offset, first, n_maps):
+    """Write which maps have slots with the same offsets, one by one, as the next `N_ALIKE` - 1 of them."""
+    for i in range(n_maps):
+        start = starts[first + i]
+        n = starts[first + i + 1] - start
+        is_alike = n > 0 and i + N_ALIKE <= n_maps
+        for other in range(i + 1, i + N_ALIKE if is_alike else 0):
+            begin = starts[first + other]
+            is_alike = is_alike and starts[first + other + 1] - begin == n
+            for k in range(n if is_alike else 0):
+                if offset[start + k] != offset[begin + k]:
+                    is_alike = False
+                    break
+        alike[first + i] = np.int8(is_alike)
 
 
 @kernel
@@ -177,8 +180,8 @@ def sort_kernels(slots, matrices, shape, order, n_lanes):
                 order.pre_start[first_back + pre // taps + 1] = at + 1
                 order.weight_back[at] = slots.weight[k]
                 order.offset_back[at] = np.int32((shape.mirrored[row + pre] + post * plane) * n_lanes)
-        for post in range(n_post):
-            order.alike[first + post] = np.int8(post + N_ALIKE <= n_post and _read_alike(order, first, post))
+        _mark_alike(order.alike, order.post_start, order.offset, first, n_post)
+        _mark_alike(order.alike_back, order.pre_start, order.offset_back, first_back, n_pre)
 
 
 @inlined
@@ -214,57 +217,58 @@ def _bias_of(biases, at):
     return biases[at] if biases.size > 0 else np.float32(0.0)
 
 
+@inlined
+def _sum_row(out, out_at, plane, biases, bias_start, x, x_at, stride, offset, weight, starts, first, alike, n_maps, width, block, lanes):
+    """Write a row of sums of each map; blocks at its end may overlap, and write the same twice. Places count in rows of lanes."""
+    n_lanes, n_places = len(lanes), len(_PLACES)
+    i = np.int64(0)
+    while i < n_maps:
+        start, stop, at = starts[first + i], starts[first + i + 1], out_at + i * plane
+        if width >= n_places and alike[first + i]:
+            b = bias_start + i
+            bias = (_bias_of(biases, b), _bias_of(biases, b + 1), _bias_of(biases, b + 2), _bias_of(biases, b + 3))
+            for begin in range(0, width, n_places):
+                p = min(begin, width - n_places)
+                sum_alike(
+                    out, (at + p) * n_lanes, plane * n_lanes, bias, x, (x_at + p * stride) * n_lanes, stride * n_lanes, offset, weight, start,
+                    stop - start, _PLACES, lanes,
+                )  # fmt: skip
+            i += N_ALIKE
+            continue
+        for begin in range(0, width, block):
+            p = min(begin, width - block)
+            _sum_block(
+                block, out, (at + p) * n_lanes, _bias_of(biases, bias_start + i), x, (x_at + p * stride) * n_lanes, stride * n_lanes, offset, weight,
+                start, stop, lanes,
+            )  # fmt: skip
+        i += 1
+
+
+@inlined
+def _bias_of(biases, at):
+    return biases[at] if biases.size > 0 else np.float32(0.0)
+
+
 @kernel
 def convolve(shape, order, m, biases, act, lanes):
-    """Write the sums of a convolution, from their biases: all lanes. Blocks at the end of a row may overlap, and write the same twice."""
-    n_lanes = len(lanes)
-    pitch, stride, width = shape.width[m] + 2 * shape.padding[m], shape.stride[m], shape.out_width[m]
-    block, first, z_row, x_row = shape.block[m], order.post_first[m], shape.z_row[m], shape.x_row[m]
-    plane, n_places = shape.out_height[m] * width, len(_PLACES)
-    for y in range(shape.out_height[m]):
-        post = np.int64(0)
-        x_at = x_row + y * stride * pitch
-        while post < shape.n_post[m]:
-            start, stop = order.post_start[first + post], order.post_start[first + post + 1]
-            z_at, bias_at = z_row + post * plane + y * width, shape.bias_start[m] + post
-            if width >= n_places and order.alike[first + post]:
-                bias = (_bias_of(biases, bias_at), _bias_of(biases, bias_at + 1), _bias_of(biases, bias_at + 2), _bias_of(biases, bias_at + 3))
-                for begin in range(0, width, n_places):
-                    x = min(begin, width - n_places)
-                    sum_alike(
-                        act, (z_at + x) * n_lanes, plane * n_lanes, bias, act, (x_at + x * stride) * n_lanes, stride * n_lanes, order.offset,
-                        order.weight, start, stop - start, _PLACES, lanes,
-                    )  # fmt: skip
-                post += N_ALIKE
-                continue
-            bias_here = _bias_of(biases, bias_at)
-            for begin in range(0, width, block):
-                x = min(begin, width - block)
-                _sum_block(
-                    block, act, (z_at + x) * n_lanes, bias_here, act, (x_at + x * stride) * n_lanes, stride * n_lanes, order.offset, order.weight,
-                    start, stop, lanes,
-                )  # fmt: skip
-            post += 1
+    """Write the sums of a convolution, from their biases: all lanes."""
+    pitch, stride, width, height = shape.width[m] + 2 * shape.padding[m], shape.stride[m], shape.out_width[m], shape.out_height[m]
+    for y in range(height):
+        _sum_row(
+            act, shape.z_row[m] + y * width, height * width, biases, shape.bias_start[m], act, shape.x_row[m] + y * stride * pitch, stride, order.offset,
+            order.weight, order.post_start, order.post_first[m], order.alike, shape.n_post[m], width, shape.block[m], lanes,
+        )  # fmt: skip
 
 
 @kernel
 def convolve_back(shape, order, m, wide, err, err_row, lanes):
     """Write the errors of what a convolution reads, from those of its sums in `wide`, at the rows from `err_row` on."""
-    n_lanes = len(lanes)
-    pitch, width = shape.width[m] + shape.kernel[m] - 1, shape.width[m]
-    block, first = shape.block_back[m], order.pre_first[m]
-    zero = np.float32(0.0)
-    for y in range(shape.height[m]):
-        for pre in range(shape.n_pre[m]):
-            start, stop = order.pre_start[first + pre], order.pre_start[first + pre + 1]
-            at = err_row + (pre * shape.height[m] + y) * width
-            d_at = shape.wide_row[m] + y * pitch
-            for begin in range(0, width, block):
-                x = min(begin, width - block)
-                _sum_block(
-                    block, err, (at + x) * n_lanes, zero, wide, (d_at + x) * n_lanes, n_lanes, order.offset_back, order.weight_back, start, stop,
-                    lanes,
-                )  # fmt: skip
+    pitch, width, height = shape.width[m] + shape.kernel[m] - 1, shape.width[m], shape.height[m]
+    for y in range(height):
+        _sum_row(
+            err, err_row + y * width, height * width, wide[:0], 0, wide, shape.wide_row[m] + y * pitch, 1, order.offset_back, order.weight_back,
+            order.pre_start, order.pre_first[m], order.alike_back, shape.n_pre[m], width, shape.block_back[m], lanes,
+        )  # fmt: skip
 
 
 @kernel
@@ -277,19 +281,21 @@ def convolve_gradient(shape, order, m, act, err, sums, gradient, lanes):
     post = np.int64(0)
     while post < shape.n_post[m]:
         start, stop = order.post_start[first + post], order.post_start[first + post + 1]
-        if width >= n_places and stop - start <= MOST_ALIKE and order.alike[first + post]:
-            sums[: (stop - start) * N_ALIKE * n_lanes] = np.float32(0.0)
-            for y in range(shape.out_height[m]):
-                z_at, x_at = z_row + post * plane + y * width, x_row + y * stride * pitch
-                for begin in range(0, width, n_places):
-                    x = min(begin, width - n_places)
-                    multiply_alike(
-                        sums, act, (x_at + x * stride) * n_lanes, stride * n_lanes, err, (z_at + x) * n_lanes, plane * n_lanes, begin - x, order.offset,
-                        start, stop - start, _ALIKE, _PLACES, lanes,
-                    )  # fmt: skip
-            for q in range(N_ALIKE):
-                at, end = order.post_start[first + post + q], order.post_start[first + post + q + 1]
-                add_lane_sums(gradient, order.slot, sums, q * n_lanes, N_ALIKE * n_lanes, at, end, lanes)
+        if width >= n_places and order.alike[first + post]:
+            for k in range(0, stop - start, MOST_ALIKE):
+                n = min(MOST_ALIKE, stop - start - k)
+                sums[: n * N_ALIKE * n_lanes] = np.float32(0.0)
+                for y in range(shape.out_height[m]):
+                    z_at, x_at = z_row + post * plane + y * width, x_row + y * stride * pitch
+                    for begin in range(0, width, n_places):
+                        x = min(begin, width - n_places)
+                        multiply_alike(
+                            sums, act, (x_at + x * stride) * n_lanes, stride * n_lanes, err, (z_at + x) * n_lanes, plane * n_lanes, begin - x,
+                            order.offset, start + k, n, _ALIKE, _PLACES, lanes,
+                        )  # fmt: skip
+                for q in range(N_ALIKE):
+                    at = order.post_start[first + post + q] + k
+                    add_lane_sums(gradient, order.slot, sums, q * n_lanes, N_ALIKE * n_lanes, at, at + n, lanes)
             post += N_ALIKE
             continue
         sums[: (stop - start) * n_lanes] = np.float32(0.0)

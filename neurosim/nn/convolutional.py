@@ -70,6 +70,7 @@ class Convolutional(Network):
             "pre_first": np.cumsum([0, *(shape.n_pre + 1)])[:-1].astype(np.int64),
             "post_start": np.zeros(int((shape.n_post + 1).sum()), np.int64),
             "alike": np.zeros(int((shape.n_post + 1).sum()), np.int8),
+            "alike_back": np.zeros(int((shape.n_pre + 1).sum()), np.int8),
             "pre_start": np.zeros(int((shape.n_pre + 1).sum()), np.int64),
         }
         most = int((shape.n_pre * shape.kernel**2).max())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurosim.kernels.convolutional import convolve, prepare_order
+from neurosim.kernels.convolutional import convolve, convolve_back, prepare_order
 from neurosim.kernels.train import Batch, Counting, StepRule
 from neurosim.networks import Convolution, Convolve, Pool, Topology
 from neurosim.nn.convolutional import N_LANES, Convolutional, convolutional_plan
@@ -25,6 +25,7 @@ NETWORKS = {
     "no padding, average": ((1, 14, 14), (_conv(4, 5), Pool("average", 3, 2, 1), _conv(5, 2), 9, 5), "leaky_relu"),
     "one map": ((1, 7, 9), (_conv(1, 7, 1, 3), Pool("max", 3, 1, 1), _conv(3, 1), Pool("average", 2, 1), 5), "tanh"),
     "three": ((2, 10, 24), (_conv(3, 3, 1, 1), Pool("max", 2, 2), _conv(5, 4, 1, 3), _conv(4, 3, 1, 2), Pool("average", 4, 3), 5), "relu"),
+    "many elements": ((5, 6, 9), (_conv(9, 5, 1, 2), Pool("max", 3, 3), 5), "relu"),
 }
 
 
@@ -197,7 +198,8 @@ def test_maps_that_read_the_same_places_are_summed_together_with_the_same_bits(n
     """In dense layers, whose maps are taken four by four; what is left over, and sparse layers, map by map."""
     network, lanes = make_network(name, density=1.0), (0,) * N_LANES
     shape, order, store = network._shape, network._tiles, network.store
-    order.act[:] = np.random.default_rng(0).normal(size=order.act.shape)
+    rng = np.random.default_rng(0)
+    order.act[:], order.wide[:] = rng.normal(size=order.act.shape), rng.normal(size=order.wide.shape)
     prepare_order(store.slots, store.matrices, shape, order, lanes)
     for m in range(shape.n_maps):
         first, n_post, width = int(order.post_first[m]), int(shape.n_post[m]), int(shape.out_width[m])
@@ -212,9 +214,21 @@ def test_maps_that_read_the_same_places_are_summed_together_with_the_same_bits(n
         convolve(shape, order, m, network.biases, act, lanes)
         assert np.array_equal(act[rows], together) and together.any()
         order.alike[:] = kept
+        if m == 0:
+            continue
+        first, n_pre, row = int(order.pre_first[m]), int(shape.n_pre[m]), int(shape.pooled_row[m - 1])
+        assert order.alike_back[first : first + n_pre].astype(bool).tolist() == [pre + 4 <= n_pre for pre in range(n_pre)]
+        rows = slice(row * N_LANES, (row + n_pre * int(shape.height[m] * shape.width[m])) * N_LANES)
+        errors, kept = [], order.alike_back.copy()
+        for alike in (0, kept):
+            order.alike_back[:] = alike
+            err = np.zeros_like(order.err[0])
+            convolve_back(shape, order, m, order.wide[0], err, row, lanes)
+            errors.append(err[rows])
+        assert np.array_equal(*errors) and errors[0].any()
     sparse = make_network(name)
     prepare_order(sparse.store.slots, sparse.store.matrices, sparse._shape, sparse._tiles, lanes)
-    assert not sparse._tiles.alike.any()
+    assert not sparse._tiles.alike.any() and not sparse._tiles.alike_back.any()
 
 
 @pytest.mark.parametrize("name", ["padded, pooled with padding", "strides"])
