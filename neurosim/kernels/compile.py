@@ -26,10 +26,13 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 #: Compile a kernel: cached on disk, without the interpreter lock, NumPy's rules for division.
-kernel = partial(numba.njit, cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+kernel = partial(numba.njit, cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, **parts.KERNEL_OPTIONS)
 
-#: A kernel with parallel loops (``prange``).
-parallel_kernel = partial(kernel, parallel=True)
+#: A kernel with parallel loops, which are those written as ``prange``: Numba would make one of each assignment to an array, too.
+parallel_kernel = partial(
+    kernel,
+    parallel={"prange": True} | dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False),
+)
 
 #: A function that LLVM always inlines into the kernels that call it, and that Python calls as well. It must not allocate: it is
 #: compiled without reference counts, whose atomic operations took four fifths of the time of an exchange.

@@ -11,7 +11,17 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
-from numba.core.typed_passes import NativeLowering
+from numba.core.typed_passes import InlineOverloads, NativeLowering, NativeParforLowering, NopythonRewrites
+from numba.core.untyped_passes import (
+    DeadBranchPrune,
+    FindLiterallyCalls,
+    InlineClosureLikes,
+    InlineInlinables,
+    LiteralUnroll,
+    RewriteSemanticConstants,
+)
+
+from neurosim.kernels import tuples
 
 #: Versions (major, minor) of Numba that the suite ran with.
 _TRIED = ((0, 66), (0, 67), (0, 68))
@@ -35,6 +45,7 @@ class _TextLibrary(JITCodeLibrary):
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _KeepText(NativeLowering):
     _name = "neurosim_keep_text"
+    lowering_class = tuples.Lower
 
     def run_pass(self, state):
         context = state.targetctx
@@ -49,13 +60,41 @@ class _KeepText(NativeLowering):
         return True
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Lower(NativeLowering):
+    _name = "neurosim_lower"
+    lowering_class = tuples.Lower
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _ParforLower(NativeParforLowering):
+    _name = "neurosim_parfor_lower"
+    lowering_class = tuples.ParforLower
+
+
+def _passes(state, instead, without=()):
+    """Numba's own passes but for some."""
+    passes = DefaultPassBuilder.define_nopython_pipeline(state)
+    passes.passes = [(instead.get(kind, kind), text) for kind, text in passes.passes if kind not in without]
+    passes._finalized = False
+    passes.finalize()
+    return [passes]
+
+
 class _TextCompiler(CompilerBase):
+    #: What no part has: closures, expressions of whole arrays, literals that unroll, branches on the kind of an argument.
+    _WITHOUT = (InlineClosureLikes, RewriteSemanticConstants, DeadBranchPrune, InlineInlinables, FindLiterallyCalls, LiteralUnroll)
+    _WITHOUT += (InlineOverloads, NopythonRewrites)
+
     def define_pipelines(self):
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [(_KeepText, text) if kind is NativeLowering else (kind, text) for kind, text in passes.passes]
-        passes._finalized = False
-        passes.finalize()
-        return [passes]
+        return _passes(self.state, {NativeLowering: _KeepText}, self._WITHOUT)
+
+
+class KernelCompiler(CompilerBase):
+    """Compiles a kernel, as Numba does but for how it takes tuples and hands them on."""
+
+    def define_pipelines(self):
+        return _passes(self.state, {NativeLowering: _Lower, NativeParforLowering: _ParforLower})
 
 
 class KernelPart(CPUDispatcher):
@@ -80,3 +119,9 @@ def keep_text(py_func, **options):
     """
     options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return KernelPart(py_func, targetoptions=options, pipeline_class=_TextCompiler)
+
+
+#: Options of `numba.njit` for kernels.
+KERNEL_OPTIONS = {"pipeline_class": KernelCompiler} if IS_SUPPORTED else {}
+if IS_SUPPORTED:
+    tuples.hand_on_by_address()
