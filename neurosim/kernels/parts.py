@@ -60,14 +60,28 @@ class _KeepText(NativeLowering):
         return True
 
 
+class _KernelLibrary(JITCodeLibrary):
+    """A kernel, optimised when its parts are in it, and not before as well."""
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class _InKernelLibrary:
+    def run_pass(self, state):
+        state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return super().run_pass(state)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _Lower(NativeLowering):
+class _Lower(_InKernelLibrary, NativeLowering):
     _name = "neurosim_lower"
     lowering_class = tuples.Lower
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _ParforLower(NativeParforLowering):
+class _ParforLower(_InKernelLibrary, NativeParforLowering):
     _name = "neurosim_parfor_lower"
     lowering_class = tuples.ParforLower
 
