@@ -41,6 +41,8 @@ class Encoding:
     levels : int, optional
         Of ``level_crossing``: so many fixed levels, evenly in `range`, each with a unit for crossings up and one for crossings down, instead
         of a reference that follows the value.
+    polarities : int, optional
+        Of ``integrate``: 2 gives each value a second unit, which adds up what lies below 0; 1 when left out.
     rate : float, optional
         Of ``rate``: probability of a spike per step at the value 1; 0.5 when left out.
     seed : int, optional
@@ -61,6 +63,7 @@ class Encoding:
     threshold: float | None = None
     leak: float | None = None
     levels: int | None = None
+    polarities: int | None = None
     rate: float | None = None
     seed: int | None = None
     silence: int = 0
@@ -177,7 +180,12 @@ def _latency(encoding, values, begins, out, draws):
 
 
 def _integrate(encoding, values, begins, out, draws):
-    """A unit adds its values up, those below 0 as 0, and fires at each threshold that they reach, once a step; the rest stays."""
+    """A unit adds its values up, those below 0 as 0, and fires at each threshold that they reach, once a step; the rest stays.
+
+    With two polarities, other units do the same with the values times -1, as the two kinds of events of a silicon retina or cochlea.
+    """
+    if encoding.number("polarities") == 2:
+        values = np.concatenate([values, -values], axis=2)
     threshold, leak = np.float32(encoding.number("threshold")), np.float32(encoding.number("leak"))
     charge = np.zeros(values.shape[::2], np.float32)
     for step in range(values.shape[1]):
@@ -240,7 +248,7 @@ class _Kind:
 
 KINDS = {
     "latency": _Kind(_latency, {"steps": 20, "range": (0.0, 1.0), "tau": 20.0, "threshold": 0.2}),
-    "integrate": _Kind(_integrate, {"steps": 1, "threshold": 1.0, "leak": 1.0}),
+    "integrate": _Kind(_integrate, {"steps": 1, "threshold": 1.0, "leak": 1.0, "polarities": 1}, lambda encoding: encoding.number("polarities")),
     "level_crossing": _Kind(_cross, {"steps": 1, "range": (0.0, 1.0), "threshold": 0.5, "levels": None}, lambda encoding: 2 * (encoding.levels or 1)),
     "rate": _Kind(_rate, {"steps": 20, "range": (0.0, 1.0), "rate": 0.5, "seed": 0}),
 }
@@ -250,6 +258,7 @@ _RANGES = {
     "steps": (1, MOST_STEPS, True, True),
     "silence": (0, MOST_STEPS, True, True),
     "levels": (1, 1000, True, True),
+    "polarities": (1, 2, True, True),
     "seed": (0, 2**63 - 1, True, True),
     "tau": (0.0, 1e6, False, False),
     "threshold": (0.0, 1e6, False, False),

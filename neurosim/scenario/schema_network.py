@@ -161,6 +161,7 @@ class EncodeChoice(Strict):
     threshold: Positive | None = None
     leak: Annotated[float, Field(ge=0, le=1)] | None = None
     levels: Annotated[int, Field(ge=1, le=1000)] | None = None
+    polarities: Literal[1, 2] | None = None
     rate: Fraction | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     silence: Annotated[int, Field(ge=0, le=10**4)] = 0

@@ -52,6 +52,15 @@ def test_a_leak_loses_charge():
     assert encode(values, 20, kind="integrate", threshold=1.25, leak=0.5)[0][0, :3, 0].tolist() == [0, 0, 1]
 
 
+def test_a_second_polarity_adds_up_what_lies_below_zero():
+    values = np.array([[1.0, -2.0, -1.0, 0.5, -0.5, 2.0]])  # three steps of two values
+    one, _ = encode(values, 3, kind="integrate", threshold=1.5)
+    both, _ = encode(values, 3, kind="integrate", threshold=1.5, polarities=2)
+    below, _ = encode(-values, 3, kind="integrate", threshold=1.5)
+    assert both.shape == (1, 3, 4)
+    assert (both[:, :, :2] == one).all() and (both[:, :, 2:] == below).all() and one.any() and below.any()
+
+
 def test_level_crossing_follows_the_value():
     spikes, _ = encode([[0.0, 0.5, 1.0, 1.2, 0.4, 0.4]], 6, kind="level_crossing", threshold=0.5)
     assert spikes[0, :, 0].tolist() == [0, 1, 1, 0, 0, 0]
