@@ -119,6 +119,12 @@ class SpikingLoopCounter(LoopCounter):
             self.visit_traces(training, np.where(self.hidden, visits, 0))
         self.add("gradient", "gradient_bias", training.n_losses * shape.n_biases)
 
+    def rewire(self, activity):
+        super().rewire(activity)
+        events, words = activity.segment, count_synapse_words(self.program, self.topology)
+        fresh = events["accepted"] + events["exact"] + events["placed"]
+        self.add_segments("rewire", "clear_number", np.where(self.hidden, fresh * words, 0))  # an arrival starts without a past
+
     @property
     def kind(self):
         """Which sum of the eligibility is taken, and of which cells."""

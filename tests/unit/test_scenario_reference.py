@@ -145,7 +145,7 @@ def test_the_example_is_accepted(key):
         if key.rpartition(".")[2] in ("shift_inputs", "stretch", "gain", "drop"):
             data["dataset"] = {"name": "fsdd", "augment": {}}
     if key.startswith("dataset.encode."):
-        kinds = {"levels": "level_crossing", "leak": "integrate", "rate": "rate", "seed": "rate"}
+        kinds = {"levels": "level_crossing", "leak": "integrate", "polarities": "integrate", "rate": "rate", "seed": "rate"}
         data["dataset"] = {"name": "mnist", "encode": {"kind": kinds.get(key.rpartition(".")[2], "latency")}}
     if key.startswith("dataset.events."):
         data["dataset"] = {"name": "x.h5"}
