@@ -169,12 +169,12 @@ def fixed_sections(profile, workload, layout):
         "label_buffer": learns * has_outputs * array_bytes(layout.topology.sizes[-1], formats.input_bits.value),
     }
     has_slots = layout.own.any(axis=0)
-    rewiring = 0
+    rewiring, chip_rewires = 0, workload.rewires and not host_rewires(profile, workload)
     if workload.has_dense_gradient and learns:
         sections["dense_gradient"] = layout.per_core(array_bytes(layout.n_positions, formats.gradient_bits.value))
     if workload.searches and learns and not host_rewires(profile, workload):
         rewiring += array_bytes(2**SEARCH_BITS, COUNTER_BITS)
-    if workload.draws and learns:
+    if (workload.draws_in_steps or chip_rewires) and learns:
         sections["random_state"] = has_slots * array_bytes(1, formats.random_state_bits.value)
     if has_row_pointers(profile, workload):
         if workload.has_places:
@@ -183,7 +183,7 @@ def fixed_sections(profile, workload, layout):
                 "rows behind pointers are for sparse slots: use execution scan"
             )
         sections["row_pointers"] = layout.per_core(array_bytes(layout.n_pre + 1, row_pointer_bits(profile).value))
-        if workload.rewires and learns and not host_rewires(profile, workload):
+        if chip_rewires and learns:
             rewiring += array_bytes(MERGE_ENTRIES, word.pre_index_bits.value + word.post_index_bits.value)
     if rewiring:
         sections["rewiring"] = has_slots * rewiring

@@ -169,9 +169,9 @@ class Workload:
         return self.theta_bits is not None
 
     @property
-    def draws(self):
-        """Whether a run draws random numbers at all: to rewire, for noise, or to round."""
-        return self.rewires or self.draws_noise or self.draws_rounding
+    def draws_in_steps(self):
+        """Whether every step draws random numbers: for noise, or to round."""
+        return self.draws_noise or self.draws_rounding
 
     @property
     def counts_steps(self):

@@ -236,6 +236,9 @@ def test_who_draws_keeps_the_state_of_a_generator():
         assert place(SANTOS, workload, 1).cores[0].sections["random_state"] == 16
         assert "random_state" not in place(SANTOS, replace(workload, host_learns=True), 1).cores[0].sections
     assert "random_state" not in place(SANTOS, Workload(MNIST, SPARSE, rewires=False, theta_bits=7), 1).cores[0].sections
+    by_host = Workload(MNIST, SPARSE, theta_bits=7)
+    assert "random_state" not in place(load_profile("loihi1"), by_host, 1).cores[0].sections
+    assert place(load_profile("loihi1"), replace(by_host, draws_noise=True), 1).cores[0].sections["random_state"] == 16
 
 
 def test_a_static_scenario_that_rounds_by_chance_has_a_generator():
