@@ -88,38 +88,30 @@ class _InPlace:
     def lower_function_body(self):
         assigned = Counter(inst.target.name for block in self.blocks.values() for inst in block.body if isinstance(inst, ir.Assign))
         self._assigned_once = {name for name, n in assigned.items() if n == 1}
-        self._further_names = set()
         return super().lower_function_body()
 
     def lower_inst(self, inst):
-        if not self._is_further_name(inst):
+        place = self._place_handed(inst) if isinstance(inst, ir.Assign) else None
+        if place is None:
             super().lower_inst(inst)
-            return
-        self._further_names.add(inst.target.name)
-        self._keep(inst.target.name, self.varmap[inst.value.name])
-
-    def _is_further_name(self, inst):
-        if not (isinstance(inst, ir.Assign) and isinstance(inst.value, ir.Var)):
-            return False
-        name, of = inst.target.name, inst.value.name
-        is_new = name in self._assigned_once and name not in self.varmap
-        return is_new and isinstance(self.varmap.get(of), values.Argument) and self.typeof(name) == self.typeof(of)
-
-    def _keep(self, name, place):
-        self._singly_assigned_vars.discard(name)
-        self.varmap[name] = place
-
-    def storevar(self, value, name, argidx=None):
-        if argidx is not None and name in self._assigned_once and is_ours(self.typeof(name)):
-            self._keep(name, value.operands[0])
         else:
-            super().storevar(value, name, argidx)
+            self._singly_assigned_vars.discard(inst.target.name)
+            self.varmap[inst.target.name] = place
+
+    def _place_handed(self, inst):
+        """Where the tuple lies that an assignment gives its one and only name, if it was handed over; otherwise None."""
+        name, value = inst.target.name, inst.value
+        if name not in self._assigned_once or name in self.varmap or not is_ours(self.typeof(name)):
+            return None
+        if isinstance(value, ir.Arg):
+            return self.fnargs[value.index].operands[0] if self.typeof(name) == self.fndesc.argtypes[value.index] else None
+        place = self.varmap.get(value.name) if isinstance(value, ir.Var) else None
+        return place if isinstance(place, values.Argument) else None
 
     def delvar(self, name):
+        # What was handed over is the caller's as long as the call lasts: no reference is counted for a name of it, and none given back.
         if not isinstance(self.varmap.get(name), values.Argument):
             super().delvar(name)
-        elif name not in self._further_names:  # these are not counted as references of their own
-            self.decref(self.typeof(name), self.loadvar(name))
 
     def lower_expr(self, resty, expr):
         place = self.varmap.get(expr.value.name) if expr.op == "getattr" else None

@@ -118,6 +118,36 @@ def in_parallel(pair, twin, out):
     return out.sum()
 
 
+@kernel
+def in_some_branches(pair, n):
+    out = np.zeros(3)
+    for i in range(n):
+        if i % 3 == 0:
+            continue
+        again = pair
+        out[0] += total(again)
+        if i > 5:
+            return pair.values[1:]
+    if n > 2:
+        return out
+    for value in pair.values:
+        out[1] += value * pair.factor
+    return out
+
+
+@kernel
+def broken_off(pair, twin, positions, n):
+    n_done = 0
+    for position in positions:
+        if n_done == n:
+            break
+        low, high = twin.low + position, spread(twin)
+        if low < high:
+            pair.values[position] += total(pair)
+            n_done += 1
+    return n_done
+
+
 def a_nest():
     return Nest(Pair(np.arange(5.0), 1.5), Twin(-1.0, 2.5), 3)
 
@@ -130,6 +160,7 @@ CALLS = [
     (chosen, lambda: (Twin(1.0, 2.0), Twin(-30.0, 50.0), False)),
     (from_elements, lambda: ((Pair(np.ones(3), 2.0), Pair(np.arange(4.0), 0.5)),)),
     (stored_through, lambda: (Pair(np.arange(6.0), 0.25), Twin(1.0, 3.0))),
+    *((in_some_branches, lambda n=n: (Pair(np.arange(5.0), 1.5), n)) for n in (0, 2, 4, 9)),
     (in_parallel, lambda: (Pair(np.arange(5.0), 1.5), Twin(-1.0, 2.5), np.zeros(20))),
 ]
 
@@ -145,7 +176,7 @@ def python_version(function):
 
 @pytest.mark.parametrize(("function", "arguments"), CALLS)
 def test_values_are_those_of_python(function, arguments):
-    assert function(*arguments()) == pytest.approx(python_version(function)(*arguments()), rel=1e-14)
+    np.testing.assert_allclose(function(*arguments()), python_version(function)(*arguments()), rtol=1e-14)
 
 
 def test_references_are_given_back():
@@ -155,6 +186,9 @@ def test_references_are_given_back():
     def call():
         other_names(nest, 3)
         in_parallel(nest.pair, nest.twin, np.zeros(4))
+        for n in range(10):
+            in_some_branches(nest.pair, n)
+            broken_off(nest.pair, nest.twin, np.arange(5), n)
 
     call()  # compiles
     before = sys.getrefcount(values)
