@@ -12,14 +12,7 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import InlineOverloads, NativeLowering, NativeParforLowering, NopythonRewrites
-from numba.core.untyped_passes import (
-    DeadBranchPrune,
-    FindLiterallyCalls,
-    InlineClosureLikes,
-    InlineInlinables,
-    LiteralUnroll,
-    RewriteSemanticConstants,
-)
+from numba.core.untyped_passes import FindLiterallyCalls, InlineClosureLikes, InlineInlinables, LiteralUnroll
 
 from neurosim.kernels import tuples
 
@@ -96,9 +89,8 @@ def _passes(state, instead, without=()):
 
 
 class _TextCompiler(CompilerBase):
-    #: What no part has: closures, expressions of whole arrays, literals that unroll, branches on the kind of an argument.
-    _WITHOUT = (InlineClosureLikes, RewriteSemanticConstants, DeadBranchPrune, InlineInlinables, FindLiterallyCalls, LiteralUnroll)
-    _WITHOUT += (InlineOverloads, NopythonRewrites)
+    #: What no part has: closures, expressions of whole arrays, literals that unroll. Branches on an argument of None stay.
+    _WITHOUT = (InlineClosureLikes, InlineInlinables, FindLiterallyCalls, LiteralUnroll, InlineOverloads, NopythonRewrites)
 
     def define_pipelines(self):
         return _passes(self.state, {NativeLowering: _KeepText}, self._WITHOUT)

@@ -148,6 +148,18 @@ def broken_off(pair, twin, positions, n):
     return n_done
 
 
+@inlined
+def marked(twin, marks):
+    if marks is not None:
+        marks[0] = twin.high
+    return spread(twin)
+
+
+@kernel
+def with_and_without(twin, marks):
+    return marked(twin, None) + marked(twin, marks) + marks[0]
+
+
 def a_nest():
     return Nest(Pair(np.arange(5.0), 1.5), Twin(-1.0, 2.5), 3)
 
@@ -159,6 +171,7 @@ CALLS = [
     (chosen, lambda: (Twin(1.0, 2.0), Twin(-30.0, 50.0), True)),
     (chosen, lambda: (Twin(1.0, 2.0), Twin(-30.0, 50.0), False)),
     (from_elements, lambda: ((Pair(np.ones(3), 2.0), Pair(np.arange(4.0), 0.5)),)),
+    (with_and_without, lambda: (Twin(1.0, 3.0), np.zeros(2))),
     (stored_through, lambda: (Pair(np.arange(6.0), 0.25), Twin(1.0, 3.0))),
     *((in_some_branches, lambda n=n: (Pair(np.arange(5.0), 1.5), n)) for n in (0, 2, 4, 9)),
     (in_parallel, lambda: (Pair(np.arange(5.0), 1.5), Twin(-1.0, 2.5), np.zeros(20))),
@@ -167,10 +180,11 @@ CALLS = [
 
 def python_version(function):
     """The same function, uncompiled, with what it calls."""
-    plain = {name: globals()[name].py_func for name in ("total", "spread", "nested", "turned")}
+    plain = {name: globals()[name].py_func for name in ("total", "spread", "nested", "turned", "marked")}
     plain["numba"] = type("numba", (), {"prange": range})
     scope = globals() | plain
-    scope["nested"] = type(nested.py_func)(nested.py_func.__code__, scope, "nested")
+    for name in ("nested", "marked"):
+        scope[name] = type(plain[name])(plain[name].__code__, scope, name)
     return type(function.py_func)(function.py_func.__code__, scope, function.__name__)
 
 
