@@ -65,10 +65,11 @@ def run_cli(cli_environment):
 
 @pytest.fixture
 def main_cli(tmp_path, monkeypatch, capsys):
-    """Call ``main_cli(*arguments)``: ``neurosim`` inside this process, with `tmp_path` as working folder."""
+    """Call ``main_cli(*arguments)``: ``neurosim`` inside this process, with `tmp_path` as working folder; modules from there are forgotten."""
     from neurosim.cli import main
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("NEUROSIM_DEBUG", raising=False)
 
     def run(*arguments):
@@ -77,7 +78,12 @@ def main_cli(tmp_path, monkeypatch, capsys):
         captured = capsys.readouterr()
         return SimpleNamespace(code=code, out=captured.out, err=captured.err)
 
-    return run
+    yield run
+    for name, module in list(sys.modules.items()):
+        # A folder without __init__.py has a path and no file.
+        places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
+        if any(Path(place).is_relative_to(tmp_path) for place in places):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,7 @@ LEVEL_LOOKS = {
     "sdram": (Look("#0b7a5f", "...."), Look("#bfe3d6", "////", _DARK)),
     "synapse_array": (Look("#c8501e", "...."), Look("#f9d0b4", "xxxx", _DARK)),
     "synapse_memory": (Look("#3d6b35", "\\\\\\\\"), Look("#c9e2b8", "----", _DARK)),
+    "kernel_memory": (Look("#6a4c93", "++++"), Look("#d5c7e8", "oooo", _DARK)),
     "host": (Look("#bdbdbd"), Look("#bdbdbd")),
 }
 _OTHERS = (Look("#6f4e37"), Look("#d9d2b0", "||||", _DARK), Look("#3d6b35", "oooo"), Look("#e0c3fc", "++++", _DARK))

@@ -91,8 +91,6 @@ def test_page_runs(path, tmp_path, monkeypatch, main_cli, capsys):
             for line in lines_of(block):
                 if not how(block, "not run", line):
                     page.do(line, how(block, "with", line))
-    for name in [name for name, module in sys.modules.items() if str(tmp_path) in str(getattr(module, "__file__", ""))]:
-        del sys.modules[name]
     if page.left_out:
         pytest.skip(f"all ran but what needs data that are not in {place}: {'; '.join(page.left_out)}")
 

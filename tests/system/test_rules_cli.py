@@ -42,17 +42,12 @@ PLUGIN = ("--plugin", "mypackage.rules")
 
 @pytest.fixture
 def user_module(tmp_path):
-    """A package of a user beside the scenarios, which is forgotten afterwards."""
+    """A package of a user beside the scenarios."""
     folder = tmp_path / "mypackage"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
     (folder / "rules.py").write_text(RULE)
-    path, known = list(sys.path), set(sys.modules)
-    yield folder
-    sys.path[:] = path
-    for name in set(sys.modules) - known:
-        if name.startswith("mypackage"):
-            del sys.modules[name]
+    return folder
 
 
 def lasting(folder):
