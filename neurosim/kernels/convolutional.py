@@ -33,7 +33,6 @@ from neurosim.kernels.convolve import (
     multiply_block,
     return_to_all,
     return_to_largest,
-    sum_alike,
     sum_block,
     sum_places,
 )
@@ -185,17 +184,17 @@ def sort_kernels(slots, matrices, shape, order, n_lanes):
 
 
 @inlined
-def _sum_block(n, out, out_at, bias, x, x_at, step, offset, weight, start, stop, lanes):
+def _sum_block(n, out, out_at, bias, x, x_at, step, offset, weight, start, n_slots, lanes):
     if n == 12:
-        sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _12, lanes)
+        sum_block(out, out_at, 0, (bias,), x, x_at, step, offset, weight, start, n_slots, _12, lanes)
     elif n == 8:
-        sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _8, lanes)
+        sum_block(out, out_at, 0, (bias,), x, x_at, step, offset, weight, start, n_slots, _8, lanes)
     elif n == 6:
-        sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _6, lanes)
+        sum_block(out, out_at, 0, (bias,), x, x_at, step, offset, weight, start, n_slots, _6, lanes)
     elif n == 4:
-        sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _4, lanes)
+        sum_block(out, out_at, 0, (bias,), x, x_at, step, offset, weight, start, n_slots, _4, lanes)
     else:
-        sum_block(out, out_at, bias, x, x_at, step, offset, weight, start, stop, _1, lanes)
+        sum_block(out, out_at, 0, (bias,), x, x_at, step, offset, weight, start, n_slots, _1, lanes)
 
 
 @inlined
@@ -229,7 +228,7 @@ def _sum_row(out, out_at, plane, biases, bias_start, x, x_at, stride, offset, we
             bias = (_bias_of(biases, b), _bias_of(biases, b + 1), _bias_of(biases, b + 2), _bias_of(biases, b + 3))
             for begin in range(0, width, n_places):
                 p = min(begin, width - n_places)
-                sum_alike(
+                sum_block(
                     out, (at + p) * n_lanes, plane * n_lanes, bias, x, (x_at + p * stride) * n_lanes, stride * n_lanes, offset, weight, start,
                     stop - start, _PLACES, lanes,
                 )  # fmt: skip
@@ -239,14 +238,9 @@ def _sum_row(out, out_at, plane, biases, bias_start, x, x_at, stride, offset, we
             p = min(begin, width - block)
             _sum_block(
                 block, out, (at + p) * n_lanes, _bias_of(biases, bias_start + i), x, (x_at + p * stride) * n_lanes, stride * n_lanes, offset, weight,
-                start, stop, lanes,
+                start, stop - start, lanes,
             )  # fmt: skip
         i += 1
-
-
-@inlined
-def _bias_of(biases, at):
-    return biases[at] if biases.size > 0 else np.float32(0.0)
 
 
 @kernel

@@ -27,40 +27,12 @@ def _offset_of(builder, context, array_type, array, slot):
 
 
 @intrinsic
-def sum_block(typingctx, out, out_at, bias, x, x_at, step, offset, weight, start, stop, places, lanes):
-    """Write bias + sum of weight * x over the slots [start, stop), at each place of a block.
+def sum_block(typingctx, out, out_at, out_step, bias, x, x_at, step, offset, weight, start, n_slots, places, lanes):
+    """Write bias + sum of weight * x over the slots of a map, at each place of a block; the same of neighbouring maps that read the same places.
 
-    Place p is written at out_at + p * lanes and reads, for slot k, at x_at + offset[k] + p * step. `offset` : int32.
-    """
-    i64 = types.int64
-    signature = types.void(out, i64, types.float32, x, i64, i64, offset, weight, i64, i64, places, lanes)
-
-    def codegen(context, builder, sig, args):
-        out_ty, _, _, x_ty, _, _, offset_ty, w_ty, _, _, places_ty, lanes_ty = sig.args
-        out_, out_at_, bias_, x_, x_at_, step_, offset_, w_, start_, stop_, _, _ = args
-        n_lanes, n_places = lanes_ty.count, places_ty.count
-        steps = [builder.mul(step_, integer(p)) for p in range(n_places)]
-        totals = [cgutils.alloca_once_value(builder, broadcast(builder, bias_, n_lanes)) for _ in range(n_places)]
-        with _each(builder, start_, stop_) as (k, _):
-            w = broadcast(builder, builder.load(element_pointer(context, builder, w_ty, w_, k)), n_lanes)
-            at = builder.add(x_at_, _offset_of(builder, context, offset_ty, offset_, k))
-            for total, step in zip(totals, steps, strict=True):
-                value = load_floats(builder, vector_pointer(context, builder, x_ty, x_, builder.add(at, step), n_lanes))
-                builder.store(multiply_add(builder, w, value, builder.load(total)), total)
-        for p, total in enumerate(totals):
-            at = builder.add(out_at_, integer(p * n_lanes))
-            builder.store(builder.load(total), vector_pointer(context, builder, out_ty, out_, at, n_lanes), align=4)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
-def sum_alike(typingctx, out, out_at, out_step, bias, x, x_at, step, offset, weight, start, n_slots, places, lanes):
-    """`sum_block` of neighbouring maps that read the same places: what is read is loaded once for all of them.
-
-    Map q starts at ``bias[q]``, is written `out_step` * q further on and has its slots at start + q * n_slots; `offset` is that of the first one.
-    Each sum adds its products in the order of `sum_block`, so that it has the same bits.
+    Place p is written at out_at + p * lanes and reads, for slot k, at x_at + offset[k] + p * step. `offset` : int32. Map q, of as many as `bias`
+    is long, starts at ``bias[q]``, is written `out_step` * q further on and has its slots at start + q * n_slots; `offset` is that of the first
+    one. What is read is loaded once for all of them, and each sum adds its products in the order of its slots, so that it has the same bits alone.
     """
     i64 = types.int64
     signature = types.void(out, i64, i64, bias, x, i64, i64, offset, weight, i64, i64, places, lanes)
