@@ -5,6 +5,7 @@ import subprocess
 import sys
 import wave
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,11 +80,16 @@ def main_cli(tmp_path, monkeypatch, capsys):
         return SimpleNamespace(code=code, out=captured.out, err=captured.err)
 
     yield run
-    for name, module in list(sys.modules.items()):
-        # A folder without __init__.py has a path and no file.
-        places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
-        if any(Path(place).is_relative_to(tmp_path) for place in places):
-            del sys.modules[name]
+    for name in [name for name, module in sys.modules.items() if _comes_from(module, tmp_path)]:
+        del sys.modules[name]
+
+
+def _comes_from(module, folder):
+    """Whether a module was found in `folder`: its file, or the folder of a package that has no ``__init__.py``."""
+    spec = getattr(module, "__spec__", None)
+    if not isinstance(spec, ModuleSpec):
+        return False
+    return any(Path(place).is_relative_to(folder) for place in (spec.origin or "", *(spec.submodule_search_locations or ())))
 
 
 @pytest.fixture(scope="session")
