@@ -95,7 +95,7 @@ def main(arguments=None):
         return _run(arguments)
     except _OutputError as trouble:
         # A closed pipe (`neurosim ... | head`) or a full disk must not end in a traceback, nor in another one at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         if not isinstance(trouble.error, BrokenPipeError):
             _complain(f"cannot write the output: {trouble}")
         return 1
@@ -149,9 +149,14 @@ def _as_known(error):
 def _complain(text):
     """Print one line on standard error; where that is closed or full, nobody can be told."""
     try:
-        print(f"neurosim: {printable(text)}", file=sys.stderr)
+        print(f"neurosim: {printable(text)}", file=sys.stderr, flush=True)
     except OSError:
-        pass
+        _discard(sys.stderr)
+
+
+def _discard(stream):
+    """Throw away what `stream` still holds and could not write: Python would try again at exit, and end with a code of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 #: Variables of the caller that would change what a command prints or where it looks.
-_NOT_PASSED_ON = ("NEUROSIM_DEBUG", "NEUROSIM_DATA", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONPATH", "TERM")
+_NOT_PASSED_ON = ("NEUROSIM_DEBUG", "NEUROSIM_DATA", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONPATH", "PYTHONUNBUFFERED", "TERM")
 
 
 def _data_dir(name, find_files):
