@@ -505,7 +505,7 @@ def book_samples(slots, segments, matrices, tally, shape, n, n_back):
                 if tally.pairs.size > 0:
                     tally.pairs[home, core] += n * values
                     tally.pairs_back[core, home] += n_back * values
-        n_active = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        n_active = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
         tally.by_segment[segment, _SLOTS] += n * products
         tally.by_segment[segment, _GRADIENT] += n_back * products
         if m > 0:

@@ -104,7 +104,7 @@ def walk_dormant(slots, segments, matrices, tally, dormant, theta_min, noise_std
         start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
         theta = dormant[first : first + n_positions]
         first += n_positions
-        tally.by_segment[segment, _DORMANT] += segments.n_possible[segment] - (stop - start - slots.n_free[segment])
+        tally.by_segment[segment, _DORMANT] += segments.n_possible[segment] - (stop - start - slots.n_free[segment, 0])
         _walk(theta, noise_std, theta_min[segment], fold(key, segment))
         for slot in range(start, stop):
             if slots.active[slot]:

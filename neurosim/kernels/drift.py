@@ -40,7 +40,7 @@ def walk(slots, segments, matrices, tally, drift, rule, first, n_steps, n_active
             below[chunk] = update_chunk(slots, start, stop, rule.eta, rule.l1, rule.noise_std, key, rule.has_free_signs)
         release_marked(slots, segments, matrices, tally, below)
         for r in range(segments.matrix.size):
-            if slots.n_free[r] > 0:
+            if slots.n_free[r, 0] > 0:
                 fill_scope(
                     slots, segments, matrices, tally, r, segments.n_wanted[r], fold(rule.proposal_key, step), rule.theta_born,
                     True,

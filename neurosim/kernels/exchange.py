@@ -140,8 +140,8 @@ def release_slot(slots, segments, matrices, tally, segment, slot):
     if slots.master.size > 0:
         slots.master[slot] = np.float32(0.0)
     forget(slots, slot)
-    slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]] = np.int32(slot)
-    slots.n_free[segment] += 1
+    slots.free_slot[segments.slot_start[segment] + slots.n_free[segment, 0]] = np.int32(slot)
+    slots.n_free[segment, 0] += 1
     tally.by_segment[segment, _RELEASED] += 1
 
 
@@ -159,7 +159,7 @@ def mark_arrivals(slots, segments, segment, n_before):
     They still stand on the stack, above its height.
     """
     start = segments.slot_start[segment]
-    for i in range(slots.n_free[segment], n_before):
+    for i in range(slots.n_free[segment, 0], n_before):
         _mark_stray(slots, np.int64(slots.free_slot[start + i]))
 
 
@@ -170,8 +170,8 @@ def occupy_at(place, entry, slots, segments, matrices, tally, segment, pre, post
     Unless it `is_alone`, others work on other matrices at the same time, and `mark_arrivals` is left to the caller.
     """
     matrix = segments.matrix[segment]
-    slots.n_free[segment] -= 1
-    slot = np.int64(slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]])
+    slots.n_free[segment, 0] -= 1
+    slot = np.int64(slots.free_slot[segments.slot_start[segment] + slots.n_free[segment, 0]])
     slots.pre[slot], slots.post[slot] = np.int32(pre), np.int32(post)
     sign = sign_of(matrices, matrix, pre, post)
     slots.weight[slot] = nearest_on_grid(np.float32(theta), matrices.step[matrix], matrices.top[matrix], matrices.ulp[matrix]) * sign
@@ -207,7 +207,7 @@ def _rank_draw(slots, segments, matrices, scope, random):
                 return np.int64(-1), np.int64(-1), np.int64(-1)
             rank = below(random, n_free_positions)
         for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
-            if slots.n_free[segment] == 0:
+            if slots.n_free[segment, 0] == 0:
                 continue
             matrix = segments.matrix[segment]
             n_pre, skips_self = matrices.n_pre[matrix], np.int64(matrices.skips_self[matrix])
@@ -263,7 +263,7 @@ def _rank_draw_by_rows(slots, segments, matrices, tally, scope, random):
                 return np.int64(-1), np.int64(-1), np.int64(-1)
             rank = below(random, n_free_positions)
         for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
-            if slots.n_free[segment] == 0:
+            if slots.n_free[segment, 0] == 0:
                 continue
             matrix = segments.matrix[segment]
             n_pre, first = matrices.n_pre[matrix], segments.post_start[segment]
@@ -296,7 +296,7 @@ def feasible_place(slots, segments, matrices, tally, segment, pre, post):
     The place is -1 unless the position is free, and slots, fan-in and the cores' limits have room.
     """
     matrix = segments.matrix[segment]
-    if slots.n_free[segment] == 0 or slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix]:
+    if slots.n_free[segment, 0] == 0 or slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix]:
         return np.int64(-1), np.int64(-1)
     taken, place, entry = look_up(slots, matrices, matrix, pre, post)
     if taken or is_own(matrices, matrix, pre, post) or (segments.is_limited and not row_has_room(slots, segments, matrices, tally, segment, pre)):
@@ -352,7 +352,7 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta, is
     n_positions, n_missing = np.int64(0), n_wanted
     for segment in range(first, last):
         n_positions += segments.n_positions[segment]
-        n_missing -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        n_missing -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
     scope_key = fold(key, scope)
     n_draws = 0
     is_waiting = is_far(slots) and n_missing > 1

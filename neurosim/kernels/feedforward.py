@@ -146,7 +146,7 @@ def _pass_by_rows(
 def _count_batch(slots, segments, matrices, tally, batch, counting, work, layers, tiles, lanes, first, n_batch):
     """Book the walk of every active slot for each sample, and what single samples and marks say of neurons. Writes `tally`, `work`."""
     for segment in range(segments.matrix.size):
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
         tally.by_segment[segment, _SLOTS] += n * n_batch
         tally.by_segment[segment, _WORDS] += slots.segment_words[segment] * n_batch
     out, n_lanes = matrices.post_neuron[matrices.n_pre.size - 1], len(lanes)

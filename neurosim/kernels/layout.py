@@ -24,7 +24,7 @@ class Slots(NamedTuple):
     fan_in: np.ndarray  #: int32 (P,), active synapses of each post neuron
     fan_out: np.ndarray  #: int32 (sum of n_pre over segments,), active synapses per segment and pre
     free_slot: np.ndarray  #: int32 (S,), stack of the free slots of each segment, from its first slot
-    n_free: np.ndarray  #: int64 (G,), height of that stack, each in a cache line of its own
+    n_free: np.ndarray  #: int64 (G, 8), height of that stack as the first in a cache line of its own
     disorder: np.ndarray  #: int64 (2,), arrivals since the slots were last in order; the sum of that over the tiles since then
     is_stray: np.ndarray  #: uint64 (S / 64, rounded up), one bit a slot: an arrival since the slots were last in order
     # What the rows of each core use, kept in step where `Segments.is_limited`, else zero. A row is a pre neuron with

@@ -133,7 +133,7 @@ def note_binding(slots, segments, matrices, tally, scope, n_missing):
         n_pre, first = matrices.n_pre[matrix], segments.post_start[segment]
         n_posts, skips_self = segments.n_positions[segment] // n_pre, np.int64(matrices.skips_self[matrix])
         n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
-        if slots.n_free[segment] == 0:
+        if slots.n_free[segment, 0] == 0:
             by_slots = by_slots or n_slots < segments.n_possible[segment]
             continue
         for post in range(first, first + n_posts):
@@ -159,7 +159,7 @@ def note_binding(slots, segments, matrices, tally, scope, n_missing):
 def note_refusal(slots, segments, matrices, tally, segment, pre, post):
     """Book one synapse under everything that keeps it from a free position of its own. Writes `tally`."""
     bound, matrix = tally.unfilled_by, segments.matrix[segment]
-    bound[_BY_SLOTS] += np.int64(slots.n_free[segment] == 0)
+    bound[_BY_SLOTS] += np.int64(slots.n_free[segment, 0] == 0)
     bound[_BY_FAN_IN] += np.int64(slots.fan_in[matrices.fan_in_start[matrix] + post] >= matrices.fan_in_limit[matrix])
     if segments.is_limited:
         by_in, by_out, by_words, by_entries, by_targets = row_limits_at(slots, segments, matrices, tally, segment, pre)

@@ -235,7 +235,7 @@ def merge_segment(slots, segments, matrices, segment):
     """
     n_strips, factor, n_posts = cut_of(segments, matrices, segment)
     start, stop, post_start = segments.slot_start[segment], segments.slot_start[segment + 1], segments.post_start[segment]
-    end = stop - slots.n_free[segment]
+    end = stop - slots.n_free[segment, 0]
     while stop > start and not slots.active[stop - 1]:
         stop -= 1  # free slots at the end stay
     n_gaps = np.int64(0)
@@ -273,7 +273,7 @@ def deal_arrivals(slots, segments, matrices, segment, n_before):
     n_strips, factor, n_posts = cut_of(segments, matrices, segment)
     start, post_start = segments.slot_start[segment], segments.post_start[segment]
     # They still stand on the stack, above its height; those that were released together, as a rule all, lie in order.
-    taken = slots.free_slot[start + slots.n_free[segment] : start + n_before]
+    taken = slots.free_slot[start + slots.n_free[segment, 0] : start + n_before]
     if n_strips == 1 or taken.size < 2:
         return
     indices = np.empty((2, taken.size), np.int32)

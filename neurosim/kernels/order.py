@@ -148,7 +148,7 @@ def sort_range(slots, segments, matrices, segment, start, stop):
 def list_free(slots, segments, segment):
     """The free slots are the last ones; the lowest lies on top of the stack. Writes `slots.free_slot`."""
     start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
-    for i in range(slots.n_free[segment]):
+    for i in range(slots.n_free[segment, 0]):
         slots.free_slot[start + i] = np.int32(stop - 1 - i)
 
 

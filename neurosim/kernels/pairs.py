@@ -187,7 +187,7 @@ def count_line(slots, segments, matrices, tally, segment):
     live, wrong = tally.live_lines, tally.wrong_lines
     a, b = matrices.pre_neuron[matrix], matrices.post_neuron[matrix]
     n = _count_pairs(live, a, wrong, b, slots.pre, slots.post, start, stop)
-    for i in range(slots.n_free[segment]):  # they were read as well
+    for i in range(slots.n_free[segment, 0]):  # they were read as well
         slot = slots.free_slot[start + i]
         n -= _count_first(live, a + np.int64(slots.pre[slot]), wrong, b + np.int64(slots.post[slot]), _FIRST, LINE)
     return n

@@ -46,7 +46,7 @@ def begin_exchange(slots, segments, tally, rule, below, is_rewiring):
             if _is_fixed(rule, segments.matrix[segment]):
                 continue
             n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
-            tally.by_segment[segment, _SEEN] += n_slots - slots.n_free[segment]
+            tally.by_segment[segment, _SEEN] += n_slots - slots.n_free[segment, 0]
             tally.by_segment[segment, _WORDS_SEEN] += slots.segment_words[segment]
     n_leaving = np.int64(0)
     for chunk in range(below.size):
@@ -73,11 +73,11 @@ def exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step
         if segments.matrix[segments.scope_start[scope]] % stride != first:
             continue
         for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
-            before[segment] = slots.n_free[segment]
+            before[segment] = slots.n_free[segment, 0]
         if _is_fixed(rule, segments.matrix[segments.scope_start[scope]]):
             unfilled[scope] = segments.n_wanted[scope]
             for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
-                unfilled[scope] -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+                unfilled[scope] -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
             continue
         unfilled[scope] = fill_scope(
             slots, segments, matrices, tally, scope, segments.n_wanted[scope], fold(rule.proposal_key, step), rule.theta_born,
@@ -107,7 +107,7 @@ def close_exchange(n_shares, slots, segments, matrices, tally, progress, is_rewi
             if n_shares > 1 and unfilled[scope] > 0:
                 note_binding(slots, segments, matrices, tally, scope, unfilled[scope])
         for segment in range(segments.matrix.size):
-            arrived = before[segment] - slots.n_free[segment]
+            arrived = before[segment] - slots.n_free[segment, 0]
             tally.by_segment[segment, _MERGES] += (arrived + merge_entries - 1) // merge_entries
             if n_shares > 1:
                 mark_arrivals(slots, segments, segment, before[segment])

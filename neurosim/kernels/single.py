@@ -89,7 +89,7 @@ def backward_single(slots, segments, matrices, layers, act, err, live, n_pairs):
                     if m > 0:
                         errors[i] = fma(weight[k], slope, errors[i])
             if n_pairs.size > 0:
-                for i in range(slots.n_free[segment]):  # they were walked as well
+                for i in range(slots.n_free[segment, 0]):  # they were walked as well
                     slot = slots.free_slot[start + i]
                     value = x[slots.pre[slot]]
                     n -= np.int64(value != np.float32(0.0) and value > least and d[slots.post[slot]] != np.float32(0.0))

@@ -99,7 +99,7 @@ def release_marked(slots, segments, matrices, tally, below, first_matrix=0, stri
         start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
         first_chunk, last_chunk, is_waiting = start // CHUNK, (stop - 1) // CHUNK, is_far(slots)
         # They are listed where `release_slot` will put them: on top of the stack of free slots.
-        leaving, n_leaving = slots.free_slot[start + slots.n_free[segment] : stop], np.int64(0)
+        leaving, n_leaving = slots.free_slot[start + slots.n_free[segment, 0] : stop], np.int64(0)
         for chunk in range(first_chunk, last_chunk + 1):
             if is_waiting and chunk + AHEAD <= last_chunk and below[chunk + AHEAD] > 0:
                 for line in range(CHUNK // 64):
@@ -138,7 +138,7 @@ def count_update(slots, segments, tally, rule):
     n_rounding = np.int64(rule.is_rounded and rule.is_stochastic)
     for segment in range(segments.matrix.size):
         noise_std = rule.by_matrix[segments.matrix[segment], 2] if rule.by_matrix.shape[0] > 0 else rule.noise_std
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
         tally.by_segment[segment, _UPDATED] += n
         tally.by_segment[segment, _WORDS] += slots.segment_words[segment]
         tally.by_segment[segment, _DRAWN] += n * (np.int64(noise_std > np.float32(0.0)) + n_rounding)

@@ -37,7 +37,7 @@ def book_slots(slots, segments, matrices, tally, walks):
     """
     for segment in range(segments.matrix.size):
         matrix, core = segments.matrix[segment], segments.core[segment]
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
         backward = walks[1, matrix]
         tally.by_segment[segment, _SLOTS] += n * walks[0, matrix]
         tally.by_segment[segment, _BACKWARD] += n * backward
@@ -64,7 +64,7 @@ def book_walks(slots, segments, matrices, tally, walks):
     """
     for segment in range(segments.matrix.size):
         matrix, core = segments.matrix[segment], segments.core[segment]
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment]
+        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
         forward, backward = walks[0, matrix], walks[1, matrix]
         tally.by_segment[segment, _SLOTS] += n * forward
         tally.by_segment[segment, _BACKWARD] += n * backward

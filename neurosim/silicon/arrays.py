@@ -84,7 +84,7 @@ def parts_of_core(store, placement, core):
             found.append(Part(m, None, 0, 0, 0, 0, 0, own_pre, []))
             continue
         start, stop = (int(at) for at in segments.slot_start[g : g + 2])
-        n_free = int(store.slots.n_free[g])
+        n_free = int(store.slots.n_free[g, 0])
         stack = store.slots.free_slot[start : start + n_free][::-1] - start
         segment = plan.segments[g]
         found.append(Part(m, g, stop - start, stop - start - segment.n_active, start, segment.post_start, segment.post_stop, own_pre, stack.tolist()))

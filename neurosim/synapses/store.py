@@ -141,7 +141,7 @@ class SynapseStore:
     @property
     def n_active_by_segment(self):
         """Active synapses of each segment: int64, shape (G,)."""
-        return np.diff(self.segments.slot_start) - self.slots.n_free
+        return np.diff(self.segments.slot_start) - self.slots.n_free[:, 0]
 
     @property
     def theta(self):
@@ -253,15 +253,15 @@ class SynapseStore:
 
     def state(self):
         """What a checkpoint needs: dict of arrays (copies are not made)."""
-        return {
-            name: getattr(self.slots, name)
-            for name in ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "disorder", "is_stray")
-        }
+        names = ("pre", "post", "weight", "active", "master", "moments", "free_slot", "n_free", "disorder", "is_stray")
+        state = {name: getattr(self.slots, name) for name in names}
+        return state | {"n_free": state["n_free"][:, 0]}
 
     def restore(self, state):
         """Take over the arrays of `state` and recompute everything that follows from them."""
+        own = self.state()
         for name, values in state.items():
-            getattr(self.slots, name)[...] = values
+            own[name][...] = values
         self.slots.gradient[:] = 0
         recount(self)
         rebuild_table(self.slots, self.matrices)
@@ -362,9 +362,9 @@ def _segment_arrays(plan):
 
 
 def _each_in_a_line(values):
-    """Counters that threads write at the same time, each in a cache line of its own: int64 (n,)."""
-    counters = np.zeros((len(values), 8), np.int64)[:, 0]
-    counters[:] = values
+    """Counters that threads write at the same time, each the first in a cache line of its own: int64 (n, 8)."""
+    counters = np.zeros((len(values), 8), np.int64)
+    counters[:, 0] = values
     return counters
 
 

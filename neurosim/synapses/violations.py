@@ -45,7 +45,7 @@ def find_violations(store):
         ids = pre[used].astype(np.int64) * plan.matrices[segment.matrix].n_post + post[used]
         if np.unique(ids).size != ids.size:
             found.append(f"{where}: {ids.size - np.unique(ids).size} positions held twice")
-        n_free = int(slots.n_free[g])
+        n_free = int(slots.n_free[g, 0])
         if n_free != int((~used).sum()):
             found.append(f"{where}: {n_free} free slots counted, {int((~used).sum())} found")
         stack = slots.free_slot[start : start + n_free]

@@ -22,7 +22,7 @@ RUNS = {
     "one core": ("digits_santos", [], []),
     "rows behind pointers": ("digits_santos", ["hardware.cores=3"], ["hardware.execution=event_driven"]),
     "lists and hops": ("digits_santos", ["hardware.cores=2"], ["hardware.profile=loihi1"]),
-    "biased tanh, two layers": ("digits_santos", ["network.layers=[64, 40, 30, 10]", "network.activation=tanh", "network.bias=true", "network.connectivity=0.3"], ["hardware.cores=2"]),
+    "biases, three cells": ("digits_santos", ["network.layers=[64, 40, 30, 20, 10]", "network.activation=[tanh, relu, leaky_relu]", "network.bias=true", "network.connectivity=0.3"], ["hardware.cores=2"]),
     "circuits, rounded": ("digits_brainscales2", [], ["hardware.weight_format=int7", "hardware.weight_range=4.0"]),
 }  # fmt: skip
 

@@ -26,13 +26,13 @@ MASK64, GOLDEN = (1 << 64) - 1, 0x9E3779B97F4A7C15
 def draw_arrivals(slots, segments, matrices, tally, scope, n_wanted, key, out):
     """Fill, note the arrivals, release them; row of `out` (n, n_missing, 3): matrix, pre, post."""
     first, last = segments.scope_start[scope], segments.scope_start[scope + 1]
-    n_free = slots.n_free.copy()
+    n_free = slots.n_free[:, 0].copy()
     for i in range(out.shape[0]):
         missing = fill_scope(slots, segments, matrices, tally, scope, n_wanted, fold(key, i), np.float32(0.0), True)
         j = 0
         for segment in range(first, last):
-            while slots.n_free[segment] < n_free[segment]:
-                slot = slots.free_slot[segments.slot_start[segment] + slots.n_free[segment]]
+            while slots.n_free[segment, 0] < n_free[segment]:
+                slot = slots.free_slot[segments.slot_start[segment] + slots.n_free[segment, 0]]
                 out[i, j, 0] = segments.matrix[segment]
                 out[i, j, 1], out[i, j, 2] = slots.pre[slot], slots.post[slot]
                 release_slot(slots, segments, matrices, tally, segment, slot)
@@ -60,7 +60,7 @@ def feasible_positions(store, scope=0):
     for g in range(starts[scope], starts[scope + 1]):
         segment = store.plan.segments[g]
         matrix = store.plan.matrices[segment.matrix]
-        if store.slots.n_free[g] == 0:
+        if store.slots.n_free[g, 0] == 0:
             continue
         for post in range(segment.post_start, segment.post_stop):
             fan_in = sum(m == segment.matrix and q == post for m, _, q in taken)
@@ -307,13 +307,13 @@ def test_fill_equals_a_replay_on_dictionaries(scope, fan_in_limit):
             fan_in[m, q] -= 1
             fan_out[g, p] -= 1
             n_released[g] += 1
-        n_free = store.slots.n_free.tolist()
+        n_free = store.slots.n_free[:, 0].tolist()
         key = mix64(1000 + i)
         assert store.fill(key) == 0
         for s in range(len(plan.n_wanted)):
             replay_fill(store, s, key, holder, fan_in, fan_out, n_free, booked)
         assert {(m, p, q) for _, _, m, p, q in positions()} == holder
-        assert n_free == store.slots.n_free.tolist()
+        assert n_free == store.slots.n_free[:, 0].tolist()
     tally = store.tally.by_segment
     for name in ("ACCEPTED", "REJECTED", "ROWS_CHECKED"):
         assert tally[:, SegmentEvent[name]].tolist() == [booked.get((g, name), 0) for g in range(4)]

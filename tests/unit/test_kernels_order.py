@@ -63,12 +63,12 @@ def test_merging_sorts_and_keeps_every_synapse(n, n_moments, has_master):
     store, rng = make_store(n_moments, has_master), np.random.default_rng(n)
     for key in range(3):
         exchange(store, rng, n, key)
-        before, n_free = contents(store), store.slots.n_free.copy()
+        before, n_free = contents(store), store.slots.n_free[:, 0].copy()
         n_unordered = sum((np.diff(keys(store, segment)) < 0).sum() for segment in (0, 1))
         assert n_unordered >= n // 8
         store.merge()
         assert contents(store) == before
-        np.testing.assert_array_equal(store.slots.n_free, n_free)
+        np.testing.assert_array_equal(store.slots.n_free[:, 0], n_free)
         assert store.violations() == []
         for segment in (0, 1):
             assert np.all(np.diff(keys(store, segment)) >= 0)
@@ -98,7 +98,7 @@ def test_arrivals_are_dealt_in_the_order_of_slots(n, n_moments, has_master):
         held = store.slots.active == 1
         leaving = rng.choice(np.flatnonzero(held), n, replace=False)
         store.release(np.sort(leaving))
-        n_before = store.slots.n_free.copy()
+        n_before = store.slots.n_free[:, 0].copy()
         store.fill(key, 0.5)
         for values in (store.slots.weight, *store.slots.moments):  # a value of its own for each, so that a lost one would show
             values[leaving] = np.copysign(rng.random(n, np.float32), store.slots.weight[leaving])
@@ -107,7 +107,7 @@ def test_arrivals_are_dealt_in_the_order_of_slots(n, n_moments, has_master):
         before, pre, n_unordered = contents(store), store.slots.pre.copy(), []
         for segment in (0, 1):
             start = store.segments.slot_start[segment]
-            taken = store.slots.free_slot[start + store.slots.n_free[segment] : start + n_before[segment]]
+            taken = store.slots.free_slot[start + store.slots.n_free[segment, 0] : start + n_before[segment]]
             assert taken.size == np.isin(leaving, np.arange(*store.segments.slot_start[segment : segment + 2])).sum()
             n_unordered.append((np.diff(keys_at(store, segment, taken)) < 0).sum())
             run_deal_arrivals(store.slots, store.segments, store.matrices, segment, n_before[segment])

@@ -55,7 +55,7 @@ def contents(store, progress):
     held = {
         name: getattr(slots, name) for name in ("pre", "post", "weight", "active", "n_free", "disorder", "is_stray", "fan_in", "fan_out", "table")
     }
-    stacks = {f"stack {g}": slots.free_slot[start : start + n] for g, (start, n) in enumerate(zip(store.segments.slot_start, slots.n_free))}
+    stacks = {f"stack {g}": slots.free_slot[start : start + n] for g, (start, n) in enumerate(zip(store.segments.slot_start, slots.n_free[:, 0]))}
     return held | stacks | store.tally._asdict() | progress._asdict()
 
 

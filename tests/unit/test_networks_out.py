@@ -21,22 +21,14 @@ LSTM = {
     "hardware": {"profile": "spinnaker2", "cores": 2, "headroom": 0.25}, "training": {"epochs": 2, "batch_size": 8, "optimizer": "adam", "learning_rate": 0.02},
     "rewiring": {"rule": "deep_r", "scope": "layer", "l1": 1e-4, "noise_std": 1e-4, "theta_born": 1e-3}, "report": {"figures": False},
 }  # fmt: skip
+#: Networks of the same cells share their kernels, whatever the order.
+THREE_CELLS = ["network.layers=[64, 40, 30, 20, 10]", "network.connectivity=0.3", "network.bias=true", "training.learning_rate=0.1"]
 CASES = {
     "one core": ("digits_santos", QUICK),
     "four cores, headroom": ("digits_santos", [*QUICK, "hardware.cores=4", "hardware.headroom=0.25", "rewiring.scope=layer"]),
     "slots that wait": ("digits_santos", [*QUICK, "hardware.cores=2", "rewiring.period=7"]),
-    "biases, leaky": ("digits_santos", [*QUICK, "network.activation=leaky_relu", "network.bias=true", "hardware.cores=2"]),
-    "biases, two activations": (
-        "digits_santos",
-        [
-            *QUICK,
-            "network.layers=[64, 40, 30, 10]",
-            "network.connectivity=0.3",
-            "network.activation=[tanh, relu]",
-            "network.bias=true",
-            "training.learning_rate=0.1",
-        ],
-    ),
+    "biases, two cores": ("digits_santos", [*QUICK, *THREE_CELLS, "network.activation=[leaky_relu, tanh, relu]", "hardware.cores=2"]),
+    "biases, smooth at first": ("digits_santos", [*QUICK, *THREE_CELLS, "network.activation=[tanh, relu, leaky_relu]"]),
     "quantised": ("digits_brainscales2", QUICK),
     "lstm": (LSTM, []),
     "rnn, mean": ({**LSTM, "network": {"type": "rnn", "units": [6], "readout": "mean", "connectivity": 0.5}}, []),

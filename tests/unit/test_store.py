@@ -53,7 +53,7 @@ def check_by_recount(store):
             if plan.home[neuron] not in (-1, segment.core):
                 destinations.add((neuron, segment.core, segment.matrix))
         start = segments.slot_start[g]
-        assert sorted(slots.free_slot[start : start + slots.n_free[g]].tolist()) == free
+        assert sorted(slots.free_slot[start : start + slots.n_free[g, 0]].tolist()) == free
     for m, matrix in enumerate(plan.matrices):
         for pre in range(matrix.n_pre):
             for post in range(matrix.n_post):
@@ -256,11 +256,11 @@ def test_sort_keeps_every_synapse(scope):
             active = np.flatnonzero(store.slots.active)
             store.release(rng.choice(active, active.size // 2, replace=False))
         before = [set(zip(*store.connections(m), strict=True)) for m in (0, 1)]
-        n_free = store.slots.n_free.copy()
+        n_free = store.slots.n_free[:, 0].copy()
         n_unsorted += np.any(np.diff(store.slots.post) < 0)
         store.sort()
         assert [set(zip(*store.connections(m), strict=True)) for m in (0, 1)] == before
-        np.testing.assert_array_equal(store.slots.n_free, n_free)
+        np.testing.assert_array_equal(store.slots.n_free[:, 0], n_free)
         check_by_recount(store)
         for g in range(len(store.plan.segments)):
             start, stop = store.segments.slot_start[g : g + 2]
@@ -290,7 +290,7 @@ def test_sort_by_strips_of_many_inputs():
         assert np.unique(strip).size == n_strips
         assert np.all(np.diff(strip * 700 + post) >= 0)
         start, stop = store.segments.slot_start[m : m + 2]
-        n_free = store.slots.n_free[m]
+        n_free = store.slots.n_free[m, 0]
         assert n_free > 0 and np.all(store.slots.active[stop - n_free : stop] == 0)
 
 
@@ -398,7 +398,7 @@ def _duplicate(s):
 
 
 def _free_count(s):
-    s.slots.n_free[2] -= 1
+    s.slots.n_free[2, 0] -= 1
 
 
 def _stack(s):

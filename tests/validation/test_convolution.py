@@ -18,12 +18,12 @@ def _conv(n, kernel, stride=1, padding=0):
     return Convolve(n, Convolution(kernel, stride, padding))
 
 
-#: Input shape, layers, cell.
+#: Input shape, layers, cell or those of the hidden layers. All that are not rectified alone are of the same two cells, and so of one build.
 NETWORKS = {
     "padded, pooled with padding": ((3, 12, 12), (_conv(6, 5, 1, 2), Pool("max", 3, 2, 1), _conv(7, 3, 1, 1), Pool("max", 2, 2), 15, 5), "relu"),
-    "strides": ((2, 15, 13), (_conv(5, 3, 2, 1), _conv(6, 3, 2, 0), 5), "tanh"),
-    "no padding, average": ((1, 14, 14), (_conv(4, 5), Pool("average", 3, 2, 1), _conv(5, 2), 9, 5), "leaky_relu"),
-    "one map": ((1, 7, 9), (_conv(1, 7, 1, 3), Pool("max", 3, 1, 1), _conv(3, 1), Pool("average", 2, 1), 5), "tanh"),
+    "strides": ((2, 15, 13), (_conv(5, 3, 2, 1), _conv(6, 3, 2, 0), 5), ("tanh", "leaky_relu")),
+    "no padding, average": ((1, 14, 14), (_conv(4, 5), Pool("average", 3, 2, 1), _conv(5, 2), 9, 5), ("leaky_relu", "leaky_relu", "tanh")),
+    "one map": ((1, 7, 9), (_conv(1, 7, 1, 3), Pool("max", 3, 1, 1), _conv(3, 1), Pool("average", 2, 1), 5), ("tanh", "leaky_relu")),
     "three": ((2, 10, 24), (_conv(3, 3, 1, 1), Pool("max", 2, 2), _conv(5, 4, 1, 3), _conv(4, 3, 1, 2), Pool("average", 4, 3), 5), "relu"),
     "many elements": ((5, 6, 9), (_conv(9, 5, 1, 2), Pool("max", 3, 3), 5), "relu"),
 }
@@ -58,7 +58,7 @@ class Twin:
     def __init__(self, topology, weights, biases, x, y):
         self.topology, self.weights, self.y = topology, [np.asarray(w, np.float64) for w in weights], y
         self.biases = np.split(np.asarray(biases, np.float64), np.cumsum([n for _, n in topology.shapes])[:-1])
-        self.forward, self.slope = CELLS[topology.populations[1].cell]
+        self.cells = [CELLS[topology.populations[projection.post].cell] for projection in topology.projections[:-1]]
         maps = topology.populations[0].maps
         self.inputs = [x.astype(np.float64).reshape(len(x), -1, maps.height, maps.width)]
         self.values = []
@@ -90,7 +90,7 @@ class Twin:
                 z = x.reshape(len(x), -1) @ self.weights[m] + self.biases[m]
             if m == len(t.projections) - 1:
                 break
-            value = self.forward(z)
+            value = self.cells[m][0](z)
             self.values.append(value)
             self.inputs.append(self._pool(m, value, post.maps.pool) if post.maps and post.maps.pool else value)
         self.logits = z
@@ -146,7 +146,7 @@ class Twin:
             if m:
                 maps = t.populations[m].maps
                 error = self._unpool(self.values[m - 1], error, maps.pool) if maps and maps.pool else error
-                error = error * self.slope(self.values[m - 1])
+                error = error * self.cells[m - 1][1](self.values[m - 1])
 
 
 def twin_of(network, batch):
@@ -298,7 +298,7 @@ def test_equal_to_pytorch(name):
 
 def test_pooling_gives_an_error_to_one_of_equal_values():
     """Of a window of zeros that a rectifier made, nobody has an error; of equal values the first in reading order has it, as in PyTorch."""
-    topology = Topology.convolutional((1, 4, 4), [_conv(1, 1), Pool("max", 2, 2), 2], "leaky_relu", bias=True)
+    topology = Topology.convolutional((1, 4, 4), [_conv(1, 1), Pool("max", 2, 2), 3, 2], ("leaky_relu", "tanh"), bias=True)
     store = SynapseStore.random(convolutional_plan(topology, topology.n_positions, n_moments=1), 3)
     network = Convolutional(store, topology, 1)
     batch = Batch(np.full((1, 16), 16, np.uint8), np.zeros(1, np.int32), np.zeros(1, np.int64), SCALE, 1)

@@ -205,7 +205,7 @@ def test_too_few_steps_do_not_pass(main_cli):
 def sliding_fill(slots, segments, matrices, tally, scope, n_wanted, key, theta, is_alone):
     """A doctored `fill_scope`: a taken position gives way to the next free one, as in the authors' C program."""
     n, draw = segments.n_positions[scope], 0
-    while segments.slot_start[scope + 1] - segments.slot_start[scope] - slots.n_free[scope] < n_wanted:
+    while segments.slot_start[scope + 1] - segments.slot_start[scope] - slots.n_free[scope, 0] < n_wanted:
         position = below(bits64(key + np.uint64(scope), draw), n)
         draw += 1
         while is_taken(slots, matrices, scope, position, 0):
