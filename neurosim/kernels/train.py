@@ -250,7 +250,9 @@ def _train_steps(
     n_lanes = len(lanes)
     n_slots = slots.pre.size
     n_chunks = (n_slots + CHUNK - 1) // CHUNK
-    n_pieces = (n_chunks + 31) // 32
+    # What one thread takes at a time must be worth waking it; a slot of a sequence is gathered at each of its steps.
+    most = max(1, 32 // shape.n_steps)
+    n_pieces = (n_chunks + most - 1) // most
     chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
     below, saturated, before, unfilled, square = work.below, work.saturated, work.before, work.unfilled, work.square
     is_clipped = rule.clip < np.float32(np.inf)
