@@ -2,6 +2,7 @@
 
 import collections
 
+import numba
 import numpy as np
 import pytest
 from kernel_calls import call_of
@@ -273,6 +274,13 @@ def test_sort_keeps_every_synapse(scope):
         assert np.all(store.slots.disorder == 0)
         store.fill(i)
     assert n_unsorted > 10
+
+
+def test_stores_of_one_matrix_and_of_several_share_their_kernels():
+    """Kernels are compiled for types, and whether an array is contiguous is a part of its type."""
+    one, several = (SynapseStore.random(layered_plan(layers, [5] * (len(layers) - 1)), 0) for layers in ([6, 4], [6, 5, 4]))
+    for part in ("slots", "segments", "matrices", "tally"):
+        assert numba.typeof(getattr(one, part)) == numba.typeof(getattr(several, part)), part
 
 
 def test_sort_by_strips_of_many_inputs():
