@@ -6,6 +6,7 @@ A seed is a scenario: ``draw_scenario(seed)`` says which. The suite takes the se
 """
 
 import os
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from neurosim.scenario.schema_network import DatasetChoice
 
 N_SEEDS = int(os.environ.get("NEUROSIM_SCENARIOS", 300))
 CHUNK = 50
+#: Seeds of spiking networks whose adaptive feedback decays, of which there are none among the first fifty.
+SEEDS_THAT_DECAY = (77, 145)
 PROFILES = Path(__file__).parents[1] / "profiles"
 #: Chips and the weight widths that they are likely to take; the host teaches those that do not learn.
 CHIPS = {
@@ -191,10 +194,22 @@ def samples_of(trainer, rows):
     return data.x_train[rows], data.lengths_train[rows], data.y_train[rows], data.scale
 
 
+@contextmanager
+def decayed_readout(trainer):
+    """The network as a step sees it: an adaptive feedback that decays does so first, and the weights of the read-out with it."""
+    kept = 1 - getattr(getattr(trainer.network, "spiking", None), "feedback_decay", 0.0)
+    slots, (start, stop) = trainer.store.slots, trainer.store.matrices.slot_start[-2:]
+    before = slots.weight[start:stop].copy()
+    slots.weight[start:stop] *= np.float32(kept)
+    yield
+    slots.weight[start:stop] = before
+
+
 def check_first_loss(trainer):
-    """The loss and the correct samples of the first step are those of an evaluation of the weights before it."""
+    """The loss and the correct samples of the first step are those of an evaluation of the weights that it begins with."""
     rows = trainer._shuffle(0)[: trainer.plan.batch_size]
-    before = trainer.network.evaluate(*samples_of(trainer, rows))
+    with decayed_readout(trainer):
+        before = trainer.network.evaluate(*samples_of(trainer, rows))
     trainer.run(should_stop=lambda: True)
     if trainer.history:  # an epoch of one step
         loss, accuracy = trainer.history[0].train_loss, trainer.history[0].train_accuracy
@@ -352,7 +367,7 @@ def test_no_number_of_a_random_network_with_maps_contradicts_another(recordings,
 @pytest.mark.slow
 def test_no_number_of_a_random_spiking_network_contradicts_another(recordings, cached_files, tmp_path):
     wrong, ends = [], []
-    for seed in range(max(N_SEEDS // 6, 1)):
+    for seed in (*range(max(N_SEEDS // 6, 1)), *SEEDS_THAT_DECAY):
         try:
             ends.append(check_scenario(seed, recordings, tmp_path, draw_spikes))
         except Exception as error:
