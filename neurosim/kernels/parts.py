@@ -7,8 +7,10 @@ document promises, so versions that were not tried compile as Numba does (`IS_SU
 """
 
 import numba
+from numba.core import event, sigutils
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import InlineOverloads, NativeLowering, NativeParforLowering, NopythonRewrites
@@ -43,7 +45,7 @@ class _KeepText(NativeLowering):
     def run_pass(self, state):
         context = state.targetctx
         state.library = _TextLibrary(context.codegen(), state.func_id.func_qualname)
-        state.flags = state.flags.copy()
+        state.flags = _Flags(state.flags)
         state.flags.no_compile = True
         super().run_pass(state)
         # What Numba does for functions that it translates: here what others know the function by cannot be called.
@@ -88,7 +90,40 @@ def _passes(state, instead, without=()):
     return [passes]
 
 
-class _TextCompiler(CompilerBase):
+class _SettledFlags(Flags):
+    """Flags that change no more. Numba compares all of them wherever a function of its own is called, and gathers them anew each time."""
+
+    __slots__ = ("_gathered",)
+
+    def values(self):
+        if not hasattr(self, "_gathered"):
+            self._gathered = super().values()
+        return self._gathered
+
+    def __eq__(self, other):
+        return self is other or super().__eq__(other)
+
+    def __hash__(self):
+        return _HASH_OF_FLAGS
+
+
+#: Numba's own hash of flags is of their names alone, and so the same for all.
+_HASH_OF_FLAGS = hash(Flags())
+
+
+class _Flags(Flags):
+    """The flags of one compilation, of which Numba lays a copy down for whatever is compiled within it."""
+
+    def copy(self):
+        return _SettledFlags(self)
+
+
+class _Compiler(CompilerBase):
+    def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
+        super().__init__(typingctx, targetctx, library, args, return_type, _Flags(flags), locals)
+
+
+class _TextCompiler(_Compiler):
     #: What no part has: closures, expressions of whole arrays, literals that unroll. Branches on an argument of None stay.
     _WITHOUT = (InlineClosureLikes, InlineInlinables, FindLiterallyCalls, LiteralUnroll, InlineOverloads, NopythonRewrites)
 
@@ -96,7 +131,7 @@ class _TextCompiler(CompilerBase):
         return _passes(self.state, {NativeLowering: _KeepText}, self._WITHOUT)
 
 
-class KernelCompiler(CompilerBase):
+class KernelCompiler(_Compiler):
     """Compiles a kernel, as Numba does but for how it takes tuples and hands them on."""
 
     def define_pipelines(self):
@@ -105,6 +140,17 @@ class KernelCompiler(CompilerBase):
 
 class KernelPart(CPUDispatcher):
     """A function for kernels alone: called from Python it raises `TypeError`; its `py_func` can be called."""
+
+    def compile(self, sig):
+        # As Numba does, without a file in the cache, and without timers: within each other, they were told of every call of LLVM.
+        args, return_type = sigutils.normalize_signature(sig)
+        with global_compiler_lock, self._compiling_counter:
+            known = self.overloads.get(tuple(args))
+            if known is None:
+                with event.trigger_event("numba:compile", data={"dispatcher": self, "args": args, "return_type": return_type}):
+                    known = self._compiler.compile(args, return_type)
+                    self.add_overload(known)
+            return known.entry_point
 
     def add_overload(self, cres):
         self.overloads[tuple(cres.signature.args)] = cres  # and not to those that Python finds
