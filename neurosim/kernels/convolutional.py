@@ -39,6 +39,7 @@ from neurosim.kernels.convolve import (
 from neurosim.kernels.lanes import backward_slots, nonzero_lanes
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.load import load_tile
+from neurosim.kernels.membership import count_active
 from neurosim.kernels.products import multiply
 from neurosim.kernels.softmax import softmax_errors
 from neurosim.kernels.train import keep_outcome, make_steps
@@ -505,7 +506,7 @@ def book_samples(slots, segments, matrices, tally, shape, n, n_back):
                 if tally.pairs.size > 0:
                     tally.pairs[home, core] += n * values
                     tally.pairs_back[core, home] += n_back * values
-        n_active = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
+        n_active = count_active(slots, segments, segment)
         tally.by_segment[segment, _SLOTS] += n * products
         tally.by_segment[segment, _GRADIENT] += n_back * products
         if m > 0:

@@ -10,6 +10,7 @@ from neurosim.kernels.compile import fma, inlined, kernel, part
 from neurosim.kernels.exchange import feasible_place, occupy_at, release_slot, sign_of
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import note_refusal
+from neurosim.kernels.membership import count_active
 from neurosim.kernels.normal import normal_from_bits
 from neurosim.kernels.random import below, bits32, bits64, fold
 
@@ -104,7 +105,7 @@ def walk_dormant(slots, segments, matrices, tally, dormant, theta_min, noise_std
         start, stop = segments.slot_start[segment], segments.slot_start[segment + 1]
         theta = dormant[first : first + n_positions]
         first += n_positions
-        tally.by_segment[segment, _DORMANT] += segments.n_possible[segment] - (stop - start - slots.n_free[segment, 0])
+        tally.by_segment[segment, _DORMANT] += segments.n_possible[segment] - count_active(slots, segments, segment)
         _walk(theta, noise_std, theta_min[segment], fold(key, segment))
         for slot in range(start, stop):
             if slots.active[slot]:

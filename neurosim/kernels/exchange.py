@@ -10,7 +10,7 @@ import numpy as np
 from neurosim.kernels.compile import inlined, inlined_and_called, kernel, part, prefetch
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import count_routes, count_use, list_words, note_binding, row_has_room
-from neurosim.kernels.membership import AHEAD, enter, is_far, is_taken, look_up, prefetch_entry, remove_position
+from neurosim.kernels.membership import AHEAD, count_active, enter, is_far, is_taken, look_up, prefetch_entry, remove_position
 from neurosim.kernels.marks import count_seen
 from neurosim.kernels.optimizer import forget
 from neurosim.kernels.pairs import book_pairs
@@ -352,7 +352,7 @@ def fill_scope(slots, segments, matrices, tally, scope, n_wanted, key, theta, is
     n_positions, n_missing = np.int64(0), n_wanted
     for segment in range(first, last):
         n_positions += segments.n_positions[segment]
-        n_missing -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
+        n_missing -= count_active(slots, segments, segment)
     scope_key = fold(key, scope)
     n_draws = 0
     is_waiting = is_far(slots) and n_missing > 1

@@ -16,6 +16,7 @@ from neurosim.kernels.cells import join_cells
 from neurosim.kernels.compile import bind, inlined, kernel, parallel_kernel
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.marks import LINE, PLACE, count_marks, settle_marks
+from neurosim.kernels.membership import count_active
 from neurosim.kernels.pairs import count_exchanged, count_line, gather_line
 from neurosim.kernels.shares import make_shares
 from neurosim.kernels.train import keep_outcome, make_steps
@@ -146,7 +147,7 @@ def _pass_by_rows(
 def _count_batch(slots, segments, matrices, tally, batch, counting, work, layers, tiles, lanes, first, n_batch):
     """Book the walk of every active slot for each sample, and what single samples and marks say of neurons. Writes `tally`, `work`."""
     for segment in range(segments.matrix.size):
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
+        n = count_active(slots, segments, segment)
         tally.by_segment[segment, _SLOTS] += n * n_batch
         tally.by_segment[segment, _WORDS] += slots.segment_words[segment] * n_batch
     out, n_lanes = matrices.post_neuron[matrices.n_pre.size - 1], len(lanes)

@@ -81,6 +81,12 @@ def look_up(slots, matrices, matrix, pre, post):
         entry += 1  # one place further from home
 
 
+@inlined
+def count_active(slots, segments, segment):
+    """Connections of a segment."""
+    return segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
+
+
 @inlined_and_called
 def is_taken(slots, matrices, matrix, pre, post):
     """Whether a position has a synapse."""

@@ -10,6 +10,7 @@ from neurosim.kernels.compile import inlined, part
 from neurosim.kernels.exchange import fill_scope, mark_arrivals
 from neurosim.kernels.layout import SegmentEvent
 from neurosim.kernels.limits import note_binding
+from neurosim.kernels.membership import count_active
 from neurosim.kernels.merge import deal_arrivals
 from neurosim.kernels.random import fold
 from neurosim.kernels.threads import N_SHARES, part_of_share
@@ -45,8 +46,7 @@ def begin_exchange(slots, segments, tally, rule, below, is_rewiring):
         for segment in range(segments.matrix.size):
             if _is_fixed(rule, segments.matrix[segment]):
                 continue
-            n_slots = segments.slot_start[segment + 1] - segments.slot_start[segment]
-            tally.by_segment[segment, _SEEN] += n_slots - slots.n_free[segment, 0]
+            tally.by_segment[segment, _SEEN] += count_active(slots, segments, segment)
             tally.by_segment[segment, _WORDS_SEEN] += slots.segment_words[segment]
     n_leaving = np.int64(0)
     for chunk in range(below.size):
@@ -77,7 +77,7 @@ def exchange_share(share, n_shares, slots, segments, matrices, tally, rule, step
         if _is_fixed(rule, segments.matrix[segments.scope_start[scope]]):
             unfilled[scope] = segments.n_wanted[scope]
             for segment in range(segments.scope_start[scope], segments.scope_start[scope + 1]):
-                unfilled[scope] -= segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
+                unfilled[scope] -= count_active(slots, segments, segment)
             continue
         unfilled[scope] = fill_scope(
             slots, segments, matrices, tally, scope, segments.n_wanted[scope], fold(rule.proposal_key, step), rule.theta_born,

@@ -191,6 +191,17 @@ def _add_tiles(biases, n_tiles):
 
 
 @inlined
+def share_chunks(n_chunks, n_steps):
+    """In how many pieces threads share the chunks of slots, and how many chunks are a piece.
+
+    What one thread takes at a time must be worth waking it; a slot of a sequence is gathered at each of its `n_steps`.
+    """
+    most = max(1, 32 // n_steps)
+    n_pieces = (n_chunks + most - 1) // most
+    return n_pieces, (n_chunks + n_pieces - 1) // max(n_pieces, 1)
+
+
+@inlined
 def _shrink(work, biases, clip):
     """What a gradient is multiplied with so that its norm, over all weights and biases, is at most `clip`."""
     norm = np.float32(np.sqrt(work.square.sum() + _square_sum(biases.gradient, biases.active, 0, biases.value.size)))
@@ -250,10 +261,7 @@ def _train_steps(
     n_lanes = len(lanes)
     n_slots = slots.pre.size
     n_chunks = (n_slots + CHUNK - 1) // CHUNK
-    # What one thread takes at a time must be worth waking it; a slot of a sequence is gathered at each of its steps.
-    most = max(1, 32 // shape.n_steps)
-    n_pieces = (n_chunks + most - 1) // most
-    chunks_a_piece = (n_chunks + n_pieces - 1) // n_pieces
+    n_pieces, chunks_a_piece = share_chunks(n_chunks, shape.n_steps)
     below, saturated, before, unfilled, square = work.below, work.saturated, work.before, work.unfilled, work.square
     is_clipped = rule.clip < np.float32(np.inf)
 

@@ -17,7 +17,7 @@ from neurosim.kernels.bits import equal_bytes
 from neurosim.kernels.compile import fma, inlined, prefetch
 from neurosim.kernels.exchange import prefetch_position, release_slot
 from neurosim.kernels.layout import SegmentEvent
-from neurosim.kernels.membership import AHEAD, is_far
+from neurosim.kernels.membership import AHEAD, count_active, is_far
 from neurosim.kernels.normal import add_normals
 
 _UPDATED, _DRAWN, _WORDS = int(SegmentEvent.UPDATED), int(SegmentEvent.DRAWN), int(SegmentEvent.WORDS_UPDATED)
@@ -138,7 +138,7 @@ def count_update(slots, segments, tally, rule):
     n_rounding = np.int64(rule.is_rounded and rule.is_stochastic)
     for segment in range(segments.matrix.size):
         noise_std = rule.by_matrix[segments.matrix[segment], 2] if rule.by_matrix.shape[0] > 0 else rule.noise_std
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
+        n = count_active(slots, segments, segment)
         tally.by_segment[segment, _UPDATED] += n
         tally.by_segment[segment, _WORDS] += slots.segment_words[segment]
         tally.by_segment[segment, _DRAWN] += n * (np.int64(noise_std > np.float32(0.0)) + n_rounding)

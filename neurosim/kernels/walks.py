@@ -4,6 +4,7 @@ import numpy as np
 
 from neurosim.kernels.compile import inlined, kernel
 from neurosim.kernels.layout import SegmentEvent
+from neurosim.kernels.membership import count_active
 
 _SLOTS, _BACKWARD, _GRADIENT = int(SegmentEvent.SLOTS), int(SegmentEvent.SLOTS_BACKWARD), int(SegmentEvent.SLOTS_GRADIENT)
 
@@ -37,7 +38,7 @@ def book_slots(slots, segments, matrices, tally, walks):
     """
     for segment in range(segments.matrix.size):
         matrix, core = segments.matrix[segment], segments.core[segment]
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
+        n = count_active(slots, segments, segment)
         backward = walks[1, matrix]
         tally.by_segment[segment, _SLOTS] += n * walks[0, matrix]
         tally.by_segment[segment, _BACKWARD] += n * backward
@@ -64,7 +65,7 @@ def book_walks(slots, segments, matrices, tally, walks):
     """
     for segment in range(segments.matrix.size):
         matrix, core = segments.matrix[segment], segments.core[segment]
-        n = segments.slot_start[segment + 1] - segments.slot_start[segment] - slots.n_free[segment, 0]
+        n = count_active(slots, segments, segment)
         forward, backward = walks[0, matrix], walks[1, matrix]
         tally.by_segment[segment, _SLOTS] += n * forward
         tally.by_segment[segment, _BACKWARD] += n * backward
