@@ -133,7 +133,7 @@ def compare_arrangements(profile, workload, n_cores):
 
 
 def _flows(workload, n_cores):
-    """What travels: (times per sample, neurons of each core that send, share of them that each core needs), per matrix, and of the logits."""
+    """What travels: (times per sample, values that each core sends, share of them that each core needs), per matrix, and of the logits."""
     topology, layout = workload.topology, layout_of(workload, n_cores)
     n_active = layout.divide(workload.n_active)
     walks = topology.walks_by_length[topology.n_steps]
@@ -142,9 +142,9 @@ def _flows(workload, n_cores):
             continue
         part = slice(layout.first[m], layout.first[m + 1])
         needed = np.zeros(n_cores)
-        needed[layout.core[part]] = -np.expm1(log_empties(layout.n_pre[part], layout.n_post[part], n_active[part]))
+        needed[layout.core[part]] = -np.expm1(log_empties(layout.n_senders[part], layout.n_from_sender[part], n_active[part]))
         times = int(walks[0, m]) + (0 if workload.host_learns else int(walks[1, m]))
-        yield times, layout.own[projection.pre].astype(float), needed
+        yield times, layout.own[projection.pre] * float(topology.populations[projection.pre].sent), needed
     if not workload.host_learns:
         yield 1, layout.own[-1].astype(float), (layout.own[-1] > 0).astype(float)
 

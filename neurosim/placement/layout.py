@@ -58,6 +58,20 @@ class Layout:
         return np.array([projection.pre for projection in self.topology.projections], np.int64)[self.matrix]
 
     @cached_property
+    def _rows(self):
+        return np.array(self.topology.rows_per_neuron, np.int64)[self.matrix]
+
+    @cached_property
+    def n_senders(self):
+        """Neurons of the population that feeds each segment; a map is one, whatever of it is read: int64 array, shape (n_segments,)."""
+        return self.n_pre // self._rows
+
+    @cached_property
+    def n_from_sender(self):
+        """Positions that one of these has in each segment."""
+        return self.n_post * self._rows
+
+    @cached_property
     def n_neurons(self):
         """Neurons of each core, those of maps at every place: int64 array, shape (n_cores,)."""
         return np.array([p.places for p in self.topology.populations]) @ self.own

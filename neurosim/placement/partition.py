@@ -45,7 +45,7 @@ def partitions(workload, n_cores):
     weights = np.zeros(len(topology.populations))
     for projection, n in zip(topology.projections, workload.n_active, strict=True):
         weights[projection.post] += n / topology.sizes[projection.post]
-    # Beside its synapses a neuron has a state: worth two of them.
+    # Beside its synapses a neuron has a state, a map one at each place: worth two of them.
     node_weights = np.maximum(1, np.rint((weights[population] + 2 * _sums(topology)[population]) * count)).astype(np.int64)
     seen = set()
     for is_drawn in (False, True):
@@ -66,7 +66,7 @@ def _blocks(size, block):
 
 
 def _sums(topology):
-    return np.array([population.sums for population in topology.populations])
+    return np.array([population.sums * population.places for population in topology.populations])
 
 
 def _nets(workload, population, count, is_drawn):
@@ -79,8 +79,8 @@ def _nets(workload, population, count, is_drawn):
             continue
         senders, takers = np.flatnonzero(population == projection.pre), np.flatnonzero(population == projection.post)
         density = workload.n_active[m] / workload.n_positions[m]
-        sums = topology.populations[projection.post].sums
-        times = int(walks[0, m] + walks[1, m])
+        sums = topology.populations[projection.post].sums * topology.rows_per_neuron[m]
+        times = int(walks[0, m] + walks[1, m]) * topology.populations[projection.pre].sent
         for node in senders.tolist():
             chosen = takers
             if is_drawn:  # a neuron of the block, with the neurons of each other block

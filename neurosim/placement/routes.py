@@ -2,7 +2,8 @@
 
 Inputs come from the host and take neither. A neuron with a synapse on another core takes an entry in the router of its own chip, and
 in that of each other chip on which it has synapses. A target is a place on which a neuron has synapses: a core, its own
-included, or a chip. The run keeps the exact counts (`kernels.limits`); these bound them before it.
+included, or a chip. A map is a neuron, whatever of its values is read. The run keeps the exact counts (`kernels.limits`); these bound them
+before it.
 """
 
 import numpy as np
@@ -30,8 +31,8 @@ def count_entries(layout, chip, n_active, slots, with_expected=True):
     n_chips, cores = occupied.size, np.searchsorted(used, layout.core)
     least, most, expected = (np.zeros(n_chips) for _ in range(3))
     for own, segments in _senders(layout):
-        own, core, n_pre, n_post = own[used], cores[segments], layout.n_pre[segments], layout.n_post[segments]
-        least += _least_entries(own, chip, core, int(n_pre[0]), -(-n_active[segments] // n_post))
+        own, core = own[used], cores[segments]
+        least += _least_entries(own, chip, core, int(layout.n_senders[segments[0]]), -(-n_active[segments] // layout.n_from_sender[segments]))
         sizes, n_of_size = np.unique(own, return_counts=True)
 
         def entries(values, share, own=own, core=core, sizes=sizes, n_of_size=n_of_size):
@@ -54,40 +55,40 @@ def count_entries(layout, chip, n_active, slots, with_expected=True):
     return Bounds(least, _between(least, expected, most) if with_expected else most, most).map(on_all)
 
 
-def _least_entries(own, chip, core, n_pre, rows):
+def _least_entries(own, chip, core, n_neurons, senders):
     """Entries of each chip that one population takes whatever is drawn: the most that a single segment asks for.
 
-    `rows` are the fewest rows of each segment. Where it lies on the chip, those of neurons of its own core need no entry; where it lies elsewhere,
+    `senders` are the fewest neurons that feed each segment. Where it lies on the chip, those of its own core need no entry; where it lies elsewhere,
     neurons of other chips can take all but so many of them as live on the chip.
     """
     n_chips = int(chip.max()) + 1
     here, largest = np.zeros(n_chips, np.int64), np.zeros(n_chips, np.int64)
-    np.maximum.at(here, chip[core], np.maximum(rows - own[core], 0))
-    np.maximum.at(largest, chip[core], rows)
+    np.maximum.at(here, chip[core], np.maximum(senders - own[core], 0))
+    np.maximum.at(largest, chip[core], senders)
     first = int(np.argmax(largest))  # of the segments of all other chips: the largest, and the next one for its own chip
     elsewhere = np.full(n_chips, largest[first])
     elsewhere[first] = np.delete(largest, first).max(initial=0)
     on_chip = np.bincount(chip, own, n_chips).astype(np.int64)
-    return np.maximum(here, np.where(elsewhere > 0, np.maximum(elsewhere - n_pre + on_chip, 0), 0))
+    return np.maximum(here, np.where(elsewhere > 0, np.maximum(elsewhere - n_neurons + on_chip, 0), 0))
 
 
 def count_targets(layout, place, n_active, slots, with_expected=True):
     """Targets of one neuron of each population that sends to other neurons: `Bounds`; `expected` is of the mean neuron, rounded up.
 
-    `least` is what the busiest neuron has when rows are dealt out evenly. `place` : int64 (n_cores,), cores of one number are one target.
+    `least` is what the busiest neuron has when connections are dealt out evenly. `place` : int64 (n_cores,), cores of one number are one target.
     Without `with_expected`, `expected` is `most`.
     """
     bounds = []
     for _, segments in _senders(layout):
-        n_pre, at = int(layout.n_pre[segments[0]]), place[layout.core[segments]]
+        n_neurons, at = int(layout.n_senders[segments[0]]), place[layout.core[segments]]
         order = np.argsort(at, kind="stable")
         segments, first = segments[order], np.flatnonzero(np.diff(at[order], prepend=-1))
-        rows = np.maximum.reduceat(-(-n_active[segments] // layout.n_post[segments]), first).sum()
+        senders = np.maximum.reduceat(-(-n_active[segments] // layout.n_from_sender[segments]), first).sum()
         most = np.logical_or.reduceat(slots[segments] > 0, first).sum()
         expected = most
         if with_expected:
             expected = -np.expm1(np.add.reduceat(_log_quiet(layout, segments, n_active), first)).sum()
-        bounds.append((-(-rows // n_pre), expected, most))
+        bounds.append((-(-senders // n_neurons), expected, most))
     least, expected, most = np.array(bounds, float).reshape(-1, 3).T
     least, most = least.astype(np.int64), most.astype(np.int64)
     return Bounds(least, _between(least, expected, most), most)
@@ -106,7 +107,7 @@ def _senders(layout):
 
 def _log_quiet(layout, segments, n_active):
     """Log of the probability that a pre neuron has no synapse in each segment."""
-    return np.maximum(log_empties(layout.n_pre[segments], layout.n_post[segments], n_active[segments]), _SURELY_NOT)
+    return np.maximum(log_empties(layout.n_senders[segments], layout.n_from_sender[segments], n_active[segments]), _SURELY_NOT)
 
 
 def _between(least, expected, most):

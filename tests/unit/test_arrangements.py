@@ -17,6 +17,7 @@ from neurosim.placement.arrange import ARRANGEMENTS, arrange, compare_arrangemen
 from neurosim.placement.partition import best_order
 from neurosim.scenario import load_scenario
 from neurosim.scenario.experiment import prepare
+from neurosim.scenario.network import make_store
 from neurosim.scenario.runner import run_scenario
 
 needs_partitioner = pytest.mark.skipif(importlib.util.find_spec("mtkahypar") is None, reason="mtkahypar is not installed (extra: placement)")
@@ -157,6 +158,39 @@ def test_runs_count_what_was_expected(kind, tmp_path):
     homes = read_run_network(folder).homes
     placement = prepare(load_scenario("digits_santos", changes)).placement
     assert all(homes[p].tolist() == placement.homes[p].tolist() for p in range(1, 4))
+
+
+def test_a_run_of_maps_counts_what_was_expected(tmp_path):
+    """A map sends all of its values to each core that reads any of them."""
+    scenario = load_scenario("digits_conv_spinnaker2", ["training.epochs=1", "report.figures=false", "rewiring={rule: static}"])
+    record, _ = run_scenario(scenario, out=tmp_path / "run")
+    sent = sum(record.events[phase]["packet_sent"] for phase in ("forward", "backward"))
+    assert sent / record.dataset.n_train == pytest.approx(record.verdict["arrangement"]["packets"], rel=0.01)
+
+
+def test_routing_entries_of_maps_lie_within_their_bounds():
+    """An entry is for a whole map, however many elements of kernels read it: what is drawn against the bounds, and their mean against many draws."""
+    changes = {
+        "hardware.profile": "spinn5_board", "hardware.cores": 30, "hardware.on_violation": "report", "hardware.weight_format": "float32",
+        "network.connectivity": [1.0, 0.02, 0.02, 1.0],
+    }  # fmt: skip
+    found, n_draws = [], 60
+    for seed in range(n_draws):
+        experiment = prepare(load_scenario("digits_conv_spinnaker2", {**changes, "seed": seed}))
+        found.append(make_store(experiment).slots.routing_entries[:2].copy())
+    uses = [use for use in experiment.placement.usages if use.name == "routing_entries"]
+    for chip, entries in enumerate(np.array(found).T):
+        use = uses[chip]
+        assert use.least <= entries.min() and entries.max() <= use.most and use.least <= use.used <= use.most
+        assert use.used - 1 - 5 * np.std(entries) / np.sqrt(n_draws) < np.mean(entries) < use.used + 5 * np.std(entries) / np.sqrt(n_draws)
+        assert np.std(entries) > 0
+
+
+@needs_partitioner
+def test_least_traffic_of_maps():
+    experiment = prepare(load_scenario("digits_conv_spinnaker2", {"hardware.cores": 6}))
+    rows = {row["kind"]: row for row in compare_arrangements(experiment.profile, replace(experiment.placement.workload, own=None), 6)}
+    assert rows["traffic"]["packets"] < rows["contiguous"]["packets"]
 
 
 def test_placement_goes_with_a_size_of_fit_on_fixed_cores():
