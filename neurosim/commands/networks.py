@@ -55,12 +55,22 @@ def check_network(path, overrides, profiles, n_steps, as_json):
 
 def describe(network):
     """A network in a few words."""
-    if network.type == "conv":
-        return f"convolutions, {network.n_synapses:,d} synapses"
-    cells = "" if network.type != "mlp" else f" {'/'.join(dict.fromkeys(network.cells))}" if network.cells else ""
-    steps = f", {network.n_steps} steps" if network.type != "mlp" else ""
+    is_feedforward = network.type in ("mlp", "conv")
+    cells = f" {'/'.join(dict.fromkeys(network.cells))}" if is_feedforward and network.cells else ""
+    steps = "" if is_feedforward else f", {network.n_steps} steps"
     biases = ", biases" if network.biases else ""
-    return f"{network.type}{cells} {'-'.join(map(str, network.sizes))}{steps}, {network.n_synapses:,d} synapses{biases}"
+    return f"{network.type}{cells} {_layers(network)}{steps}, {network.n_synapses:,d} synapses{biases}"
+
+
+def _layers(network):
+    """Sizes of the layers: neurons, and of maps how many with which kernel and pooling, such as 1x28x28-8c5-max2-10."""
+    if network.maps is None:
+        return "-".join(map(str, network.sizes))
+    words = ["x".join(map(str, network.maps["input_shape"]))]
+    for matrix, kernel, pool in zip(network.matrices, network.maps["kernels"], (*network.maps["pools"], None)):
+        words.append(f"{matrix.weight.shape[1]}c{kernel['kernel']}" if kernel else str(matrix.weight.shape[1]))
+        words += [f"{pool['kind']}{pool['window']}"] if pool else []
+    return "-".join(words)
 
 
 def evaluate(

@@ -94,11 +94,12 @@ class SegmentRows:
 
     @cached_property
     def _sent(self):
-        """Rows of neurons that live on a core: (population, neuron, home, core) arrays."""
+        """Rows of neurons that live on a core: (population, neuron, home, core) arrays; a map is a neuron, whatever of its values is read."""
         layout = self.layout
         population, core = layout.pre[self.segment], layout.core[self.segment]
+        neuron = self.pre // np.array(layout.topology.rows_per_neuron, np.int64)[layout.matrix[self.segment]]
         lives = population > 0
-        population, neuron, core = population[lives], self.pre[lives], core[lives]
+        population, neuron, core = population[lives], neuron[lives], core[lives]
         home = np.zeros_like(core)
         for p in np.unique(population).tolist():
             of_p, edges = population == p, np.cumsum(layout.own[p])
@@ -126,7 +127,7 @@ class SegmentRows:
         return exactly(np.array(most, np.int64))
 
     def routes(self, geometry):
-        """Where packets go when each neuron sends one value: plain numbers.
+        """Where packets go when each neuron sends one value, and each map all of its values: plain numbers.
 
         Returns
         -------
@@ -137,12 +138,13 @@ class SegmentRows:
         population, neuron, home, core = self._sent
         away = home != core
         pairs = np.unique(np.stack([population, neuron, home, core], 1)[away], axis=0)
+        n = np.array([p.sent for p in self.layout.topology.populations], np.int64)[pairs[:, 0]]
         home, core = pairs[:, 2], pairs[:, 3]
         same = geometry.chip[home] == geometry.chip[core]
-        found = {"packets": len(pairs), "packets_offchip": int((~same).sum())}
+        found = {"packets": int(n.sum()), "packets_offchip": int(n[~same].sum())}
         if geometry.x is not None:
             hops = (abs(geometry.x[home] - geometry.x[core]) + abs(geometry.y[home] - geometry.y[core]))[same]
-            found |= {"hops": int(hops.sum()), "most_hops": int(hops.max(initial=0))}
+            found |= {"hops": int((n[same] * hops).sum()), "most_hops": int(hops.max(initial=0))}
         return found
 
 

@@ -135,8 +135,8 @@ class Verdict:
 
 
 def _arrangement_dict(placement):
-    """What is expected to travel between cores, and where neurons are if not in even ranges; None on one core."""
-    if placement.n_cores == 1:
+    """What is expected to travel between cores, and where neurons are if not in even ranges; None on one core, and of given connections."""
+    if placement.n_cores == 1 or placement.workload.positions is not None:
         return None
     own = placement.workload.own
     traffic = expected_traffic(placement.profile, placement.workload, placement.n_cores).to_dict()

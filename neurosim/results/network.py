@@ -37,7 +37,7 @@ from scipy import sparse
 
 from neurosim.documents import write_atomic
 from neurosim.errors import InputError, nearest
-from neurosim.networks import MODELS, Spiking, Topology
+from neurosim.networks import MODELS, Convolution, Convolve, Pool, Spiking, Topology
 from neurosim.results.forward import CELLS, convolutional, feedforward, recurrent
 
 NPZ_FORMAT = "neurosim.network/1"
@@ -160,8 +160,8 @@ class TrainedNetwork:
     @property
     def topology(self) -> Topology:
         """Populations and projections; where one layer has biases, all have."""
-        if self.type == "conv":
-            raise InputError("network: found convolutions, whose positions are not counted yet outside of a run; check its scenario instead")
+        if self.maps is not None:
+            return self._with_maps()
         sizes = self.sizes
         if self.type == "mlp":
             return Topology.feedforward(sizes, self.cells, bias=bool(self.biases))
@@ -169,6 +169,20 @@ class TrainedNetwork:
             has_loops = any(matrix.is_recurrent for matrix in self.matrices)
             return Topology.spikes(self.spiking, sizes[0], sizes[1:-1], sizes[-1], self.n_steps, is_recurrent=has_loops)
         return Topology.recurrent(self.type, sizes[0], sizes[1:-1], sizes[-1], self.n_steps, readout=self.readout)
+
+    def _with_maps(self) -> Topology:
+        assert self.maps is not None
+        layers: list[Convolve | Pool | int] = []
+        for matrix, kernel, pool in zip(self.matrices, self.maps["kernels"], (*self.maps["pools"], None), strict=True):
+            n = matrix.weight.shape[1]
+            layers.append(n if kernel is None else Convolve(n, Convolution(**kernel)))
+            if pool is not None:
+                layers.append(Pool(**pool))
+        topology = Topology.convolutional(self.maps["input_shape"], layers, self.cells, bias=bool(self.biases))
+        for matrix, shape in zip(self.matrices, topology.shapes, strict=True):
+            if matrix.weight.shape != shape:
+                raise InputError(f"{matrix.name}: weights of shape {matrix.weight.shape}; what stands before them sends {shape[0]:,d} values")
+        return topology
 
     @property
     def n_inputs(self) -> int:

@@ -11,7 +11,7 @@ from neurosim.placement.families import family_of
 from neurosim.placement.limits import has_sign_apart, widest_weight
 from neurosim.results.metrics import fullest_of, limits_of
 from neurosim.results.network import TrainedNetwork
-from neurosim.scenario.experiment import refuse_unless_spikes_say, refuse_unless_stores
+from neurosim.scenario.experiment import refuse_unless_shared, refuse_unless_spikes_say, refuse_unless_stores
 from neurosim.scenario.folder import RESULT
 from neurosim.scenario.formats import MOST_THETA_BITS
 from neurosim.scenario.load import profile_of
@@ -147,18 +147,21 @@ def deploy(network, hardware, with_remedies=True):
     InputError
     """
     profile = profile_of(hardware)
-    through_time = network.type != "mlp" and not network.spiking
+    has_maps = network.maps is not None
+    through_time = network.type != "mlp" and not network.spiking and not has_maps
+    if has_maps:
+        refuse_unless_shared(profile)
     if through_time and not family_of(profile).is_program:
         raise UnsuitableChipError(
             f"{profile.name}: found a network of type {network.type}, but its neurons are circuits that compute no {network.type.upper()} "
             f"(storage.family {profile.storage.family}); choose a chip whose synapses are words in memory"
         )
-    if through_time and hardware.execution != "scan":
+    if (through_time or has_maps) and hardware.execution != "scan":
         raise InputError(f"hardware.execution: found {hardware.execution} with a network of type {network.type}; use scan")
     if "weight_format" not in hardware.model_fields_set:
         hardware = hardware.model_copy(update={"weight_format": native_format(profile)})
     refuse_unless_stores(hardware.format, profile)
-    if network.type == "mlp":
+    if network.type == "mlp" or has_maps:
         refuse_unless_spikes_say(network.cells, bool(network.biases), profile)
     topology, positions = network.topology, positions_of(network)
     ranges, n = hardware.weight_range, len(network.matrices)

@@ -303,11 +303,8 @@ def _refuse_unless_learns(scenario, profile):
 def _refuse_unless_computes(scenario, profile):
     """Refuse recurrent cells where neurons are circuits: only a program computes them; and maps where a family does not share kernels."""
     family = family_of(profile)
-    if scenario.network.has_maps and not family.shares_kernels:
-        raise UnsuitableChipError(
-            f"network.type: found conv, but {profile.name} (storage.family {profile.storage.family}) {family.unshared_text}; choose a chip whose "
-            "synapses are words in local memory, such as spinnaker2"
-        )
+    if scenario.network.has_maps:
+        refuse_unless_shared(profile)
     if scenario.network.is_recurrent and not scenario.network.is_spiking and not family.is_program:
         raise UnsuitableChipError(
             f"network.type: found {scenario.network.type}, but the neurons of {profile.name} are circuits that compute no "
@@ -315,6 +312,36 @@ def _refuse_unless_computes(scenario, profile):
         )
     if not scenario.network.is_recurrent:
         refuse_unless_spikes_say(scenario.network.cells, bool(scenario.network.bias), profile)
+
+
+def refuse_unless_shared(profile):
+    """Refuse maps where no word can stand for a connection at all of their places.
+
+    Raises
+    ------
+    UnsuitableChipError
+    """
+    family = family_of(profile)
+    if not family.shares_kernels:
+        raise UnsuitableChipError(
+            f"network.type: found conv, but {profile.name} (storage.family {profile.storage.family}) {family.unshared_text}; choose a chip whose "
+            "synapses are words in local memory, such as spinnaker2"
+        )
+
+
+def refuse_unless_walked(has_maps, profile):
+    """Refuse to run a network with maps where nobody counts what the chip does with them; it is placed and judged all the same.
+
+    Raises
+    ------
+    InputError
+    """
+    if has_maps and not family_of(profile).walks_maps:
+        raise InputError(
+            f"hardware.profile: found {profile.name} with a network of type conv: whether it fits is known (neurosim check), what its cores "
+            f"(storage.family {profile.storage.family}) do for a sample is not modelled; run it on a chip whose synapses are words in local memory, "
+            "such as spinnaker2"
+        )
 
 
 def refuse_unless_spikes_say(cells, has_bias, profile):

@@ -7,8 +7,10 @@ import numpy as np
 
 from neurosim.accounting import count_by_phase, make_ledger
 from neurosim.accounting.events import PHASE
+from neurosim.datasets.standardize import ImageStandardization
 from neurosim.errors import DoesNotFitError, InputError
 from neurosim.placement import summarize
+from neurosim.scenario.experiment import refuse_unless_walked
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,12 @@ def evaluate(deployment, dataset, inputs="auto", n_threads=None):
     DoesNotFitError
         Unless ``hardware.on_violation`` is report.
     InputError
-        Data of another size or with other classes.
+        Data of another size or with other classes, or a network with maps on a chip on which what they do is not counted.
     """
     hardware, verdict = deployment.hardware, deployment.verdict
     if not verdict.fits and hardware.on_violation == "refuse":
         raise DoesNotFitError(summarize(verdict), verdict)
+    refuse_unless_walked(deployment.network.maps is not None, deployment.profile)
     from neurosim.scenario.trainer import set_threads
 
     if why := deployment.network.origin.get("approximates"):
@@ -141,8 +144,8 @@ def as_network_takes(network, dataset, inputs="auto"):
     """
     if dataset.standardization is not None:
         raise InputError(f"{dataset.name}: found standardized samples; leave dataset.standardize out, the network says how its inputs enter")
-    n_steps = network.n_steps if network.type != "mlp" else 1
-    if network.type != "mlp" and dataset.n_steps != n_steps:
+    n_steps = network.n_steps
+    if network.type not in ("mlp", "conv") and dataset.n_steps != n_steps:
         raise InputError(f"{dataset.name}: sequences of {dataset.n_steps} steps, the network has {n_steps}; load it with --steps {dataset.n_steps}")
     if dataset.n_features != network.n_features or dataset.n_classes != network.n_classes:
         raise InputError(
@@ -154,7 +157,9 @@ def as_network_takes(network, dataset, inputs="auto"):
     unit = inputs == "unit" or inputs == "auto" and "neurosim" not in network.origin
     scale = (dataset.scale if unit else 1.0) * network.scale
     changed: dict[str, Any] = {"scale": scale}
-    if network.mean is not None:
+    if network.per_image:
+        changed = {"scale": 1.0, "x_test": ImageStandardization(scale).apply(dataset.x_test)}
+    elif network.mean is not None:
         steps = dataset.x_test.reshape(dataset.n_test, -1, network.n_inputs) * np.float64(scale)
         x = ((steps - network.mean) / network.spread).astype(np.float32)
         if dataset.lengths_test is not None:  # what is before a sequence stays nothing
@@ -206,6 +211,7 @@ def grid_of(hardware, matrix, weight):
 def _build(deployment, stored):
     """The store with the given connections, and the network on it."""
     from neurosim.nn import Mlp
+    from neurosim.nn.convolutional import N_LANES, Convolutional
     from neurosim.nn.network import EVALUATION_LANES
     from neurosim.nn.recurrent import Recurrent, RecurrentShape
     from neurosim.nn.spiking import SpikingNetwork
@@ -223,6 +229,8 @@ def _build(deployment, stored):
     store = SynapseStore.of(plan, [connections[:3] for connections in stored])
     if network.type == "mlp":
         built = Mlp(store, EVALUATION_LANES, network.cells or "relu", bool(network.biases))
+    elif topology.has_maps:
+        built = Convolutional(store, topology, N_LANES)
     elif topology.spiking:
         built = SpikingNetwork(store, topology, EVALUATION_LANES)
     else:

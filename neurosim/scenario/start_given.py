@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurosim.datasets.standardize import ImageStandardization
 from neurosim.errors import InputError
 from neurosim.interchange import looks_like_network, read_any
 
@@ -26,29 +27,40 @@ def read_given(scenario):
     if scenario.start_from is None or not looks_like_network(scenario.start_from):
         return None
     network, choice = read_any(Path(scenario.start_from).expanduser()), scenario.network
-    if network.type == "conv":
-        raise InputError(
-            f"start_from: {scenario.start_from} holds convolutions, which a run does not start from yet; the folder of a finished run is taken"
-        )
     if network.type != choice.type:
         raise InputError(f"start_from: {scenario.start_from} holds a network of type {network.type}; network.type is {choice.type}")
-    if choice.is_recurrent:
+    if choice.has_maps:
+        want, have, key = _layers_of(choice.convolutional), _layers_of(network.topology), "network.layers"
+    elif choice.is_recurrent:
         want, have = tuple(choice.units), network.sizes[1:-1]
         key = "network.units"
         if network.readout != (choice.readout or "last"):
             raise InputError(f"start_from: {scenario.start_from} reads out the {network.readout}; set network.readout to {network.readout}")
     else:
         want, have, key = tuple(choice.layers), network.sizes, "network.layers"
-        if tuple(network.cells) != tuple(choice.cells) and want == have:
-            raise InputError(
-                f"start_from: {scenario.start_from} has cells {', '.join(network.cells)}, the scenario {', '.join(choice.cells)}; "
-                "set network.activation to them"
-            )
+    if not choice.is_recurrent and tuple(network.cells) != tuple(choice.cells) and want == have:
+        raise InputError(
+            f"start_from: {scenario.start_from} has cells {', '.join(network.cells)}, the scenario {', '.join(choice.cells)}; "
+            "set network.activation to them"
+        )
     if want != have:
-        raise InputError(f"start_from: {scenario.start_from} has sizes {list(have)}; {key} is {list(want)}")
+        raise InputError(f"start_from: {scenario.start_from} has sizes [{', '.join(map(str, have))}]; {key} is [{', '.join(map(str, want))}]")
     if network.biases and not choice.is_recurrent and not choice.bias:
         raise InputError(f"start_from: {scenario.start_from} has biases; set network.bias to true")
     return network
+
+
+def _layers_of(topology):
+    """Layers of a network with maps in words: of each its maps or neurons, its kernel and its pooling."""
+    inputs, *layers = topology.populations
+    words = [f"{inputs.n}x{inputs.maps.height}x{inputs.maps.width}"]
+    for population, projection in zip(layers, topology.projections, strict=True):
+        kernel, pool = projection.pattern, population.maps and population.maps.pool
+        word = f"{population.n}"
+        word += f" of kernel {kernel.kernel} stride {kernel.stride} padding {kernel.padding}" if kernel else ""
+        word += f" {pool.kind} {pool.window} stride {pool.stride} padding {pool.padding}" if pool else ""
+        words.append(word)
+    return words
 
 
 def digest_of(network):
@@ -72,10 +84,20 @@ def as_data_enter(network, dataset, scenario):
     Raises
     ------
     InputError
-        A shift of the inputs, and no biases to take it.
+        A shift of the inputs, and no biases to take it; images that are standardized each by itself here or there alone; or, of a
+        convolution, what differs within a map, or a shift at a border.
     """
     if network.scale is None:
         raise InputError(f"start_from: {scenario.start_from} does not say how its inputs are scaled")
+    by_image = isinstance(dataset.standardization, ImageStandardization)
+    if network.per_image != by_image:
+        as_trained = "image" if network.per_image else "true" if network.mean is not None else "false"
+        raise InputError(
+            f"start_from: {scenario.start_from} {'takes' if network.per_image else 'does not take'} each image standardized by itself, and this run "
+            f"{'does' if by_image else 'does not'}; set dataset.standardize to {as_trained} as it was trained"
+        )
+    if by_image:
+        return network
     # A stored value x is (x * factor - mean) / spread here, and was so there, in units of 0 to 1 unless it comes from neurosim.
     known, unit = dataset.standardization, "neurosim" not in network.origin
     raw = dataset.scale if known is None else known.scale
@@ -86,6 +108,8 @@ def as_data_enter(network, dataset, scenario):
     ratio = np.broadcast_to(there[0] / here[0], network.n_inputs)
     shift = np.broadcast_to(there[1] - here[1] * there[0] / here[0], network.n_inputs)
     first = network.matrices[0]
+    if network.maps is not None:
+        ratio, shift = _by_tap(network, ratio, shift, scenario)
     weight = first.weight.astype(np.float64)
     added = shift @ weight
     biases = dict(network.biases)
@@ -99,6 +123,26 @@ def as_data_enter(network, dataset, scenario):
     scaled = first.weight.copy()
     scaled.data = (np.repeat(ratio, np.diff(scaled.indptr)) * scaled.data).astype(np.float32)
     return replace(network, matrices=(replace(first, weight=scaled), *network.matrices[1:]), biases=biases)
+
+
+def _by_tap(network, ratio, shift, scenario):
+    """What an input is multiplied with and shifted by, of each row of the first kernels: the same all over a map, which they walk."""
+    n_maps, kernel = network.maps["input_shape"][0], network.maps["kernels"][0]
+    of_maps = []
+    for values in (ratio, np.broadcast_to(shift, network.n_inputs)):
+        values = np.asarray(values, np.float64).reshape(n_maps, -1)
+        if np.ptp(values, axis=1).max() > 1e-6 * max(1e-30, np.abs(values).max()):
+            raise InputError(
+                f"start_from: {scenario.start_from} takes inputs that are scaled or shifted one by one, which kernels cannot take over; set "
+                f"dataset.standardize to {'true' if network.mean is not None else 'false'} as it was trained"
+            )
+        of_maps.append(np.repeat(values[:, 0], kernel["kernel"] ** 2))
+    if kernel["padding"] and np.abs(of_maps[1]).max() > 0:
+        raise InputError(
+            f"start_from: {scenario.start_from} shifts its inputs, of which the padding of its first convolution takes no part; set "
+            f"dataset.standardize to {'true' if network.mean is not None else 'false'} as it was trained"
+        )
+    return of_maps
 
 
 def _affine(factor, mean, spread):

@@ -10,7 +10,7 @@ from neurosim.errors import InputError, NeurosimError
 from neurosim.placement import MERGE_ENTRIES
 from neurosim.placement.families import family_of
 from neurosim.placement.memory import has_row_pointers, host_rewires
-from neurosim.scenario.experiment import check_shape
+from neurosim.scenario.experiment import check_shape, refuse_unless_walked
 from neurosim.scenario.learning import auto_rate
 from neurosim.scenario.start import find_start
 
@@ -53,7 +53,7 @@ def _make_trainer(experiment, data_dir, dataset):
     from neurosim.training import Trainer
 
     scenario = experiment.scenario
-    refuse_unless_walked(experiment)
+    refuse_unless_walked(experiment.scenario.network.has_maps, experiment.profile)
     if dataset is None:
         dataset = scenario.dataset.load(data_dir)
     check_shape(scenario, dataset.shape)
@@ -84,22 +84,6 @@ def _make_trainer(experiment, data_dir, dataset):
     if given is not None:
         content["start"] = digest_of(given)
     return trainer, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def refuse_unless_walked(experiment):
-    """Refuse to run a network with maps where nobody counts what the chip does with them; it is placed and judged all the same.
-
-    Raises
-    ------
-    InputError
-    """
-    profile, family = experiment.profile, family_of(experiment.profile)
-    if experiment.scenario.network.has_maps and not family.walks_maps:
-        raise InputError(
-            f"hardware.profile: found {profile.name} with a network of type conv: whether it fits is known (neurosim check), what its cores "
-            f"(storage.family {profile.storage.family}) do for a sample is not modelled; run it on a chip whose synapses are words in local memory, "
-            "such as spinnaker2"
-        )
 
 
 def _phases(experiment, dataset, data_dir):

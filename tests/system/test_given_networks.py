@@ -23,6 +23,7 @@ RUNS = {
     "rows behind pointers": ("digits_santos", ["hardware.cores=3"], ["hardware.execution=event_driven"]),
     "lists and hops": ("digits_santos", ["hardware.cores=2"], ["hardware.profile=loihi1"]),
     "biases, three cells": ("digits_santos", ["network.layers=[64, 40, 30, 20, 10]", "network.activation=[tanh, relu, leaky_relu]", "network.bias=true", "network.connectivity=0.3"], ["hardware.cores=2"]),
+    "maps, four cores": ("digits_conv_spinnaker2", [], []),
     "circuits, rounded": ("digits_brainscales2", [], ["hardware.weight_format=int7", "hardware.weight_range=4.0"]),
 }  # fmt: skip
 
@@ -61,6 +62,57 @@ def test_evaluate_counts_what_the_run_counted(name, tmp_path):
     assert {(r["core"], r["section"]): (r["read_bytes"], r["write_bytes"]) for r in found.traffic_bytes["rows"]} == rows
     again = ns.evaluate(ns.open_run(folder), "digits", profile=scenario.hardware.profile, hardware={"cores": cores, **chosen})
     assert again.events == found.events
+
+
+def test_images_that_are_standardized_by_themselves_enter_so_again(tmp_path):
+    record, folder = run_scenario(load_scenario("digits_santos", [*QUICK, "dataset.standardize=image"]), out=tmp_path / "run")
+    found = ns.evaluate(folder, "digits", profile="spinnaker2_santos")
+    assert found.accuracy == found.accuracy_given == record.accuracy.test
+    assert found.events == record.events["evaluate"]
+    ns.open_run(folder).network.to_npz(tmp_path / "net.npz")
+    keys = [*QUICK, f"start_from={tmp_path / 'net.npz'}"]
+    trainer, _ = make_trainer(prepare(load_scenario("digits_santos", [*keys, "dataset.standardize=image"])))
+    assert trainer.network.evaluate_on(trainer.dataset).accuracy == record.accuracy.test
+    ns.load_network([np.eye(64, 100), np.eye(100, 10)]).to_npz(tmp_path / "plain.npz")
+    for wrong, line in (
+        (keys, "standardized by itself, and this run does not; set dataset.standardize to image"),
+        ([*QUICK, f"start_from={tmp_path / 'plain.npz'}", "dataset.standardize=image"], "this run does; set dataset.standardize to false"),
+    ):
+        with pytest.raises(InputError, match=line):
+            make_trainer(prepare(load_scenario("digits_santos", wrong)))
+
+
+def test_a_run_of_maps_starts_from_a_file(tmp_path):
+    done = ns.run(load_scenario("digits_conv_spinnaker2", QUICK), out=tmp_path / "run")
+    done.to_onnx(tmp_path / "net.onnx")
+    keys = [*QUICK, f"start_from={tmp_path / 'net.onnx'}"]
+    scenario = load_scenario("digits_conv_spinnaker2", keys)
+    trainer, _ = make_trainer(prepare(scenario))
+    assert trainer.store.violations() == []
+    for m, matrix in enumerate(done.network.matrices):
+        pre, post, weight = trainer.store.connections(m)
+        assert np.array_equal(weight, matrix.weight.toarray()[pre, post])
+    assert trainer.network.evaluate_on(trainer.dataset).accuracy == done.accuracy.test
+    assert ns.run(scenario).accuracy.test > done.accuracy.test - 0.1
+    # A convolution takes over what its inputs are multiplied with, map by map; a shift would be missing in the padding.
+    network = ns.load_network(tmp_path / "net.onnx")
+    for change, line in (
+        ({"scale": network.scale * 2}, None),
+        ({"mean": np.full(64, 0.5), "spread": np.full(64, 2.0)}, "of which the padding of its first convolution takes no part"),
+        ({"mean": np.zeros(64), "spread": np.linspace(1, 2, 64)}, "scaled or shifted one by one"),
+    ):
+        replace(network, **change).to_npz(tmp_path / "net.npz")
+        keys = [*QUICK, f"start_from={tmp_path / 'net.npz'}"]
+        if line is None:
+            doubled, _ = make_trainer(prepare(load_scenario("digits_conv_spinnaker2", keys)))
+            assert np.array_equal(doubled.store.connections(0)[2], 2 * trainer.store.connections(0)[2])
+            continue
+        with pytest.raises(InputError, match=line):
+            make_trainer(prepare(load_scenario("digits_conv_spinnaker2", keys)))
+    with pytest.raises(InputError, match=r"sizes \[1x8x8, 12 of kernel 3 stride 1 padding 1 max 2.*network\.layers is \[1x8x8, 12 of kernel 5"):
+        load = load_scenario("digits_conv_spinnaker2", keys)
+        layers = [{"conv": 12, "kernel": 5, "padding": "same"}, *load.model_dump(exclude_unset=True)["network"]["layers"][1:]]
+        prepare(load.with_(network={"layers": layers}))
 
 
 def test_onnx_of_a_run_in_onnxruntime(finished, tmp_path):

@@ -4,11 +4,12 @@ import json
 import math
 import time
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from networks_given import make_perceptron, make_recurrent
+from networks_given import make_convolutional, make_perceptron, make_recurrent
 from scipy import sparse
 
 import neurosim as ns
@@ -41,11 +42,12 @@ NETWORKS = {
     "pruned": pruned(),
     "three layers": make_perceptron(sizes=(50, 40, 30, 5), cells="relu", biases=(), density=0.3),
     "lstm": make_recurrent(units=(12, 8), n_inputs=10),
+    "maps": make_convolutional(layers=((12, 3, 1, 1), (9, 3, 2, 0)), dense=(14, 7), density=0.2),
 }
 
 
 def recount(network, placement):
-    """Rows, words, entries, targets and fan-in of a placement, synapse by synapse, with sets."""
+    """Rows, words, entries, targets and fan-in of a placement, synapse by synapse, with sets; a map is one neuron that sends all of its values."""
     topology, profile, n_cores = network.topology, placement.profile, placement.n_cores
     homes = [home.tolist() for home in placement.homes]
     chip = placement.geometry.chip.tolist()
@@ -79,18 +81,22 @@ def recount(network, placement):
             found["synapse_words"][core] += sum(math.ceil((k * packing.synapse_bits + packing.header_bits) / packing.word_bits) for k in blocks)
         if p == 0:
             continue
-        home = homes[p][i]
-        reached.setdefault((p, i), set()).add(core)
+        neuron = i * topology.sizes[p] // topology.shapes[m][0]
+        home = homes[p][neuron]
+        reached.setdefault((p, neuron), set()).add(core)
         if home != core:
             found["out_axons_per_core"][home] += 1
-            found["routing_entries"][chip[home]].add((p, i))
-            found["routing_entries"][chip[core]].add((p, i))
-            sent.add((p, i, home, core))
+            found["routing_entries"][chip[home]].add((p, neuron))
+            found["routing_entries"][chip[core]].add((p, neuron))
+            sent.add((p, neuron, home, core))
     geometry = placement.geometry
-    found["packets"] = len(sent)
-    found["packets_offchip"] = sum(chip[a] != chip[b] for *_, a, b in sent)
+    values = [population.sent for population in topology.populations]
+    found["packets"] = sum(values[p] for p, *_ in sent)
+    found["packets_offchip"] = sum(values[p] for p, _, a, b in sent if chip[a] != chip[b])
     if geometry.x is not None:
-        found["hops"] = int(sum(abs(geometry.x[a] - geometry.x[b]) + abs(geometry.y[a] - geometry.y[b]) for *_, a, b in sent if chip[a] == chip[b]))
+        found["hops"] = int(
+            sum(values[p] * (abs(geometry.x[a] - geometry.x[b]) + abs(geometry.y[a] - geometry.y[b])) for p, _, a, b in sent if chip[a] == chip[b])
+        )
     found["routing_entries"] = [len(taken) for taken in found["routing_entries"]]
     stated = profile.limits.targets_per_neuron
     place = (lambda core: chip[core]) if stated is not None and stated.of == "chip" else lambda core: core
@@ -268,3 +274,14 @@ def test_from_scikit_learn():
     with pytest.raises(InputError, match="activation 'logistic'"):
         ns.load_network(model)
     assert read_onnx(onnx_bytes(network)).classes.tolist() == ["even", "odd"]
+
+
+def test_maps_of_another_size_are_refused():
+    network = make_convolutional()
+    last = network.matrices[2]
+    broken = replace(network, matrices=(*network.matrices[:2], replace(last, weight=last.weight[:-1]), *network.matrices[3:]))
+    with pytest.raises(InputError, match=r"weights of shape \(\d+, 12\); what stands before them sends \d+ values"):
+        ns.check(broken, profile="spinnaker2")
+    with pytest.raises(InputError, match=r"execution: found event_driven with a network of type conv"):
+        ns.check(network, profile="spinnaker2", hardware={"execution": "event_driven"})
+    assert "one copy for each place" in ns.check(network, profile="brainscales2").reason

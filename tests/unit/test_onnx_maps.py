@@ -79,9 +79,15 @@ def test_the_command_line_says_what_a_network_with_maps_can_do(tmp_path, main_cl
     network = NETWORKS["max pooling, a stride"]
     write_network(network, "onnx", tmp_path / "net.onnx")
     assert ns.load_network(tmp_path / "net.onnx").n_synapses == network.n_synapses
-    for words in (("check", "net.onnx", "--profile", "spinnaker2"), ("evaluate", "net.onnx", "--data", "digits", "--profile", "spinnaker2")):
-        done = main_cli(*words)
-        assert (done.code, done.err.count("\n")) == (2, 1) and "convolutions" in done.err
+    done = main_cli("check", "net.onnx", "--profile", "spinnaker2", "--set", "hardware.cores=2")
+    assert done.code == 0 and "conv relu 2x9x8-6c3-max2-5c3-12-4" in done.out and "connections uniform" not in done.out
+    done = main_cli("evaluate", "net.onnx", "--data", "digits", "--profile", "spinnaker2")
+    assert (done.code, done.err.count("\n")) == (2, 1) and "the network takes 144" in done.err
+    write_network(make_convolutional(shape=(1, 8, 8), dense=(10,), pools=(None, None)), "onnx", tmp_path / "eight.onnx")
+    done = main_cli("evaluate", "eight.onnx", "--data", "digits", "--profile", "spinnaker2")
+    assert done.code == 0 and "360 samples of digits" in done.out
+    done = main_cli("evaluate", "eight.onnx", "--data", "digits", "--profile", "speck")
+    assert (done.code, done.err.count("\n")) == (2, 1) and "is not modelled" in done.err
     for what in ("torch", "nir", "pynn"):
         with pytest.raises(InputError, match="inputs to conv 1 is a convolution.*--format onnx"):
             write_network(network, what, tmp_path / "net.py")
