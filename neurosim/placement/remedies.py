@@ -85,21 +85,23 @@ def _about_maps(placement):
     maps = placement.local.get("feature_maps")
     if maps is None or limit is None:
         return
+    goes_back = () if workload.host_learns else ("errors",)
     beside = placement.n_bytes - sum(placement.local.get(name, 0) for name in movable_sections())
     core = int(np.argmax(beside))
     if beside[core] > limit:
         yield Remedy(
             f"activations, not synapses, are the wall: without any synapse core {core} needs {int(beside[core]):,d} B of {limit:,d} B, "
-            f"{int(maps[core]):,d} B of them feature maps and their errors, whatever the connectivity"
+            f"{int(maps[core]):,d} B of them {' and their '.join(('feature maps', *goes_back))}, whatever the connectivity"
         )
-    widths = {f"formats.{name}": getattr(profile.formats, name).value for name in ("activation_bits", "error_bits")}
+    names = ("activation_bits",) if workload.host_learns else ("activation_bits", "error_bits")
+    widths = {f"formats.{name}": getattr(profile.formats, name).value for name in names}
     for bits in (16, 8):
         narrower = override_profile(profile, {key: bits for key, width in widths.items() if width > bits})
         n = smallest_cores(narrower, workload) if max(widths.values()) > bits else None
         if n is not None:
             yield Remedy(
-                f"activations and errors of {bits} bits (hardware.override: {', '.join(f'{key}: {bits}' for key in widths)}) would fit on {_cores(n)}; "
-                "what is learned is computed in float32 all the same"
+                f"{' and '.join(('activations', *goes_back))} of {bits} bits (hardware.override: {', '.join(f'{key}: {bits}' for key in widths)}) would fit on {_cores(n)}; "
+                f"what {'comes out' if workload.host_learns else 'is learned'} is computed in float32 all the same"
             )
             return
 

@@ -285,3 +285,12 @@ def test_maps_of_another_size_are_refused():
     with pytest.raises(InputError, match=r"execution: found event_driven with a network of type conv"):
         ns.check(network, profile="spinnaker2", hardware={"execution": "event_driven"})
     assert "one copy for each place" in ns.check(network, profile="brainscales2").reason
+
+
+def test_of_maps_that_learn_nothing_no_errors_are_kept():
+    network = make_convolutional(
+        shape=(3, 32, 32), layers=((32, 3, 1, 1), (64, 3, 1, 1)), pools=(("max", 2, 2, 0), ("max", 2, 2, 0)), dense=(128, 10), density=0.1
+    )
+    verdict = ns.check(network, profile="spinnaker2_santos")
+    assert "98,304 B of them feature maps, whatever the connectivity" in verdict.hints[0]
+    assert not any("error" in hint for hint in verdict.hints)
