@@ -50,7 +50,7 @@ def sentence(binding):
         verb = "asks for more than there is" if binding.limit.name in CHOSEN else "binds"
         return f"{label}: {name} {verb}, {most}"
     share = 100 * binding.limit.used / max(1, binding.limit.limit)
-    return f"{label}: nothing binds in this sweep; fullest is {name}, {share:.0f} %"
+    return f"{label}: nothing binds; fullest with {n_synapses(binding.group):,.0f} synapses is {name}, {share:.0f} %"
 
 
 def _span(record, bindings):
