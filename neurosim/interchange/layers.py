@@ -253,7 +253,14 @@ class Layers:
         if not scale.all():
             raise InputError(f"{self.path}: a factor of 0 takes an input away; leave that input out")
         spread = np.broadcast_to(1 / scale, n_inputs).astype(np.float64).reshape(-1)
-        return {"scale": 1.0, "mean": np.broadcast_to(-shift, n_inputs).reshape(-1) * spread, "spread": spread.copy()}
+        mean = np.broadcast_to(-shift, n_inputs).reshape(-1) * spread
+        return {"scale": 1.0, "mean": _as_written(mean), "spread": _as_written(spread)}
+
+
+def _as_written(values):
+    """Numbers that a division and a product have moved by rounding, as they stood in a file: where zeros are not sent, an input at its mean counts."""
+    written = values.astype(np.float32).astype(np.float64)
+    return np.where(np.abs(values - written) <= 1e-12 * np.abs(written), written, values)
 
 
 def sparse_of(where, weight, is_synapse=None):

@@ -9,7 +9,7 @@ from neurosim.placement.families import Room, family_of
 from neurosim.placement.geometry import locate_cores
 from neurosim.placement.memory import fixed_sections, slot_sections
 from neurosim.placement.routes import count_entries, count_targets, sending_populations
-from neurosim.placement.rows import Bounds, count_rows
+from neurosim.placement.rows import Bounds, count_rows, log_empties
 from neurosim.placement.spill import choose_spill
 
 
@@ -72,6 +72,8 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
         Whether sections may move to shared memory, where the chip does that.
     """
     storage, limits, cores = profile.storage, profile.limits, np.arange(layout.n_cores)
+    if workload.starts_dense:
+        n_active = layout.n_possible  # all of them are there at the start, and never more
     if storage.local_bytes is not None:
         sections = slot_sections(profile, workload, layout, slots)
         n_bytes = sum(sections.values(), fixed_bytes)
@@ -99,10 +101,9 @@ def slot_checks(profile, workload, layout, n_active, slots, fixed_bytes, with_ex
         yield Check("fan_in_per_neuron", given.fan_in, limit, "synapses", source, layout.core, layout.matrix)
     elif limit is not None:
         # Rewiring keeps single neurons inside the limit; there must be room for the average, rounded up.
-        most = slots if workload.starts_dense else n_active
-        merged = family.merged_columns(profile, most, layout.n_post, limit)
+        merged = family.merged_columns(profile, n_active, layout.n_post, limit)
         limit, source = limit * merged, source + " x storage.merged_columns" * bool((merged > 1).any())
-        yield Check("fan_in_per_neuron", -(-most // layout.n_post), limit, "synapses", source, layout.core, layout.matrix)
+        yield Check("fan_in_per_neuron", -(-n_active // layout.n_post), limit, "synapses", source, layout.core, layout.matrix)
     yield from family.list_checks(room)
     limit, source = in_axon_limit(profile, workload)
     if limit is not None:
@@ -148,18 +149,19 @@ def _chips(n):
 
 
 def _count_out_axons(layout, n_active, slots, with_expected):
-    """Pairs (own neuron, other core that it feeds), per core: `Bounds`."""
-    total = Bounds(*(np.zeros(layout.n_cores, dtype=np.int64) for _ in range(3)))
+    """Pairs (own row, other core that it feeds), per core: `Bounds`; of a map each row of its kernels, as the run counts them."""
+    least, expected, most = np.zeros(layout.n_cores, np.int64), np.zeros(layout.n_cores), np.zeros(layout.n_cores, np.int64)
     for own, part in layout.hidden_parts():
+        own = own * (layout.n_pre[part] // layout.n_senders[part])[0]
+        core, n_pre, n_post = layout.core[part], layout.n_pre[part], layout.n_post[part]
         for n in np.unique(own[own > 0]):
-            n_rows = np.full(layout.core[part].size, n)
-            rows = count_rows(n_rows, layout.n_post[part], layout.n_pre[part], n_active[part], slots[part], with_expected)
-            for name in ("least", "expected", "most"):
-                values = getattr(rows, name)
-                on_core = np.zeros(layout.n_cores, dtype=np.int64)
-                on_core[layout.core[part]] = values
-                getattr(total, name)[own == n] += (values.sum() - on_core)[own == n]
-    return total
+            rows = count_rows(np.full(core.size, n), n_post, n_pre, n_active[part], slots[part], with_expected=False)
+            mean = -n * np.expm1(log_empties(n_pre, n_post, n_active[part])) if with_expected else rows.most
+            for total, values in ((least, rows.least), (expected, mean), (most, rows.most)):
+                on_core = np.zeros(layout.n_cores, total.dtype)
+                on_core[core] = values
+                total[own == n] += (values.sum() - on_core)[own == n]
+    return Bounds(least, np.clip(np.ceil(expected - 1e-9).astype(np.int64), least, most), most)
 
 
 def has_sign_apart(profile):

@@ -6,6 +6,7 @@ import numpy as np
 
 from neurosim.hardware import override_profile
 from neurosim.placement.families import family_of
+from neurosim.placement.limits import depends_on_draw
 from neurosim.placement.place import place
 from neurosim.placement.search import largest_fit, most_unrolled, smallest_cores, tries_all_cores, tries_all_totals
 from neurosim.placement.sections import movable_sections
@@ -64,7 +65,7 @@ def find_remedies(placement, for_every_draw=False):
 def _fewer_steps(placement):
     """Where a sample takes several steps: a window that fits, with the read-out as it is or of the last state, which needs no more."""
     profile, workload, n_cores, topology = placement.profile, placement.workload, placement.n_cores, placement.workload.topology
-    if not topology.is_unrolled or workload.host_learns:
+    if not topology.is_unrolled or workload.host_learns or topology.spiking and topology.spiking.learning.is_online:
         return
     for readout in dict.fromkeys((topology.readout, "last")):
         changed = replace(workload, topology=replace(topology, readout=readout))
@@ -115,7 +116,7 @@ def _fewer_synapses(profile, workload, n_cores):
     each = " + ".join(f"{n:,d}" for n in counts)
     most = "at most" if tries_all_totals(workload, n_cores) else "about"
     text = f"{most} {sum(counts):,d} synapses ({each}; {share:.3g} % connectivity) fit on {cores}, not {workload.n_synapses:,d}"
-    text += ", wherever they are" if is_given else ""
+    text += ", wherever they are" if is_given else ", whichever positions are drawn" if depends_on_draw(profile, workload) else ""
     return Remedy(text, replace(workload, n_active=counts), n_cores)
 
 
@@ -140,13 +141,13 @@ def _cores_for_every_draw(placement):
 def _changes(placement):
     """Single changes of the workload that make everything fit on the same cores."""
     workload = placement.workload
-    saved, state = (int(np.max(placement.local.get(name, 0))) for name in ("gradients", "optimizer_state"))
+    saved, state = (int(np.max(placement.local.get(name, 0) + placement.spilled.get(name, 0))) for name in ("gradients", "optimizer_state"))
     slots = int(placement.slots.sum()) - workload.n_synapses
     options = [
         (workload.state_words > 0, {"optimizer": "sgd"}, f"optimizer sgd alone would fit: it saves up to {state:,d} B of state per core"),
         (workload.batch_size > 1, {"batch_size": 1}, f"batch_size 1 alone would fit: it saves up to {saved:,d} B of gradients per core"),
         (workload.execution == "event_driven", {"execution": "scan"}, None),
-        (slots > 0, {"headroom": 0.0}, f"headroom 0 alone would fit: it saves {slots:,d} free slots"),
+        (slots > 0 and workload.scope == "core", {"headroom": 0.0}, f"headroom 0 alone would fit: it saves {slots:,d} free slots"),
     ]
     for applies, change, text in options:
         changed = replace(workload, **change)

@@ -125,7 +125,7 @@ def read_trained(path, n_steps=None):
     return read_any(path, n_steps)
 
 
-def deploy(network, hardware, with_remedies=True):
+def deploy(network, hardware, with_remedies=True, has_spike_inputs=None):
     """Place a network on a chip and judge it; every count is that of its own connections.
 
     Parameters
@@ -134,6 +134,8 @@ def deploy(network, hardware, with_remedies=True):
     hardware : Hardware
         Without a `weight_format`, weights are as wide as the chip stores them.
     with_remedies : bool
+    has_spike_inputs : bool, optional
+        Whether inputs are spikes, of one bit each; without it, those of a spiking network are.
 
     Returns
     -------
@@ -177,7 +179,7 @@ def deploy(network, hardware, with_remedies=True):
         theta_bits=hardware.format.theta_bits if hardware.format.is_rounded else None,
         has_float16=hardware.format.name == "float16",
         positions=positions,
-        has_spike_inputs=network.spiking is not None,
+        has_spike_inputs=network.spiking is not None if has_spike_inputs is None else has_spike_inputs,
     )
     placement = place(profile, workload, None if hardware.cores == "auto" else hardware.cores)
     return Deployment(network, hardware, profile, placement, judge(placement, with_remedies=with_remedies))

@@ -10,6 +10,7 @@ from neurosim.accounting.events import PHASE
 from neurosim.datasets.standardize import ImageStandardization
 from neurosim.errors import DoesNotFitError, InputError
 from neurosim.placement import summarize
+from neurosim.scenario.deploy import deploy
 from neurosim.scenario.experiment import refuse_unless_walked
 
 
@@ -88,6 +89,8 @@ def evaluate(deployment, dataset, inputs="auto", n_threads=None):
     InputError
         Data of another size or with other classes, or a network with maps on a chip on which what they do is not counted.
     """
+    if deployment.network.spiking and not dataset.is_spikes:
+        deployment = deploy(deployment.network, deployment.hardware, with_remedies=False, has_spike_inputs=False)
     hardware, verdict = deployment.hardware, deployment.verdict
     if not verdict.fits and hardware.on_violation == "refuse":
         raise DoesNotFitError(summarize(verdict), verdict)
@@ -180,7 +183,7 @@ def round_weights(network, hardware):
     ----------
     network : TrainedNetwork
     hardware : Hardware
-        Its format; of ``intN`` without a range, the full scale of each matrix is the power of two at or above its largest weight.
+        Its format; of ``intN`` without a range, the full scale of each matrix is the power of two above its largest weight.
 
     Returns
     -------
@@ -204,7 +207,7 @@ def grid_of(hardware, matrix, weight):
     from neurosim.synapses import Grid
 
     most = float(np.abs(weight.data).max(initial=0))
-    auto = 2.0 ** int(np.ceil(np.log2(most))) if most else 1.0
+    auto = 2.0 ** int(np.frexp(most)[1]) if most else 1.0  # above it, for the largest value of a grid lies below its full scale
     return Grid(*hardware.format.grid(weight.shape[0], full_scale(hardware, matrix) or auto))
 
 

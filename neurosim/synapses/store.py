@@ -265,6 +265,8 @@ class SynapseStore:
         self.slots.gradient[:] = 0
         recount(self)
         rebuild_table(self.slots, self.matrices)
+        for resource, used in zip(Resource, used_by_core(self), strict=True):
+            np.maximum(self.tally.peak[resource], used, out=self.tally.peak[resource])
 
 
 def new_tally(plan):

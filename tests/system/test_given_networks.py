@@ -220,6 +220,19 @@ def test_a_run_goes_on_from_another(finished, tmp_path):
     assert record.accuracy.test > 0.5 and record.scenario["start_from"] == str(finished)
 
 
+@pytest.mark.parametrize("profile", ["loihi1", "spinnaker2"])
+def test_a_run_goes_on_where_the_chip_counts_rows(profile, tmp_path):
+    keys = [*QUICK, f"hardware.profile={profile}", "hardware.cores=3", "rewiring={rule: static}"]
+    record, folder = run_scenario(load_scenario("digits_santos", keys), out=tmp_path / "first")
+    more, _ = run_scenario(load_scenario("digits_santos", [*keys, f"start_from={folder}"]), out=tmp_path / "more")
+    assert more.connectivity.active == record.connectivity.active
+    for core, before in zip(more.cores, record.cores, strict=True):
+        assert {name: (rows.used, rows.peak) for name, rows in core.rows.items()} == {
+            name: (rows.used, rows.peak) for name, rows in before.rows.items()
+        }
+        assert core.rows
+
+
 def test_too_few_given_connections_are_filled_up(tmp_path):
     few = ns.load_network([np.eye(64, 100), np.eye(100, 10)])
     few.to_npz(tmp_path / "few.npz")
@@ -276,6 +289,28 @@ def test_a_spiking_run_and_its_evaluation(profile, tmp_path):
     assert "--lossy" in str(run("export", folder, "--format", "nir", "--out", tmp_path / "net.nir").exception)
     assert run("export", folder, "--format", "nir", "--lossy", "--out", tmp_path / "net.nir").exception is None
     assert ns.load_network(tmp_path / "net.nir").n_synapses <= network.n_synapses
+
+
+def test_values_that_enter_a_spiking_network_are_charged_as_values(tmp_path, recordings):
+    scenario = ns.Scenario(
+        name="values", dataset={"name": str(recordings), "max_steps": 9, "features": {"bands": 6}}, network={"type": "lif", "units": [8], "connectivity": 0.5},
+        hardware={"profile": "spinnaker2", "cores": 1, "learning": "host"}, training={"epochs": 1, "batch_size": 8, "learning_rate": 0.02},
+        rewiring={"rule": "static"}, report={"figures": False},
+    )  # fmt: skip
+    record, folder = run_scenario(scenario, out=tmp_path / "run")
+    found = ns.evaluate(folder, scenario.dataset.load(), profile="spinnaker2", hardware={"cores": 1})
+    assert found.accuracy == record.accuracy.test and found.events == record.events["evaluate"]
+    rows = {(r.core, r.section): (r.read_bytes, r.write_bytes) for r in record.traffic_bytes.rows if r.phase == "evaluate"}
+    assert {(r["core"], r["section"]): (r["read_bytes"], r["write_bytes"]) for r in found.traffic_bytes["rows"]} == rows
+
+
+def test_weights_of_a_run_are_those_of_its_grid(tmp_path):
+    """No weight is cut by a full scale at which it lies: the run's own weights are values of the evaluation's grid."""
+    keys = [*QUICK, "hardware.profile=spinnaker2", "network.layers=[64, 20, 10]", "hardware.weight_format=int4"]
+    for seed in range(3):
+        record, folder = run_scenario(load_scenario("digits_santos", [*keys, f"seed={seed}"]), out=tmp_path / f"run{seed}")
+        found = ns.evaluate(folder, "digits", profile="spinnaker2", hardware={"weight_format": "int4"})
+        assert found.n_saturated == found.n_rounded == 0 and found.accuracy == record.accuracy.test
 
 
 def test_the_folder_of_a_run_is_a_network(finished, main_cli):

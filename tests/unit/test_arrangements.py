@@ -168,6 +168,51 @@ def test_a_run_of_maps_counts_what_was_expected(tmp_path):
     assert sent / record.dataset.n_train == pytest.approx(record.verdict["arrangement"]["packets"], rel=0.01)
 
 
+@pytest.mark.parametrize("rule", ["prune", "prune_retrain", "l1_shrinkage"])
+def test_what_starts_dense_sends_at_the_start_what_all_connections_need(rule, tmp_path):
+    changes = {
+        "hardware.profile": "spinnaker2", "hardware.cores": 4, "training.epochs": 1, "dataset.limit": 60, "network.activation": "tanh",
+        "network.layers": [64, 40, 30, 10], "network.connectivity": 0.02, "rewiring": {"rule": rule}, "report.figures": False,
+    }  # fmt: skip
+    experiment = prepare(load_scenario("digits_santos", changes))
+    dense = place(experiment.profile, Workload(experiment.placement.workload.topology, experiment.placement.workload.n_positions), 4)
+    expected = experiment.verdict.to_dict()["arrangement"]["packets"]
+    assert expected == expected_traffic(dense.profile, dense.workload, 4).packets > 250  # 40 + 30 neurons to three other cores and back, and logits
+
+
+def test_rows_of_what_starts_dense_are_those_of_all_connections():
+    """A chip that holds what is left in the end, but not the start, is refused: otherwise most connections would find no place."""
+    changes = {
+        "hardware.profile": "odin", "hardware.cores": 1, "hardware.learning": "host", "network.layers": [64, 100, 60, 10],
+        "network.connectivity": 0.02, "rewiring": {"rule": "prune"},
+    }  # fmt: skip
+    experiment = prepare(load_scenario("digits_santos", changes))
+    (rows,) = [use for use in experiment.placement.usages if use.name == "in_axons_per_core"]
+    assert (rows.least, rows.used, rows.most) == (224, 224, 224) and not experiment.verdict.fits
+    sparse = prepare(load_scenario("digits_santos", {**changes, "rewiring": {"rule": "set"}}))
+    assert sparse.verdict.fits
+
+
+def test_output_axons_are_the_mean_of_draws():
+    """Of many cores with a neuron or none each; of maps the rows of their kernels, as the run counts them."""
+    plain = {"hardware.profile": "loihi1", "hardware.cores": 100, "network.layers": [64, 70, 10], "network.connectivity": 0.0168}
+    maps = {
+        "hardware.profile": "spinnaker2", "hardware.cores": 3, "network.connectivity": [0.5, 0.05, 0.05, 1.0], "hardware.on_violation": "report",
+        "hardware.override": {"limits.out_axons_per_core": 10**6},
+    }  # fmt: skip
+    for base, changes in (("digits_santos", plain), ("digits_conv_spinnaker2", maps)):
+        draws = []
+        for seed in range(40):
+            experiment = prepare(load_scenario(base, {**changes, "seed": seed}))
+            draws.append(make_store(experiment).slots.out_axons.copy())
+        draws = np.array(draws)
+        uses = [use for use in experiment.placement.usages if use.name == "out_axons_per_core"]
+        assert len(uses) == draws.shape[1] and draws.std(axis=0).max() > 0
+        for use, found in zip(uses, draws.T, strict=True):
+            assert use.least <= found.min() and found.max() <= use.most
+            assert use.used - 1 - 5 * found.std() / 40**0.5 <= found.mean() <= use.used + 5 * found.std() / 40**0.5 + 1e-9
+
+
 def test_routing_entries_of_maps_lie_within_their_bounds():
     """An entry is for a whole map, however many elements of kernels read it: what is drawn against the bounds, and their mean against many draws."""
     changes = {

@@ -237,6 +237,14 @@ def test_rounding_is_to_the_nearest_value_of_the_grid():
     assert np.array_equal(half.round(values)[0], values.astype(np.float16).astype(np.float32))
 
 
+def test_the_full_scale_lies_above_the_largest_weight():
+    hardware = read_hardware("spinnaker2", ["hardware.weight_format=int4"])
+    for most in (0.5, 0.75, 1.0, 2.0**-30):
+        weights = np.float32([[most, most / 2], [most / 2, -most / 4]])
+        found, n_saturated, n_rounded = round_weights(ns.load_network([weights]), hardware)
+        assert (n_saturated, n_rounded) == (0, int(most == 0.75)) and np.abs(found[0][2]).max() == most
+
+
 def test_keys_that_are_refused(tmp_path):
     (tmp_path / "net.onnx").write_bytes(onnx_bytes(NETWORKS["three layers"]))
     for key, line in (("learning", "does not learn"), ("headroom", "does not learn"), ("corse", "nearest: cores|cores")):

@@ -188,3 +188,11 @@ class TestTorch:
         network, want = self.exported(Net(), x, samples_axis)
         assert (network.type, network.n_steps, network.sizes) == (kind.lower(), 9, (6, 7, 7, 4))
         assert np.allclose(network.logits(x.numpy()), want, rtol=1e-5, atol=1e-6)
+
+
+def test_what_stands_in_a_file_comes_back_as_it_stood():
+    """An input at its mean is 0, which nobody sends, and 1e-16 is sent: so a mean may not move by rounding."""
+    mean, spread = np.linspace(0, 3, 64).astype(np.float32).astype(float), np.linspace(0.1, 7, 64).astype(np.float32).astype(float)
+    network = make_perceptron(mean=mean, spread=spread, scale=1.0)
+    back = read_onnx(onnx_bytes(network))
+    assert back.mean.tolist() == mean.tolist() and back.spread.tolist() == spread.tolist()

@@ -64,6 +64,19 @@ def test_gradients_are_named_when_only_they_break_the_limit():
     assert any(hint.startswith("batch_size 1 alone") and "14,800 B" in hint for hint in verdict.hints)
 
 
+def test_headroom_is_given_up_only_where_slots_stay_on_their_core():
+    """A slot that is re-used elsewhere needs a free one there: a scenario with such a scope has no headroom of 0."""
+    for scope, offered in (("core", True), ("layer", False), ("network", False)):
+        verdict = judge(place(SANTOS, Workload(MNIST, SPARSE, headroom=1.0, scope=scope), 1))
+        assert not verdict.fits and any(hint.startswith("headroom 0 alone") for hint in verdict.hints) == offered
+
+
+def test_what_fits_for_every_draw_says_so():
+    odin = load_profile("odin")
+    verdict = judge(place(odin, Workload((64, 100, 50, 10), (5000, 3000, 400), host_learns=True), 1))
+    assert any(hint.startswith("at most") and hint.endswith("whichever positions are drawn") for hint in verdict.hints)
+
+
 def test_fan_in_129_is_refused_on_brainscales2_without_merged_circuits():
     alone = with_value(BSS2, "storage.merged_columns", None)
     assert place(alone, Workload((128, 10), (1280,)), 1).fits
