@@ -2,6 +2,7 @@
 
 from neurosim.reports.facts import words
 from neurosim.reports.rich_parts import Grid, bullets, heading, line, pairs, percent
+from neurosim.reports.survey_table import refusals
 from neurosim.reports.verdict_table import print_verdict
 from neurosim.units import format_bytes, format_count, format_si
 
@@ -50,7 +51,7 @@ def print_deployments(console, name, what, rows):
         grid.row(row.profile, row.state, cores, row.weight_format, *limit, f"{row.routes['packets']:,d}", _of(row.routes, "hops"))
     grid.print(console)
     if stopped := [row for row in rows if row.state == "cannot run"]:
-        bullets(console, [f"{row.profile} cannot run it: {row.reason}" for row in stopped])
+        bullets(console, refusals(stopped))
     line(console, "packets: to other cores when each neuron sends one value; hops where the profile says where tiles lie")
 
 

@@ -31,12 +31,23 @@ def print_survey(console, scenario, rows, note=""):
         grid.row(row.profile, row.state, row.learning, cores, *limit, size, _largest(row))
     grid.print(console)
     if stopped := [row for row in rows if row.state == "cannot run"]:
-        bullets(console, [f"{row.profile} cannot run it: {row.reason}" for row in stopped])
+        bullets(console, refusals(stopped))
     if note:
         line(console, note)
     if any(row.fullest and row.state == "fits" and row.fullest["used"] > row.fullest["limit"] for row in rows):
         line(console, "use above 100 %: the limit is kept at every step, and slots without a position stay dormant")
     line(console, "largest: connectivity of the network, alike for all matrices, that all its cores hold whatever is drawn")
+
+
+def refusals(rows):
+    """Why chips cannot run a network, each reason once with the chips that have it: list of str. `rows` : with `profile` and `reason`."""
+    by_reason = {}
+    for row in rows:
+        by_reason.setdefault(row.reason.replace(row.profile, "the chip"), []).append(row)
+    return [
+        f"{', '.join(row.profile for row in alike)} cannot run it: {alike[0].reason if len(alike) == 1 else reason}"
+        for reason, alike in by_reason.items()
+    ]
 
 
 def _largest(row):

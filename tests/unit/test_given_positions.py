@@ -302,3 +302,13 @@ def test_of_maps_that_learn_nothing_no_errors_are_kept():
     verdict = ns.check(network, profile="spinnaker2_santos")
     assert "98,304 B of them feature maps, whatever the connectivity" in verdict.hints[0]
     assert not any("error" in hint for hint in verdict.hints)
+
+
+def test_a_reason_of_many_chips_is_said_once():
+    from neurosim.reports.survey_table import refusals
+
+    rows = [row for row in survey_network(make_convolutional(), ns.profiles()) if row.state == "cannot run"]
+    said = refusals(rows)
+    assert len(said) < len(rows) / 2 and all(sum(row.profile in line.partition(" cannot")[0].split(", ") for line in said) == 1 for row in rows)
+    assert any(line.startswith("brainscales1, brainscales2, ") and "the chip (storage.family crossbar_multibit)" in line for line in said)
+    assert any(line.startswith("dynap_se2 cannot run it: network.type: found conv, but dynap_se2") for line in said)
