@@ -43,7 +43,7 @@ def walk(slots, segments, matrices, tally, drift, rule, first, n_steps, n_active
             if slots.n_free[r, 0] > 0:
                 fill_scope(
                     slots, segments, matrices, tally, r, segments.n_wanted[r], fold(rule.proposal_key, step), rule.theta_born,
-                    True,
+                    np.bool_(True),  # as a literal it would be another build
                 )  # fmt: skip
             n_post = matrices.n_post[segments.matrix[r]]
             for k in range(segments.slot_start[r], segments.slot_start[r + 1]):
