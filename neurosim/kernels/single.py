@@ -85,7 +85,7 @@ def backward_single(slots, segments, matrices, layers, act, err, live, n_pairs):
                     bits &= bits - np.uint64(1)
                     i, slope = np.uint32(pre[k]), d[np.uint32(post[k])]
                     gradient[k] += x[i] * slope
-                    n += np.int64(slope != np.float32(0.0) and x[i] > least)
+                    n += np.int64(slope != np.float32(0.0)) & np.int64(x[i] > least)  # no branch, which nobody could foresee
                     if m > 0:
                         errors[i] = fma(weight[k], slope, errors[i])
             if n_pairs.size > 0:
