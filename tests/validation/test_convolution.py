@@ -263,7 +263,6 @@ def test_equal_to_pytorch(name):
     topology, batch = network.topology, make_images(network.topology)
     twin = twin_of(network, batch)
     cells = {"relu": torch.relu, "tanh": torch.tanh, "leaky_relu": lambda z: torch.nn.functional.leaky_relu(z, 0.01)}
-    cell = cells[NETWORKS[name][2]]
     value, weights, biases = torch.tensor(twin.inputs[0]), [], []
     for m, projection in enumerate(topology.projections):
         pre, post, pattern = topology.populations[projection.pre], topology.populations[projection.post], projection.pattern
@@ -276,7 +275,7 @@ def test_equal_to_pytorch(name):
         else:
             value = torch.nn.functional.linear(value.flatten(1), w, b)
         if m < len(topology.projections) - 1:
-            value = cell(value)
+            value = cells[post.cell](value)
             pool = post.maps.pool if post.maps else None
             if pool and pool.kind == "max":
                 value = torch.nn.functional.max_pool2d(value, pool.window, pool.stride, pool.padding)
