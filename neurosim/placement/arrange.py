@@ -135,7 +135,7 @@ def compare_arrangements(profile, workload, n_cores):
 def _flows(workload, n_cores):
     """What travels: (times per sample, values that each core sends, share of them that each core needs), per matrix, and of the logits."""
     topology, layout = workload.topology, layout_of(workload, n_cores)
-    n_active = layout.divide(_first_counts(workload))
+    n_active = layout.divide(workload.n_first)
     walks = topology.walks_by_length[topology.n_steps]
     for m, projection in enumerate(topology.projections):
         if projection.pre == 0:
@@ -147,11 +147,6 @@ def _flows(workload, n_cores):
         yield times, layout.own[projection.pre] * float(topology.populations[projection.pre].sent), needed
     if not workload.host_learns:
         yield 1, layout.own[-1].astype(float), (layout.own[-1] > 0).astype(float)
-
-
-def _first_counts(workload):
-    """Connections of each matrix at the start, where there are most."""
-    return workload.n_positions if workload.starts_dense else workload.n_active
 
 
 def _distance(chip, at, sent, needed):
@@ -168,7 +163,7 @@ def _balance(workload, n_cores):
     """Even shares; of those left over, each goes to the core with the fewest synapses so far, of populations with many a neuron first."""
     topology = workload.topology
     per_neuron = {p: 0.0 for p in range(1, len(topology.populations))}
-    for projection, n in zip(topology.projections, _first_counts(workload), strict=True):
+    for projection, n in zip(topology.projections, workload.n_first, strict=True):
         per_neuron[projection.post] += n / topology.sizes[projection.post]
     own, load = {}, np.zeros(n_cores)
     for p, n in per_neuron.items():

@@ -58,18 +58,19 @@ class Layout:
         return np.array([projection.pre for projection in self.topology.projections], np.int64)[self.matrix]
 
     @cached_property
-    def _rows(self):
+    def rows_per_sender(self):
+        """Pre neurons of each segment that stand for one neuron, or map, of the population that feeds it: int64 array, shape (n_segments,)."""
         return np.array(self.topology.rows_per_neuron, np.int64)[self.matrix]
 
     @cached_property
     def n_senders(self):
         """Neurons of the population that feeds each segment; a map is one, whatever of it is read: int64 array, shape (n_segments,)."""
-        return self.n_pre // self._rows
+        return self.n_pre // self.rows_per_sender
 
     @cached_property
     def n_from_sender(self):
         """Positions that one of these has in each segment."""
-        return self.n_post * self._rows
+        return self.n_post * self.rows_per_sender
 
     @cached_property
     def n_neurons(self):

@@ -152,7 +152,7 @@ def _count_out_axons(layout, n_active, slots, with_expected):
     """Pairs (own row, other core that it feeds), per core: `Bounds`; of a map each row of its kernels, as the run counts them."""
     least, expected, most = np.zeros(layout.n_cores, np.int64), np.zeros(layout.n_cores), np.zeros(layout.n_cores, np.int64)
     for own, part in layout.hidden_parts():
-        own = own * (layout.n_pre[part] // layout.n_senders[part])[0]
+        own = own * layout.rows_per_sender[part][0]
         core, n_pre, n_post = layout.core[part], layout.n_pre[part], layout.n_post[part]
         for n in np.unique(own[own > 0]):
             rows = count_rows(np.full(core.size, n), n_post, n_pre, n_active[part], slots[part], with_expected=False)

@@ -43,7 +43,7 @@ def partitions(workload, n_cores):
     nodes = [(p, n) for p, size in enumerate(sizes, 1) for n in _blocks(size, block)]
     population, count = np.array(nodes, np.int64).T
     weights = np.zeros(len(topology.populations))
-    for projection, n in zip(topology.projections, workload.n_active, strict=True):
+    for projection, n in zip(topology.projections, workload.n_first, strict=True):
         weights[projection.post] += n / topology.sizes[projection.post]
     # Beside its synapses a neuron has a state, a map one at each place: worth two of them.
     node_weights = np.maximum(1, np.rint((weights[population] + 2 * _sums(topology)[population]) * count)).astype(np.int64)
@@ -78,7 +78,7 @@ def _nets(workload, population, count, is_drawn):
         if projection.pre == 0:
             continue
         senders, takers = np.flatnonzero(population == projection.pre), np.flatnonzero(population == projection.post)
-        density = workload.n_active[m] / workload.n_positions[m]
+        density = workload.n_first[m] / workload.n_positions[m]
         sums = topology.populations[projection.post].sums * topology.rows_per_neuron[m]
         times = int(walks[0, m] + walks[1, m]) * topology.populations[projection.pre].sent
         for node in senders.tolist():

@@ -90,9 +90,8 @@ class Placement:
         """Most synapses of one neuron of each matrix, with the columns that are merged for it: tuple of int, or None."""
         if self.fan_in_limit is None:
             return None
-        n_active = self.workload.n_positions if self.workload.starts_dense else self.workload.n_active
         n_post = [n for _, n in self.workload.topology.shapes]
-        n_active, n_post = np.array(n_active), np.array(n_post)
+        n_active, n_post = np.array(self.workload.n_first), np.array(n_post)
         if self.workload.positions is not None:  # for the neuron with most, and not for the mean
             rows, layout = self.workload.positions.on(self.layout), self.layout
             n_active, n_post = np.maximum.reduceat(rows.fan_in, layout.first[:-1]), np.ones_like(n_post)

@@ -97,7 +97,7 @@ class SegmentRows:
         """Rows of neurons that live on a core: (population, neuron, home, core) arrays; a map is a neuron, whatever of its values is read."""
         layout = self.layout
         population, core = layout.pre[self.segment], layout.core[self.segment]
-        neuron = self.pre // np.array(layout.topology.rows_per_neuron, np.int64)[layout.matrix[self.segment]]
+        neuron = self.pre // layout.rows_per_sender[self.segment]
         lives = population > 0
         population, neuron, core = population[lives], neuron[lives], core[lives]
         home = np.zeros_like(core)

@@ -154,6 +154,11 @@ class Workload:
         return self.topology.n_positions
 
     @property
+    def n_first(self):
+        """Connections of each matrix at the start, where there are most, as a tuple of int."""
+        return self.n_positions if self.starts_dense else self.n_active
+
+    @property
     def kept_steps(self):
         """Steps whose values a core keeps at once; where the host learns nothing goes back, and the present one is enough."""
         return 1 if self.host_learns else self.topology.kept_steps

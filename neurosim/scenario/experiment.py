@@ -329,14 +329,14 @@ def refuse_unless_shared(profile):
         )
 
 
-def refuse_unless_walked(has_maps, profile):
+def refuse_unless_walked(profile):
     """Refuse to run a network with maps where nobody counts what the chip does with them; it is placed and judged all the same.
 
     Raises
     ------
     InputError
     """
-    if has_maps and not family_of(profile).walks_maps:
+    if not family_of(profile).walks_maps:
         raise InputError(
             f"hardware.profile: found {profile.name} with a network of type conv: whether it fits is known (neurosim check), what its cores "
             f"(storage.family {profile.storage.family}) do for a sample is not modelled; run it on a chip whose synapses are words in local memory, "

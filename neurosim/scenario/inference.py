@@ -94,7 +94,8 @@ def evaluate(deployment, dataset, inputs="auto", n_threads=None):
     hardware, verdict = deployment.hardware, deployment.verdict
     if not verdict.fits and hardware.on_violation == "refuse":
         raise DoesNotFitError(summarize(verdict), verdict)
-    refuse_unless_walked(deployment.network.maps is not None, deployment.profile)
+    if deployment.network.maps is not None:
+        refuse_unless_walked(deployment.profile)
     from neurosim.scenario.trainer import set_threads
 
     if why := deployment.network.origin.get("approximates"):
@@ -213,15 +214,11 @@ def grid_of(hardware, matrix, weight):
 
 def _build(deployment, stored):
     """The store with the given connections, and the network on it."""
-    from neurosim.nn import Mlp
-    from neurosim.nn.convolutional import N_LANES, Convolutional
     from neurosim.nn.network import EVALUATION_LANES
-    from neurosim.nn.recurrent import Recurrent, RecurrentShape
-    from neurosim.nn.spiking import SpikingNetwork
-    from neurosim.scenario.network import make_plan
+    from neurosim.scenario.network import make_plan, network_on
     from neurosim.synapses import CorePlan, SynapseStore
 
-    placement, network, topology = deployment.placement, deployment.network, deployment.placement.workload.topology
+    placement, network = deployment.placement, deployment.network
     limits = None
     if not deployment.verdict.fits:  # a limit that is broken cannot be kept, but what it counts is still counted
         counted = {name: (2**62,) * placement.n_cores for name in ("in_axons", "out_axons", "words", "routing_entries", "targets")}
@@ -230,16 +227,7 @@ def _build(deployment, stored):
         placement, [grid for *_, grid in stored], keeps_fan_in=deployment.verdict.fits, limits=limits, scope="core", signs="free", is_strict=False
     )
     store = SynapseStore.of(plan, [connections[:3] for connections in stored])
-    if network.type == "mlp":
-        built = Mlp(store, EVALUATION_LANES, network.cells or "relu", bool(network.biases))
-    elif topology.has_maps:
-        built = Convolutional(store, topology, N_LANES)
-    elif topology.spiking:
-        built = SpikingNetwork(store, topology, EVALUATION_LANES)
-    else:
-        sizes = topology.sizes
-        shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout)
-        built = Recurrent(store, shape, EVALUATION_LANES)
+    built = network_on(store, placement.workload, EVALUATION_LANES)
     set_biases(built, network)
     return store, built
 

@@ -89,24 +89,38 @@ def make_plan(placement, grids, *, keeps_fan_in=True, limits=None, **options):
 
 
 def make_network(experiment, store):
-    """What runs on the store of an experiment: `Mlp`, `Convolutional`, `Recurrent` or `SpikingNetwork`."""
+    """What runs on the store of an experiment; see `network_on`."""
+    training = experiment.scenario.training
+    return network_on(store, experiment.placement.workload, training.batch_size, training.clip)
+
+
+def network_on(store, workload, batch_size, clip=None):
+    """What runs on a store with the matrices of a workload: `Mlp`, `Convolutional`, `Recurrent` or `SpikingNetwork`.
+
+    Parameters
+    ----------
+    store : SynapseStore
+    workload : Workload
+    batch_size : int
+    clip : float, optional
+        As in `nn.network.Network`.
+    """
     from neurosim.nn import Mlp
     from neurosim.nn.convolutional import Convolutional
     from neurosim.nn.recurrent import Recurrent, RecurrentShape
     from neurosim.nn.spiking import SpikingNetwork
 
-    scenario, topology = experiment.scenario, experiment.placement.workload.topology
-    network, training = scenario.network, scenario.training
-    if network.has_maps:
-        return Convolutional(store, topology, training.batch_size, training.clip)
-    if not network.is_recurrent:
-        hidden, outputs = topology.populations[1:-1], topology.populations[-1]
-        return Mlp(store, training.batch_size, [population.cell for population in hidden], outputs.has_bias, training.clip)
+    topology = workload.topology
+    if topology.has_maps:
+        return Convolutional(store, topology, batch_size, clip)
     if topology.spiking:
-        return SpikingNetwork(store, topology, training.batch_size, training.clip, experiment.placement.workload.trace_cutoff)
+        return SpikingNetwork(store, topology, batch_size, clip, workload.trace_cutoff)
+    hidden, outputs = topology.populations[1:-1], topology.populations[-1]
+    if not any(projection.is_recurrent for projection in topology.projections):
+        return Mlp(store, batch_size, [population.cell for population in hidden], outputs.has_bias, clip)
     sizes = topology.sizes
-    shape = RecurrentShape(network.type, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout, topology.window)
-    return Recurrent(store, shape, training.batch_size, training.clip)
+    shape = RecurrentShape(hidden[0].cell, sizes[0], topology.n_steps, sizes[1:-1], sizes[-1], topology.readout, topology.window)
+    return Recurrent(store, shape, batch_size, clip)
 
 
 def full_scale(hardware, matrix):

@@ -53,7 +53,8 @@ def _make_trainer(experiment, data_dir, dataset):
     from neurosim.training import Trainer
 
     scenario = experiment.scenario
-    refuse_unless_walked(experiment.scenario.network.has_maps, experiment.profile)
+    if scenario.network.has_maps:
+        refuse_unless_walked(experiment.profile)
     if dataset is None:
         dataset = scenario.dataset.load(data_dir)
     check_shape(scenario, dataset.shape)

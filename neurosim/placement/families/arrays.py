@@ -71,13 +71,12 @@ class CrossbarFamily(ArrayFamily):
         source, n_cells = cite(room.profile, key, storage.rows), storage.rows.value // rows * storage.columns.value
         yield Check("synapse_array", layout.per_core(room.slots), n_cells, "slots", source, layout.cores)
         if storage.merged_columns is not None:
-            most = room.slots if room.workload.starts_dense else room.n_active
             fan_in, _ = self.places_per_neuron(room.profile)
             if room.workload.positions is not None and room.with_expected:
                 rows = room.workload.positions.on(layout)
                 used = layout.per_core(rows.columns(lambda n: self.merged_columns(room.profile, n, np.ones_like(n), fan_in)))
             else:
-                used = layout.per_core(layout.n_post * self.merged_columns(room.profile, most, layout.n_post, fan_in))
+                used = layout.per_core(layout.n_post * self.merged_columns(room.profile, room.n_active, layout.n_post, fan_in))
             yield Check("columns", used, storage.columns.value, "columns", cite(room.profile, "storage.columns", storage.columns), layout.cores)
 
     def release_text(self, placement):
